@@ -1,0 +1,1 @@
+//! Page to worker: one command enum, one event enum.

@@ -1,0 +1,1 @@
+//! The campaign manifest: parse, validate, explain in plain words.

@@ -1,0 +1,3 @@
+//! The organiser's and auditor's command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Runs step programs on the CPU and on WebGPU, the faster one chosen by measuring.

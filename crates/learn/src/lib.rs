@@ -1,0 +1,1 @@
+//! What happens to updates: differences, encodings and aggregation rules, bit-deterministic.

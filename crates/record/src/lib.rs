@@ -1,0 +1,1 @@
+//! Content ids, canonical DAG-CBOR, signed envelopes and the log's entry types.

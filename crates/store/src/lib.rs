@@ -1,0 +1,1 @@
+//! Blobs and keys by content id: memory, IndexedDB, redb.

@@ -1,0 +1,1 @@
+//! Real browsers and relays for tests and the demo, driven from outside.

@@ -1,0 +1,1 @@
+//! The libp2p /webrtc transport, browser to browser.

@@ -1,0 +1,3 @@
+//! The relay: bootstrap, ordered log, blob store, and the page.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! End-to-end tests over real relays and real browsers.

@@ -1,0 +1,3 @@
+//! The Web Worker: verifies, trains and aggregates.
+
+fn main() {}
