@@ -1,0 +1,257 @@
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cid, Signable};
+
+/// Name of a campaign: the content id (raw) of its manifest's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CampaignId(pub Cid);
+
+impl CampaignId {
+    /// Names the campaign that this manifest describes.
+    #[must_use]
+    pub fn of_manifest(manifest: &[u8]) -> Self {
+        Self(Cid::of_raw(manifest))
+    }
+}
+
+impl fmt::Display for CampaignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for CampaignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::str::FromStr for CampaignId {
+    type Err = crate::CidError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Number of a round within its campaign; the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RoundNumber(pub u64);
+
+impl RoundNumber {
+    /// The first round of every campaign.
+    pub const FIRST: Self = Self(1);
+
+    /// The round after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for RoundNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What a signed record of a campaign's log says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Entry {
+    /// The coordinator opens the log: the first record, and only that.
+    Published {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The manifest's bytes (raw), by which the campaign is named.
+        manifest: Cid,
+        /// The first checkpoint, which follows from the manifest.
+        base: Cid,
+    },
+    /// The account takes part from here on.
+    Joined {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Strictly greater than in the account's earlier `Joined` and `Left`, so that none can be replayed.
+        sequence: u64,
+    },
+    /// The account takes part no longer.
+    Left {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Strictly greater than in the account's earlier `Joined` and `Left`.
+        sequence: u64,
+    },
+    /// The coordinator opens a round.
+    RoundOpened {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint to train from: the last settled one.
+        base: Cid,
+    },
+    /// The account trained in this round and offers its update.
+    Contribution {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint trained from.
+        base: Cid,
+        /// The update's bytes (raw).
+        update: Cid,
+        /// Samples trained on: the update's weight.
+        samples: u32,
+        /// What the training looked like.
+        metrics: Metrics,
+    },
+    /// The coordinator closes a round to further contributions.
+    RoundClosed {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+    },
+    /// The account aggregated the round's contributions and attests the result.
+    Checkpointed {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint that the round started from.
+        base: Cid,
+        /// The checkpoint that the round ended with.
+        result: Cid,
+    },
+}
+
+impl Entry {
+    /// The campaign to whose log the entry belongs.
+    #[must_use]
+    pub const fn campaign(&self) -> CampaignId {
+        match self {
+            Entry::Published { campaign, .. }
+            | Entry::Joined { campaign, .. }
+            | Entry::Left { campaign, .. }
+            | Entry::RoundOpened { campaign, .. }
+            | Entry::Contribution { campaign, .. }
+            | Entry::RoundClosed { campaign, .. }
+            | Entry::Checkpointed { campaign, .. } => *campaign,
+        }
+    }
+
+    /// The round that the entry is about, if it is about one.
+    #[must_use]
+    pub const fn round(&self) -> Option<RoundNumber> {
+        match self {
+            Entry::Published { .. } | Entry::Joined { .. } | Entry::Left { .. } => None,
+            Entry::RoundOpened { round, .. }
+            | Entry::Contribution { round, .. }
+            | Entry::RoundClosed { round, .. }
+            | Entry::Checkpointed { round, .. } => Some(*round),
+        }
+    }
+}
+
+impl Signable for Entry {
+    const DOMAIN: &'static str = "entry";
+}
+
+/// What a contributor measured while training; finite, the accuracy between 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "MetricsFields", into = "MetricsFields")]
+pub struct Metrics {
+    loss: f64,
+    accuracy: f64,
+    steps: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsFields {
+    loss: f64,
+    accuracy: f64,
+    steps: u32,
+}
+
+/// Why numbers are not [`Metrics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// The loss is infinite or not a number.
+    #[error("the loss is not finite")]
+    Loss,
+    /// The accuracy is not a number between 0 and 1.
+    #[error("the accuracy is not between 0 and 1")]
+    Accuracy,
+}
+
+impl Metrics {
+    /// Checks and keeps the mean loss over the last steps, the share of samples classified rightly and the number
+    /// of steps.
+    ///
+    /// # Errors
+    /// [`MetricsError`] if a number is outside its range.
+    pub fn new(loss: f64, accuracy: f64, steps: u32) -> Result<Self, MetricsError> {
+        if !loss.is_finite() {
+            return Err(MetricsError::Loss);
+        }
+        if !(0.0..=1.0).contains(&accuracy) {
+            return Err(MetricsError::Accuracy);
+        }
+        Ok(Self { loss, accuracy, steps })
+    }
+
+    /// Mean training loss at the end of the local steps.
+    #[must_use]
+    pub const fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Share of samples classified rightly, 0 to 1.
+    #[must_use]
+    pub const fn accuracy(&self) -> f64 {
+        self.accuracy
+    }
+
+    /// Local optimiser steps taken.
+    #[must_use]
+    pub const fn steps(&self) -> u32 {
+        self.steps
+    }
+}
+
+impl TryFrom<MetricsFields> for Metrics {
+    type Error = MetricsError;
+
+    fn try_from(fields: MetricsFields) -> Result<Self, MetricsError> {
+        Self::new(fields.loss, fields.accuracy, fields.steps)
+    }
+}
+
+impl From<Metrics> for MetricsFields {
+    fn from(metrics: Metrics) -> Self {
+        Self { loss: metrics.loss, accuracy: metrics.accuracy, steps: metrics.steps }
+    }
+}
+
+/// The account vouches for a libp2p peer id that its tab uses during one session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionCertificate {
+    /// The libp2p peer id's bytes.
+    #[serde(with = "serde_bytes")]
+    pub peer: Vec<u8>,
+    /// When the session began, in milliseconds of Unix time.
+    pub issued: u64,
+}
+
+impl Signable for SessionCertificate {
+    const DOMAIN: &'static str = "session";
+}

@@ -1,0 +1,179 @@
+use alloc::vec::Vec;
+
+use p256::ecdsa::Signature;
+use p256::ecdsa::signature::Verifier;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, Cid, DecodeError, EncodeError, MAX_ENVELOPE, decode, encode};
+
+/// A message that accounts sign. The domain keeps a signature over one kind of message from passing for another.
+pub trait Signable: Serialize + DeserializeOwned {
+    /// Name of the kind of message, unique in the project, lower case letters only.
+    const DOMAIN: &'static str;
+}
+
+/// The bytes over which `account` signs the canonical `payload` of a `T`.
+#[must_use]
+pub fn signing_bytes<T: Signable>(account: &AccountId, payload: &[u8]) -> Vec<u8> {
+    let parts: [&[u8]; 5] = [b"lichen/", T::DOMAIN.as_bytes(), b"/v1\0", account.as_bytes(), payload];
+    parts.concat()
+}
+
+/// A signed message as it travels and is stored: nothing in it has been checked yet but its form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    account: AccountId,
+    #[serde(with = "serde_bytes")]
+    payload: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    signature: [u8; 64],
+}
+
+/// Why a signature made outside cannot go into an [`Envelope`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// Not 64 bytes `r ‖ s` with both in range.
+    #[error("not a raw P-256 signature")]
+    Signature,
+}
+
+impl Envelope {
+    /// Puts a payload and the signature over its [`signing_bytes`] together. The signature is raw `r ‖ s` as
+    /// WebCrypto returns it; `s` is moved to the lower half of its range, which WebCrypto does not do.
+    ///
+    /// # Errors
+    /// [`AssembleError::Signature`] if the signature has not the right form. Whether it fits is not checked.
+    pub fn assemble(account: AccountId, payload: Vec<u8>, signature: &[u8]) -> Result<Self, AssembleError> {
+        let signature = Signature::from_slice(signature).map_err(|_opaque| AssembleError::Signature)?;
+        Ok(Self::signed(account, payload, signature))
+    }
+
+    pub(crate) fn signed(account: AccountId, payload: Vec<u8>, signature: Signature) -> Self {
+        let signature = signature.normalize_s().unwrap_or(signature);
+        Self { account, payload, signature: signature.to_bytes().into() }
+    }
+
+    /// Reads an envelope's form without checking its signature, for telling whom it claims to be from.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are more than [`MAX_ENVELOPE`] or not the canonical form of an envelope.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, MAX_ENVELOPE)
+    }
+
+    /// The envelope's canonical bytes.
+    ///
+    /// # Errors
+    /// [`EncodeError`] never in practice: an envelope holds only byte strings.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EncodeError> {
+        encode(self)
+    }
+
+    /// Who claims to have signed.
+    #[must_use]
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The message's canonical bytes.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The raw signature `r ‖ s`.
+    #[must_use]
+    pub const fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+}
+
+/// Why an envelope was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The envelope is too large, malformed or not canonical.
+    #[error("envelope: {0}")]
+    Envelope(DecodeError),
+    /// The signature has not the form of one: `r` or `s` out of range.
+    #[error("the signature is malformed")]
+    Malformed,
+    /// The signature's `s` is in the upper half, which would allow a second form of the same envelope.
+    #[error("the signature is not in its lower form")]
+    HighS,
+    /// The signature does not fit the account, the domain and the payload.
+    #[error("the signature does not fit")]
+    Signature,
+    /// The signed payload is malformed or not canonical.
+    #[error("payload: {0}")]
+    Payload(DecodeError),
+}
+
+/// A message whose signature was checked. Only [`verify`] makes one.
+///
+/// ```compile_fail
+/// let forged = lichen_record::Verified { payload: 1, account: todo!(), id: todo!(), envelope: vec![] };
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified<T> {
+    payload: T,
+    account: AccountId,
+    id: Cid,
+    envelope: Vec<u8>,
+}
+
+impl<T> Verified<T> {
+    /// The message.
+    pub const fn get(&self) -> &T {
+        &self.payload
+    }
+
+    /// The message, giving up the proof.
+    pub fn into_inner(self) -> T {
+        self.payload
+    }
+
+    /// Who signed it.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The content id (dag-cbor) of the whole envelope: two accounts saying the same thing have different ids.
+    pub const fn id(&self) -> Cid {
+        self.id
+    }
+
+    /// The envelope's bytes, as they were checked.
+    pub fn envelope_bytes(&self) -> &[u8] {
+        &self.envelope
+    }
+}
+
+/// Checks an envelope from outside: size, canonical form, signature, then the payload's form.
+///
+/// # Errors
+/// [`VerifyError`] naming the first of these checks that failed.
+pub fn verify<T: Signable>(envelope_bytes: &[u8]) -> Result<Verified<T>, VerifyError> {
+    let envelope = Envelope::from_bytes(envelope_bytes).map_err(VerifyError::Envelope)?;
+    check_signature::<T>(&envelope)?;
+    let payload = decode(&envelope.payload, MAX_ENVELOPE).map_err(VerifyError::Payload)?;
+    Ok(Verified {
+        payload,
+        account: envelope.account,
+        id: Cid::of_cbor(envelope_bytes),
+        envelope: envelope_bytes.to_vec(),
+    })
+}
+
+fn check_signature<T: Signable>(envelope: &Envelope) -> Result<(), VerifyError> {
+    let signature = Signature::from_slice(&envelope.signature).map_err(|_opaque| VerifyError::Malformed)?;
+    if signature.normalize_s().is_some() {
+        return Err(VerifyError::HighS);
+    }
+    let key = envelope.account.verifying_key().map_err(|_opaque| VerifyError::Signature)?;
+    key.verify(&signing_bytes::<T>(&envelope.account, &envelope.payload), &signature)
+        .map_err(|_opaque| VerifyError::Signature)
+}
