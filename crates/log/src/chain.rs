@@ -1,0 +1,199 @@
+use alloc::vec::Vec;
+
+use lichen_record::{CampaignId, Entry, MAX_ENTRY, Verified, VerifyError, verify};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Head, Receipt};
+
+const DOMAIN: &[u8] = b"lichen/log/v1\0";
+
+/// Most bytes an encoded [`Record`] may take.
+pub const MAX_RECORD: usize = MAX_ENTRY + 128;
+
+/// One place in the log: an entry, when it was ordered and the chain up to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Place in the log, from 0.
+    pub index: u64,
+    /// When the coordinator ordered it, in milliseconds of Unix time; never less than the record's before.
+    pub time: u64,
+    /// The signed entry: the bytes of its envelope.
+    #[serde(with = "serde_bytes")]
+    pub entry: Vec<u8>,
+    /// The chain's hash up to and with this record.
+    #[serde(with = "serde_bytes")]
+    pub hash: [u8; 32],
+}
+
+/// Why a record does not continue a chain; each names the record's place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// A record is missing, repeated or out of order.
+    #[error("record {expected}: found the record of index {found} in its place")]
+    Index {
+        /// Index that comes next.
+        expected: u64,
+        /// Index that the record claims.
+        found: u64,
+    },
+    /// The record is older than the one before.
+    #[error("record {index}: its time {found} ms is before {previous} ms, the time of the record before")]
+    Time {
+        /// Place of the record.
+        index: u64,
+        /// Time of the record before, in milliseconds.
+        previous: u64,
+        /// Time of the record, in milliseconds.
+        found: u64,
+    },
+    /// The record's hash does not follow from its content and the chain before it.
+    #[error("record {index}: its hash does not follow from the chain")]
+    Hash {
+        /// Place of the record.
+        index: u64,
+    },
+    /// The record's entry is not a well-formed, rightly signed one.
+    #[error("record {index}: {error}")]
+    Entry {
+        /// Place of the record.
+        index: u64,
+        /// What is wrong with the entry.
+        error: VerifyError,
+    },
+    /// The entry belongs to another campaign's log.
+    #[error("record {index}: its entry belongs to campaign {found}")]
+    Campaign {
+        /// Place of the record.
+        index: u64,
+        /// Campaign that the entry names.
+        found: CampaignId,
+    },
+}
+
+impl ChainError {
+    /// Place of the record at fault.
+    #[must_use]
+    pub const fn index(&self) -> u64 {
+        match self {
+            ChainError::Index { expected: index, .. }
+            | ChainError::Time { index, .. }
+            | ChainError::Hash { index }
+            | ChainError::Entry { index, .. }
+            | ChainError::Campaign { index, .. } => *index,
+        }
+    }
+}
+
+/// The end of a log: what is needed to append to it or to check what comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    head: Head,
+    time: u64,
+}
+
+impl Chain {
+    /// The chain of a campaign without records.
+    #[must_use]
+    pub fn new(campaign: CampaignId) -> Self {
+        let hash = Sha256::new().chain_update(DOMAIN).chain_update(campaign.0.to_bytes()).finalize();
+        Self { head: Head { campaign, length: 0, hash: hash.into() }, time: 0 }
+    }
+
+    /// A chain that goes on from a head that the caller has reason to trust, `time` being its last record's.
+    #[must_use]
+    pub const fn resume(head: Head, time: u64) -> Self {
+        Self { head, time }
+    }
+
+    /// The current head.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        self.head.length
+    }
+
+    /// Time of the last record in milliseconds, 0 before the first.
+    #[must_use]
+    pub const fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// The time to give the next record when the clock says `now`: a clock that went back does not take the log's
+    /// time with it.
+    #[must_use]
+    pub fn next_time(&self, now: u64) -> u64 {
+        now.max(self.time)
+    }
+
+    /// Orders an entry next: gives its record and the receipt to sign for its author.
+    ///
+    /// # Errors
+    /// [`ChainError::Time`] if `time` is before the last record's (see [`Chain::next_time`]) and
+    /// [`ChainError::Campaign`] if the entry belongs to another log; the chain is then unchanged.
+    pub fn append(&mut self, time: u64, entry: &Verified<Entry>) -> Result<(Record, Receipt), ChainError> {
+        self.check_place(time, entry.get())?;
+        let record = Record {
+            index: self.head.length,
+            time,
+            entry: entry.envelope_bytes().to_vec(),
+            hash: self.next_hash(time, entry.envelope_bytes()),
+        };
+        self.advance(&record);
+        let receipt = Receipt { entry: entry.id(), head: self.head };
+        Ok((record, receipt))
+    }
+
+    /// Checks that a record from outside comes next, its entry's signature included, and moves on to it.
+    ///
+    /// # Errors
+    /// [`ChainError`] naming the place and the first check that failed; the chain is then unchanged.
+    pub fn verify_next(&mut self, record: &Record) -> Result<Verified<Entry>, ChainError> {
+        let index = self.head.length;
+        if record.index != index {
+            return Err(ChainError::Index { expected: index, found: record.index });
+        }
+        if record.hash != self.next_hash(record.time, &record.entry) {
+            return Err(ChainError::Hash { index });
+        }
+        let entry = verify::<Entry>(&record.entry).map_err(|error| ChainError::Entry { index, error })?;
+        self.check_place(record.time, entry.get())?;
+        self.advance(record);
+        Ok(entry)
+    }
+
+    fn check_place(&self, time: u64, entry: &Entry) -> Result<(), ChainError> {
+        let index = self.head.length;
+        if time < self.time {
+            return Err(ChainError::Time { index, previous: self.time, found: time });
+        }
+        if entry.campaign() != self.head.campaign {
+            return Err(ChainError::Campaign { index, found: entry.campaign() });
+        }
+        Ok(())
+    }
+
+    fn next_hash(&self, time: u64, entry: &[u8]) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(DOMAIN)
+            .chain_update(self.head.hash)
+            .chain_update(self.head.length.to_be_bytes())
+            .chain_update(time.to_be_bytes())
+            .chain_update(Sha256::digest(entry))
+            .finalize()
+            .into()
+    }
+
+    fn advance(&mut self, record: &Record) {
+        self.head.length = record.index.saturating_add(1);
+        self.head.hash = record.hash;
+        self.time = record.time;
+    }
+}
