@@ -1,1 +1,27 @@
-//! Page to worker: one command enum, one event enum.
+//! Page to worker: one [`Command`] enum, one [`Event`] enum, answers by id.
+//!
+//! A message is the canonical DAG-CBOR of a [`Command`] or an [`Event`], at most [`MAX_MESSAGE`] bytes, in an
+//! `ArrayBuffer` that is transferred, not copied ([`transfer`], in the browser only).
+//!
+//! - The worker posts [`Event::Ready`] first; a message posted to it earlier is lost.
+//! - Every command that carries a [`CommandId`] is answered by exactly one [`Event::Answered`] with that id, in the
+//!   order in which they are settled. Everything else the worker has to say is an event nobody asked for.
+//! - [`Command::Net`] and [`Event::Net`] carry the swarm's traffic, which the page moves and never decodes.
+//!
+//! What is deliberately absent: anything private. No key, no certificate in the making and no training data crosses.
+
+mod command;
+mod event;
+mod message;
+#[cfg(target_arch = "wasm32")]
+pub mod transfer;
+
+pub use command::{Command, CommandId, EnginePreference};
+pub use event::{
+    Campaign, Contribution, ContributionState, Engine, EngineKind, Event, IdentityOrigin, LossPoint, Outcome,
+    Phase, Problem, Statement,
+};
+pub use message::{BridgeError, MAX_MESSAGE, Message};
+
+/// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
+pub const VERSION: u32 = 1;

@@ -1,0 +1,72 @@
+//! What the page tells the worker.
+
+use serde::{Deserialize, Serialize};
+
+/// Names one command so that its answer can be told apart; chosen by the page, growing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CommandId(pub u32);
+
+/// What the page tells the worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Command {
+    /// Learn which campaign this page is about; the first command. Reads the manifest and what is stored on this
+    /// device, and reports both; nothing connects, trains or touches the GPU.
+    Start {
+        /// Comes back in the answer.
+        id: CommandId,
+        /// The text of `/lichen.json`, unread by the page.
+        relay: String,
+        /// Which engine to train with.
+        engine: EnginePreference,
+    },
+    /// The visitor's yes: make or load the key, wait to be this device's only tab, connect, take part.
+    Join {
+        /// Comes back in the answer.
+        id: CommandId,
+    },
+    /// Stop training now and keep connected; the tab stays a member and is not waited for.
+    Pause {
+        /// Comes back in the answer.
+        id: CommandId,
+    },
+    /// Go on after [`Command::Pause`].
+    Resume {
+        /// Comes back in the answer.
+        id: CommandId,
+    },
+    /// Stop, say goodbye in the log, disconnect, and let another tab of this device take over.
+    Leave {
+        /// Comes back in the answer.
+        id: CommandId,
+    },
+    /// Something the swarm reports; not answered.
+    Net(lichen_net::Event),
+}
+
+impl Command {
+    /// The id under which the command is answered; none for [`Command::Net`].
+    #[must_use]
+    pub fn id(&self) -> Option<CommandId> {
+        match self {
+            Self::Start { id, .. }
+            | Self::Join { id }
+            | Self::Pause { id }
+            | Self::Resume { id }
+            | Self::Leave { id } => Some(*id),
+            Self::Net(_) => None,
+        }
+    }
+}
+
+/// Which engine the visitor wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnginePreference {
+    /// Whichever is measured to be faster.
+    #[default]
+    Auto,
+    /// The CPU engine.
+    Cpu,
+    /// The WebGPU engine, or the CPU engine with a reason where there is no GPU.
+    Gpu,
+}

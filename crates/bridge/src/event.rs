@@ -1,0 +1,267 @@
+//! What the worker tells the page.
+
+use lichen_record::{CampaignId, Cid};
+use serde::{Deserialize, Serialize};
+
+use crate::CommandId;
+
+/// What the worker tells the page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Event {
+    /// The worker listens; always the first event.
+    Ready {
+        /// The worker's [`VERSION`](crate::VERSION).
+        version: u32,
+    },
+    /// The answer to one command; exactly one for each id.
+    Answered {
+        /// The command answered.
+        id: CommandId,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// Who this device is.
+    Identity {
+        /// The account, as `did:key:…`; text, so that the page need not carry the curve's arithmetic.
+        account: String,
+        /// Whether the key was here already.
+        origin: IdentityOrigin,
+    },
+    /// What the campaign is about, from its verified manifest.
+    Campaign(Campaign),
+    /// What the worker is doing; sent whenever it changes, and for progress.
+    Status(Phase),
+    /// Which engine runs and how fast; sent once chosen, and again when it changes or is measured anew.
+    Engine(Engine),
+    /// Where the current round stands; sent whenever the log changes it.
+    Round {
+        /// The round's number, from 0.
+        number: u64,
+        /// The checkpoint it builds on.
+        base: Cid,
+        /// Members expected to contribute.
+        cohort: u32,
+        /// Contributions accepted so far.
+        contributions: u32,
+        /// Whether it has closed.
+        closed: bool,
+        /// Whether its result is settled.
+        settled: bool,
+    },
+    /// Training losses of this device, oldest first; each point is sent once.
+    Loss {
+        /// The round trained in.
+        round: u64,
+        /// At least one point.
+        points: Vec<LossPoint>,
+    },
+    /// A settled checkpoint measured on held-out data.
+    Evaluated {
+        /// The round that the checkpoint settled; none for the campaign's first checkpoint.
+        round: Option<u64>,
+        /// The checkpoint.
+        checkpoint: Cid,
+        /// Mean loss.
+        loss: f64,
+        /// Share of held-out samples labelled right, 0 to 1.
+        accuracy: f64,
+        /// Held-out samples measured on.
+        samples: u32,
+    },
+    /// One of this account's contributions, new or changed; the round names it.
+    Contribution(Contribution),
+    /// Who takes part at the moment.
+    Members {
+        /// Accounts that have joined and not left, as `did:key:…`, at most 100 of them.
+        accounts: Vec<String>,
+        /// How many there are.
+        count: u32,
+    },
+    /// Something for the swarm to carry out.
+    Net(lichen_net::Command),
+}
+
+/// How a command went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Outcome {
+    /// It is carried out, or under way and reported by [`Event::Status`].
+    Done,
+    /// It is not carried out, and nothing has changed.
+    Refused(Problem),
+}
+
+/// What went wrong and what the person in front of the page can do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Problem {
+    /// What happened, one plain sentence.
+    pub message: String,
+    /// What to do, one plain sentence.
+    pub remedy: String,
+}
+
+/// Where the account key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdentityOrigin {
+    /// It was stored on this device.
+    Restored,
+    /// It has just been made and stored.
+    Created,
+}
+
+/// What a visitor reads before saying yes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaign {
+    /// The manifest's content id.
+    pub id: CampaignId,
+    /// Its title.
+    pub title: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Who runs it.
+    pub organiser: String,
+    /// How to reach them.
+    pub contact: String,
+    /// The licence of the model that comes out.
+    pub licence: String,
+    /// Held-out accuracy at which the campaign has reached its aim, 0 to 1.
+    pub target: f64,
+    /// Where the data comes from.
+    pub credit: String,
+    /// What is done with the device and what leaves it, in plain words, most important first.
+    pub statements: Vec<Statement>,
+    /// Rounds at most.
+    pub rounds: u64,
+}
+
+/// One plain sentence about the campaign, with its heading.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// What it is about, a few words.
+    pub heading: String,
+    /// The sentence.
+    pub text: String,
+}
+
+/// What the worker is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Phase {
+    /// Nothing: before Join and after Leave.
+    Idle,
+    /// Another tab of this device takes part in this campaign; this one takes over when that one closes.
+    WaitingForOtherTab,
+    /// The relay is being reached.
+    Connecting,
+    /// The log, the data or the model is being fetched and checked.
+    CatchingUp {
+        /// How much is done, in records of the log.
+        done: u64,
+        /// Of how much.
+        total: u64,
+    },
+    /// Ready; no round wants this tab at the moment.
+    WaitingForRound,
+    /// Training.
+    Training {
+        /// The round trained in.
+        round: u64,
+        /// Local steps done.
+        step: u32,
+        /// Local steps in the round.
+        steps: u32,
+    },
+    /// The update is on its way to the relay.
+    Sending,
+    /// The update is in the log; others still train.
+    WaitingForClose,
+    /// The round's updates are fetched and combined.
+    Aggregating,
+    /// Paused by the visitor.
+    Paused,
+    /// The relay cannot be reached.
+    Offline {
+        /// Milliseconds until the next attempt; none where no attempt is planned.
+        retry_in: Option<u32>,
+    },
+    /// The campaign is over: its last round is settled.
+    Finished,
+    /// The worker cannot go on by itself.
+    Failed(Problem),
+}
+
+/// Which engine runs and how fast.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// The engine that trains.
+    pub kind: EngineKind,
+    /// Milliseconds per step on the CPU; none where not measured.
+    pub cpu_ms: Option<f64>,
+    /// Milliseconds per step on the GPU; none where not measured or not there.
+    pub gpu_ms: Option<f64>,
+    /// Training samples per second in the last round trained; none before.
+    pub samples_per_second: Option<f64>,
+    /// Why this engine, one plain sentence.
+    pub why: String,
+}
+
+/// Where the arithmetic happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EngineKind {
+    /// The CPU engine.
+    Cpu,
+    /// The WebGPU engine.
+    Gpu,
+}
+
+/// The training loss after one local step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossPoint {
+    /// The step, from 1.
+    pub step: u32,
+    /// The batch's mean loss.
+    pub loss: f64,
+}
+
+/// What this account gave in one round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contribution {
+    /// The round.
+    pub round: u64,
+    /// The update's content id.
+    pub update: Cid,
+    /// Training samples in the shard.
+    pub samples: u32,
+    /// Where it is on its way into the record.
+    pub state: ContributionState,
+}
+
+/// Where a contribution is on its way into the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum ContributionState {
+    /// Handed to the relay; no answer yet.
+    Sent,
+    /// The relay's signed receipt is here and agrees with this tab's own copy of the log.
+    Recorded {
+        /// The entry's place in the log.
+        index: u64,
+    },
+    /// The relay's receipt contradicts this tab's copy of the log: the relay is at fault.
+    Disputed {
+        /// What does not agree.
+        reason: String,
+    },
+    /// Not accepted.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
