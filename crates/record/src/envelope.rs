@@ -114,7 +114,7 @@ pub enum VerifyError {
 
 /// A message whose signature was checked. Only [`verify`] makes one.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// let forged = lichen_record::Verified { payload: 1, account: todo!(), id: todo!(), envelope: vec![] };
 /// ```
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,70 @@
+// Makes envelopes.json by other people's code: JavaScript's DAG-CBOR and content ids, Node's WebCrypto.
+//   npm install @ipld/dag-cbor@10.0.2 multiformats@14.0.5 && node generate.mjs > envelopes.json
+// ECDSA in WebCrypto is randomised, so each run gives other signatures; the committed file is the reference.
+import { encode } from '@ipld/dag-cbor'
+import { CID } from 'multiformats/cid'
+import { base58btc } from 'multiformats/bases/base58'
+import { sha256 } from 'multiformats/hashes/sha2'
+import * as raw from 'multiformats/codecs/raw'
+
+const { subtle } = globalThis.crypto
+const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
+const hex = bytes => Buffer.from(bytes).toString('hex')
+const cidOf = async (code, bytes) => CID.create(1, code, await sha256.digest(bytes))
+const text = string => new TextEncoder().encode(string)
+const number = bytes => BigInt('0x' + hex(bytes))
+
+const pair = await subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify'])
+const point = new Uint8Array(await subtle.exportKey('raw', pair.publicKey))
+const secret = Buffer.from((await subtle.exportKey('jwk', pair.privateKey)).d, 'base64url')
+const account = Uint8Array.of(2 + (point[64] & 1), ...point.slice(1, 33))
+const did = 'did:key:' + base58btc.encode(Uint8Array.of(0x80, 0x24, ...account))
+
+const manifest = await cidOf(raw.code, text('manifest'))
+const base = await cidOf(raw.code, text('base'))
+const update = await cidOf(raw.code, text('update'))
+const result = await cidOf(raw.code, text('result'))
+const campaign = manifest
+const hash = new Uint8Array(32).map((_, i) => i)
+
+const messages = [
+  ['entry', 'published', { published: { campaign, manifest, base } }],
+  ['entry', 'joined', { joined: { campaign, sequence: 1 } }],
+  ['entry', 'left', { left: { campaign, sequence: 4294967296 } }],
+  ['entry', 'round-opened', { 'round-opened': { campaign, round: 1, base } }],
+  ['entry', 'contribution', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 } } }],
+  ['entry', 'round-closed', { 'round-closed': { campaign, round: 24 } }],
+  ['entry', 'checkpointed', { checkpointed: { campaign, round: 255, base, result } }],
+  ['session', 'session', { peer: Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20, ...hash), issued: 1764000000000 }],
+  ['head', 'head', { campaign, length: 3, hash }],
+  ['receipt', 'receipt', { entry: await cidOf(0x71, text('entry')), head: { campaign, length: 3, hash } }]
+]
+
+const vectors = []
+for (const [domain, name, message] of messages) {
+  for (const high of [false, true]) {
+    const payload = encode(message)
+    const signed = Buffer.concat([text(`lichen/${domain}/v1\0`), account, payload])
+    let signature
+    do {
+      signature = new Uint8Array(await subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, pair.privateKey, signed))
+    } while ((number(signature.slice(32)) > ORDER / 2n) !== high)
+    const lower = Uint8Array.from(signature)
+    if (high) lower.set(Buffer.from((ORDER - number(signature.slice(32))).toString(16).padStart(64, '0'), 'hex'), 32)
+    const envelope = encode({ account, payload, signature: lower })
+    vectors.push({
+      name, domain, high,
+      payload: hex(payload),
+      signed: hex(signed),
+      signature: hex(signature),
+      envelope: hex(envelope),
+      id: (await cidOf(0x71, envelope)).toString()
+    })
+  }
+}
+const cids = { manifest, base, update, result }
+console.log(JSON.stringify({
+  secret: hex(secret), point: hex(point), account: did,
+  cids: Object.fromEntries(Object.entries(cids).map(([name, cid]) => [name, cid.toString()])),
+  vectors
+}, null, 1))
