@@ -5,6 +5,7 @@
 //! at most [`MAX_FRAME`](crate::MAX_FRAME) long. Nothing here is believed by whoever receives it: entries are
 //! verified, blobs are checked against their ids, receipts against the receiver's own chain.
 
+use lichen_log::Record;
 use lichen_record::{AccountId, CampaignId, Cid, DecodeError, EncodeError, decode, encode};
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,8 @@ pub enum Reply {
         /// Ordered by id, at most [`MAX_CAMPAIGNS`].
         campaigns: Vec<CampaignStatus>,
     },
+    /// Consecutive records, from the index asked for on.
+    Records(Records),
     /// The entry is in the log, durably.
     Receipt {
         /// A signed `Receipt` envelope.
@@ -120,9 +123,20 @@ pub enum Reply {
     },
 }
 
+/// Consecutive records of a log, and how far the log went at that moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Records {
+    /// At most [`MAX_RECORDS`]; none at the log's end.
+    pub records: Vec<Record>,
+    /// A `Head` envelope signed by the coordinator; it may be ahead of the records.
+    #[serde(with = "serde_bytes")]
+    pub head: Vec<u8>,
+}
+
 /// A campaign that the relay keeps, and how long its log is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CampaignStatus {
     /// The campaign: the content id of its manifest, which [`Request::GetBlob`] serves.
     pub campaign: CampaignId,

@@ -1,1 +1,16 @@
 //! Blobs and keys by content id: memory, IndexedDB, redb.
+//!
+//! Every store of blobs keeps one promise: bytes go in and come out only if they are the ones their id names. One
+//! suite of tests runs over all of them.
+
+mod blobs;
+#[cfg(all(feature = "redb", not(target_arch = "wasm32")))]
+mod disk;
+mod memory;
+#[cfg(test)]
+mod suite;
+
+pub use blobs::{Blobs, StoreError};
+#[cfg(all(feature = "redb", not(target_arch = "wasm32")))]
+pub use disk::Disk;
+pub use memory::Memory;
