@@ -1,5 +1,5 @@
 //! Golden vectors made by other people's code (`golden/generate.mjs`): JavaScript's DAG-CBOR, WebCrypto's signatures.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use lichen_record::{
     AccountId, CampaignId, Cid, Entry, Envelope, Metrics, RoundNumber, SessionCertificate, Signable,
