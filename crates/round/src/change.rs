@@ -1,0 +1,116 @@
+use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
+
+/// What an entry changed, for showing and counting.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The campaign is there.
+    Published {
+        /// Who orders the log, opens and closes rounds.
+        coordinator: AccountId,
+        /// The first checkpoint.
+        base: Cid,
+    },
+    /// An account takes part, or takes part again.
+    Joined {
+        /// Who.
+        account: AccountId,
+    },
+    /// An account takes part no longer.
+    Left {
+        /// Who.
+        account: AccountId,
+    },
+    /// A round takes contributions.
+    Opened {
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint to train from.
+        base: Cid,
+        /// Members whom the round waits for.
+        cohort: usize,
+        /// Log time until which the round waits for them, in milliseconds.
+        deadline: u64,
+    },
+    /// A contribution was accepted.
+    Contributed {
+        /// The round.
+        round: RoundNumber,
+        /// Whose.
+        account: AccountId,
+        /// Samples trained on.
+        samples: u32,
+        /// What the training looked like.
+        metrics: Metrics,
+    },
+    /// A round takes contributions no longer.
+    Closed {
+        /// The round.
+        round: RoundNumber,
+        /// Contributions accepted.
+        accepted: usize,
+    },
+    /// A member did not contribute before the deadline: rounds wait for it no longer, until it contributes or joins
+    /// again.
+    Missed {
+        /// The round.
+        round: RoundNumber,
+        /// Who.
+        account: AccountId,
+    },
+    /// An account attested a round's result.
+    Attested {
+        /// The round.
+        round: RoundNumber,
+        /// Who.
+        account: AccountId,
+        /// The checkpoint that it computed.
+        result: Cid,
+    },
+    /// A round's result stands.
+    Settled {
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint that the next round starts from.
+        result: Cid,
+        /// Equal attestations at that moment.
+        attestations: usize,
+    },
+    /// An account contradicted the settled result, or itself.
+    Faulted(Fault),
+    /// The last round is settled.
+    Finished {
+        /// The campaign's last checkpoint.
+        result: Cid,
+    },
+}
+
+/// Proof, by its own signature, that an account attested what is not so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whose.
+    pub account: AccountId,
+    /// The round.
+    pub round: RoundNumber,
+    /// What it did.
+    pub kind: FaultKind,
+}
+
+/// What an account did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It attested another result than the settled one.
+    Disagreed {
+        /// Its result.
+        attested: Cid,
+        /// The settled result.
+        settled: Cid,
+    },
+    /// It attested two results for one round.
+    Equivocated {
+        /// Its first result.
+        first: Cid,
+        /// Its second result.
+        second: Cid,
+    },
+}

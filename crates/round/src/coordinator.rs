@@ -1,0 +1,280 @@
+use alloc::vec::Vec;
+
+use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
+
+use crate::attempt::Attempt;
+use crate::{CampaignState, Change, Refusal, Stage};
+
+/// What happened to the relay that orders a campaign's log.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CoordinatorEvent {
+    /// The log's next record is stored: read back after a start, or just appended for a tab or for the coordinator
+    /// itself.
+    Record {
+        /// The record's log time, in milliseconds.
+        time: u64,
+        /// Its entry.
+        entry: Verified<Entry>,
+    },
+    /// The stored log is read to its end: the coordinator acts from here on.
+    CaughtUp,
+    /// Answer to [`CoordinatorAction::Append`]: the entry could not be appended, or was not admissible any more.
+    AppendFailed,
+    /// Answer to [`CoordinatorAction::Aggregate`]: the checkpoint is computed and kept where tabs find it.
+    Aggregated {
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint.
+        result: Cid,
+    },
+    /// Answer to [`CoordinatorAction::Aggregate`]: it could not be computed.
+    AggregateFailed {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// The time of the last [`CoordinatorAction::WakeAt`] has come. Sending more of them does no harm.
+    Tick,
+}
+
+/// What the relay that orders a campaign's log has to do.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CoordinatorAction {
+    /// Sign this entry, append it to the log and store it; answered by its `Record` or by `AppendFailed`.
+    Append(Entry),
+    /// Compute a round's result.
+    Aggregate {
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint that the round started from.
+        base: Cid,
+        /// The accepted updates with their weights, in the order of aggregation.
+        accepted: Vec<(u32, Cid)>,
+    },
+    /// Send a `Tick` at this time, in milliseconds; replaces the wake before.
+    WakeAt(u64),
+    /// Show what an entry of the log changed. Needs no answer.
+    Report(Change),
+    /// The stored log holds an entry that may not stand there. Nothing else follows.
+    Distrust(Refusal),
+}
+
+/// The relay's part in a campaign: says which entries may be appended, opens and closes rounds, attests results.
+///
+/// It knows nothing that the log does not hold, so that after a restart it goes on where the log ends: what is due
+/// is done, and what stands in the log is not done again.
+#[derive(Clone, Debug)]
+pub struct Coordinator {
+    account: AccountId,
+    state: CampaignState,
+    initial: Cid,
+    mode: Mode,
+    append: Attempt,
+    aggregation: Option<Aggregation>,
+    wake: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Reading,
+    Acting,
+    Distrusting,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Aggregation {
+    round: RoundNumber,
+    attempt: Attempt,
+    result: Option<Cid>,
+}
+
+/// What the log lacks, if anything.
+enum Due {
+    Entry(Entry),
+    Aggregate { round: RoundNumber, base: Cid, accepted: Vec<(u32, Cid)> },
+    At(u64),
+    Nothing,
+}
+
+impl Coordinator {
+    /// The coordinator of a campaign that starts from this checkpoint. `account` signs what it appends.
+    #[must_use]
+    pub const fn new(account: AccountId, state: CampaignState, initial: Cid) -> Self {
+        Self {
+            account,
+            state,
+            initial,
+            mode: Mode::Reading,
+            append: Attempt::new(),
+            aggregation: None,
+            wake: None,
+        }
+    }
+
+    /// The campaign's state.
+    #[must_use]
+    pub const fn state(&self) -> &CampaignState {
+        &self.state
+    }
+
+    /// Whether an entry may be appended at this time of the relay's clock in milliseconds, and the log time to
+    /// append it with: the clock's, but never before the last record's. For entries of tabs and own ones alike.
+    ///
+    /// # Errors
+    /// [`Refusal`] saying why it may not.
+    pub fn admit(&self, now: u64, entry: &Verified<Entry>) -> Result<u64, Refusal> {
+        let time = self.log_time(now);
+        self.state.admit(time, entry)?;
+        Ok(time)
+    }
+
+    /// Takes in what happened, at this time of the relay's clock in milliseconds, and says what to do, in order.
+    pub fn handle(&mut self, now: u64, event: CoordinatorEvent) -> Vec<CoordinatorAction> {
+        let mut actions = Vec::new();
+        if self.mode == Mode::Distrusting {
+            return actions;
+        }
+        self.take_in(now, event, &mut actions);
+        if self.mode == Mode::Acting {
+            self.pursue(now, &mut actions);
+        }
+        actions
+    }
+
+    fn take_in(&mut self, now: u64, event: CoordinatorEvent, actions: &mut Vec<CoordinatorAction>) {
+        match event {
+            CoordinatorEvent::Record { time, entry } => match self.state.apply(time, &entry) {
+                Ok(changes) => {
+                    actions.extend(changes.into_iter().map(CoordinatorAction::Report));
+                    if entry.account() == self.account {
+                        self.append = Attempt::new();
+                    }
+                }
+                Err(refusal) => {
+                    self.mode = Mode::Distrusting;
+                    actions.push(CoordinatorAction::Distrust(refusal));
+                }
+            },
+            CoordinatorEvent::CaughtUp => self.mode = Mode::Acting,
+            CoordinatorEvent::AppendFailed => self.append.fail(now),
+            CoordinatorEvent::Aggregated { round, result } => {
+                if let Some(aggregation) = self.aggregation_of(round) {
+                    aggregation.result = Some(result);
+                }
+            }
+            CoordinatorEvent::AggregateFailed { round } => {
+                if let Some(aggregation) = self.aggregation_of(round) {
+                    aggregation.attempt.fail(now);
+                }
+            }
+            CoordinatorEvent::Tick => {}
+        }
+    }
+
+    fn aggregation_of(&mut self, round: RoundNumber) -> Option<&mut Aggregation> {
+        self.aggregation.as_mut().filter(|aggregation| aggregation.round == round)
+    }
+
+    fn pursue(&mut self, now: u64, actions: &mut Vec<CoordinatorAction>) {
+        let wake = match self.due(self.log_time(now)) {
+            Due::Entry(entry) => {
+                if self.append.start(now) {
+                    actions.push(CoordinatorAction::Append(entry));
+                }
+                self.append.due_from()
+            }
+            Due::Aggregate { round, base, accepted } => self.aggregate(now, round, base, accepted, actions),
+            Due::At(time) => Some(time),
+            Due::Nothing => None,
+        };
+        if let Some(time) = wake
+            && self.wake != wake
+        {
+            actions.push(CoordinatorAction::WakeAt(time));
+        }
+        self.wake = wake;
+    }
+
+    /// Has the round's result computed, and says when to look again if that failed.
+    fn aggregate(
+        &mut self,
+        now: u64,
+        round: RoundNumber,
+        base: Cid,
+        accepted: Vec<(u32, Cid)>,
+        actions: &mut Vec<CoordinatorAction>,
+    ) -> Option<u64> {
+        let aggregation = match &mut self.aggregation {
+            Some(aggregation) if aggregation.round == round => aggregation,
+            other => other.insert(Aggregation { round, attempt: Attempt::new(), result: None }),
+        };
+        if aggregation.attempt.start(now) {
+            actions.push(CoordinatorAction::Aggregate { round, base, accepted });
+        }
+        aggregation.attempt.due_from()
+    }
+
+    fn due(&self, time: u64) -> Due {
+        let campaign = self.state.campaign();
+        match self.state.coordinator() {
+            None => {
+                return Due::Entry(Entry::Published { campaign, manifest: campaign.0, base: self.initial });
+            }
+            // Somebody else's log: nothing here may speak in it.
+            Some(coordinator) if coordinator != self.account => return Due::Nothing,
+            Some(_) => {}
+        }
+        let Some(round) = self.state.round() else { return self.due_opening(time, RoundNumber::FIRST, 0) };
+        let number = round.number();
+        match round.stage() {
+            Stage::Open => {
+                let entry = Entry::RoundClosed { campaign, round: number };
+                match self.state.admit_from(time, self.account, &entry) {
+                    Ok(()) => Due::Entry(entry),
+                    Err(Refusal::DeadlinePending) => Due::At(round.deadline(self.state.rules())),
+                    Err(_) => Due::Nothing,
+                }
+            }
+            Stage::Closed { at } => self.due_attestation(time, at),
+            Stage::Settled { .. } => {
+                let earliest = round.opened().saturating_add(self.state.rules().interval_ms);
+                self.due_opening(time, number.next(), earliest)
+            }
+        }
+    }
+
+    fn due_opening(&self, time: u64, round: RoundNumber, earliest: u64) -> Due {
+        let campaign = self.state.campaign();
+        let Some(base) = self.state.checkpoint() else { return Due::Nothing };
+        let entry = Entry::RoundOpened { campaign, round, base };
+        match self.state.admit_from(time, self.account, &entry) {
+            Ok(()) => Due::Entry(entry),
+            Err(Refusal::IntervalPending) => Due::At(earliest),
+            Err(_) => Due::Nothing,
+        }
+    }
+
+    /// The coordinator attests last: when its word settles the round, or when the members have let the deadline pass.
+    /// So a round does not settle on a single word while members are at work on theirs.
+    fn due_attestation(&self, time: u64, closed: u64) -> Due {
+        let Some(round) = self.state.round() else { return Due::Nothing };
+        if round.has_attested(&self.account) {
+            return Due::Nothing;
+        }
+        let (number, base) = (round.number(), round.base());
+        let computed = self.aggregation.filter(|aggregation| aggregation.round == number);
+        let Some(result) = computed.and_then(|aggregation| aggregation.result) else {
+            return Due::Aggregate { round: number, base, accepted: round.accepted() };
+        };
+        let deadline = closed.saturating_add(self.state.rules().deadline_ms);
+        if time < deadline && !self.state.would_settle(time, result) {
+            return Due::At(deadline);
+        }
+        Due::Entry(Entry::Checkpointed { campaign: self.state.campaign(), round: number, base, result })
+    }
+
+    fn log_time(&self, now: u64) -> u64 {
+        now.max(self.state.time())
+    }
+}

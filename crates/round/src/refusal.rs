@@ -1,0 +1,70 @@
+use serde::{Deserialize, Serialize};
+
+/// Why an entry may not stand in the log at this place. It changed nothing.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The entry belongs to another campaign's log.
+    #[error("the entry belongs to another campaign")]
+    WrongCampaign,
+    /// The log's time would run backwards.
+    #[error("the entry's time lies before its predecessor's")]
+    TimeReversed,
+    /// The log does not begin with the campaign's publication.
+    #[error("the log does not begin with the campaign's publication")]
+    NotPublished,
+    /// The campaign is published already; only the first entry may do so.
+    #[error("only a log's first entry may publish the campaign")]
+    NotFirst,
+    /// The publication names another manifest than the campaign does.
+    #[error("the manifest is not the one that names the campaign")]
+    WrongManifest,
+    /// Only the coordinator may say this.
+    #[error("only the coordinator may say this")]
+    NotCoordinator,
+    /// Only a present member may say this.
+    #[error("only a present member of the campaign may say this")]
+    NotAMember,
+    /// The sequence number is not above the account's last one: an old entry replayed.
+    #[error("the sequence number is not above the account's last one")]
+    StaleSequence,
+    /// The account said this already. Whoever repeats an entry because no receipt came may take it for success.
+    #[error("the account said this already")]
+    Duplicate,
+    /// The round is not the one that the campaign is at.
+    #[error("the round is not the one that the campaign is at")]
+    WrongRound,
+    /// The base is not the checkpoint that the round starts from.
+    #[error("the base is not the checkpoint that the round starts from")]
+    WrongBase,
+    /// The round takes no contributions, or cannot be closed, as it is not open.
+    #[error("the round is not open")]
+    RoundNotOpen,
+    /// The round cannot be attested before it is closed.
+    #[error("the round is not closed yet")]
+    RoundNotClosed,
+    /// No round may open before the one before it is settled.
+    #[error("the round before is not settled yet")]
+    RoundNotSettled,
+    /// A round may not open so soon after the one before.
+    #[error("the interval between two rounds has not passed")]
+    IntervalPending,
+    /// A round may not open when no member is expected to contribute.
+    #[error("no member is expected to contribute")]
+    NobodyExpected,
+    /// A round may not close while members are expected to contribute and the deadline has not passed.
+    #[error("members are expected to contribute and the deadline has not passed")]
+    DeadlinePending,
+    /// A round may not close with fewer contributions than the manifest's minimum.
+    #[error("the round has fewer contributions than the campaign's minimum")]
+    TooFewContributions,
+    /// The weight claimed for a contribution is not one that its shard allows.
+    #[error("the number of samples is not one that the shard allows")]
+    WrongSamples,
+    /// The campaign has had all its rounds.
+    #[error("the campaign is finished")]
+    Finished,
+}
