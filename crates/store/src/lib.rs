@@ -6,6 +6,8 @@
 mod blobs;
 #[cfg(all(feature = "redb", not(target_arch = "wasm32")))]
 mod disk;
+#[cfg(target_arch = "wasm32")]
+mod indexed_db;
 mod memory;
 #[cfg(test)]
 mod suite;
@@ -13,4 +15,6 @@ mod suite;
 pub use blobs::{Blobs, StoreError};
 #[cfg(all(feature = "redb", not(target_arch = "wasm32")))]
 pub use disk::Disk;
+#[cfg(target_arch = "wasm32")]
+pub use indexed_db::IndexedDb;
 pub use memory::Memory;

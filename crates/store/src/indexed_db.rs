@@ -1,0 +1,196 @@
+use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
+use idb::{Database, ObjectStore, TransactionMode};
+use js_sys::Uint8Array;
+use lichen_record::{Cid, MAX_BLOB};
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::blobs::{Blobs, StoreError, check_get, check_put};
+
+/// Blobs: content id as text → `Uint8Array`.
+const BLOBS: &str = "blobs";
+
+/// Everything small that is not content-addressed, such as the account's `CryptoKeyPair`: name → any structured value.
+const VALUES: &str = "values";
+
+/// Version of the layout above.
+const LAYOUT: u32 = 1;
+
+/// A browser's store, per origin: blobs by content id, and named values.
+///
+/// What a finished call has written survives a reload and a crash of the tab. The browser may drop all of it at once
+/// when the device runs out of room.
+pub struct IndexedDb {
+    database: Database,
+}
+
+impl IndexedDb {
+    /// Opens the database of this name, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Medium`] if the browser keeps nothing here, as in some private windows.
+    pub async fn open(name: &str) -> Result<Self, StoreError> {
+        let mut database = DatabaseBuilder::new(name)
+            .version(LAYOUT)
+            .add_object_store(ObjectStoreBuilder::new(BLOBS))
+            .add_object_store(ObjectStoreBuilder::new(VALUES))
+            .build()
+            .await
+            .map_err(medium)?;
+        // A later build in another tab must be able to change the layout; this tab's next call then fails.
+        database.on_version_change(|event| {
+            if let Ok(database) = idb::event::DatabaseEvent::database(&event) {
+                database.close();
+            }
+        });
+        Ok(Self { database })
+    }
+
+    /// The value kept under this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Medium`] if the browser fails.
+    pub async fn value(&self, name: &str) -> Result<Option<JsValue>, StoreError> {
+        self.read(VALUES, name).await
+    }
+
+    /// Keeps a value under this name, in place of what was there.
+    ///
+    /// # Errors
+    /// [`StoreError::Medium`] if the browser fails, has no room, or cannot keep such a value.
+    pub async fn set_value(&self, name: &str, value: &JsValue) -> Result<(), StoreError> {
+        self.write(VALUES, name, value).await
+    }
+
+    /// Keeps a value under this name unless one is there, and returns what is there now.
+    ///
+    /// # Errors
+    /// [`StoreError::Medium`] if the browser fails, has no room, or cannot keep such a value.
+    pub async fn value_or_insert(&self, name: &str, value: &JsValue) -> Result<JsValue, StoreError> {
+        // One transaction, so that two tabs at once agree on whose value it is.
+        let transaction = self.database.transaction(&[VALUES], TransactionMode::ReadWrite).map_err(medium)?;
+        let store = transaction.object_store(VALUES).map_err(medium)?;
+        let held = store.get(JsValue::from_str(name)).map_err(medium)?.await.map_err(medium)?;
+        if held.is_none() {
+            put(&store, name, value).await?;
+        }
+        transaction.commit().map_err(medium)?.await.map_err(medium)?;
+        Ok(held.unwrap_or_else(|| value.clone()))
+    }
+
+    async fn read(&self, store: &str, key: &str) -> Result<Option<JsValue>, StoreError> {
+        let transaction = self.database.transaction(&[store], TransactionMode::ReadOnly).map_err(medium)?;
+        let store = transaction.object_store(store).map_err(medium)?;
+        store.get(JsValue::from_str(key)).map_err(medium)?.await.map_err(medium)
+    }
+
+    async fn write(&self, store: &str, key: &str, value: &JsValue) -> Result<(), StoreError> {
+        let transaction = self.database.transaction(&[store], TransactionMode::ReadWrite).map_err(medium)?;
+        put(&transaction.object_store(store).map_err(medium)?, key, value).await?;
+        transaction.commit().map_err(medium)?.await.map_err(medium)?;
+        Ok(())
+    }
+}
+
+impl Blobs for IndexedDb {
+    async fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(value) = self.read(BLOBS, &cid.to_string()).await? else {
+            return Ok(None);
+        };
+        let bytes: Uint8Array = value.dyn_into().map_err(|_other_type| StoreError::Damaged { cid: *cid })?;
+        if bytes.length() as usize > MAX_BLOB {
+            return Err(StoreError::Damaged { cid: *cid });
+        }
+        check_get(cid, bytes.to_vec()).map(Some)
+    }
+
+    async fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<(), StoreError> {
+        check_put(cid, bytes)?;
+        self.write(BLOBS, &cid.to_string(), &Uint8Array::from(bytes)).await
+    }
+
+    async fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let transaction = self.database.transaction(&[BLOBS], TransactionMode::ReadOnly).map_err(medium)?;
+        let store = transaction.object_store(BLOBS).map_err(medium)?;
+        let key = JsValue::from_str(&cid.to_string());
+        Ok(store.get_key(key).map_err(medium)?.await.map_err(medium)?.is_some())
+    }
+
+    async fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
+        let transaction = self.database.transaction(&[BLOBS], TransactionMode::ReadWrite).map_err(medium)?;
+        let store = transaction.object_store(BLOBS).map_err(medium)?;
+        store.delete(JsValue::from_str(&cid.to_string())).map_err(medium)?.await.map_err(medium)?;
+        transaction.commit().map_err(medium)?.await.map_err(medium)?;
+        Ok(())
+    }
+}
+
+impl Drop for IndexedDb {
+    fn drop(&mut self) {
+        self.database.close();
+    }
+}
+
+async fn put(store: &ObjectStore, key: &str, value: &JsValue) -> Result<(), StoreError> {
+    store.put(value, Some(&JsValue::from_str(key))).map_err(medium)?.await.map_err(medium)?;
+    Ok(())
+}
+
+fn medium(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Medium(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::*;
+
+    wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+    /// A database that no other test and no earlier run of this profile has used.
+    async fn fresh() -> (IndexedDb, String) {
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test-{}-{}", js_sys::Date::now(), OPENED.fetch_add(1, Ordering::Relaxed));
+        (IndexedDb::open(&name).await.unwrap(), name)
+    }
+
+    #[wasm_bindgen_test]
+    async fn keeps_the_promises_of_a_store() {
+        crate::suite::run(async || fresh().await.0).await;
+    }
+
+    #[wasm_bindgen_test]
+    async fn what_is_put_is_there_when_opened_again() {
+        let (store, name) = fresh().await;
+        let cid = Cid::of_raw(b"digits");
+        store.put(&cid, b"digits").await.unwrap();
+        store.set_value("name", &JsValue::from_str("lichen")).await.unwrap();
+        drop(store);
+        let store = IndexedDb::open(&name).await.unwrap();
+        assert_eq!(store.get(&cid).await.unwrap().as_deref(), Some(&b"digits"[..]));
+        assert_eq!(store.value("name").await.unwrap(), Some(JsValue::from_str("lichen")));
+        assert_eq!(store.value("other").await.unwrap(), None);
+    }
+
+    #[wasm_bindgen_test]
+    async fn damage_is_found_on_reading() {
+        let (store, _name) = fresh().await;
+        let cid = Cid::of_raw(b"digits");
+        store.put(&cid, b"digits").await.unwrap();
+        store.write(BLOBS, &cid.to_string(), &Uint8Array::from(&b"didgits"[..])).await.unwrap();
+        assert!(matches!(store.get(&cid).await, Err(StoreError::Damaged { cid: found }) if found == cid));
+        store.write(BLOBS, &cid.to_string(), &JsValue::from_f64(1.0)).await.unwrap();
+        assert!(matches!(store.get(&cid).await, Err(StoreError::Damaged { cid: found }) if found == cid));
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_name_is_taken_once() {
+        let (store, _name) = fresh().await;
+        let first = store.value_or_insert("key", &JsValue::from_str("first")).await.unwrap();
+        let second = store.value_or_insert("key", &JsValue::from_str("second")).await.unwrap();
+        assert_eq!(first, JsValue::from_str("first"));
+        assert_eq!(second, JsValue::from_str("first"));
+    }
+}
