@@ -36,7 +36,7 @@ pub enum Event {
     Engine(Engine),
     /// Where the current round stands; sent whenever the log changes it.
     Round {
-        /// The round's number, from 0.
+        /// The round's number, from 1.
         number: u64,
         /// The checkpoint it builds on.
         base: Cid,
