@@ -1,1 +1,23 @@
-//! Real browsers and relays for tests and the demo, driven from outside.
+//! Real browsers and real relays for tests and the demo, driven from outside.
+//!
+//! Everything here is blocking code over the standard library: a Chromium on a pipe ([`Browser`]), a relay
+//! process on a free port ([`RelayProcess`]), and [`wait::until`], which waits for a condition with a deadline
+//! and names what it was waiting for when the deadline passes. Children never outlive the program that started
+//! them, also when it is killed.
+#![deny(missing_docs)]
+
+pub mod browser;
+mod cdp;
+mod error;
+pub mod http;
+mod page;
+pub mod process;
+pub mod relay;
+pub mod tab;
+pub mod wait;
+
+pub use browser::{Browser, BrowserOptions, Context};
+pub use error::Error;
+pub use page::{ConsoleLine, Page, Request};
+pub use relay::{RelayOptions, RelayProcess};
+pub use tab::TabState;

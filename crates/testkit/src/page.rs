@@ -1,0 +1,360 @@
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::cdp::{self, Event};
+use crate::{Browser, Error, TabState, wait};
+
+/// Collects violations of the content security policy, which DevTools reports only in part.
+const WATCH_CSP: &str = r#"
+globalThis.__cspViolations = [];
+addEventListener("securitypolicyviolation", e =>
+    globalThis.__cspViolations.push(`${e.violatedDirective}: ${e.blockedURI || e.sample}`));
+"#;
+
+/// One tab, in a window of its own.
+#[derive(Clone, Debug)]
+pub struct Page {
+    browser: Browser,
+    target: String,
+    session: String,
+}
+
+/// One line on the console of a page or of one of its workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleLine {
+    /// `error`, `warning`, `info`, ...
+    pub level: String,
+    /// The text, as far as DevTools can give it.
+    pub text: String,
+    /// Whether a worker wrote it.
+    pub from_worker: bool,
+}
+
+/// A request or a WebSocket that a page or one of its workers made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The address.
+    pub url: String,
+    /// Whether this is a WebSocket.
+    pub websocket: bool,
+}
+
+impl Page {
+    pub(crate) fn open(browser: Browser, context: &str) -> Result<Self, Error> {
+        let connection = browser.connection();
+        let params = json!({ "url": "about:blank", "browserContextId": context, "newWindow": true,
+            "width": 1280, "height": 900 });
+        let answer = connection.call(None, "Target.createTarget", params)?;
+        let target = text(&answer, "targetId");
+        let params = json!({ "targetId": target, "flatten": true });
+        let session = text(&connection.call(None, "Target.attachToTarget", params)?, "sessionId");
+        let page = Self { browser, target, session };
+        page.call("Target.setAutoAttach", cdp::auto_attach())?;
+        for domain in ["Page", "Runtime", "Log", "Network", "Inspector", "DOM"] {
+            page.call(&format!("{domain}.enable"), json!({}))?;
+        }
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH_CSP }))?;
+        Ok(page)
+    }
+
+    /// Goes to an address and waits until the document has loaded.
+    ///
+    /// # Errors
+    /// When the address cannot be loaded.
+    pub fn navigate(&self, url: &str) -> Result<(), Error> {
+        let answer = self.call("Page.navigate", json!({ "url": url }))?;
+        if let Some(message) = answer.get("errorText").and_then(Value::as_str) {
+            return Err(Error::Http { url: url.into(), what: message.into() });
+        }
+        self.wait_for("the document to load", "document.readyState === 'complete'", Duration::from_secs(60))?;
+        Ok(())
+    }
+
+    /// Loads the page anew.
+    ///
+    /// # Errors
+    /// When the browser refuses or the document does not load.
+    pub fn reload(&self) -> Result<(), Error> {
+        self.evaluate("globalThis.__beforeReload = true")?;
+        self.call("Page.reload", json!({}))?;
+        let loaded = "!globalThis.__beforeReload && document.readyState === 'complete'";
+        self.wait_for("the document to load again", loaded, Duration::from_secs(60))?;
+        Ok(())
+    }
+
+    /// The value of a JavaScript expression; a promise is waited for.
+    ///
+    /// # Errors
+    /// [`Error::Script`] when it throws, [`Error::Crashed`] when the tab has crashed.
+    pub fn evaluate(&self, expression: &str) -> Result<Value, Error> {
+        if self.has_crashed() {
+            return Err(Error::Crashed);
+        }
+        let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true,
+            "userGesture": false });
+        let answer = self.call("Runtime.evaluate", params)?;
+        if let Some(thrown) = answer.get("exceptionDetails") {
+            return Err(Error::Script(describe_exception(thrown)));
+        }
+        Ok(answer.pointer("/result/value").cloned().unwrap_or_default())
+    }
+
+    /// Waits until a JavaScript expression is truthy and returns its value.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] with the last value when `limit` passes; what [`Page::evaluate`] fails with.
+    pub fn wait_for(&self, what: &str, expression: &str, limit: Duration) -> Result<Value, Error> {
+        wait::until(what, limit, || match self.evaluate(expression) {
+            Ok(value) if is_truthy(&value) => Ok(Ok(value)),
+            Ok(value) => Ok(Err(value.to_string())),
+            // A navigation takes the old document's context away; the new one is asked next time.
+            Err(Error::Refused { message, .. }) if message.contains("context") => Ok(Err(message)),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// What the page says about itself on its `<main>` element; `None` before the page is drawn.
+    ///
+    /// # Errors
+    /// What [`Page::evaluate`] fails with.
+    pub fn state(&self) -> Result<Option<TabState>, Error> {
+        match self.evaluate(TabState::EXPRESSION) {
+            Ok(value) => Ok(TabState::from_json(&value)),
+            Err(Error::Refused { message, .. }) if message.contains("context") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the page's state fulfils a condition and returns that state.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] with the last state when `limit` passes; what [`Page::evaluate`] fails with.
+    pub fn wait_for_state(
+        &self,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&TabState) -> bool,
+    ) -> Result<TabState, Error> {
+        wait::until(what, limit, || {
+            Ok(match self.state()? {
+                Some(state) if holds(&state) => Ok(state),
+                other => Err(other),
+            })
+        })
+    }
+
+    /// Clicks the button of that accessible name as a person does: with the mouse, in the middle of it.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] when no such enabled button is there within `limit`.
+    pub fn click(&self, name: &str, limit: Duration) -> Result<(), Error> {
+        let node = wait::until(&format!("a button named {name:?}"), limit, || self.find_button(name))?;
+        let node = json!({ "backendNodeId": node });
+        self.call("DOM.scrollIntoViewIfNeeded", node.clone())?;
+        let quads = self.call("DOM.getContentQuads", node)?;
+        let quad: Vec<f64> = quads
+            .pointer("/quads/0")
+            .and_then(Value::as_array)
+            .map(|numbers| numbers.iter().filter_map(Value::as_f64).collect())
+            .unwrap_or_default();
+        let [x1, y1, _, _, x3, y3, ..] = quad[..] else {
+            return Err(Error::Script(format!("the button {name:?} has no place on the page")));
+        };
+        let (x, y) = ((x1 + x3) / 2.0, (y1 + y3) / 2.0);
+        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
+            let button = if kind == "mouseMoved" { "none" } else { "left" };
+            let params = json!({ "type": kind, "x": x, "y": y, "button": button, "clickCount": 1 });
+            self.call("Input.dispatchMouseEvent", params)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is an enabled button of that accessible name now.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn has_button(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.find_button(name)?.is_ok())
+    }
+
+    fn find_button(&self, name: &str) -> Result<Result<u64, String>, Error> {
+        let document = self.call("DOM.getDocument", json!({ "depth": 0 }))?;
+        let root = document.pointer("/root/nodeId").cloned().unwrap_or_default();
+        let params = json!({ "nodeId": root, "accessibleName": name, "role": "button" });
+        let answer = match self.call("Accessibility.queryAXTree", params) {
+            Ok(answer) => answer,
+            // The document changed between the two calls.
+            Err(Error::Refused { message, .. }) => return Ok(Err(message)),
+            Err(error) => return Err(error),
+        };
+        let nodes = answer.get("nodes").and_then(Value::as_array).cloned().unwrap_or_default();
+        let enabled = nodes.iter().filter(|node| !is_disabled(node));
+        let found = enabled.filter_map(|node| node.get("backendDOMNodeId").and_then(Value::as_u64)).next();
+        Ok(found.ok_or_else(|| format!("{} such buttons, none enabled", nodes.len())))
+    }
+
+    /// A picture of the window, as PNG.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn screenshot(&self) -> Result<Vec<u8>, Error> {
+        let answer =
+            self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": false }))?;
+        STANDARD.decode(text(&answer, "data")).map_err(|error| Error::Script(format!("screenshot: {error}")))
+    }
+
+    /// Sets the size of the window's content in CSS pixels, the pixel ratio, and whether it is a phone.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn set_size(&self, width: u32, height: u32, scale: f64, mobile: bool) -> Result<(), Error> {
+        let params =
+            json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile });
+        self.call("Emulation.setDeviceMetricsOverride", params).map(drop)
+    }
+
+    /// Prefers the dark or the light colour scheme.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn set_dark(&self, dark: bool) -> Result<(), Error> {
+        let value = if dark { "dark" } else { "light" };
+        let params = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+        self.call("Emulation.setEmulatedMedia", params).map(drop)
+    }
+
+    /// Takes the page's network away or gives it back; open WebSockets are not cut.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn set_offline(&self, offline: bool) -> Result<(), Error> {
+        let params =
+            json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.call("Network.emulateNetworkConditions", params).map(drop)
+    }
+
+    /// Closes the tab without asking it.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn close(self) -> Result<(), Error> {
+        self.browser
+            .connection()
+            .call(None, "Target.closeTarget", json!({ "targetId": self.target }))
+            .map(drop)
+    }
+
+    /// What the page and its workers wrote on the console, with uncaught exceptions as errors.
+    pub fn console(&self) -> Vec<ConsoleLine> {
+        self.browser.connection().events(&self.session, console_line)
+    }
+
+    /// The errors on the console, one a line.
+    pub fn console_errors(&self) -> Vec<String> {
+        self.console().into_iter().filter(|line| line.level == "error").map(|line| line.text).collect()
+    }
+
+    /// The requests and WebSockets that the page and its workers made so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.browser.connection().events(&self.session, |event| {
+            let (field, websocket) = match event.method.as_str() {
+                "Network.requestWillBeSent" => ("/request/url", false),
+                "Network.webSocketCreated" => ("/url", true),
+                _ => return None,
+            };
+            let url = event.params.pointer(field)?.as_str()?.to_owned();
+            Some(Request { url, websocket })
+        })
+    }
+
+    /// The violations of the content security policy that the page reported since it was loaded.
+    ///
+    /// # Errors
+    /// What [`Page::evaluate`] fails with.
+    pub fn csp_violations(&self) -> Result<Vec<String>, Error> {
+        let in_page = self.evaluate("globalThis.__cspViolations ?? []")?;
+        let in_page = in_page.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let logged =
+            self.console().into_iter().map(|line| line.text).filter(|text| text.contains("Content Security"));
+        Ok(in_page.chain(logged).collect())
+    }
+
+    /// The number of workers that were started since the page was opened.
+    pub fn workers(&self) -> usize {
+        self.browser
+            .connection()
+            .events(&self.session, |event| (event.method == "Target.attachedToTarget").then_some(()))
+            .len()
+    }
+
+    /// Forgets console lines, requests and workers seen so far.
+    pub fn clear_events(&self) {
+        self.browser.connection().clear_events(&self.session);
+    }
+
+    fn has_crashed(&self) -> bool {
+        let crashed = |event: &Event| (event.method == "Inspector.targetCrashed").then_some(());
+        !self.browser.connection().events(&self.session, crashed).is_empty()
+    }
+
+    fn call(&self, method: &str, params: Value) -> Result<Value, Error> {
+        self.browser.connection().call(Some(&self.session), method, params)
+    }
+}
+
+fn console_line(event: &Event) -> Option<ConsoleLine> {
+    let (level, text) = match event.method.as_str() {
+        "Runtime.consoleAPICalled" => {
+            let arguments = event.params.get("args")?.as_array()?;
+            let words: Vec<String> = arguments.iter().map(describe_object).collect();
+            (text(&event.params, "type"), words.join(" "))
+        }
+        "Runtime.exceptionThrown" => {
+            ("error".into(), describe_exception(event.params.get("exceptionDetails")?))
+        }
+        "Log.entryAdded" => {
+            let entry = event.params.get("entry")?;
+            (text(entry, "level"), format!("{} {}", text(entry, "text"), text(entry, "url")))
+        }
+        _ => return None,
+    };
+    Some(ConsoleLine { level, text, from_worker: event.from_worker })
+}
+
+fn describe_object(object: &Value) -> String {
+    match object.get("value") {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => text(object, "description"),
+    }
+}
+
+fn describe_exception(details: &Value) -> String {
+    let description = details.get("exception").map(describe_object).unwrap_or_default();
+    format!("{} {description}", text(details, "text"))
+}
+
+fn is_disabled(node: &Value) -> bool {
+    let properties = node.get("properties").and_then(Value::as_array).cloned().unwrap_or_default();
+    properties.iter().any(|property| {
+        property.get("name").and_then(Value::as_str) == Some("disabled")
+            && property.pointer("/value/value") == Some(&Value::Bool(true))
+    })
+}
+
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(yes) => *yes,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(_) | Value::Object(_) => true,
+    }
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,41 @@
+//! What a tab says about itself on the attributes of its `<main>` element.
+
+use serde_json::Value;
+
+/// The state of a tab, as it is readable for anybody on `<main data-state=... data-round=...>`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TabState {
+    /// The state in one word, such as `idle`, `training`, `paused`.
+    pub state: String,
+    /// The last round that settled.
+    pub round: u64,
+    /// The accuracy on held-out data, 0 to 1.
+    pub accuracy: Option<f64>,
+    /// The contributions of this tab that are in the log.
+    pub contributions: u64,
+    /// The content id of the last settled checkpoint.
+    pub checkpoint: Option<String>,
+    /// The engine that trains, `cpu` or `gpu`.
+    pub engine: Option<String>,
+    /// Milliseconds from the click to the end of the first training step.
+    pub first_step_ms: Option<f64>,
+}
+
+impl TabState {
+    pub(crate) const EXPRESSION: &'static str = "(() => { const main = document.querySelector('main'); \
+        return main && main.dataset.state ? { ...main.dataset } : null })()";
+
+    pub(crate) fn from_json(dataset: &Value) -> Option<Self> {
+        let text =
+            |name: &str| dataset.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        Some(Self {
+            state: text("state")?,
+            round: text("round").and_then(|text| text.parse().ok()).unwrap_or(0),
+            accuracy: text("accuracy").and_then(|text| text.parse().ok()),
+            contributions: text("contributions").and_then(|text| text.parse().ok()).unwrap_or(0),
+            checkpoint: text("checkpoint"),
+            engine: text("engine"),
+            first_step_ms: text("firstStepMs").and_then(|text| text.parse().ok()),
+        })
+    }
+}
