@@ -5,10 +5,14 @@
 extern crate alloc;
 
 mod error;
+pub mod graph;
+mod initial;
+pub mod layers;
 mod parameters;
-#[cfg(feature = "train")]
 pub mod program;
 pub mod safetensors;
+mod shapes;
 
 pub use error::ModelError;
+pub use initial::{initial_parameters, parameter_shapes};
 pub use parameters::{Parameters, Tensor};

@@ -1,0 +1,131 @@
+//! A model's first parameters: the same bits on every machine.
+
+use crate::ModelError;
+use crate::graph::Init;
+use crate::layers;
+use crate::parameters::{Parameters, Tensor};
+use alloc::string::String;
+use alloc::vec::Vec;
+use lichen_campaign::model_spec::ModelSpec;
+
+/// Name and shape of every parameter of a model, in order of the names.
+///
+/// # Errors
+/// As [`layers::build`]: the first layer that does not fit.
+pub fn parameter_shapes(spec: &ModelSpec) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
+    let graph = layers::build(spec, 1)?;
+    let mut shapes: Vec<_> = graph.parameters().iter().map(|p| (p.name.clone(), p.shape.clone())).collect();
+    shapes.sort_unstable();
+    Ok(shapes)
+}
+
+/// The parameters a campaign starts from: a pure function of model and seed, the distributions of which are in
+/// the table of [`layers`]. Only additions, multiplications, divisions and square roots of integers and doubles
+/// take part, so that all machines agree.
+///
+/// # Errors
+/// As [`layers::build`]: the first layer that does not fit.
+pub fn initial_parameters(spec: &ModelSpec, seed: u64) -> Result<Parameters, ModelError> {
+    let graph = layers::build(spec, 1)?;
+    let mut parameters = Parameters::new();
+    for parameter in graph.parameters() {
+        let key = seed ^ name_key(&parameter.name);
+        let elements = parameter.shape.iter().product::<usize>() as u64;
+        let data = (0..elements).map(|index| draw(parameter.init, key, index)).collect();
+        parameters.insert(parameter.name.clone(), Tensor::new(parameter.shape.clone(), data)?)?;
+    }
+    Ok(parameters)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
+fn draw(init: Init, key: u64, index: u64) -> f32 {
+    match init {
+        Init::Constant(value) => value,
+        Init::Uniform { bound_squared } => {
+            ((uniform(key, index) * 2.0 - 1.0) * libm::sqrt(bound_squared)) as f32
+        }
+        Init::Normal { deviation } => {
+            let sum: f64 = (0..12).map(|part| uniform(key, index * 12 + part)).sum();
+            ((sum - 6.0) * f64::from(deviation)) as f32
+        }
+    }
+}
+
+/// From 0 to below 1 in steps of 2^-53.
+#[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
+fn uniform(key: u64, counter: u64) -> f64 {
+    (split_mix(key.wrapping_add(split_mix(counter))) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+const fn split_mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// FNV-1a, so that a parameter's numbers do not depend on which others there are.
+fn name_key(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |key, byte| (key ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use lichen_campaign::model_spec::{Activation, LayerSpec, Loss};
+
+    fn dense(name: &str, units: usize, activation: Activation) -> LayerSpec {
+        LayerSpec::Dense { name: name.into(), units, activation, bias: true }
+    }
+
+    fn digits() -> ModelSpec {
+        ModelSpec {
+            input: vec![64],
+            loss: Loss::SoftmaxCrossEntropy,
+            ignore_label: None,
+            huber_delta: None,
+            layers: vec![dense("hidden", 32, Activation::Relu), dense("out", 10, Activation::None)],
+        }
+    }
+
+    #[test]
+    fn shapes_are_those_of_pytorch() {
+        let shapes = parameter_shapes(&digits()).unwrap();
+        let named: Vec<_> = shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+        assert_eq!(
+            named,
+            [
+                ("hidden.bias", &[32][..]),
+                ("hidden.weight", &[32, 64]),
+                ("out.bias", &[10]),
+                ("out.weight", &[10, 32]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_seed_gives_these_bits_everywhere() {
+        let parameters = initial_parameters(&digits(), 7).unwrap();
+        let weight = parameters.get("hidden.weight").unwrap();
+        let bits: Vec<u32> = weight.data().iter().take(4).map(|value| value.to_bits()).collect();
+        assert_eq!(bits, GOLDEN);
+        assert!(weight.data().iter().all(|value| value.abs() <= 0.125));
+        let mean: f32 = weight.data().iter().sum::<f32>() / 2048.0;
+        assert!(mean.abs() < 0.01, "{mean}");
+        assert_ne!(parameters, initial_parameters(&digits(), 8).unwrap());
+    }
+
+    const GOLDEN: [u32; 4] = [3_172_114_696, 3_171_680_217, 1_038_092_231, 1_038_995_881];
+
+    #[test]
+    fn errors_name_the_layer_and_both_shapes() {
+        let mut spec = digits();
+        spec.layers.insert(1, LayerSpec::Gru { name: "memory".into(), units: 3, sequence: false });
+        let error = parameter_shapes(&spec).unwrap_err().to_string();
+        assert_eq!(error, "layer memory takes [steps, features], but gets [32]");
+    }
+}

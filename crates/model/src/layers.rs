@@ -1,0 +1,578 @@
+//! From layers that people think in to a graph of ONNX operators.
+//!
+//! Parameter names, shapes and layouts are PyTorch's for the same module, behind the layer's name:
+//!
+//! | layer | parameters | starts as |
+//! |---|---|---|
+//! | `dense` (`Linear`) | `weight [out, in]`, `bias [out]` | U(±1/√in) |
+//! | `embedding` (`Embedding`), `position-embedding` | `weight [rows, width]` | N(0, 0.02) |
+//! | `conv` (`Conv1d`, `Conv2d`) | `weight [out, in/groups, (kh,) kw]`, `bias [out]` | U(±1/√(in/groups·kh·kw)) |
+//! | `conv-transpose` (`ConvTranspose1d`, `2d`) | `weight [in, out/groups, (kh,) kw]`, `bias [out]` | U(±1/√(out/groups·kh·kw)) |
+//! | `batch-norm` (`BatchNorm`) | `weight`, `bias`, `running_mean`, `running_var`, all `[channels]` | 1, 0, 0, 1 |
+//! | `layer-norm`, `group-norm` | `weight`, `bias` | 1, 0 |
+//! | `rms-norm` (`RMSNorm`) | `weight` | 1 |
+//! | `gru` (`GRU`, gates r, z, n) | `weight_ih_l0 [3h, in]`, `weight_hh_l0 [3h, h]`, `bias_ih_l0`, `bias_hh_l0` | U(±1/√h) |
+//! | `lstm` (`LSTM`, gates i, f, g, o) | the same with 4h | U(±1/√h) |
+//! | `attention` (`MultiheadAttention`) | `in_proj_weight [3w, w]`, `in_proj_bias [3w]`, `out_proj.weight [w, w]`, `out_proj.bias [w]` | U(±√(6/4w)), 0, U(±1/√w), 0 |
+//! | `transformer-block` (`TransformerEncoderLayer`, `norm_first`) | `self_attn.` as attention, `linear1.`, `linear2.` as dense, `norm1.`, `norm2.` as layer-norm | as these |
+//! | `conv-block` | `conv.` as conv, `norm.` as batch-norm | as these |
+//! | `residual-block` (ResNet's `BasicBlock`) | `conv1.weight`, `bn1.`, `conv2.weight`, `bn2.`, `downsample.0.weight`, `downsample.1.` | as these |
+//! | `residual` | the inner layers' names behind its own; the shortcut's behind `NAME.shortcut` | as these |
+
+use crate::ModelError;
+use crate::graph::{ConvAttributes, Graph, Init, Op, Value};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use lichen_campaign::model_spec::{
+    Activation, Extent, LayerSpec, Loss, ModelSpec, Padding, PaddingRule, Reduction,
+};
+
+/// The graph of a model for `batch` samples, loss included.
+///
+/// # Errors
+/// [`ModelError::Spec`] for what [`ModelSpec::validate`] finds, [`ModelError::Shape`] for the first layer that
+/// does not fit, [`ModelError::Loss`] if the output does not go with the loss.
+pub fn build(spec: &ModelSpec, batch: usize) -> Result<Graph, ModelError> {
+    if let Err(faults) = spec.validate() {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(ModelError::Spec(faults.join("; ")));
+    }
+    let mut input = vec![batch];
+    input.extend(&spec.input);
+    let mut builder = Builder { graph: Graph::new(&input, &[]) };
+    builder.graph.vocabulary = vocabulary(&spec.layers);
+    let x = builder.graph.input();
+    let output = builder.layers("", &spec.layers, x)?;
+    builder.finish(spec, output)
+}
+
+fn vocabulary(layers: &[LayerSpec]) -> usize {
+    match layers.first() {
+        Some(LayerSpec::Embedding { vocabulary, .. }) => *vocabulary,
+        Some(LayerSpec::Reshape { .. } | LayerSpec::Flatten { .. } | LayerSpec::Transpose { .. }) => {
+            vocabulary(layers.get(1..).unwrap_or_default())
+        }
+        _ => 0,
+    }
+}
+
+struct Builder {
+    graph: Graph,
+}
+
+struct ConvFields<'a> {
+    filters: usize,
+    kernel: &'a Extent,
+    stride: &'a Extent,
+    padding: &'a Padding,
+    dilation: &'a Extent,
+    groups: usize,
+    bias: bool,
+}
+
+impl Builder {
+    fn layers(&mut self, prefix: &str, layers: &[LayerSpec], x: Value) -> Result<Value, ModelError> {
+        let mut x = x;
+        for (position, layer) in layers.iter().enumerate() {
+            let name = layer.full_name(prefix, position);
+            self.graph.enter_layer(&name);
+            x = self.layer(&name, layer, x)?;
+        }
+        Ok(x)
+    }
+
+    /// The sample's shape.
+    fn sample(&self, x: Value) -> Vec<usize> {
+        self.graph.shape(x).get(1..).unwrap_or_default().to_vec()
+    }
+
+    fn mismatch<T>(&self, expected: &str, x: Value) -> Result<T, ModelError> {
+        let layer = self.graph.layer.clone();
+        Err(ModelError::Shape { layer, expected: expected.into(), found: self.sample(x) })
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm per kind of layer")]
+    #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
+    fn layer(&mut self, name: &str, layer: &LayerSpec, x: Value) -> Result<Value, ModelError> {
+        match layer {
+            LayerSpec::Dense { units, activation, bias, .. } => {
+                let y = self.dense(name, *units, *bias, x)?;
+                self.activate(*activation, y)
+            }
+            LayerSpec::Embedding { vocabulary, width, .. } => {
+                if x != self.graph.input() && self.graph.vocabulary == 0 {
+                    return self.mismatch("the input's whole numbers (put it first)", x);
+                }
+                let init = Init::Normal { deviation: 0.02 };
+                let table = self.parameter(name, "weight", &[*vocabulary, *width], init)?;
+                self.graph.apply(Op::Gather, &[table, x])
+            }
+            LayerSpec::PositionEmbedding { .. } => {
+                let shape = self.sample(x);
+                if shape.len() != 2 {
+                    return self.mismatch("[tokens, width]", x);
+                }
+                let table = self.parameter(name, "weight", &shape, Init::Normal { deviation: 0.02 })?;
+                self.graph.apply(Op::Add, &[x, table])
+            }
+            LayerSpec::Conv {
+                filters, kernel, stride, padding, dilation, groups, activation, bias, ..
+            } => {
+                let fields = ConvFields {
+                    filters: *filters,
+                    kernel,
+                    stride,
+                    padding,
+                    dilation,
+                    groups: *groups,
+                    bias: *bias,
+                };
+                let y = self.conv(name, &fields, x)?;
+                self.activate(*activation, y)
+            }
+            LayerSpec::ConvTranspose {
+                filters,
+                kernel,
+                stride,
+                padding,
+                output_padding,
+                dilation,
+                groups,
+                activation,
+                bias,
+                ..
+            } => {
+                let border = Padding::Zeros(padding.clone());
+                let mut attributes = self.window(kernel, stride, &border, dilation, *groups, x)?;
+                attributes.output_padding = self.spatial(output_padding, x, 0)?;
+                let y = self.conv_transpose(name, attributes, *filters, *bias, x)?;
+                self.activate(*activation, y)
+            }
+            LayerSpec::MaxPool { kernel, stride, padding, .. } => {
+                let attributes = self.pool(kernel, stride.as_ref(), padding, x)?;
+                self.graph.apply(Op::MaxPool(attributes), &[x])
+            }
+            LayerSpec::AveragePool { kernel, stride, padding, .. } => {
+                let attributes = self.pool(kernel, stride.as_ref(), padding, x)?;
+                self.graph.apply(Op::AveragePool(attributes), &[x])
+            }
+            LayerSpec::GlobalAveragePool { .. } => {
+                let pooled = self.graph.apply(Op::GlobalAveragePool, &[x])?;
+                let shape = self.graph.shape(pooled).get(..2).unwrap_or_default().to_vec();
+                self.graph.apply(Op::Reshape { shape }, &[pooled])
+            }
+            LayerSpec::BatchNorm { epsilon, momentum, .. } => self.batch_norm(name, *epsilon, *momentum, x),
+            LayerSpec::LayerNorm { epsilon, .. } => self.layer_norm(name, *epsilon, x),
+            LayerSpec::RmsNorm { epsilon, .. } => {
+                let scale = self.parameter(name, "weight", &[self.width(x)], Init::Constant(1.0))?;
+                self.graph.apply(Op::RmsNormalization { epsilon: *epsilon as f32 }, &[x, scale])
+            }
+            LayerSpec::GroupNorm { groups, epsilon, .. } => {
+                let channels = self.sample(x).first().copied().unwrap_or(1);
+                let scale = self.parameter(name, "weight", &[channels], Init::Constant(1.0))?;
+                let bias = self.parameter(name, "bias", &[channels], Init::Constant(0.0))?;
+                let op = Op::GroupNormalization { groups: *groups, epsilon: *epsilon as f32 };
+                self.graph.apply(op, &[x, scale, bias])
+            }
+            LayerSpec::Activation { function, .. } => self.activate(*function, x),
+            LayerSpec::Dropout { rate, .. } => self.dropout(*rate, x),
+            LayerSpec::Flatten { .. } => {
+                let shape = vec![self.graph.batch, self.sample(x).iter().product()];
+                self.graph.apply(Op::Reshape { shape }, &[x])
+            }
+            LayerSpec::Reshape { shape, .. } => {
+                let mut full = vec![self.graph.batch];
+                full.extend(shape);
+                self.graph.apply(Op::Reshape { shape: full }, &[x])
+            }
+            LayerSpec::Transpose { axes, .. } => {
+                let perm = core::iter::once(0).chain(axes.iter().map(|axis| axis + 1)).collect();
+                self.graph.apply(Op::Transpose { perm }, &[x])
+            }
+            LayerSpec::Reduce { axis, how, .. } => {
+                let axes = vec![axis + 1];
+                let op = match how {
+                    Reduction::Sum => Op::ReduceSum { axes, keep: false },
+                    Reduction::Mean => Op::ReduceMean { axes, keep: false },
+                    Reduction::Max => Op::ReduceMax { axes, keep: false },
+                };
+                self.graph.apply(op, &[x])
+            }
+            LayerSpec::Residual { layers, shortcut, activation, .. } => {
+                let branch = self.layers(name, layers, x)?;
+                let straight = self.layers(&format!("{name}.shortcut"), shortcut, x)?;
+                self.graph.enter_layer(name);
+                if self.graph.shape(branch) != self.graph.shape(straight) {
+                    let expected = format!(
+                        "layers that give the shortcut's shape {}",
+                        crate::error::Shape(&self.sample(straight))
+                    );
+                    return self.mismatch(&expected, branch);
+                }
+                let sum = self.graph.apply(Op::Add, &[branch, straight])?;
+                self.activate(*activation, sum)
+            }
+            LayerSpec::ConvBlock { filters, kernel, stride, padding, norm, activation, pool, .. } => {
+                let dilation = &Extent::Every(1);
+                let bias = !norm;
+                let fields =
+                    ConvFields { filters: *filters, kernel, stride, padding, dilation, groups: 1, bias };
+                let mut y = self.conv(&format!("{name}.conv"), &fields, x)?;
+                if *norm {
+                    y = self.batch_norm(&format!("{name}.norm"), 1e-5, 0.1, y)?;
+                }
+                let y = self.activate(*activation, y)?;
+                let Some(pool) = pool else { return Ok(y) };
+                let attributes = self.pool(pool, None, &Padding::Named(PaddingRule::Valid), y)?;
+                self.graph.apply(Op::MaxPool(attributes), &[y])
+            }
+            LayerSpec::ResidualBlock { filters, stride, .. } => {
+                self.residual_block(name, *filters, stride, x)
+            }
+            LayerSpec::Gru { units, sequence, .. } => self.recurrent(name, 3, *units, *sequence, x),
+            LayerSpec::Lstm { units, sequence, .. } => self.recurrent(name, 4, *units, *sequence, x),
+            LayerSpec::Attention { heads, causal, .. } => self.attention(name, *heads, *causal, x),
+            LayerSpec::TransformerBlock { heads, causal, expansion, activation, dropout, .. } => {
+                let normed = self.layer_norm(&format!("{name}.norm1"), 1e-5, x)?;
+                let attended = self.attention(&format!("{name}.self_attn"), *heads, *causal, normed)?;
+                let attended = self.dropout(*dropout, attended)?;
+                let x = self.graph.apply(Op::Add, &[x, attended])?;
+                let normed = self.layer_norm(&format!("{name}.norm2"), 1e-5, x)?;
+                let width = self.width(x);
+                let hidden = self.dense(&format!("{name}.linear1"), width * expansion, true, normed)?;
+                let hidden = self.activate(*activation, hidden)?;
+                let hidden = self.dropout(*dropout, hidden)?;
+                let y = self.dense(&format!("{name}.linear2"), width, true, hidden)?;
+                let y = self.dropout(*dropout, y)?;
+                self.graph.apply(Op::Add, &[x, y])
+            }
+        }
+    }
+
+    fn parameter(
+        &mut self,
+        layer: &str,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+    ) -> Result<Value, ModelError> {
+        self.graph.parameter(format!("{layer}.{name}"), shape, init, true)
+    }
+
+    fn width(&self, x: Value) -> usize {
+        self.graph.shape(x).last().copied().unwrap_or(1)
+    }
+
+    fn activate(&mut self, function: Activation, x: Value) -> Result<Value, ModelError> {
+        let op = match function {
+            Activation::None => return Ok(x),
+            Activation::Relu => Op::Relu,
+            Activation::LeakyRelu => Op::LeakyRelu { alpha: 0.01 },
+            Activation::Tanh => Op::Tanh,
+            Activation::Sigmoid => Op::Sigmoid,
+            Activation::Gelu => Op::Gelu,
+        };
+        self.graph.apply(op, &[x])
+    }
+
+    fn dropout(&mut self, rate: f64, x: Value) -> Result<Value, ModelError> {
+        if rate == 0.0 { Ok(x) } else { self.graph.apply(Op::Dropout { rate }, &[x]) }
+    }
+
+    fn dense(&mut self, name: &str, units: usize, bias: bool, x: Value) -> Result<Value, ModelError> {
+        let shape = self.graph.shape(x).to_vec();
+        let Some((&features, rows)) = shape.split_last() else { return self.mismatch("[.., features]", x) };
+        if rows.is_empty() {
+            return self.mismatch("[.., features]", x);
+        }
+        let init = fan_in(features);
+        let weight = self.parameter(name, "weight", &[units, features], init)?;
+        let mut inputs = vec![x, weight];
+        if rows.len() > 1 {
+            let matrix = vec![rows.iter().product(), features];
+            inputs = vec![self.graph.apply(Op::Reshape { shape: matrix }, &[x])?, weight];
+        }
+        if bias {
+            inputs.push(self.parameter(name, "bias", &[units], init)?);
+        }
+        let y = self.graph.apply(Op::Gemm { trans_b: true }, &inputs)?;
+        if rows.len() == 1 {
+            return Ok(y);
+        }
+        let mut shape = rows.to_vec();
+        shape.push(units);
+        self.graph.apply(Op::Reshape { shape }, &[y])
+    }
+
+    fn spatial(&self, extent: &Extent, x: Value, missing: usize) -> Result<[usize; 2], ModelError> {
+        let axes = self.sample(x).len().saturating_sub(1);
+        match (extent, axes) {
+            (Extent::Every(every), 1) => Ok([missing, *every]),
+            (Extent::Every(every), 2) => Ok([*every, *every]),
+            (Extent::Each(each), 1 | 2) => match (each.as_slice(), axes) {
+                (&[width], 1) => Ok([missing, width]),
+                (&[height, width], 2) => Ok([height, width]),
+                _ => self.mismatch("as many spatial axes as numbers are given", x),
+            },
+            _ => self.mismatch("[channels, length] or [channels, height, width]", x),
+        }
+    }
+
+    fn window(
+        &self,
+        kernel: &Extent,
+        stride: &Extent,
+        padding: &Padding,
+        dilation: &Extent,
+        groups: usize,
+        x: Value,
+    ) -> Result<ConvAttributes, ModelError> {
+        let kernel = self.spatial(kernel, x, 1)?;
+        let stride = self.spatial(stride, x, 1)?;
+        let dilation = self.spatial(dilation, x, 1)?;
+        let sample = self.sample(x);
+        let extents = match *sample.as_slice() {
+            [_, width] => [1, width],
+            [_, height, width] => [height, width],
+            _ => return self.mismatch("[channels, length] or [channels, height, width]", x),
+        };
+        let pads = match padding {
+            Padding::Named(PaddingRule::Valid) => [[0; 2]; 2],
+            Padding::Named(PaddingRule::Same) => core::array::from_fn(|axis| {
+                let reach = dilation[axis] * (kernel[axis] - 1) + 1;
+                let outputs = extents[axis].div_ceil(stride[axis]);
+                let total = ((outputs - 1) * stride[axis] + reach).saturating_sub(extents[axis]);
+                [total / 2, total - total / 2]
+            }),
+            Padding::Zeros(extent) => self.spatial(extent, x, 0)?.map(|zeros| [zeros; 2]),
+        };
+        Ok(ConvAttributes { kernel, stride, pads, dilation, groups, output_padding: [0; 2] })
+    }
+
+    fn pool(
+        &self,
+        kernel: &Extent,
+        stride: Option<&Extent>,
+        padding: &Padding,
+        x: Value,
+    ) -> Result<ConvAttributes, ModelError> {
+        self.window(kernel, stride.unwrap_or(kernel), padding, &Extent::Every(1), 1, x)
+    }
+
+    fn conv(&mut self, name: &str, fields: &ConvFields<'_>, x: Value) -> Result<Value, ModelError> {
+        let attributes =
+            self.window(fields.kernel, fields.stride, fields.padding, fields.dilation, fields.groups, x)?;
+        let channels = self.sample(x).first().copied().unwrap_or(1);
+        if channels % fields.groups != 0 || fields.filters % fields.groups != 0 {
+            return self.mismatch(&format!("channels and filters in {} equal groups", fields.groups), x);
+        }
+        let mut shape = vec![fields.filters, channels / fields.groups];
+        shape.extend(self.kernel_extents(&attributes, x));
+        let init = fan_in(shape.iter().skip(1).product());
+        let mut inputs = vec![x, self.parameter(name, "weight", &shape, init)?];
+        if fields.bias {
+            inputs.push(self.parameter(name, "bias", &[fields.filters], init)?);
+        }
+        self.graph.apply(Op::Conv(attributes), &inputs)
+    }
+
+    fn conv_transpose(
+        &mut self,
+        name: &str,
+        attributes: ConvAttributes,
+        filters: usize,
+        bias: bool,
+        x: Value,
+    ) -> Result<Value, ModelError> {
+        let channels = self.sample(x).first().copied().unwrap_or(1);
+        let groups = attributes.groups;
+        if channels % groups != 0 || filters % groups != 0 {
+            return self.mismatch(&format!("channels and filters in {groups} equal groups"), x);
+        }
+        let mut shape = vec![channels, filters / groups];
+        shape.extend(self.kernel_extents(&attributes, x));
+        let init = fan_in(shape.iter().skip(1).product());
+        let mut inputs = vec![x, self.parameter(name, "weight", &shape, init)?];
+        if bias {
+            inputs.push(self.parameter(name, "bias", &[filters], init)?);
+        }
+        self.graph.apply(Op::ConvTranspose(attributes), &inputs)
+    }
+
+    fn kernel_extents(&self, attributes: &ConvAttributes, x: Value) -> Vec<usize> {
+        let [height, width] = attributes.kernel;
+        if self.graph.shape(x).len() == 3 { vec![width] } else { vec![height, width] }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
+    fn batch_norm(&mut self, name: &str, epsilon: f64, momentum: f64, x: Value) -> Result<Value, ModelError> {
+        let Some(&channels) = self.sample(x).first() else { return self.mismatch("[channels, ..]", x) };
+        let scale = self.parameter(name, "weight", &[channels], Init::Constant(1.0))?;
+        let bias = self.parameter(name, "bias", &[channels], Init::Constant(0.0))?;
+        let running = |graph: &mut Graph, which: &str, start| {
+            graph.parameter(format!("{name}.{which}"), &[channels], Init::Constant(start), false)
+        };
+        let mean = running(&mut self.graph, "running_mean", 0.0)?;
+        let variance = running(&mut self.graph, "running_var", 1.0)?;
+        let op = Op::BatchNormalization { epsilon: epsilon as f32, momentum: momentum as f32 };
+        self.graph.apply(op, &[x, scale, bias, mean, variance])
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
+    fn layer_norm(&mut self, name: &str, epsilon: f64, x: Value) -> Result<Value, ModelError> {
+        let width = self.width(x);
+        let scale = self.parameter(name, "weight", &[width], Init::Constant(1.0))?;
+        let bias = self.parameter(name, "bias", &[width], Init::Constant(0.0))?;
+        self.graph.apply(Op::LayerNormalization { epsilon: epsilon as f32 }, &[x, scale, bias])
+    }
+
+    fn recurrent(
+        &mut self,
+        name: &str,
+        gates: usize,
+        hidden: usize,
+        sequence: bool,
+        x: Value,
+    ) -> Result<Value, ModelError> {
+        let sample = self.sample(x);
+        let &[steps, features] = sample.as_slice() else { return self.mismatch("[steps, features]", x) };
+        let (init, wide) = (fan_in(hidden), gates * hidden);
+        let w = self.parameter(name, "weight_ih_l0", &[wide, features], init)?;
+        let r = self.parameter(name, "weight_hh_l0", &[wide, hidden], init)?;
+        let wb = self.parameter(name, "bias_ih_l0", &[wide], init)?;
+        let rb = self.parameter(name, "bias_hh_l0", &[wide], init)?;
+        let op = if gates == 3 { Op::Gru { hidden } } else { Op::Lstm { hidden } };
+        let states = self.graph.apply(op, &[x, w, r, wb, rb])?;
+        if sequence {
+            return Ok(states);
+        }
+        let last = Op::Slice { axis: 1, start: steps - 1, step: 1, count: 1 };
+        let last = self.graph.apply(last, &[states])?;
+        self.graph.apply(Op::Reshape { shape: vec![self.graph.batch, hidden] }, &[last])
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "widths are capped at 2^24")]
+    fn attention(&mut self, name: &str, heads: usize, causal: bool, x: Value) -> Result<Value, ModelError> {
+        let sample = self.sample(x);
+        let &[tokens, width] = sample.as_slice() else { return self.mismatch("[tokens, width]", x) };
+        if width % heads != 0 {
+            return self.mismatch(&format!("[tokens, width] with a width of {heads} equal heads"), x);
+        }
+        let init = Init::Uniform { bound_squared: 6.0 / (4 * width) as f64 };
+        let zero = Init::Constant(0.0);
+        let weight = self.parameter(name, "in_proj_weight", &[3 * width, width], init)?;
+        let bias = self.parameter(name, "in_proj_bias", &[3 * width], zero)?;
+        let rows = self.graph.batch * tokens;
+        let flat = self.graph.apply(Op::Reshape { shape: vec![rows, width] }, &[x])?;
+        let packed = self.graph.apply(Op::Gemm { trans_b: true }, &[flat, weight, bias])?;
+        let shape = vec![self.graph.batch, tokens, 3 * width];
+        let packed = self.graph.apply(Op::Reshape { shape }, &[packed])?;
+        let mixed = self.graph.apply(Op::Attention { heads, causal }, &[packed])?;
+        let weight = self.parameter(name, "out_proj.weight", &[width, width], fan_in(width))?;
+        let bias = self.parameter(name, "out_proj.bias", &[width], zero)?;
+        let flat = self.graph.apply(Op::Reshape { shape: vec![rows, width] }, &[mixed])?;
+        let y = self.graph.apply(Op::Gemm { trans_b: true }, &[flat, weight, bias])?;
+        self.graph.apply(Op::Reshape { shape: vec![self.graph.batch, tokens, width] }, &[y])
+    }
+
+    fn residual_block(
+        &mut self,
+        name: &str,
+        filters: usize,
+        stride: &Extent,
+        x: Value,
+    ) -> Result<Value, ModelError> {
+        let (three, one) = (&Extent::Every(3), &Extent::Every(1));
+        let border = &Padding::Zeros(Extent::Every(1));
+        let none = &Padding::Named(PaddingRule::Valid);
+        let fields = |kernel, stride, padding| ConvFields {
+            filters,
+            kernel,
+            stride,
+            padding,
+            dilation: &Extent::Every(1),
+            groups: 1,
+            bias: false,
+        };
+        let y = self.conv(&format!("{name}.conv1"), &fields(three, stride, border), x)?;
+        let y = self.batch_norm(&format!("{name}.bn1"), 1e-5, 0.1, y)?;
+        let y = self.graph.apply(Op::Relu, &[y])?;
+        let y = self.conv(&format!("{name}.conv2"), &fields(three, one, border), y)?;
+        let y = self.batch_norm(&format!("{name}.bn2"), 1e-5, 0.1, y)?;
+        let mut straight = x;
+        if self.graph.shape(x) != self.graph.shape(y) {
+            straight = self.conv(&format!("{name}.downsample.0"), &fields(one, stride, none), x)?;
+            straight = self.batch_norm(&format!("{name}.downsample.1"), 1e-5, 0.1, straight)?;
+        }
+        let sum = self.graph.apply(Op::Add, &[y, straight])?;
+        self.graph.apply(Op::Relu, &[sum])
+    }
+
+    fn finish(mut self, spec: &ModelSpec, output: Value) -> Result<Graph, ModelError> {
+        let shape = self.graph.shape(output).to_vec();
+        let sample = shape.get(1..).unwrap_or_default().to_vec();
+        self.graph.enter_layer("loss");
+        let graph = &mut self.graph;
+        let target = graph.target();
+        let labelled = spec.loss == Loss::SoftmaxCrossEntropy;
+        let target_shape = match (labelled, shape.split_last()) {
+            (false, _) => shape.clone(),
+            (true, Some((&classes, rows))) if !sample.is_empty() => {
+                graph.classes = classes;
+                graph.ignore_label = spec.ignore_label;
+                rows.to_vec()
+            }
+            _ => {
+                let expected = "softmax-cross-entropy takes [.., classes]";
+                return Err(ModelError::Loss { expected, found: sample });
+            }
+        };
+        graph.set_target(target_shape);
+        let axes: Vec<usize> = (0..shape.len()).collect();
+        let mean = Op::ReduceMean { axes, keep: false };
+        let loss = match spec.loss {
+            Loss::SoftmaxCrossEntropy => graph.apply(Op::SoftmaxCrossEntropyLoss, &[output, target])?,
+            Loss::BinaryCrossEntropy => {
+                let soft = graph.apply(Op::Softplus, &[output])?;
+                let hit = graph.apply(Op::Mul, &[target, output])?;
+                let each = graph.apply(Op::Sub, &[soft, hit])?;
+                graph.apply(mean, &[each])?
+            }
+            Loss::MeanSquaredError => {
+                let error = graph.apply(Op::Sub, &[output, target])?;
+                let square = graph.apply(Op::Mul, &[error, error])?;
+                graph.apply(mean, &[square])?
+            }
+            Loss::MeanAbsoluteError => {
+                let error = graph.apply(Op::Sub, &[output, target])?;
+                let each = graph.apply(Op::Abs, &[error])?;
+                graph.apply(mean, &[each])?
+            }
+            Loss::Huber => {
+                let each = huber(graph, spec.huber_delta.unwrap_or(1.0), output, target)?;
+                graph.apply(mean, &[each])?
+            }
+        };
+        graph.finish(output, loss);
+        Ok(self.graph)
+    }
+}
+
+/// `min(|e|, d) (|e| - min(|e|, d) / 2)`: half the square up to d, linear behind it.
+#[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
+fn huber(graph: &mut Graph, delta: f64, output: Value, target: Value) -> Result<Value, ModelError> {
+    let error = graph.apply(Op::Sub, &[output, target])?;
+    let size = graph.apply(Op::Abs, &[error])?;
+    let near = graph.apply(Op::Clip { min: 0.0, max: delta as f32 }, &[size])?;
+    let half = graph.constant(0.5);
+    let half = graph.apply(Op::Mul, &[near, half])?;
+    let rest = graph.apply(Op::Sub, &[size, half])?;
+    graph.apply(Op::Mul, &[near, rest])
+}
+
+#[expect(clippy::cast_precision_loss, reason = "extents are capped far below 2^52")]
+fn fan_in(inputs: usize) -> Init {
+    Init::Uniform { bound_squared: 1.0 / inputs.max(1) as f64 }
+}
