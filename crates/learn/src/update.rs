@@ -131,7 +131,7 @@ impl Update {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use alloc::vec;
 
