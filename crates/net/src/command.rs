@@ -34,7 +34,7 @@ pub enum Command {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
-    /// Drop a request; no further event names it.
+    /// Drop a request; no event names it but those that are on their way.
     Cancel {
         /// The request to drop; unknown ids are ignored.
         id: RequestId,

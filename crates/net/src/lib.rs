@@ -9,6 +9,8 @@
 
 mod command;
 pub mod hub;
+#[cfg(feature = "swarm")]
+pub mod swarm;
 
 pub use command::{
     Command, Disconnection, Event, MAX_ADDRESS, MAX_FRAME, MAX_IN_FLIGHT, Path, Peer, RequestError, RequestId,

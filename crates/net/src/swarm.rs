@@ -1,0 +1,72 @@
+//! The driver: carries [`Command`]s out over libp2p and reports [`Event`]s.
+//!
+//! ```text
+//! Command ─► Driver ─► libp2p swarm ─► transports (later: webrtc, relay) ─► WebSocket ─► hub
+//! Event  ◄─┘  │  back-off, one task per request, byte counts
+//! ```
+//!
+//! In a page the driver runs on the main thread, where alone peer connections exist; in a native program on tokio.
+//! [`spawn`] starts it on either.
+
+mod backoff;
+mod driver;
+mod exchange;
+pub mod frame;
+pub mod streams;
+mod traffic;
+pub mod transport;
+#[cfg(target_arch = "wasm32")]
+mod websocket;
+
+use futures::channel::mpsc;
+pub use libp2p;
+use libp2p::identity::Keypair;
+
+use crate::{Command, Event};
+
+/// Events that wait for their reader before the driver waits for it too.
+const WAITING_EVENTS: usize = 64;
+
+/// Sends commands to a running driver, which ends when its last handle is dropped.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// Why a swarm could not be started, or told anything.
+#[derive(Debug, thiserror::Error)]
+pub enum SwarmError {
+    /// The transports could not be set up.
+    #[error("the transports could not be set up: {0}")]
+    Transport(String),
+    /// The driver has ended.
+    #[error("the swarm has ended")]
+    Ended,
+}
+
+impl Handle {
+    /// Tells the driver something; it answers by events.
+    ///
+    /// # Errors
+    /// [`SwarmError::Ended`] if the driver is gone.
+    pub fn send(&self, command: Command) -> Result<(), SwarmError> {
+        self.commands.unbounded_send(command).map_err(|_gone| SwarmError::Ended)
+    }
+}
+
+/// Starts a driver under a fresh session key: on the page's main thread, or on the current tokio runtime.
+///
+/// The driver ends when every [`Handle`] or the receiver of events is dropped.
+///
+/// # Errors
+/// [`SwarmError::Transport`] if the transports could not be set up.
+pub fn spawn() -> Result<(Handle, mpsc::Receiver<Event>), SwarmError> {
+    let (commands, command_receiver) = mpsc::unbounded();
+    let (event_sender, events) = mpsc::channel(WAITING_EVENTS);
+    let driver = driver::Driver::new(&Keypair::generate_ed25519(), command_receiver, event_sender)?;
+    #[cfg(target_arch = "wasm32")]
+    wasm_bindgen_futures::spawn_local(driver.run());
+    #[cfg(not(target_arch = "wasm32"))]
+    tokio::spawn(driver.run());
+    Ok((Handle { commands }, events))
+}

@@ -1,0 +1,425 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use futures::{SinkExt, select_biased};
+use futures_timer::Delay;
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, TransportError, identify, ping};
+
+use super::exchange::exchange;
+use super::streams::{self, OpenError, StreamEvent};
+use super::transport::{self, Traffic};
+use super::{SwarmError, backoff};
+use crate::{
+    Command, Disconnection, Event, MAX_ADDRESS, MAX_FRAME, MAX_IN_FLIGHT, Path, Peer, RequestError, RequestId,
+};
+
+/// How often bytes moved are reported, where they changed.
+const TRAFFIC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a connection is tried when nothing else tells that it is dead.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+const PING_PATIENCE: Duration = Duration::from_secs(15);
+
+const IDENTIFY_PROTOCOL: &str = "/lichen/1.0.0";
+
+#[derive(NetworkBehaviour)]
+#[behaviour(prelude = "libp2p::swarm::derive_prelude")]
+struct Behaviour {
+    streams: streams::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+}
+
+/// Carries commands out and reports events until nobody listens or commands any more.
+pub(super) struct Driver {
+    swarm: libp2p::Swarm<Behaviour>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::Sender<Event>,
+    hub: Hub,
+    peers: BTreeMap<PeerId, Peer>,
+    opening: BTreeMap<RequestId, Vec<u8>>,
+    running: BTreeMap<RequestId, AbortHandle>,
+    exchanges: FuturesUnordered<BoxFuture<'static, Finished>>,
+    traffic: Arc<Traffic>,
+    reported: (u64, u64),
+    tick: Delay,
+}
+
+/// An exchange that has ended, or was aborted.
+type Finished = (RequestId, Option<Result<(), RequestError>>);
+
+/// Where the way to the hub stands.
+enum Hub {
+    None,
+    Dialling { target: Target, attempt: u32 },
+    Connected { target: Target, connection: ConnectionId },
+    Waiting { target: Target, attempt: u32, until: Delay },
+}
+
+#[derive(Clone)]
+struct Target {
+    text: String,
+    address: Multiaddr,
+    peer: PeerId,
+}
+
+/// The receiver of events is gone.
+struct Unheard;
+
+impl Driver {
+    pub(super) fn new(
+        keys: &Keypair,
+        commands: mpsc::UnboundedReceiver<Command>,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, SwarmError> {
+        let traffic = Arc::new(Traffic::default());
+        let transport = transport::all(keys, Arc::clone(&traffic))?;
+        let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), keys.public())
+            .with_agent_version(concat!("lichen/", env!("CARGO_PKG_VERSION")).to_string());
+        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
+        let behaviour = Behaviour {
+            streams: streams::Behaviour::client(),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+        };
+        let config = config().with_substream_upgrade_protocol_override(Version::V1Lazy);
+        Ok(Self {
+            swarm: libp2p::Swarm::new(transport, behaviour, keys.public().to_peer_id(), config),
+            commands,
+            events,
+            hub: Hub::None,
+            peers: BTreeMap::new(),
+            opening: BTreeMap::new(),
+            running: BTreeMap::new(),
+            exchanges: FuturesUnordered::new(),
+            traffic,
+            reported: (0, 0),
+            tick: Delay::new(TRAFFIC_INTERVAL),
+        })
+    }
+
+    pub(super) async fn run(mut self) {
+        let started = Event::Started { peer: self.swarm.local_peer_id().to_bytes() };
+        if self.emit(started).await.is_err() {
+            return;
+        }
+        while let Ok(true) = self.step().await {}
+        tracing::debug!("the swarm ends");
+    }
+
+    /// Handles whatever comes next; false when nobody commands any more.
+    async fn step(&mut self) -> Result<bool, Unheard> {
+        let hub = &mut self.hub;
+        let retry = async {
+            match hub {
+                Hub::Waiting { until, .. } => until.await,
+                _ => std::future::pending().await,
+            }
+        };
+        select_biased! {
+            command = self.commands.next() => match command {
+                Some(command) => self.on_command(command).await?,
+                None => return Ok(false),
+            },
+            event = self.swarm.select_next_some() => self.on_swarm_event(event).await?,
+            finished = self.exchanges.select_next_some() => self.on_finished(finished).await?,
+            () = std::pin::pin!(retry.fuse()) => self.on_retry().await?,
+            () = (&mut self.tick).fuse() => self.on_tick().await?,
+        }
+        Ok(true)
+    }
+
+    async fn on_command(&mut self, command: Command) -> Result<(), Unheard> {
+        match command {
+            Command::Connect { address } => self.connect(address).await,
+            Command::Disconnect => self.disconnect().await,
+            Command::Request { id, bytes } => self.request(id, bytes).await,
+            Command::Cancel { id } => {
+                self.opening.remove(&id);
+                if let Some(exchange) = self.running.remove(&id) {
+                    exchange.abort();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn connect(&mut self, text: String) -> Result<(), Unheard> {
+        if !matches!(self.hub, Hub::None) {
+            self.disconnect().await?;
+        }
+        let Some(target) = Target::parse(text) else {
+            let reason = Disconnection::UnusableAddress;
+            return self.emit(Event::Disconnected { reason, retry_in: None }).await;
+        };
+        self.dial(target, 1).await
+    }
+
+    async fn dial(&mut self, target: Target, attempt: u32) -> Result<(), Unheard> {
+        self.emit(Event::Connecting { address: target.text.clone(), attempt }).await?;
+        let options = DialOpts::peer_id(target.peer)
+            .addresses(vec![target.address.clone()])
+            .condition(PeerCondition::Always)
+            .build();
+        self.hub = Hub::Dialling { target, attempt };
+        match self.swarm.dial(options) {
+            Ok(()) => Ok(()),
+            Err(error) => self.on_dial_error(&error).await,
+        }
+    }
+
+    async fn disconnect(&mut self) -> Result<(), Unheard> {
+        let peer = match std::mem::replace(&mut self.hub, Hub::None) {
+            Hub::None => return Ok(()),
+            Hub::Waiting { .. } => None,
+            Hub::Dialling { target, .. } | Hub::Connected { target, .. } => Some(target.peer),
+        };
+        self.fail_all().await?;
+        if let Some(peer) = peer
+            && self.swarm.disconnect_peer_id(peer).is_err()
+        {
+            tracing::debug!("the hub was not connected yet");
+        }
+        self.emit(Event::Disconnected { reason: Disconnection::Requested, retry_in: None }).await
+    }
+
+    async fn request(&mut self, id: RequestId, bytes: Vec<u8>) -> Result<(), Unheard> {
+        let refuse = |error| Event::Failed { id, error };
+        let Hub::Connected { target, connection } = &self.hub else {
+            return self.emit(refuse(RequestError::NotConnected)).await;
+        };
+        if self.opening.contains_key(&id) || self.running.contains_key(&id) {
+            return self.emit(refuse(RequestError::DuplicateId)).await;
+        }
+        if bytes.len() > MAX_FRAME {
+            return self.emit(refuse(RequestError::FrameTooLarge)).await;
+        }
+        if self.opening.len() + self.running.len() >= MAX_IN_FLIGHT {
+            return self.emit(refuse(RequestError::TooManyInFlight)).await;
+        }
+        self.opening.insert(id, bytes);
+        self.swarm.behaviour_mut().streams.open(target.peer, *connection, id);
+        Ok(())
+    }
+
+    async fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) -> Result<(), Unheard> {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event).await,
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event).await,
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                let (address, dialled) = (endpoint.get_remote_address().to_string(), endpoint.is_dialer());
+                self.on_connected(peer_id, connection_id, address, dialled).await
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                tracing::debug!(?cause, "a connection closed");
+                self.on_closed(peer_id, connection_id, num_established).await
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => match &self.hub {
+                Hub::Dialling { target, .. } if peer_id == Some(target.peer) => {
+                    self.on_dial_error(&error).await
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    async fn on_connected(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        address: String,
+        dialled: bool,
+    ) -> Result<(), Unheard> {
+        let is_hub = matches!(&self.hub, Hub::Dialling { target, .. } if target.peer == peer);
+        let path = if is_hub {
+            Path::Hub
+        } else if address.contains("/p2p-circuit") {
+            Path::Relayed
+        } else {
+            Path::Direct
+        };
+        self.peers.insert(peer, Peer { peer: peer.to_bytes(), address, path, round_trip: None, dialled });
+        if let Hub::Dialling { target, .. } = &self.hub
+            && is_hub
+        {
+            let connected = Event::Connected { peer: peer.to_bytes(), address: target.text.clone() };
+            self.hub = Hub::Connected { target: target.clone(), connection };
+            self.emit(connected).await?;
+        }
+        self.emit_peers().await
+    }
+
+    async fn on_closed(&mut self, peer: PeerId, closed: ConnectionId, left: u32) -> Result<(), Unheard> {
+        if left == 0 {
+            self.peers.remove(&peer);
+            self.emit_peers().await?;
+        }
+        match &self.hub {
+            Hub::Connected { target, connection } if *connection == closed => {
+                let target = target.clone();
+                self.fail_all().await?;
+                self.retry(target, 1, Disconnection::Lost).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn on_dial_error(&mut self, error: &DialError) -> Result<(), Unheard> {
+        tracing::debug!(%error, "the hub cannot be reached");
+        let Hub::Dialling { target, attempt } = std::mem::replace(&mut self.hub, Hub::None) else {
+            return Ok(());
+        };
+        let reason = dial_failure(error);
+        if reason == Disconnection::UnusableAddress {
+            return self.emit(Event::Disconnected { reason, retry_in: None }).await;
+        }
+        self.retry(target, attempt.saturating_add(1), reason).await
+    }
+
+    /// Waits, then makes this attempt.
+    async fn retry(&mut self, target: Target, attempt: u32, reason: Disconnection) -> Result<(), Unheard> {
+        // Without randomness the wait is the longest of its band, which is no reason to fail.
+        let delay = backoff::delay(attempt, getrandom::u32().unwrap_or(u32::MAX));
+        self.hub = Hub::Waiting { target, attempt, until: Delay::new(delay) };
+        let retry_in = Some(u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
+        self.emit(Event::Disconnected { reason, retry_in }).await
+    }
+
+    async fn on_retry(&mut self) -> Result<(), Unheard> {
+        match std::mem::replace(&mut self.hub, Hub::None) {
+            Hub::Waiting { target, attempt, .. } => self.dial(target, attempt).await,
+            other => {
+                self.hub = other;
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_stream(&mut self, event: StreamEvent) -> Result<(), Unheard> {
+        let StreamEvent::Outbound { id, stream } = event else { return Ok(()) };
+        // Cancelled meanwhile: dropping the stream resets it.
+        let Some(request) = self.opening.remove(&id) else { return Ok(()) };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => return self.emit(Event::Failed { id, error: opening_error(error) }).await,
+        };
+        let (abort, registration) = AbortHandle::new_pair();
+        let exchange = Abortable::new(exchange(id, request, stream, self.events.clone()), registration);
+        self.running.insert(id, abort);
+        self.exchanges.push(exchange.map(move |result| (id, result.ok())).boxed());
+        Ok(())
+    }
+
+    async fn on_finished(&mut self, (id, result): Finished) -> Result<(), Unheard> {
+        let Some(result) = result else { return Ok(()) };
+        self.running.remove(&id);
+        match result {
+            Ok(()) => self.emit(Event::Ended { id }).await,
+            Err(error) => self.emit(Event::Failed { id, error }).await,
+        }
+    }
+
+    async fn on_ping(&mut self, event: ping::Event) -> Result<(), Unheard> {
+        match event.result {
+            Ok(time) => {
+                if let Some(peer) = self.peers.get_mut(&event.peer) {
+                    peer.round_trip = Some(u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
+                }
+                self.emit_peers().await
+            }
+            Err(ping::Failure::Unsupported) => Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "a connection is dead");
+                self.swarm.close_connection(event.connection);
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_tick(&mut self) -> Result<(), Unheard> {
+        self.tick.reset(TRAFFIC_INTERVAL);
+        let (received, sent) = (self.traffic.received(), self.traffic.sent());
+        if self.reported == (received, sent) {
+            return Ok(());
+        }
+        self.reported = (received, sent);
+        self.emit(Event::Traffic { received, sent }).await
+    }
+
+    async fn fail_all(&mut self) -> Result<(), Unheard> {
+        for (id, exchange) in std::mem::take(&mut self.running) {
+            exchange.abort();
+            self.emit(Event::Failed { id, error: RequestError::ConnectionLost }).await?;
+        }
+        for (id, _) in std::mem::take(&mut self.opening) {
+            self.emit(Event::Failed { id, error: RequestError::ConnectionLost }).await?;
+        }
+        Ok(())
+    }
+
+    async fn emit_peers(&mut self) -> Result<(), Unheard> {
+        let peers = self.peers.values().cloned().collect();
+        self.emit(Event::PeersChanged { peers }).await
+    }
+
+    async fn emit(&mut self, event: Event) -> Result<(), Unheard> {
+        self.events.send(event).await.map_err(|_gone| Unheard)
+    }
+}
+
+impl Target {
+    fn parse(text: String) -> Option<Self> {
+        if text.len() > MAX_ADDRESS {
+            return None;
+        }
+        let address: Multiaddr = text.parse().ok()?;
+        match address.iter().last()? {
+            Protocol::P2p(peer) => Some(Self { text, address, peer }),
+            _ => None,
+        }
+    }
+}
+
+fn dial_failure(error: &DialError) -> Disconnection {
+    match error {
+        DialError::WrongPeerId { .. } => Disconnection::WrongPeer,
+        DialError::NoAddresses => Disconnection::UnusableAddress,
+        DialError::Transport(attempts)
+            if attempts
+                .iter()
+                .all(|(_, error)| matches!(error, TransportError::MultiaddrNotSupported(_))) =>
+        {
+            Disconnection::UnusableAddress
+        }
+        _ => Disconnection::Unreachable,
+    }
+}
+
+fn opening_error(error: OpenError) -> RequestError {
+    match error {
+        OpenError::Unsupported => RequestError::Unsupported,
+        OpenError::TimedOut => RequestError::TimedOut,
+        OpenError::Lost => RequestError::ConnectionLost,
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn config() -> libp2p::swarm::Config {
+    libp2p::swarm::Config::with_executor(wasm_bindgen_futures::spawn_local)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn config() -> libp2p::swarm::Config {
+    libp2p::swarm::Config::with_tokio_executor()
+}

@@ -1,0 +1,167 @@
+//! Frames on a stream: a length as big-endian `u32`, then so many bytes. Tab and relay share this code.
+
+use std::io;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures_timer::Delay;
+
+/// Bytes moved in one step; each step has the whole of the patience.
+const STEP: usize = 64 * 1024;
+
+/// Why a frame was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Longer than the cap; its content was not read.
+    #[error("a frame of {length} bytes, at most {cap} allowed")]
+    TooLong {
+        /// Bytes announced.
+        length: usize,
+        /// Bytes allowed.
+        cap: usize,
+    },
+    /// The stream ended in the middle of a frame.
+    #[error("the stream ended in the middle of a frame")]
+    Truncated,
+    /// No byte moved for longer than the patience.
+    #[error("no byte moved for too long")]
+    Stalled,
+    /// The stream failed.
+    #[error("the stream failed: {0}")]
+    Stream(io::Error),
+}
+
+/// Reads one frame of at most `cap` bytes, or nothing if the stream ends before it. Memory grows with what arrives,
+/// not with what is announced.
+///
+/// # Errors
+/// [`FrameError`] if the frame is too long, broken off, stalled for `patience` or the stream fails.
+pub async fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cap: usize,
+    patience: Duration,
+) -> Result<Option<Vec<u8>>, FrameError> {
+    let mut prefix = Vec::with_capacity(4);
+    read_to(stream, &mut prefix, 4, patience).await?;
+    let length = match <[u8; 4]>::try_from(prefix.as_slice()) {
+        Ok(bytes) => u32::from_be_bytes(bytes) as usize,
+        Err(_short) if prefix.is_empty() => return Ok(None),
+        Err(_short) => return Err(FrameError::Truncated),
+    };
+    if length > cap {
+        return Err(FrameError::TooLong { length, cap });
+    }
+    let mut content = Vec::with_capacity(length.min(STEP));
+    read_to(stream, &mut content, length, patience).await?;
+    if content.len() < length {
+        return Err(FrameError::Truncated);
+    }
+    Ok(Some(content))
+}
+
+/// Writes one frame and flushes it.
+///
+/// # Errors
+/// [`FrameError`] if the content is longer than a `u32` counts, no byte moves for `patience` or the stream fails.
+pub async fn write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    content: &[u8],
+    patience: Duration,
+) -> Result<(), FrameError> {
+    let length = u32::try_from(content.len())
+        .map_err(|_wide| FrameError::TooLong { length: content.len(), cap: u32::MAX as usize })?;
+    within(patience, stream.write_all(&length.to_be_bytes())).await?;
+    for step in content.chunks(STEP) {
+        within(patience, stream.write_all(step)).await?;
+    }
+    within(patience, stream.flush()).await
+}
+
+/// Reads until `buffer` holds `length` bytes or the stream ends.
+async fn read_to<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    length: usize,
+    patience: Duration,
+) -> Result<(), FrameError> {
+    let mut step = vec![0; length.min(STEP)];
+    while buffer.len() < length {
+        let room = step.len().min(length - buffer.len());
+        let Some(room) = step.get_mut(..room) else { return Ok(()) };
+        let count = within(patience, stream.read(room)).await?;
+        let Some(read) = room.get(..count).filter(|read| !read.is_empty()) else { return Ok(()) };
+        buffer.extend_from_slice(read);
+    }
+    Ok(())
+}
+
+/// Waits for one step, but not for ever.
+async fn within<T>(patience: Duration, step: impl Future<Output = io::Result<T>>) -> Result<T, FrameError> {
+    // The step first: where a sleeping tab's timer and data are both due, the data counts.
+    match select(std::pin::pin!(step), Delay::new(patience)).await {
+        Either::Left((result, _)) => result.map_err(FrameError::Stream),
+        Either::Right(((), _)) => Err(FrameError::Stalled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn framed(content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        block_on(write(&mut bytes, content, PATIENCE)).unwrap();
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300_000), 0..4)) {
+            let mut stream = Cursor::new(contents.iter().flat_map(|content| framed(content)).collect::<Vec<_>>());
+            for content in &contents {
+                let read = block_on(read(&mut stream, 300_000, PATIENCE)).unwrap();
+                prop_assert_eq!(read.as_ref(), Some(content));
+            }
+            prop_assert!(block_on(read(&mut stream, 300_000, PATIENCE)).unwrap().is_none());
+        }
+
+        #[test]
+        fn a_cut_frame_is_truncated(content in prop::collection::vec(any::<u8>(), 0..1000), cut in 1_usize..1000) {
+            let bytes = framed(&content);
+            let kept = bytes.len().saturating_sub(cut).max(1);
+            let mut stream = Cursor::new(bytes[..kept].to_vec());
+            prop_assert!(matches!(block_on(read(&mut stream, 1000, PATIENCE)), Err(FrameError::Truncated)));
+        }
+    }
+
+    #[test]
+    fn a_long_frame_is_refused_by_its_length_alone() {
+        let mut stream = Cursor::new(u32::MAX.to_be_bytes().to_vec());
+        let refused = block_on(read(&mut stream, 10, PATIENCE));
+        assert!(matches!(refused, Err(FrameError::TooLong { cap: 10, .. })), "{refused:?}");
+        assert!(block_on(read(&mut Cursor::new(framed(&[1; 10])), 10, PATIENCE)).is_ok());
+    }
+
+    #[test]
+    fn a_stream_that_stalls_is_given_up() {
+        struct Stalled;
+        impl AsyncRead for Stalled {
+            fn poll_read(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+                _: &mut [u8],
+            ) -> std::task::Poll<io::Result<usize>> {
+                std::task::Poll::Pending
+            }
+        }
+        let given_up = block_on(read(&mut Stalled, 10, Duration::from_millis(1)));
+        assert!(matches!(given_up, Err(FrameError::Stalled)), "{given_up:?}");
+    }
+}
