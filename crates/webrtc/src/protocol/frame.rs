@@ -121,8 +121,11 @@ impl Assembler {
     }
 }
 
+/// A frame's body and the bytes after it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// Cuts the first whole frame's body off `bytes`; `None` while it is incomplete.
-fn split_frame(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+fn split_frame(bytes: &[u8]) -> Result<Option<Split<'_>>, FrameError> {
     let (length, body) = match unsigned_varint::decode::usize(bytes) {
         Ok(prefix) => prefix,
         Err(unsigned_varint::decode::Error::Insufficient) if bytes.len() < LONGEST_PREFIX => return Ok(None),
@@ -135,7 +138,7 @@ fn split_frame(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameError> {
     Ok(body.split_at_checked(length))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use alloc::vec;

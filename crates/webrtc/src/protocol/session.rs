@@ -242,5 +242,5 @@ pub fn surviving_role(local: &[u8], remote: &[u8]) -> Role {
     if local < remote { Role::Offerer } else { Role::Answerer }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;

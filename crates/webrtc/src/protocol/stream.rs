@@ -260,6 +260,12 @@ impl StreamState {
         !matches!(self.writing, Writing::Open | Writing::Finishing)
     }
 
+    /// True once our sending half was ended in an orderly way or is over.
+    #[must_use]
+    pub fn is_finishing_or_settled(&self) -> bool {
+        self.writing != Writing::Open
+    }
+
     /// True after a reset of our sending half.
     #[must_use]
     pub fn is_write_reset(&self) -> bool {
@@ -286,5 +292,5 @@ impl StreamState {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;

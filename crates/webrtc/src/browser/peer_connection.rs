@@ -1,0 +1,293 @@
+//! `RTCPeerConnection`: descriptions, candidates, states and incoming channels.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+
+use futures::channel::mpsc;
+use js_sys::{Array, JSON, Reflect};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcIceCandidateInit, RtcIceServer,
+    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType,
+    RtcSessionDescriptionInit,
+};
+
+use super::budget::Permit;
+use super::channel::{Channel, Substream};
+use super::error::Error;
+use super::{Config, IceServer};
+use crate::protocol::session;
+use crate::protocol::signal::Signal;
+
+/// The label of the channel that makes the offer carry data channels at all.
+const INIT_LABEL: &str = "init";
+
+/// Streams that may wait to be taken; a remote that opens more meanwhile loses them.
+const MOST_WAITING: usize = 256;
+
+/// Streams of one connection alive at once.
+const MOST_STREAMS: usize = 1024;
+
+/// One peer connection and everything that hangs on it.
+pub(crate) struct PeerConnection {
+    connection: RtcPeerConnection,
+    events: mpsc::UnboundedSender<session::Event>,
+    incoming: RefCell<VecDeque<Substream>>,
+    streams: RefCell<Vec<Weak<Channel>>>,
+    init: RefCell<Option<RtcDataChannel>>,
+    waker: Cell<Option<Waker>>,
+    closed: Cell<bool>,
+    handlers: RefCell<Option<Handlers>>,
+    _permit: Permit,
+}
+
+struct Handlers {
+    candidate: Closure<dyn FnMut(RtcPeerConnectionIceEvent)>,
+    state: Closure<dyn FnMut(Event)>,
+    channel: Closure<dyn FnMut(RtcDataChannelEvent)>,
+}
+
+impl PeerConnection {
+    /// Makes a peer connection that reports to the given session.
+    pub(crate) fn new(
+        config: &Config,
+        events: mpsc::UnboundedSender<session::Event>,
+    ) -> Result<Rc<Self>, Error> {
+        let permit = config.budget.take().ok_or(Error::Budget)?;
+        let settings = RtcConfiguration::new();
+        settings.set_ice_servers(&config.ice_servers.iter().map(ice_server).collect::<Array>());
+        let shared = Rc::new(Self {
+            connection: RtcPeerConnection::new_with_configuration(&settings)?,
+            events,
+            incoming: RefCell::default(),
+            streams: RefCell::default(),
+            init: RefCell::default(),
+            waker: Cell::default(),
+            closed: Cell::new(false),
+            handlers: RefCell::default(),
+            _permit: permit,
+        });
+        Self::attach(&shared);
+        Ok(shared)
+    }
+
+    fn attach(shared: &Rc<Self>) {
+        let on_candidate = {
+            let events = shared.events.clone();
+            move |event: RtcPeerConnectionIceEvent| {
+                if let Some(json) = candidate_json(&event) {
+                    let _session_over = events.unbounded_send(session::Event::LocalCandidate(json));
+                }
+            }
+        };
+        let on_state = {
+            let weak = Rc::downgrade(shared);
+            move |_: Event| {
+                if let Some(shared) = weak.upgrade() {
+                    shared.state_changed();
+                }
+            }
+        };
+        let on_channel = {
+            let weak = Rc::downgrade(shared);
+            move |event: RtcDataChannelEvent| {
+                if let Some(shared) = weak.upgrade() {
+                    shared.accept(event.channel());
+                }
+            }
+        };
+        let handlers = Handlers {
+            candidate: Closure::new(on_candidate),
+            state: Closure::new(on_state),
+            channel: Closure::new(on_channel),
+        };
+        let connection = &shared.connection;
+        connection.set_onicecandidate(Some(handlers.candidate.as_ref().unchecked_ref()));
+        connection.set_onconnectionstatechange(Some(handlers.state.as_ref().unchecked_ref()));
+        connection.set_ondatachannel(Some(handlers.channel.as_ref().unchecked_ref()));
+        shared.handlers.replace(Some(handlers));
+    }
+
+    /// "disconnected" is not the end: the browser goes on trying until it says "failed".
+    fn state_changed(&self) {
+        match self.connection.connection_state() {
+            RtcPeerConnectionState::Connected => {
+                let _session_over = self.events.unbounded_send(session::Event::Connected);
+            }
+            RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed => {
+                let _session_over = self.events.unbounded_send(session::Event::ConnectionFailed);
+                self.end();
+            }
+            _ => {}
+        }
+    }
+
+    fn accept(&self, channel: RtcDataChannel) {
+        if channel.label() == INIT_LABEL {
+            return;
+        }
+        if self.incoming.borrow().len() >= MOST_WAITING || self.live_streams() >= MOST_STREAMS {
+            tracing::debug!("refusing a stream past the limit");
+            channel.close();
+            return;
+        }
+        let stream = self.adopt(channel);
+        self.incoming.borrow_mut().push_back(stream);
+        self.wake();
+    }
+
+    fn adopt(&self, channel: RtcDataChannel) -> Substream {
+        let stream = Substream::new(channel);
+        self.streams.borrow_mut().push(stream.downgrade());
+        stream
+    }
+
+    fn live_streams(&self) -> usize {
+        let mut streams = self.streams.borrow_mut();
+        streams.retain(|stream| stream.strong_count() > 0);
+        streams.len()
+    }
+
+    /// Creates the `init` channel and an offer.
+    pub(crate) async fn create_offer(&self) -> Result<String, Error> {
+        self.init.replace(Some(self.connection.create_data_channel(INIT_LABEL)));
+        description_text(&JsFuture::from(self.connection.create_offer()).await?)
+    }
+
+    /// Creates an answer to the remote description.
+    pub(crate) async fn create_answer(&self) -> Result<String, Error> {
+        description_text(&JsFuture::from(self.connection.create_answer()).await?)
+    }
+
+    /// Makes an offer or answer of ours the local description; gathering starts.
+    pub(crate) async fn set_local(&self, role: session::Role, sdp: &str) -> Result<(), Error> {
+        let kind = match role {
+            session::Role::Offerer => RtcSdpType::Offer,
+            session::Role::Answerer => RtcSdpType::Answer,
+        };
+        JsFuture::from(self.connection.set_local_description(&description(kind, sdp))).await?;
+        Ok(())
+    }
+
+    /// Takes the remote's offer or answer.
+    pub(crate) async fn set_remote(&self, signal: &Signal) -> Result<(), Error> {
+        let description = match signal {
+            Signal::Offer(sdp) => description(RtcSdpType::Offer, sdp),
+            Signal::Answer(sdp) => description(RtcSdpType::Answer, sdp),
+            Signal::Candidate(_) => return Ok(()),
+        };
+        JsFuture::from(self.connection.set_remote_description(&description)).await?;
+        Ok(())
+    }
+
+    /// Hands a candidate of the remote to the browser; the end mark and what the browser refuses are passed over.
+    pub(crate) async fn add_candidate(&self, json: &str) {
+        let Ok(parsed) = JSON::parse(json) else { return };
+        let text =
+            Reflect::get(&parsed, &JsValue::from_str("candidate")).ok().and_then(|text| text.as_string());
+        if text.is_none_or(|text| text.is_empty()) {
+            return;
+        }
+        let candidate: RtcIceCandidateInit = parsed.unchecked_into();
+        let promise = self.connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(&candidate));
+        if let Err(error) = JsFuture::from(promise).await {
+            tracing::debug!(error = %Error::from(error), "a candidate was refused");
+        }
+    }
+
+    /// Closes the `init` channel, which has done its work.
+    pub(crate) fn close_init(&self) {
+        if let Some(init) = self.init.take() {
+            init.close();
+        }
+    }
+
+    /// Opens a stream; it takes bytes at once and sends them when the channel opens.
+    pub(crate) fn open(&self) -> Result<Substream, Error> {
+        if self.closed.get() {
+            return Err(Error::Closed);
+        }
+        Ok(self.adopt(self.connection.create_data_channel("")))
+    }
+
+    /// The next stream opened by the remote, if one waits.
+    pub(crate) fn next_incoming(&self) -> Option<Substream> {
+        self.incoming.borrow_mut().pop_front()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Whom to wake when a stream comes or the connection ends.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        self.waker.set(Some(waker.clone()));
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn end(&self) {
+        self.closed.set(true);
+        for stream in self.streams.take() {
+            if let Some(stream) = stream.upgrade() {
+                stream.end();
+            }
+        }
+        self.wake();
+    }
+
+    /// Closes the connection and ends its streams; a second call changes nothing.
+    pub(crate) fn close(&self) {
+        self.connection.set_onicecandidate(None);
+        self.connection.set_onconnectionstatechange(None);
+        self.connection.set_ondatachannel(None);
+        self.connection.close();
+        self.end();
+        // The closures may be on the stack just now; they go in a later turn.
+        if let Some(handlers) = self.handlers.take() {
+            spawn_local(async move { drop(handlers) });
+        }
+    }
+}
+
+impl Drop for PeerConnection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn ice_server(server: &IceServer) -> RtcIceServer {
+    let entry = RtcIceServer::new();
+    entry.set_urls(&JsValue::from_str(&server.url));
+    if let Some((user, credential)) = &server.credential {
+        entry.set_username(user);
+        entry.set_credential(credential);
+    }
+    entry
+}
+
+fn description(kind: RtcSdpType, sdp: &str) -> RtcSessionDescriptionInit {
+    let description = RtcSessionDescriptionInit::new(kind);
+    description.set_sdp(sdp);
+    description
+}
+
+fn description_text(description: &JsValue) -> Result<String, Error> {
+    Reflect::get(description, &JsValue::from_str("sdp"))?
+        .as_string()
+        .ok_or_else(|| Error::Browser("a description without text".into()))
+}
+
+/// The candidate as the specification wants it; `None` for the end of candidates, which peers pass over anyway.
+fn candidate_json(event: &RtcPeerConnectionIceEvent) -> Option<String> {
+    let candidate = event.candidate().filter(|candidate| !candidate.candidate().is_empty())?;
+    JSON::stringify(&candidate.to_json()).ok().map(String::from)
+}
