@@ -68,3 +68,32 @@ pub enum Refusal {
     #[error("the campaign is finished")]
     Finished,
 }
+
+impl Refusal {
+    /// The refusal as a metric's label, in snake case.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::WrongCampaign => "wrong_campaign",
+            Self::TimeReversed => "time_reversed",
+            Self::NotPublished => "not_published",
+            Self::NotFirst => "not_first",
+            Self::WrongManifest => "wrong_manifest",
+            Self::NotCoordinator => "not_coordinator",
+            Self::NotAMember => "not_a_member",
+            Self::StaleSequence => "stale_sequence",
+            Self::Duplicate => "duplicate",
+            Self::WrongRound => "wrong_round",
+            Self::WrongBase => "wrong_base",
+            Self::RoundNotOpen => "round_not_open",
+            Self::RoundNotClosed => "round_not_closed",
+            Self::RoundNotSettled => "round_not_settled",
+            Self::IntervalPending => "interval_pending",
+            Self::NobodyExpected => "nobody_expected",
+            Self::DeadlinePending => "deadline_pending",
+            Self::TooFewContributions => "too_few_contributions",
+            Self::WrongSamples => "wrong_samples",
+            Self::Finished => "finished",
+        }
+    }
+}
