@@ -21,7 +21,7 @@ impl Split {
     /// Whether this sample serves validation only.
     #[must_use]
     pub const fn is_held_out(&self, index: u32) -> bool {
-        self.held_out_every != 0 && index % self.held_out_every == 0
+        self.held_out_every != 0 && index.is_multiple_of(self.held_out_every)
     }
 
     /// The indices that serve validation, ascending.
@@ -36,11 +36,17 @@ impl Split {
         (0..self.samples).filter(|&index| !self.is_held_out(index)).collect()
     }
 
+    /// Number of samples that may be trained on.
+    #[must_use]
+    pub const fn training_len(&self) -> u32 {
+        let held_out = if self.held_out_every == 0 { 0 } else { self.samples.div_ceil(self.held_out_every) };
+        self.samples - held_out
+    }
+
     /// Samples that [`Split::shard`] gives: `shard`, or all that may be trained on if they are fewer.
     #[must_use]
     pub const fn shard_len(&self) -> u32 {
-        let held_out = if self.held_out_every == 0 { 0 } else { self.samples.div_ceil(self.held_out_every) };
-        let training = self.samples - held_out;
+        let training = self.training_len();
         if self.shard < training { self.shard } else { training }
     }
 
@@ -89,17 +95,18 @@ impl Draws {
 
     fn next(&mut self) -> u64 {
         let block = self.drawn / Self::PER_BLOCK;
-        let within = self.drawn % Self::PER_BLOCK;
+        let within = (self.drawn % Self::PER_BLOCK) as usize;
         if within == 0 {
             self.block =
                 Sha256::new().chain_update(self.key).chain_update(block.to_be_bytes()).finalize().into();
         }
         self.drawn += 1;
         let (words, _none_left) = self.block.as_chunks::<8>();
-        words.iter().nth(within as usize).map_or(0, |word| u64::from_be_bytes(*word))
+        words.get(within).map_or(0, |word| u64::from_be_bytes(*word))
     }
 
     /// A number below `bound` (at least 1), each equally likely: numbers past the last whole multiple are redrawn.
+    #[expect(clippy::cast_possible_truncation, reason = "the number is below a usize")]
     fn below(&mut self, bound: usize) -> usize {
         let bound = bound as u64;
         let whole = u64::MAX - u64::MAX % bound;

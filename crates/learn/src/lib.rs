@@ -20,7 +20,9 @@
 extern crate alloc;
 
 mod aggregate;
+mod dataset;
 mod update;
 
 pub use aggregate::{AggregateError, aggregate, aggregate_checkpoint};
+pub use dataset::{Dataset, DatasetError};
 pub use update::{Update, UpdateError, difference};

@@ -1,4 +1,4 @@
-use lichen_campaign::Split;
+use lichen_campaign::{Manifest, Split};
 
 /// What a campaign's manifest says about its rounds. Two nodes with the same manifest have the same rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,4 +20,20 @@ pub struct Rules {
     pub steps: u32,
     /// How the data is divided into shards.
     pub split: Split,
+}
+
+impl From<&Manifest> for Rules {
+    fn from(manifest: &Manifest) -> Self {
+        let rounds = &manifest.rounds;
+        Self {
+            interval_ms: rounds.interval_ms,
+            deadline_ms: rounds.deadline_ms,
+            minimum: rounds.minimum,
+            quorum: rounds.quorum,
+            limit: rounds.limit,
+            seed: rounds.seed,
+            steps: manifest.train.steps,
+            split: manifest.data.split,
+        }
+    }
 }

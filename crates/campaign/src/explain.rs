@@ -1,0 +1,142 @@
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::model_spec::ModelSpec;
+use crate::{Manifest, Topology};
+
+/// One thing that a visitor should know before saying yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statement {
+    /// The question that a visitor has.
+    pub heading: String,
+    /// The answer, in one or a few plain sentences.
+    pub text: String,
+}
+
+impl Statement {
+    fn new(heading: &str, text: String) -> Self {
+        Self { heading: heading.to_string(), text }
+    }
+}
+
+impl Manifest {
+    /// The campaign in plain words, for somebody who is asked to take part.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Statement> {
+        vec![
+            Statement::new("What is this for?", self.campaign.purpose.clone()),
+            Statement::new("What is trained?", self.explain_model()),
+            Statement::new("On what data?", self.explain_data()),
+            Statement::new("What leaves my device?", self.explain_leaving()),
+            Statement::new("What does my device do?", self.explain_work()),
+            Statement::new("For how long?", self.explain_duration()),
+            Statement::new("Who runs this?", self.explain_organiser()),
+            Statement::new("What becomes of the result?", self.explain_licence()),
+        ]
+    }
+
+    fn explain_model(&self) -> String {
+        let ModelSpec { input, layers, .. } = &self.model;
+        let numbers: usize = input.iter().product();
+        let aim = self.campaign.target_accuracy.map_or(String::new(), |target| {
+            format!(" The aim is to get {} of unseen samples right.", percent(target))
+        });
+        let layers = counted(layers.len() as u64, "layer", "layers");
+        format!(
+            "A neural network with {layers} that looks at {} and tells which of {} classes it sees.{aim}",
+            counted(numbers as u64, "number", "numbers"),
+            self.data.classes
+        )
+    }
+
+    fn explain_data(&self) -> String {
+        let split = self.data.split;
+        let held_out = split.samples - split.training_len();
+        format!(
+            "A public data set of {}. {} are kept aside to check the model; nobody trains on them. Your device \
+             fetches the data set and trains on {} of the others, drawn anew each round. Source: {} (licence: {}).",
+            counted(u64::from(split.samples), "sample", "samples"),
+            with_separators(u64::from(held_out)),
+            with_separators(u64::from(split.shard_len())),
+            self.data.credit.trim_end_matches('.'),
+            self.data.licence
+        )
+    }
+
+    fn explain_leaving(&self) -> String {
+        let way = match self.rounds.topology {
+            Topology::Hub => {
+                "It goes to the relay that serves this page, and from there to the other participants."
+            }
+            Topology::Mesh => {
+                "It goes directly to other participants, who can see your network address then."
+            }
+        };
+        format!(
+            "{} {way} Each contribution is signed with a key made by your browser and stays in the campaign's public \
+             record.",
+            self.campaign.leaves_device
+        )
+    }
+
+    fn explain_work(&self) -> String {
+        format!(
+            "In each round it takes {} of {} each, on its processor or its graphics processor, whichever turns out \
+             faster. Then it adds up everybody's changes and checks the result against the others'.",
+            counted(u64::from(self.train.steps), "training step", "training steps"),
+            counted(self.train.batch as u64, "sample", "samples")
+        )
+    }
+
+    fn explain_duration(&self) -> String {
+        format!(
+            "A round starts every {} at most, for up to {}. You can pause or leave at any time; closing the page \
+             ends it, too.",
+            seconds(self.rounds.interval_ms),
+            counted(self.rounds.limit, "round", "rounds")
+        )
+    }
+
+    fn explain_organiser(&self) -> String {
+        let organiser = &self.campaign.organiser;
+        format!("{} ({}).", organiser.name, organiser.contact)
+    }
+
+    fn explain_licence(&self) -> String {
+        format!("Everybody may have the trained model under the licence {}.", self.campaign.licence)
+    }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    let noun = if count == 1 { one } else { many };
+    format!("{} {noun}", with_separators(count))
+}
+
+/// 1234567 as 1,234,567.
+fn with_separators(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn seconds(milliseconds: u64) -> String {
+    match (milliseconds / 1000, milliseconds % 1000) {
+        (1, 0) => "second".to_string(),
+        (whole, 0) => format!("{} seconds", with_separators(whole)),
+        (whole, rest) => format!("{whole}.{} seconds", format!("{rest:03}").trim_end_matches('0')),
+    }
+}
+
+fn percent(share: f64) -> String {
+    let text = format!("{:.1}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}

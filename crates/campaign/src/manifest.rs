@@ -1,0 +1,399 @@
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use lichen_record::{Cid, Codec, MAX_MANIFEST};
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use crate::Split;
+use crate::model_spec::{LayerSpec, Loss, ModelSpec, SpecFault, TrainSpec};
+use crate::reader::Reader;
+
+/// Longest text of one line, such as a title.
+const LINE: usize = 120;
+
+/// Longest text of a paragraph, such as a purpose.
+const PARAGRAPH: usize = 2000;
+
+/// A campaign, as its organiser describes it: valid throughout.
+///
+/// The campaign's id is the content id of the manifest's bytes, so that nobody can change a campaign that people
+/// have joined.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// What the campaign is for, in words.
+    pub campaign: Purpose,
+    /// What is trained on.
+    pub data: Data,
+    /// What is trained.
+    pub model: ModelSpec,
+    /// How each tab trains in each round.
+    pub train: TrainSpec,
+    /// How rounds go.
+    pub rounds: Rounds,
+}
+
+/// `[campaign]`: what the campaign is for, in words.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Purpose {
+    /// A few words.
+    pub title: String,
+    /// What the model will be good for.
+    pub purpose: String,
+    /// Under which licence the trained model is given away (SPDX identifier).
+    pub licence: String,
+    /// Accuracy on the held-out samples, 0 to 1, at which the campaign has reached its aim.
+    pub target_accuracy: Option<f64>,
+    /// What leaves the visitor's device.
+    pub leaves_device: String,
+    /// Who runs the campaign.
+    pub organiser: Organiser,
+}
+
+/// `[campaign.organiser]`: who runs the campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Organiser {
+    /// Name of a person or an institution.
+    pub name: String,
+    /// How to reach them.
+    pub contact: String,
+}
+
+/// `[data]`: a public data set that every tab can fetch.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Data {
+    /// The file's name beside the manifest.
+    pub file: String,
+    /// The file's content id (raw).
+    pub cid: Cid,
+    /// Classes that the labels name, counted from 0.
+    pub classes: u32,
+    /// What every stored value is multiplied with before it is fed to the model.
+    pub scale: f32,
+    /// How many samples there are, which are held out, and how many one tab trains on in a round.
+    pub split: Split,
+    /// Whom to thank for the data.
+    pub credit: String,
+    /// Under which licence the data is used (SPDX identifier).
+    pub licence: String,
+}
+
+/// `[rounds]`: how rounds go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rounds {
+    /// Which way updates go.
+    pub topology: Topology,
+    /// Least time from one round's opening to the next one's, in milliseconds.
+    pub interval_ms: u64,
+    /// How long a round waits for members that do not contribute, in milliseconds.
+    pub deadline_ms: u64,
+    /// Fewest contributions to close a round with.
+    pub minimum: u32,
+    /// Equal attestations that settle a round's result.
+    pub quorum: u32,
+    /// Rounds after which the campaign is finished.
+    pub limit: u64,
+    /// Seed for the initial model, the shards and the training order.
+    pub seed: u64,
+}
+
+/// Which way updates go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// To the relay and from there to everybody.
+    Hub,
+    /// From tab to tab.
+    Mesh,
+}
+
+/// Why a manifest was refused: everything that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestError {
+    faults: Vec<Fault>,
+}
+
+/// One thing that is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    field: String,
+    problem: String,
+}
+
+impl Fault {
+    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// Where: tables and key, as in `rounds.quorum`; `manifest` for the text as a whole.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// What is wrong, and what to do about it.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.problem)
+    }
+}
+
+impl ManifestError {
+    /// Everything that is wrong, in the order of the manifest's tables. Never empty.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    fn of_whole(problem: impl Into<String>) -> Self {
+        Self { faults: alloc::vec![Fault::new("manifest", problem)] }
+    }
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for ManifestError {}
+
+impl Manifest {
+    /// Reads a manifest's bytes, as they come from a peer.
+    ///
+    /// # Errors
+    /// [`ManifestError`] as for [`Manifest::parse`], or if the bytes are no text.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MAX_MANIFEST {
+            return Err(too_large(bytes.len()));
+        }
+        match core::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(text),
+            Err(error) => Err(ManifestError::of_whole(format!("is not UTF-8 text: {error}"))),
+        }
+    }
+
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with everything that is wrong, if the text is more than 64 KiB, no TOML, or says something
+    /// that no campaign can do.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > MAX_MANIFEST {
+            return Err(too_large(text.len()));
+        }
+        let table: Table = toml::from_str(text)
+            .map_err(|error| ManifestError::of_whole(format!("is not TOML: {}", error.message())))?;
+        let mut faults = Vec::new();
+        let manifest = read_manifest(&table, &mut faults);
+        match manifest {
+            Some(manifest) if faults.is_empty() => Ok(manifest),
+            _ if faults.is_empty() => Err(ManifestError::of_whole("could not be read")),
+            _ => Err(ManifestError { faults }),
+        }
+    }
+}
+
+fn too_large(length: usize) -> ManifestError {
+    ManifestError::of_whole(format!("has {length} bytes: use at most {MAX_MANIFEST}"))
+}
+
+fn read_manifest(table: &Table, faults: &mut Vec<Fault>) -> Option<Manifest> {
+    let mut reader = Reader::new("", Some(table), faults);
+    let version: Option<u32> = reader.whole("version", 1..=1);
+    let [campaign, data, model, train, rounds] =
+        ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
+    reader.finish();
+    let campaign = read_purpose(campaign, faults);
+    let data = read_data(data, faults);
+    let model = read_model(model, faults);
+    let train = read_train(train, faults);
+    let rounds = read_rounds(rounds, faults);
+    version?;
+    let manifest =
+        Manifest { campaign: campaign?, data: data?, model: model?, train: train?, rounds: rounds? };
+    check_together(&manifest, faults);
+    Some(manifest)
+}
+
+fn read_purpose(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Purpose> {
+    let mut reader = Reader::new("campaign", table, faults);
+    let title = reader.text("title", LINE);
+    let purpose = reader.text("purpose", PARAGRAPH);
+    let licence = reader.text("licence", LINE);
+    let target_accuracy = reader.optional_number("target_accuracy", 0.0..=1.0);
+    let leaves_device = reader.text("leaves_device", PARAGRAPH);
+    let organiser = reader.table("organiser");
+    reader.finish();
+    let mut reader = Reader::new("campaign.organiser", organiser, faults);
+    let name = reader.text("name", LINE);
+    let contact = reader.text("contact", LINE);
+    reader.finish();
+    Some(Purpose {
+        title: title?,
+        purpose: purpose?,
+        licence: licence?,
+        target_accuracy: target_accuracy?,
+        leaves_device: leaves_device?,
+        organiser: Organiser { name: name?, contact: contact? },
+    })
+}
+
+fn read_data(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Data> {
+    let mut reader = Reader::new("data", table, faults);
+    let kind = reader.choice("kind", &[("shared", ())]);
+    let file = reader.text("file", LINE);
+    let is_plain = |name: &str| !name.starts_with('.') && !name.contains(['/', '\\', ':']);
+    let file = match file {
+        Some(name) if !is_plain(&name) => {
+            reader.fault("file", "must be the name of a file beside the manifest, without folders")
+        }
+        other => other,
+    };
+    let cid: Option<Cid> = reader.parsed("cid", "the file's content id (CIDv1, base32, sha2-256)");
+    let cid = match cid {
+        Some(cid) if cid.codec() != Codec::Raw => reader.fault("cid", "must be of the codec raw (bafk…)"),
+        other => other,
+    };
+    let samples = reader.whole("samples", 1..=16_777_216);
+    let classes = reader.whole("classes", 2..=1_000_000);
+    let scale = reader.number("scale", 1e-30..=1e30);
+    let shard = reader.whole("shard", 1..=16_777_216);
+    let held_out_every = reader.whole("held_out_every", 2..=1000);
+    let credit = reader.text("credit", PARAGRAPH);
+    let licence = reader.text("licence", LINE);
+    reader.finish();
+    kind?;
+    Some(Data {
+        file: file?,
+        cid: cid?,
+        classes: classes?,
+        scale: to_f32(scale?),
+        split: Split { samples: samples?, held_out_every: held_out_every?, shard: shard? },
+        credit: credit?,
+        licence: licence?,
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range allowed lies within that of f32")]
+const fn to_f32(number: f64) -> f32 {
+    number as f32
+}
+
+/// Reads the layers one by one, so that each faulty one is named.
+fn read_model(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<ModelSpec> {
+    let table = table?;
+    let before = faults.len();
+    if let Some(Value::Array(layers)) = table.get("layers") {
+        for (index, layer) in layers.iter().enumerate() {
+            read_spec::<LayerSpec>(&format!("model.layers[{index}]"), layer, faults);
+        }
+    }
+    if faults.len() > before {
+        return None;
+    }
+    let spec: ModelSpec = read_spec("model", &Value::Table(table.clone()), faults)?;
+    keep_faults("model", spec.validate(), faults);
+    Some(spec)
+}
+
+fn read_train(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<TrainSpec> {
+    let spec: TrainSpec = read_spec("train", &Value::Table(table?.clone()), faults)?;
+    keep_faults("train", spec.validate(), faults);
+    Some(spec)
+}
+
+fn read_spec<T: DeserializeOwned>(path: &str, value: &Value, faults: &mut Vec<Fault>) -> Option<T> {
+    match value.clone().try_into() {
+        Ok(spec) => Some(spec),
+        Err(error) => {
+            let error: toml::de::Error = error;
+            faults.push(Fault::new(path, format!("cannot be read: {}", error.message().trim())));
+            None
+        }
+    }
+}
+
+fn keep_faults(path: &str, checked: Result<(), Vec<SpecFault>>, faults: &mut Vec<Fault>) {
+    for fault in checked.err().into_iter().flatten() {
+        faults.push(match fault {
+            SpecFault::Layer { layer, field, problem } => {
+                Fault::new(format!("{path}.layers.{layer}.{field}"), problem)
+            }
+            SpecFault::Field { field, problem } => Fault::new(field, problem),
+        });
+    }
+}
+
+fn read_rounds(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Rounds> {
+    let mut reader = Reader::new("rounds", table, faults);
+    let topology = reader.choice("topology", &[("hub", Topology::Hub), ("mesh", Topology::Mesh)]);
+    let interval = reader.number("interval_seconds", 0.0..=86_400.0);
+    let deadline = reader.number("deadline_seconds", 0.1..=86_400.0);
+    let minimum = reader.whole("minimum", 1..=10_000);
+    let quorum = reader.whole("quorum", 1..=10_000);
+    let limit = reader.whole("limit", 1..=1_000_000_000);
+    let seed = reader.whole("seed", 0..=i64::MAX);
+    reader.finish();
+    Some(Rounds {
+        topology: topology?,
+        interval_ms: to_milliseconds(interval?),
+        deadline_ms: to_milliseconds(deadline?),
+        minimum: minimum?,
+        quorum: quorum?,
+        limit: limit?,
+        seed: seed?,
+    })
+}
+
+/// The nearest whole number of milliseconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range allowed is 0 to a day, and dropping the fraction is what this is for"
+)]
+const fn to_milliseconds(seconds: f64) -> u64 {
+    (seconds * 1000.0 + 0.5) as u64
+}
+
+/// Checks what is right by itself and wrong together.
+fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
+    let Manifest { data, model, train, .. } = manifest;
+    let training = data.split.training_len();
+    if data.split.shard > training {
+        let problem = format!("is {}: only {training} samples are left to train on", data.split.shard);
+        faults.push(Fault::new("data.shard", problem));
+    }
+    let shard = data.split.shard_len() as usize;
+    if train.batch > shard {
+        let problem = format!("is {}: a shard has only {shard} samples", train.batch);
+        faults.push(Fault::new("train.batch", problem));
+    }
+    if model.loss != Loss::SoftmaxCrossEntropy {
+        let problem = "must be \"softmax-cross-entropy\": the data's labels are classes".to_string();
+        faults.push(Fault::new("model.loss", problem));
+    }
+    if let Some(LayerSpec::Dense { units, .. }) = model.layers.last()
+        && *units != data.classes as usize
+    {
+        let problem =
+            format!("of the last layer are {units}: use one for each of the {} classes", data.classes);
+        faults.push(Fault::new("model.layers.units", problem));
+    }
+}

@@ -1,0 +1,218 @@
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use toml::{Table, Value};
+
+use crate::Fault;
+
+/// Reads one table of the manifest. Every reading method records what is wrong with its field and gives `None`, so
+/// that all faults come to light at once.
+pub(crate) struct Reader<'t, 'f> {
+    path: String,
+    table: Option<&'t Table>,
+    known: Vec<&'static str>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl<'t, 'f> Reader<'t, 'f> {
+    /// Begins to read a table; `None` if it is missing, which the caller has recorded.
+    pub(crate) fn new(path: &str, table: Option<&'t Table>, faults: &'f mut Vec<Fault>) -> Self {
+        Self { path: path.to_string(), table, known: Vec::new(), faults }
+    }
+
+    /// A line or paragraph that people read.
+    pub(crate) fn text(&mut self, key: &'static str, longest: usize) -> Option<String> {
+        let Value::String(text) = self.required(key)? else {
+            return self.fault(key, "must be text in quotation marks");
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return self.fault(key, "is empty: write something that a visitor understands");
+        }
+        let length = text.chars().count();
+        if length > longest {
+            return self.fault(key, &format!("has {length} characters: use at most {longest}"));
+        }
+        if text.chars().any(is_deceptive) {
+            return self.fault(key, "holds invisible control characters: remove them");
+        }
+        Some(text.to_string())
+    }
+
+    /// A finite number, written with or without a decimal point.
+    pub(crate) fn number(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
+        let value = self.required(key)?;
+        self.number_in(key, value, range)
+    }
+
+    /// A number that may be left out: `Some(None)` if it is, `None` if it is wrong.
+    pub(crate) fn optional_number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<f64>,
+    ) -> Option<Option<f64>> {
+        match self.value(key) {
+            None => Some(None),
+            Some(value) => self.number_in(key, value, range).map(Some),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn whole<T: TryFrom<i64>>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<T> {
+        let Value::Integer(number) = self.required(key)? else {
+            return self.fault(key, "must be a whole number without quotation marks");
+        };
+        if !range.contains(number) {
+            let (least, most) = range.into_inner();
+            return self.fault(key, &format!("is {number}: it must be from {least} to {most}"));
+        }
+        match T::try_from(*number) {
+            Ok(number) => Some(number),
+            Err(_) => self.fault(key, &format!("is {number}, which is out of range")),
+        }
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.required(key)?;
+        let chosen = choices.iter().find(|(word, _meaning)| value.as_str() == Some(word));
+        match chosen {
+            Some((_word, meaning)) => Some(*meaning),
+            None => {
+                let words: Vec<String> =
+                    choices.iter().map(|(word, _meaning)| format!("\"{word}\"")).collect();
+                self.fault(key, &format!("is not known here: use {}", words.join(" or ")))
+            }
+        }
+    }
+
+    /// Text that another type reads; `expected` says what it looks like.
+    pub(crate) fn parsed<T: core::str::FromStr>(&mut self, key: &'static str, expected: &str) -> Option<T> {
+        let value = self.required(key)?;
+        match value.as_str().map(str::parse) {
+            Some(Ok(parsed)) => Some(parsed),
+            Some(Err(_)) | None => self.fault(key, &format!("must be {expected}")),
+        }
+    }
+
+    /// A table within this one.
+    pub(crate) fn table(&mut self, key: &'static str) -> Option<&'t Table> {
+        match self.required(key)? {
+            Value::Table(table) => Some(table),
+            _ => self.fault(key, "must be a table"),
+        }
+    }
+
+    /// Records a fault of a field, and gives `None` for the field's value.
+    pub(crate) fn fault<T>(&mut self, key: &str, problem: &str) -> Option<T> {
+        let field = if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) };
+        self.faults.push(Fault::new(field, problem));
+        None
+    }
+
+    /// Records every key that nothing asked for.
+    pub(crate) fn finish(mut self) {
+        let Some(table) = self.table else { return };
+        let known = core::mem::take(&mut self.known);
+        for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
+            self.fault::<()>(key, &unknown_key(key, &known));
+        }
+    }
+
+    fn number_in(&mut self, key: &'static str, value: &Value, range: RangeInclusive<f64>) -> Option<f64> {
+        let number = match value {
+            Value::Float(number) => *number,
+            #[expect(clippy::cast_precision_loss, reason = "the ranges end far below 2^53")]
+            Value::Integer(number) => *number as f64,
+            _ => return self.fault(key, "must be a number without quotation marks"),
+        };
+        if !range.contains(&number) {
+            let (least, most) = range.into_inner();
+            return self.fault(key, &format!("is {number}: it must be from {least} to {most}"));
+        }
+        Some(number)
+    }
+
+    fn required(&mut self, key: &'static str) -> Option<&'t Value> {
+        // The missing table is a fault already.
+        self.table?;
+        match self.value(key) {
+            Some(value) => Some(value),
+            None => self.fault(key, "is missing: add it"),
+        }
+    }
+
+    fn value(&mut self, key: &'static str) -> Option<&'t Value> {
+        self.known.push(key);
+        self.table?.get(key)
+    }
+}
+
+/// What to do about a key that means nothing.
+pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|candidate| (distance(key, candidate), candidate)).min();
+    match nearest {
+        Some((distance, candidate)) if distance <= 2 => {
+            format!("is not known here: did you mean \"{candidate}\"?")
+        }
+        _ => format!("is not known here: remove it (known are {})", known.join(", ")),
+    }
+}
+
+/// Edits (insertions, deletions, replacements) that lead from one word to another, after Levenshtein.
+fn distance(from: &str, to: &str) -> usize {
+    // A hostile key may be as long as the manifest: what is much longer is far away.
+    if from.len() > 2 * to.len() + 4 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (above, from) in from.chars().enumerate() {
+        let mut diagonal = above;
+        let mut left = above + 1;
+        let mut next = alloc::vec![left];
+        for (to, above) in to.chars().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(from != to)).min(above + 1).min(left + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// Characters that show nothing or turn the direction of reading, so that a text reads as something else.
+fn is_deceptive(character: char) -> bool {
+    (character.is_control() && character != '\n')
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_levenshteins() {
+        assert_eq!(distance("", ""), 0);
+        assert_eq!(distance("batch", "batch"), 0);
+        assert_eq!(distance("bach", "batch"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance(&"x".repeat(60_000), "abc"), usize::MAX);
+    }
+
+    #[test]
+    fn a_near_key_is_suggested_and_a_far_one_is_not() {
+        assert_eq!(
+            unknown_key("qorum", &["minimum", "quorum"]),
+            "is not known here: did you mean \"quorum\"?"
+        );
+        let far = unknown_key("colour", &["minimum", "quorum"]);
+        assert_eq!(far, "is not known here: remove it (known are minimum, quorum)");
+    }
+}
