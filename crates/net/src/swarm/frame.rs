@@ -123,7 +123,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300_000), 0..4)) {
+        fn what_is_written_is_read(fills in prop::collection::vec((any::<u8>(), 0..300_000_usize), 0..4)) {
+            let contents: Vec<Vec<u8>> = fills.iter().map(|(byte, length)| vec![*byte; *length]).collect();
             let mut stream = Cursor::new(contents.iter().flat_map(|content| framed(content)).collect::<Vec<_>>());
             for content in &contents {
                 let read = block_on(read(&mut stream, 300_000, PATIENCE)).unwrap();
