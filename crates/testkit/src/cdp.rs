@@ -67,7 +67,7 @@ impl Connection {
     pub(crate) fn call(&self, session: Option<&str>, method: &str, params: Value) -> Result<Value, Error> {
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         self.state().awaited.insert(id);
-        self.send(id, session, method, params)?;
+        self.send(id, session, method, &params)?;
         let start = Instant::now();
         let mut state = self.state();
         loop {
@@ -108,7 +108,7 @@ impl Connection {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, id: u64, session: Option<&str>, method: &str, params: Value) -> Result<(), Error> {
+    fn send(&self, id: u64, session: Option<&str>, method: &str, params: &Value) -> Result<(), Error> {
         let mut message = json!({ "id": id, "method": method, "params": params });
         if let (Some(session), Some(fields)) = (session, message.as_object_mut()) {
             fields.insert("sessionId".into(), session.into());
@@ -177,7 +177,7 @@ impl Connection {
         ] {
             let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
             // A worker that is already gone needs no watching.
-            let _gone = self.send(id, Some(child), method, params);
+            let _gone = self.send(id, Some(child), method, &params);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::Error;
 
@@ -126,9 +126,19 @@ impl Drop for Guarded {
     }
 }
 
-/// Kills every guarded child of this process; for a Ctrl-C handler.
-pub fn kill_all() {
-    for group in running().drain(..) {
+/// Asks every guarded child of this process to end and kills those that have not after `limit`; for a Ctrl-C
+/// handler.
+pub fn end_all(limit: Duration) {
+    let mut groups = std::mem::take(&mut *running());
+    for group in &groups {
+        let _gone = kill_process_group(*group, Signal::TERM);
+    }
+    let start = Instant::now();
+    while start.elapsed() < limit && !groups.is_empty() {
+        groups.retain(|group| test_kill_process_group(*group).is_ok());
+        thread::sleep(Duration::from_millis(10));
+    }
+    for group in groups {
         let _gone = kill_process_group(group, Signal::KILL);
     }
 }
@@ -167,7 +177,7 @@ mod tests {
         let child = Guarded::spawn(command("/bin/sh").args(["-c", &script]).stdin(Stdio::null())).unwrap();
         let grandchild = crate::wait::until("the grandchild's id", Duration::from_secs(5), || {
             let text = std::fs::read_to_string(&file).unwrap_or_default();
-            Ok(text.trim().parse::<u32>().map_err(|_| text))
+            Ok(text.trim().parse::<u32>().map_err(|_not_yet| text))
         })
         .unwrap();
         drop(child);

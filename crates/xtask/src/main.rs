@@ -1,3 +1,101 @@
-//! Developer commands.
+//! Developer commands: `cargo xtask help` lists them.
 
-fn main() {}
+mod bench;
+mod build;
+mod check;
+mod compress;
+mod demo;
+mod fuzz;
+mod run;
+mod say;
+mod screenshots;
+mod setup;
+mod size;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use lichen_testkit::process;
+
+const HELP: &str = "\
+Developer commands of Lichen.
+
+    cargo xtask demo          build everything, start the relay, print the address to open
+        --tabs N              drive N headless browser windows instead of a person
+        --until ACCURACY      end once every tab shows that held-out accuracy (default 0.95)
+        --timeout SECONDS     give up after that long (default 300)
+        --fresh               use a new data folder instead of .lichen/
+        --json                print one JSON object as the last line of the output
+        --engine auto|cpu|gpu force an engine (default auto: the faster one, measured)
+        --topology hub        how updates travel (hub is all there is so far)
+        --port PORT           listen there (default 8080, or a free port where that is taken)
+                              exit codes: 0 mark reached, 1 not built or started, 2 out of time,
+                              3 a tab failed, 4 the relay ended
+    cargo xtask test          all tests: native, in the browser, end to end
+    cargo xtask check         format, lints, dependency rules, bare-metal build, licences
+    cargo xtask fuzz          run the decoders' fuzz targets
+        --seconds S           for that long in total (default 60)
+        [TARGET...]           only these
+    cargo xtask size          what a visitor downloads, part by part
+    cargo xtask screenshots   take the README's pictures from a live training session
+    cargo xtask bench [NAME]  run benchmarks; without a name, list them
+    cargo xtask setup         only get the tools (done by the others when needed)
+        --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download
+    cargo xtask help          this text
+";
+
+/// The exit code of a program ended by Ctrl-C.
+const INTERRUPTED: i32 = 130;
+/// The relay finishes what is in flight in less.
+const END_LIMIT: Duration = Duration::from_secs(6);
+/// Whether Ctrl-C or SIGTERM came: children end because of it, and we are about to.
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    let handler = ctrlc::set_handler(|| {
+        IS_INTERRUPTED.store(true, Ordering::Relaxed);
+        say::note("interrupted: ending what was started");
+        process::end_all(END_LIMIT);
+        std::process::exit(INTERRUPTED);
+    });
+    let result = handler.context("installing the Ctrl-C handler").and_then(|()| dispatch());
+    if IS_INTERRUPTED.load(Ordering::Relaxed) {
+        // Whatever failed, failed because of that; the handler ends this process.
+        thread::sleep(END_LIMIT * 2);
+    }
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let mut arguments = lexopt::Parser::from_env();
+    let Some(lexopt::Arg::Value(command)) = arguments.next()? else {
+        eprint!("{HELP}");
+        return Ok(ExitCode::FAILURE);
+    };
+    match command.to_str().unwrap_or_default() {
+        "demo" => demo::demo(arguments),
+        "test" => test::test(arguments),
+        "check" => check::check(arguments),
+        "fuzz" => fuzz::fuzz(arguments),
+        "size" => size::size(arguments),
+        "screenshots" => screenshots::screenshots(arguments),
+        "bench" => bench::bench(arguments),
+        "setup" => setup::setup(arguments),
+        "help" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("there is no command {other:?}; `cargo xtask help` lists them"),
+    }
+}

@@ -1,0 +1,45 @@
+//! Benchmarks: each crate's own cargo benches, by the crate's short name.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use lexopt::{Arg, ValueExt as _};
+use serde_json::Value;
+
+use crate::setup::Toolchain;
+use crate::{check, run, say};
+
+/// The `bench` command.
+pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let toolchain = Toolchain::ensure()?;
+    let Some(argument) = arguments.next()? else {
+        say::note("benchmarks:");
+        for name in names(&toolchain)? {
+            println!("{name}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Arg::Value(name) = argument else { return Err(argument.unexpected().into()) };
+    let name = name.string()?;
+    if !names(&toolchain)?.contains(&name) {
+        bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");
+    }
+    let mut cargo = toolchain.cargo();
+    cargo.args(["bench", "--package", &format!("lichen-{name}"), "--benches", "--"]);
+    cargo.args(arguments.raw_args()?);
+    let status = run::each_line(&mut cargo, |line| println!("{line}"))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The short names of the crates that have benches.
+fn names(toolchain: &Toolchain) -> Result<Vec<String>> {
+    let metadata = check::metadata(toolchain)?;
+    let packages =
+        metadata.get("packages").and_then(Value::as_array).context("no packages in cargo's metadata")?;
+    let has_bench = |package: &&Value| {
+        let targets = package.get("targets").and_then(Value::as_array).cloned().unwrap_or_default();
+        targets.iter().any(|target| target.pointer("/kind/0").and_then(Value::as_str) == Some("bench"))
+    };
+    let names = packages.iter().filter(has_bench).filter_map(|package| package.get("name")?.as_str());
+    Ok(names.map(|name| name.trim_start_matches("lichen-").to_owned()).collect())
+}

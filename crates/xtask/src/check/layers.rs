@@ -1,0 +1,115 @@
+//! What the lower layers, the page and the relay must not reach, also through others.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{metadata, no_faults};
+use crate::setup::Toolchain;
+use crate::{run, say};
+
+/// Layers 0 to 2, each with the feature under which it may reach the outer world.
+const LOWER: [(&str, Option<&str>); 8] = [
+    ("lichen-record", None),
+    ("lichen-campaign", None),
+    ("lichen-model", None),
+    ("lichen-learn", None),
+    ("lichen-engine", Some("gpu")),
+    ("lichen-round", None),
+    ("lichen-log", None),
+    ("lichen-webrtc", Some("browser")),
+];
+/// The outer world: names, or beginnings of names that end in `-`.
+const OUTER: [&str; 6] = ["web-sys", "tokio", "libp2p", "libp2p-", "wgpu", "wgpu-"];
+
+pub(super) fn check(toolchain: &Toolchain) -> Result<()> {
+    say::note("Checking forbidden dependencies");
+    let metadata = metadata(toolchain)?;
+    let mut faults = Vec::new();
+    for (package, exempt) in LOWER {
+        let features = features(&metadata, package, exempt)?;
+        let tree = tree(toolchain, package, &["--no-default-features", "--features", &features])?;
+        faults.extend(reached(&tree, &OUTER).map(|name| format!("{package} reaches {name}")));
+    }
+    let web = tree(toolchain, "lichen-web", &[])?;
+    faults.extend(
+        reached(&web, &["lichen-engine", "lichen-node"]).map(|name| format!("lichen-web reaches {name}")),
+    );
+    let relay = tree(toolchain, "lichen-relay", &[])?;
+    faults.extend(reached(&relay, &["lichen-engine"]).map(|name| format!("lichen-relay reaches {name}")));
+    if trains(toolchain)? {
+        faults.push("lichen-relay turns on lichen-model's feature `train`".into());
+    }
+    no_faults(&faults)
+}
+
+/// All features of a package but the default and the exempt one, comma-separated.
+fn features(metadata: &Value, package: &str, exempt: Option<&str>) -> Result<String> {
+    let packages =
+        metadata.get("packages").and_then(Value::as_array).context("no packages in cargo's metadata")?;
+    let found = packages.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(package));
+    let features =
+        found.and_then(|one| one.get("features")?.as_object()).with_context(|| format!("no {package}"))?;
+    let names = features
+        .iter()
+        .filter(|(name, needs)| !needs_exempt(name, needs, exempt))
+        .map(|(name, _)| name.as_str());
+    Ok(names.collect::<Vec<_>>().join(","))
+}
+
+fn needs_exempt(name: &str, needs: &Value, exempt: Option<&str>) -> bool {
+    let needs = needs.as_array().cloned().unwrap_or_default();
+    name == "default"
+        || exempt
+            .is_some_and(|exempt| name == exempt || needs.iter().any(|need| need.as_str() == Some(exempt)))
+}
+
+/// The names of everything that a package is built from, for any target.
+fn tree(toolchain: &Toolchain, package: &str, options: &[&str]) -> Result<String> {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["tree", "--package", package, "--edges", "normal,build", "--target", "all"]);
+    cargo.args(["--prefix", "none", "--format", "{p}"]).args(options);
+    run::output(&mut cargo)
+}
+
+/// Those of the forbidden names that are in a tree.
+fn reached<'a>(tree: &'a str, forbidden: &'a [&str]) -> impl Iterator<Item = String> + 'a {
+    let mut names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let is_forbidden = |name: &str| {
+        forbidden.iter().any(|other| name == *other || other.ends_with('-') && name.starts_with(other))
+    };
+    names.into_iter().filter(move |name| is_forbidden(name)).map(str::to_owned)
+}
+
+/// Whether the relay is built with the training half of `model`.
+fn trains(toolchain: &Toolchain) -> Result<bool> {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["tree", "--package", "lichen-relay", "--edges", "normal,build", "--target", "all"]);
+    cargo.args(["--prefix", "none", "--format", "{p} [{f}]"]);
+    let tree = run::output(&mut cargo)?;
+    Ok(tree.lines().any(|line| line.starts_with("lichen-model ") && has_feature(line, "train")))
+}
+
+fn has_feature(line: &str, feature: &str) -> bool {
+    let list = line.rsplit_once('[').map(|(_, list)| list).unwrap_or_default();
+    list.trim_end_matches(|end| end != ']').trim_end_matches(']').split(',').any(|name| name == feature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_forbidden_names_and_no_others() {
+        let tree = "lichen-record v0.1.0 (/x)\nlibp2p-core v0.43\ntokio-util v0.7\nweb-sys v0.3 (*)\nweb-sys v0.3 (*)";
+        assert_eq!(reached(tree, &OUTER).collect::<Vec<_>>(), ["libp2p-core", "web-sys"]);
+    }
+
+    #[test]
+    fn finds_a_feature_and_no_other() {
+        assert!(has_feature("lichen-model v0.1.0 (/x) [default,train] (*)", "train"));
+        assert!(!has_feature("lichen-model v0.1.0 (/x) [default,trainer]", "train"));
+        assert!(!has_feature("lichen-model v0.1.0 (/x) []", "train"));
+    }
+}

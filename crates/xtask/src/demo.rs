@@ -1,0 +1,82 @@
+//! Builds everything, starts the relay, and shows it to a person or to headless browser windows.
+
+mod options;
+mod tabs;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use lichen_testkit::{RelayOptions, RelayProcess, http};
+
+use crate::setup::{self, Toolchain};
+use crate::{build, say, workspace};
+use options::Options;
+
+const PORT: u16 = 8080;
+
+/// The `demo` command.
+pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
+    let options = Options::parse(arguments)?;
+    let toolchain = Toolchain::ensure()?;
+    let dist = build::page(&toolchain)?;
+    let programs = build::programs(&toolchain, &dist)?;
+    if options.tabs > 0 {
+        setup::browser()?;
+    }
+    let port = choose_port(options.port)?;
+    let data = data_folder(options.fresh, port)?;
+    let log = (options.tabs > 0).then(|| workspace::target().join(format!("xtask/relay-{port}.log")));
+    if let Some(log) = &log {
+        fs::create_dir_all(workspace::target().join("xtask"))?;
+        fs::write(log, "").with_context(|| format!("writing {}", log.display()))?;
+    }
+    let relay = RelayOptions { program: programs.relay, port, data, page: None, campaign: None, log };
+    let mut relay = RelayProcess::start(relay)?;
+    if options.tabs > 0 {
+        return tabs::drive(&options, &mut relay);
+    }
+    println!("{}", relay.url());
+    say::note("open this in two windows and click Join; Ctrl-C ends the demo");
+    loop {
+        if let Some(status) = relay.exit_status()? {
+            bail!("the relay ended: {status}");
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The port asked for, or 8080, or any free one where nothing was asked for and 8080 is taken.
+pub(crate) fn choose_port(asked: Option<u16>) -> Result<u16> {
+    let port = asked.unwrap_or(PORT);
+    if !http::port_is_taken(port) {
+        return Ok(port);
+    }
+    if asked.is_some() {
+        bail!("port {port} is taken by another program; choose another with --port");
+    }
+    let free = http::free_port()?;
+    say::note(&format!("port {port} is taken by another program; using {free}"));
+    Ok(free)
+}
+
+/// `.lichen/`, or an empty folder of its own.
+fn data_folder(fresh: bool, port: u16) -> Result<PathBuf> {
+    if !fresh {
+        return Ok(workspace::root().join(".lichen"));
+    }
+    empty_folder(&format!("fresh-{port}"))
+}
+
+/// An empty folder for a relay's data, kept until the next one of that name is asked for.
+pub(crate) fn empty_folder(name: &str) -> Result<PathBuf> {
+    let folder = workspace::target().join("xtask").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}

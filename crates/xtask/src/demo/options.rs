@@ -1,0 +1,127 @@
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use lexopt::{Arg, ValueExt as _};
+
+/// More windows than this need more than one machine.
+const MAX_TABS: usize = 64;
+
+/// What the `demo` command was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Options {
+    /// Headless windows; none: a person opens the page.
+    pub(super) tabs: usize,
+    /// The held-out accuracy to end at.
+    pub(super) until: f64,
+    /// When to give up.
+    pub(super) timeout: Duration,
+    /// Whether to use a new data folder.
+    pub(super) fresh: bool,
+    /// Whether to print a JSON object at the end.
+    pub(super) json: bool,
+    /// The engine forced on the tabs.
+    pub(super) engine: Option<String>,
+    /// The port asked for.
+    pub(super) port: Option<u16>,
+}
+
+impl Options {
+    pub(super) fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
+        let mut options = Self {
+            tabs: 0,
+            until: 0.95,
+            timeout: Duration::from_secs(300),
+            fresh: false,
+            json: false,
+            engine: None,
+            port: None,
+        };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Long("tabs") => options.tabs = number(&mut arguments, "--tabs")?,
+                Arg::Long("until") => options.until = number(&mut arguments, "--until")?,
+                Arg::Long("timeout") => {
+                    let seconds = number(&mut arguments, "--timeout")?;
+                    options.timeout = Duration::try_from_secs_f64(seconds).context("--timeout")?;
+                }
+                Arg::Long("fresh") => options.fresh = true,
+                Arg::Long("json") => options.json = true,
+                Arg::Long("port") => options.port = Some(number(&mut arguments, "--port")?),
+                Arg::Long("engine") => match arguments.value()?.string()?.as_str() {
+                    "auto" => options.engine = None,
+                    engine @ ("cpu" | "gpu") => options.engine = Some(engine.into()),
+                    other => bail!("--engine is auto, cpu or gpu, not {other:?}"),
+                },
+                Arg::Long("topology") => match arguments.value()?.string()?.as_str() {
+                    "hub" => {}
+                    other => bail!("--topology {other:?} is not there yet; there is `hub`"),
+                },
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        options.check()
+    }
+
+    fn check(self) -> Result<Self> {
+        if !(self.until > 0.0 && self.until <= 1.0) {
+            bail!("--until is an accuracy above 0 and at most 1, not {}", self.until);
+        }
+        if self.tabs > MAX_TABS {
+            bail!("--tabs is at most {MAX_TABS}");
+        }
+        if self.tabs == 0 && (self.json || self.engine.is_some()) {
+            bail!("--json and --engine are for windows driven by this command: add --tabs N");
+        }
+        Ok(self)
+    }
+}
+
+fn number<T: FromStr>(arguments: &mut lexopt::Parser, name: &'static str) -> Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text = arguments.value()?.string()?;
+    text.parse().with_context(|| format!("{name} {text:?} is not a number that can be used"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options> {
+        Options::parse(lexopt::Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn reads_what_it_was_asked() {
+        let options =
+            parse("--tabs 3 --until 0.9 --timeout 60 --fresh --json --engine gpu --topology hub --port 81")
+                .unwrap();
+        assert_eq!((options.tabs, options.until, options.timeout), (3, 0.9, Duration::from_secs(60)));
+        assert_eq!((options.fresh, options.json, options.engine.as_deref()), (true, true, Some("gpu")));
+        assert_eq!(options.port, Some(81));
+        assert_eq!(parse("").unwrap().until, 0.95);
+        assert_eq!(parse("--tabs 1 --engine auto").unwrap().engine, None);
+    }
+
+    #[test]
+    fn refuses_what_makes_no_sense() {
+        for line in [
+            "--tabs x",
+            "--tabs 1000",
+            "--until 0",
+            "--until 1.5",
+            "--until NaN",
+            "--timeout -1",
+            "--json",
+            "--engine tpu",
+            "--topology ring",
+            "--port 70000",
+            "--what",
+            "3",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

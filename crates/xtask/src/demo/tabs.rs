@@ -1,0 +1,195 @@
+//! N real browser windows instead of a person.
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use lichen_testkit::{Browser, BrowserOptions, Error, Page, RelayProcess, TabState};
+use serde_json::json;
+
+use super::options::Options;
+use crate::say;
+
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long the page may take until it can be joined.
+const PAGE_LIMIT: Duration = Duration::from_secs(30);
+const OUT_OF_TIME: u8 = 2;
+const TAB_FAILED: u8 = 3;
+const RELAY_ENDED: u8 = 4;
+
+/// Why driving the tabs ended without reaching the mark.
+struct Failure {
+    code: u8,
+    reason: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { code: TAB_FAILED, reason: error.to_string() }
+    }
+}
+
+/// Opens the windows, joins, and follows them until all of them show the accuracy asked for.
+pub(super) fn drive(options: &Options, relay: &mut RelayProcess) -> Result<ExitCode> {
+    say::note(&format!("relay ready at {}", relay.url()));
+    let browser = Browser::launch(&BrowserOptions::default())?;
+    let mut pages = Vec::new();
+    match run(options, relay, &browser, &mut pages) {
+        Ok(outcome) => {
+            report(options, relay, &outcome);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(failure) => {
+            explain(&failure, &pages, relay);
+            Ok(ExitCode::from(failure.code))
+        }
+    }
+}
+
+struct Outcome {
+    states: Vec<TabState>,
+    elapsed: Duration,
+}
+
+fn run(
+    options: &Options,
+    relay: &mut RelayProcess,
+    browser: &Browser,
+    pages: &mut Vec<Page>,
+) -> Result<Outcome, Failure> {
+    let query = options.engine.as_ref().map(|engine| format!("?engine={engine}")).unwrap_or_default();
+    let url = format!("{}{query}", relay.url());
+    say::note(&format!("opening {} windows of {}", options.tabs, browser.version()));
+    for _ in 0..options.tabs {
+        // Each in a profile of its own, so that each is another person.
+        let page = browser.new_context()?.new_page()?;
+        pages.push(page.clone());
+        page.navigate(&url)?;
+    }
+    let start = Instant::now();
+    for page in pages.iter() {
+        page.click("Join", PAGE_LIMIT)?;
+    }
+    follow(options, relay, pages, start)
+}
+
+fn follow(
+    options: &Options,
+    relay: &mut RelayProcess,
+    pages: &[Page],
+    start: Instant,
+) -> Result<Outcome, Failure> {
+    let mut lines = Lines::new(pages.len());
+    loop {
+        let mut states = Vec::new();
+        for page in pages {
+            states.push(page.state()?.unwrap_or_default());
+        }
+        lines.show(start.elapsed(), &states);
+        if states.iter().all(|state| state.accuracy.is_some_and(|accuracy| accuracy >= options.until)) {
+            return Ok(Outcome { states, elapsed: start.elapsed() });
+        }
+        if let Some(status) = relay.exit_status()? {
+            return Err(Failure { code: RELAY_ENDED, reason: format!("the relay ended: {status}") });
+        }
+        if start.elapsed() > options.timeout {
+            let best = states.iter().filter_map(|state| state.accuracy).fold(0.0, f64::max);
+            let (mark, seconds) = (options.until, options.timeout.as_secs_f64());
+            let reason =
+                format!("not every tab showed accuracy {mark} within {seconds} s; the best was {best:.4}");
+            return Err(Failure { code: OUT_OF_TIME, reason });
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn report(options: &Options, relay: &RelayProcess, outcome: &Outcome) {
+    let states = &outcome.states;
+    let ahead = states.iter().max_by_key(|state| state.round);
+    let accuracy = states.iter().filter_map(|state| state.accuracy).fold(1.0, f64::min);
+    let rounds = ahead.map_or(0, |state| state.round);
+    let contributions: u64 = states.iter().map(|state| state.contributions).sum();
+    let seconds = (outcome.elapsed.as_secs_f64() * 10.0).round() / 10.0;
+    let first_steps: Vec<_> = states.iter().map(|state| state.first_step_ms).collect();
+    say::note(&format!("accuracy {accuracy:.4} after {rounds} rounds and {seconds} s"));
+    for (number, first) in first_steps.iter().enumerate() {
+        let time = first.map_or("not told".into(), |ms| format!("{ms:.0} ms"));
+        say::note(&format!("tab {}: click to first training step: {time}", number + 1));
+    }
+    if options.json {
+        let object = json!({
+            "tabs": options.tabs,
+            "rounds": rounds,
+            "accuracy": accuracy,
+            "seconds": seconds,
+            "contributions": contributions,
+            "log_size": log_size(relay),
+            "checkpoint": ahead.and_then(|state| state.checkpoint.clone()),
+            "first_step_ms": first_steps,
+            "engines": states.iter().map(|state| state.engine.clone()).collect::<Vec<_>>(),
+        });
+        println!("{object}");
+    }
+}
+
+/// The number of records in the relay's log.
+fn log_size(relay: &RelayProcess) -> Option<u64> {
+    let metrics = relay.metrics().ok()?;
+    let (_, length) = metrics.iter().find(|(name, _)| name.starts_with("lichen_log_records"))?;
+    // A count far below 2^53: exact as f64.
+    format!("{length:.0}").parse().ok()
+}
+
+fn explain(failure: &Failure, pages: &[Page], relay: &RelayProcess) {
+    for (number, page) in pages.iter().enumerate() {
+        for line in page.console().iter().filter(|line| line.level == "error" || line.level == "warning") {
+            say::note(&format!("tab {} console {}: {}", number + 1, line.level, line.text));
+        }
+    }
+    say::note(&format!("end of the relay's log:\n{}", relay.log()));
+    say::note(&format!("failed: {}", failure.reason));
+}
+
+/// One line for each tab, drawn over on a terminal and repeated on change elsewhere.
+struct Lines {
+    shown: Vec<String>,
+    drawn: bool,
+}
+
+impl Lines {
+    fn new(tabs: usize) -> Self {
+        Self { shown: vec![String::new(); tabs], drawn: false }
+    }
+
+    fn show(&mut self, elapsed: Duration, states: &[TabState]) {
+        let lines: Vec<String> = states.iter().map(describe).collect();
+        let seconds = elapsed.as_secs_f64();
+        if say::is_terminal() {
+            if std::mem::replace(&mut self.drawn, true) {
+                eprint!("\x1b[{}A", lines.len());
+            }
+            for (number, line) in lines.iter().enumerate() {
+                eprintln!("\r\x1b[2Ktab {}: {line}", number + 1);
+            }
+        } else {
+            for (number, (line, shown)) in lines.iter().zip(&self.shown).enumerate() {
+                if line != shown {
+                    eprintln!("{seconds:>6.1} s  tab {}: {line}", number + 1);
+                }
+            }
+        }
+        self.shown = lines;
+    }
+}
+
+fn describe(state: &TabState) -> String {
+    let mut words = vec![if state.state.is_empty() { "loading".into() } else { state.state.clone() }];
+    words.push(format!("round {}", state.round));
+    if let Some(accuracy) = state.accuracy {
+        words.push(format!("accuracy {accuracy:.4}"));
+    }
+    words.push(format!("{} contributions", state.contributions));
+    words.extend(state.engine.clone());
+    words.join(", ")
+}

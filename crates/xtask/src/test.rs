@@ -1,0 +1,130 @@
+//! All tests: quick checks, native, in the browser, end to end; ends with one line of sums.
+
+mod tally;
+
+use std::ffi::OsString;
+use std::fs;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::setup::{self, Toolchain};
+use crate::{build, check, run, say, workspace};
+use tally::Tally;
+
+/// The `test` command.
+pub(crate) fn test(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    if let Some(argument) = arguments.next()? {
+        return Err(argument.unexpected().into());
+    }
+    let start = Instant::now();
+    let toolchain = Toolchain::ensure()?;
+    let chromedriver = setup::browser()?;
+    let mut tally = Tally::default();
+    for (name, quick) in check::QUICK {
+        tally.count(name, quick(&toolchain));
+    }
+    cargo_test(&mut tally, "native tests", &mut native(&toolchain));
+    let packages = browser_packages(&toolchain)?;
+    for package in &packages {
+        let command = in_browser(&toolchain, package, chromedriver.as_os_str().to_owned());
+        match command {
+            Ok(mut command) => {
+                cargo_test(&mut tally, &format!("tests of {package} in the browser"), &mut command)
+            }
+            Err(error) => tally.count(package, Err(error)),
+        }
+    }
+    match end_to_end(&toolchain) {
+        Ok(mut command) => cargo_test(&mut tally, "end-to-end tests", &mut command),
+        Err(error) => tally.count("building for end-to-end tests", Err(error)),
+    }
+    say::note(&format!("all tests took {:.0} s", start.elapsed().as_secs_f64()));
+    for fault in &tally.faults {
+        say::note(&format!("failed: {fault}"));
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs one `cargo test`, passes its output on, and adds its sums.
+fn cargo_test(tally: &mut Tally, name: &str, command: &mut Command) {
+    say::note(&format!("Running {name}"));
+    let start = Instant::now();
+    let before = tally.failed;
+    let status = run::each_line(command, |line| {
+        println!("{line}");
+        tally.read(name, line);
+    });
+    let outcome = status.and_then(|status| status.success().then_some(()).context("did not end well"));
+    if outcome.is_err() && tally.failed == before {
+        // It did not compile, or died without a result of its own.
+        tally.count(name, outcome);
+    }
+    say::note(&format!("  {name} took {:.0} s", start.elapsed().as_secs_f64()));
+}
+
+fn native(toolchain: &Toolchain) -> Command {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["test", "--workspace", "--no-fail-fast", "--exclude", "lichen-tests"]);
+    for package in check::BROWSER_ONLY {
+        cargo.args(["--exclude", package]);
+    }
+    cargo
+}
+
+/// The packages with tests for the browser: those that use wasm-bindgen-test.
+fn browser_packages(toolchain: &Toolchain) -> Result<Vec<String>> {
+    let metadata = check::metadata(toolchain)?;
+    let packages =
+        metadata.get("packages").and_then(Value::as_array).context("no packages in cargo's metadata")?;
+    let has_tests = |package: &&Value| {
+        let dependencies = package.get("dependencies").and_then(Value::as_array).cloned().unwrap_or_default();
+        dependencies.iter().any(|one| one.get("name").and_then(Value::as_str) == Some("wasm-bindgen-test"))
+    };
+    let names = packages.iter().filter(has_tests).filter_map(|package| package.get("name")?.as_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
+fn in_browser(toolchain: &Toolchain, package: &str, chromedriver: OsString) -> Result<Command> {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["test", "--no-fail-fast", "--target", "wasm32-unknown-unknown", "--package", package]);
+    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", setup::wasm_bindgen_test_runner()?);
+    cargo.env("CHROMEDRIVER", chromedriver);
+    cargo.env("WASM_BINDGEN_TEST_TIMEOUT", "180");
+    let capabilities = workspace::target().join("xtask/webdriver.json");
+    fs::create_dir_all(workspace::target().join("xtask"))?;
+    fs::write(&capabilities, capabilities_text()).context("writing the browser's capabilities")?;
+    cargo.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", capabilities);
+    Ok(cargo)
+}
+
+fn capabilities_text() -> String {
+    let flags = [
+        "headless",
+        "no-sandbox",
+        "enable-unsafe-webgpu",
+        "use-webgpu-adapter=swiftshader",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "disable-background-networking",
+    ];
+    json!({ "goog:chromeOptions": { "args": flags } }).to_string()
+}
+
+/// The end-to-end tests, over the page and the programs that `cargo xtask demo` would start.
+fn end_to_end(toolchain: &Toolchain) -> Result<Command> {
+    let dist = build::page(toolchain)?;
+    let programs = build::programs(toolchain, &dist)?;
+    let mut cargo = toolchain.cargo();
+    cargo.args(["test", "--no-fail-fast", "--package", "lichen-tests"]);
+    cargo
+        .env("LICHEN_RELAY_BIN", programs.relay)
+        .env("LICHEN_CLI_BIN", programs.cli)
+        .env("LICHEN_DIST", dist);
+    // Each test trains in several windows; more of them at once would measure this machine, not the code.
+    cargo.args(["--", "--test-threads=1"]);
+    Ok(cargo)
+}
