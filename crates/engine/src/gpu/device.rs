@@ -1,0 +1,159 @@
+//! The adapter, the device, and what went wrong with them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures::channel::oneshot;
+
+use super::GpuError;
+
+/// Threads that a graphics processor of a laptop runs at once, more or less.
+const WIDTH: u32 = 8192;
+
+/// An open WebGPU device together with its queue and its fault record.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    /// Bytes of the largest storage binding.
+    pub(super) largest_binding: u64,
+    /// How many threads keep the adapter busy.
+    pub(super) width: u32,
+    adapter: String,
+    faults: Arc<Faults>,
+}
+
+/// Faults are reported by callbacks, long after the call that caused them.
+#[derive(Default)]
+struct Faults {
+    lost: AtomicBool,
+    first_error: Mutex<Option<String>>,
+}
+
+impl Gpu {
+    /// Opens the preferred adapter with the largest buffers it allows.
+    ///
+    /// # Errors
+    /// `NoAdapter` where there is no WebGPU (or it is blocked), `Device` when the request is refused.
+    pub async fn open() -> Result<Self, GpuError> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        let adapter = instance
+            .request_adapter(&options)
+            .await
+            .map_err(|error| GpuError::NoAdapter(error.to_string()))?;
+        let offered = adapter.limits();
+        let required_limits = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            ..wgpu::Limits::downlevel_defaults()
+        };
+        let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+        let (device, queue) =
+            adapter.request_device(&descriptor).await.map_err(|error| GpuError::Device(error.to_string()))?;
+        let largest_binding = u64::from(offered.max_storage_buffer_binding_size).min(offered.max_buffer_size);
+        let adapter = adapter.get_info().name;
+        Ok(Self { faults: Faults::watch(&device), adapter, device, queue, largest_binding, width: WIDTH })
+    }
+
+    /// What the adapter calls itself; empty where the browser hides it.
+    #[must_use]
+    pub fn adapter(&self) -> &str {
+        &self.adapter
+    }
+
+    /// Fails once the device is lost or has reported an error.
+    ///
+    /// # Errors
+    /// `DeviceLost` or the first error that the device reported.
+    pub fn check(&self) -> Result<(), GpuError> {
+        if self.faults.lost.load(Ordering::Acquire) {
+            return Err(GpuError::DeviceLost);
+        }
+        match self.faults.first_error.lock() {
+            Ok(error) => error.as_ref().map_or(Ok(()), |message| Err(GpuError::Device(message.clone()))),
+            Err(_) => Err(GpuError::DeviceLost),
+        }
+    }
+
+    /// Waits until everything submitted so far has run.
+    ///
+    /// # Errors
+    /// `DeviceLost` when it never will.
+    pub async fn idle(&self) -> Result<(), GpuError> {
+        let (sender, receiver) = oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            let _ = sender.send(());
+        });
+        self.drive();
+        receiver.await.map_err(|_| GpuError::DeviceLost)?;
+        self.check()
+    }
+
+    /// Maps a staging buffer and copies its first `count` floats out of it.
+    ///
+    /// # Errors
+    /// `DeviceLost` when the buffer cannot be mapped.
+    pub(super) async fn read_floats(
+        &self,
+        staging: &wgpu::Buffer,
+        count: usize,
+    ) -> Result<Vec<f32>, GpuError> {
+        let (sender, mapped) = oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            let _ = sender.send(result);
+        });
+        self.mapped_floats(staging, count, mapped).await
+    }
+
+    /// Waits for a mapping under way, copies the first `count` floats and unmaps.
+    ///
+    /// # Errors
+    /// `DeviceLost` when the buffer cannot be mapped.
+    pub(super) async fn mapped_floats(
+        &self,
+        staging: &wgpu::Buffer,
+        count: usize,
+        mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    ) -> Result<Vec<f32>, GpuError> {
+        self.drive();
+        let mapped = mapped.await.map_err(|_| GpuError::DeviceLost)?;
+        self.check()?;
+        mapped.map_err(|_| GpuError::DeviceLost)?;
+        let floats = floats_of(&staging.get_mapped_range(0..4 * count as u64));
+        staging.unmap();
+        Ok(floats)
+    }
+
+    /// Gives the device's memory back at once; every later call fails with `DeviceLost`.
+    pub fn destroy(&self) {
+        self.faults.lost.store(true, Ordering::Release);
+        self.device.destroy();
+    }
+
+    /// Natively callbacks run only while somebody polls; in a browser this does nothing.
+    fn drive(&self) {
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+    }
+}
+
+impl Faults {
+    fn watch(device: &wgpu::Device) -> Arc<Self> {
+        let faults = Arc::new(Self::default());
+        let lost = Arc::clone(&faults);
+        device.set_device_lost_callback(move |_, _| lost.lost.store(true, Ordering::Release));
+        let reported = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            if let Ok(mut first) = reported.first_error.lock() {
+                first.get_or_insert_with(|| error.to_string());
+            }
+        }));
+        faults
+    }
+}
+
+fn floats_of(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect()
+}

@@ -1,0 +1,459 @@
+//! Matrix products: register-tiled kernels for every transposition, with epilogues and split-K for thin shapes.
+//!
+//! Every thread keeps a tile of the result in registers and reads its operands straight from storage: no workgroup
+//! memory, no barriers. Operands whose contiguous dimension is a multiple of four are read as `vec4f`; all others go
+//! through one strided kernel. A thin product cuts K into slices, whose partial results a second kernel sums in order.
+
+use lichen_model::program::{Epilogue, Gemm, Matrix};
+
+use super::epilogue::expression;
+use super::launch::{Launch, Operand, Source, WORKGROUP, arrays, elements, word};
+
+/// A slice of K shorter than this costs more to sum up than it gains.
+const SHORTEST_SLICE: u32 = 128;
+/// More partial results than this are never worth their memory.
+const MOST_SLICES: u32 = 32;
+const LANES: [&str; 4] = ["x", "y", "z", "w"];
+
+/// How the operands are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Vectors along K of both.
+    Nt,
+    /// Vectors along K of a, along N of b.
+    Nn,
+    /// Vectors along M of a, along N of b.
+    Tn,
+    /// Single elements with any strides.
+    Strided,
+}
+
+/// Which kernel computes a product and over which grid; chosen by shape alone, so that a program always runs the same
+/// kernels.
+struct Plan<'a> {
+    gemm: &'a Gemm,
+    reading: Reading,
+    tile: u32,
+    /// Whether rows of the result are stored as vectors.
+    wide: bool,
+    /// Parts that K is cut into; 1 writes the result directly.
+    slices: u32,
+}
+
+/// The launches of a product; `width` is how many threads keep the adapter busy.
+pub(super) fn lower(gemm: &Gemm, width: u32) -> Vec<Launch> {
+    let plan = Plan::new(gemm, width);
+    if plan.slices == 1 {
+        return vec![plan.product()];
+    }
+    vec![plan.product(), plan.sum()]
+}
+
+impl<'a> Plan<'a> {
+    fn new(gemm: &'a Gemm, width: u32) -> Self {
+        let reading = reading(gemm);
+        let wide = gemm.n.is_multiple_of(4) && in_vectors(&gemm.c);
+        let (m, n, k) = (word(gemm.m), word(gemm.n), word(gemm.k));
+        let matrices = word(gemm.batch.iter().product());
+        let large = m >= 8 && n >= 8 && u64::from(matrices) * u64::from(m) * u64::from(n) >= 64 * 128;
+        let tile = if large && reading != Reading::Strided { 8 } else { 4 };
+        let threads = matrices.saturating_mul(m.div_ceil(tile)).saturating_mul(n.div_ceil(tile));
+        let slices = (width / threads.max(1)).clamp(1, (k / SHORTEST_SLICE).clamp(1, MOST_SLICES));
+        Self { gemm, reading, tile, wide, slices }
+    }
+
+    fn product(&self) -> Launch {
+        let bias = self.gemm.bias.filter(|_| self.slices == 1);
+        let mut operands: Vec<Operand> = vec![self.gemm.a.buffer.into(), self.gemm.b.buffer.into()];
+        operands.extend(bias.map(Operand::from));
+        operands.push(if self.slices == 1 {
+            self.gemm.c.buffer.into()
+        } else {
+            Operand::Scratch(self.partials())
+        });
+        let source = Source {
+            name: "product",
+            wgsl: self.product_wgsl(bias.is_some()),
+            reads: word(operands.len()) - 1,
+            writes: 1,
+            step: false,
+        };
+        let (columns, rows) = self.tiles();
+        let across = self.across();
+        let grid =
+            [columns.div_ceil(across), rows.div_ceil(WORKGROUP / across), self.matrices() * self.slices];
+        Launch { source, dims: self.dims(), operands, grid }
+    }
+
+    fn sum(&self) -> Launch {
+        let mut operands: Vec<Operand> = vec![Operand::Scratch(self.partials())];
+        operands.extend(self.gemm.bias.map(Operand::from));
+        operands.push(self.gemm.c.buffer.into());
+        let source = Source {
+            name: "sum slices",
+            wgsl: self.sum_wgsl(),
+            reads: word(operands.len()) - 1,
+            writes: 1,
+            step: false,
+        };
+        Launch { source, dims: self.dims(), operands, grid: elements(self.partials() / self.slices) }
+    }
+
+    fn matrices(&self) -> u32 {
+        word(self.gemm.batch.iter().product())
+    }
+
+    fn partials(&self) -> u32 {
+        self.slices * self.matrices() * word(self.gemm.m * self.gemm.n)
+    }
+
+    fn tiles(&self) -> (u32, u32) {
+        (word(self.gemm.n).div_ceil(self.tile), word(self.gemm.m).div_ceil(self.tile))
+    }
+
+    /// Tiles that a workgroup covers along N: square workgroups share most operands.
+    fn across(&self) -> u32 {
+        self.tiles().0.next_power_of_two().min(8)
+    }
+
+    /// The fields of [`DIMS`].
+    fn dims(&self) -> Vec<u32> {
+        let Gemm { a, b, c, m, n, k, batch, .. } = self.gemm;
+        let vector = if self.reading == Reading::Strided { 1 } else { 4 };
+        let k_steps = match self.reading {
+            Reading::Nt | Reading::Nn => word(*k) / 4,
+            Reading::Tn | Reading::Strided => word(*k),
+        };
+        // Strides of a along M and K, of b along N and K; the vector kernels step over stored rows only.
+        let (a_row, a_step) = strides(a, a.transposed, self.reading);
+        let (b_row, b_step) = strides(b, !b.transposed, self.reading);
+        let in_elements = |matrix: &Matrix| {
+            [matrix.offset, matrix.batch_strides[0], matrix.batch_strides[1]].map(|x| word(x) / vector)
+        };
+        let across = self.across();
+        let mut dims = vec![word(*m), word(*n), k_steps, k_steps.div_ceil(self.slices)];
+        dims.extend([a_row, a_step, b_row, b_step]);
+        dims.extend(in_elements(a));
+        dims.extend(in_elements(b));
+        dims.extend([c.offset, c.row_stride, c.batch_strides[0], c.batch_strides[1]].map(word));
+        dims.extend([self.slices, word(batch[1]), across, WORKGROUP / across]);
+        dims.extend([self.gemm.alpha.to_bits(), self.matrices()]);
+        dims
+    }
+
+    fn product_wgsl(&self, bias: bool) -> String {
+        let element = if self.reading == Reading::Strided { "f32" } else { "vec4f" };
+        let result = if self.wide { "vec4f" } else { "f32" };
+        let bias_array = if bias { arrays(3, "read", result, &["bias"]) } else { String::new() };
+        format!(
+            "{DIMS}alias T = vec4f;
+{}{bias_array}{}
+@compute @workgroup_size({WORKGROUP})
+fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {{
+    let m0 = (group.y * dims.down + local / dims.across) * {tile}u;
+    let n0 = (group.x * dims.across + local % dims.across) * {tile}u;
+    if m0 >= dims.m || n0 >= dims.n {{
+        return;
+    }}
+    let matrix = group.z / dims.slices;
+    let slice = group.z % dims.slices;
+    let p = matrix / dims.batch1;
+    let q = matrix % dims.batch1;
+    let begin = slice * dims.k_slice;
+    let end = min(dims.k, begin + dims.k_slice);
+{}{}    for (var k = begin; k < end; k++) {{
+{}    }}
+{}}}
+",
+            arrays(1, "read", element, &["a", "b"]),
+            arrays(3 + u32::from(bias), "read_write", result, &["c"]),
+            self.operands(),
+            self.each(|i, v| format!("    var c{i}_{v} = vec4f();\n")),
+            self.inner(),
+            self.store(bias),
+            tile = self.tile,
+        )
+    }
+
+    fn sum_wgsl(&self) -> String {
+        let bias_array =
+            if self.gemm.bias.is_some() { arrays(2, "read", "f32", &["bias"]) } else { String::new() };
+        let bias = if self.gemm.bias.is_some() { " + bias[column]" } else { "" };
+        let old = if self.gemm.accumulate { "c[at] + " } else { "" };
+        format!(
+            "{DIMS}alias T = f32;
+{}{bias_array}{}
+@compute @workgroup_size({WORKGROUP})
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {{
+    let size = dims.m * dims.n;
+    let count = size * dims.matrices;
+    for (var i = id.x; i < count; i += groups.x * {WORKGROUP}u) {{
+        var sum = 0.0;
+        for (var slice = 0u; slice < dims.slices; slice++) {{
+            sum += partials[slice * count + i];
+        }}
+        let matrix = i / size;
+        let row = i % size / dims.n;
+        let column = i % dims.n;
+        let at = dims.c_offset + matrix / dims.batch1 * dims.c_batch0 + matrix % dims.batch1 * dims.c_batch1
+            + row * dims.c_row + column;
+        let x = sum * bitcast<f32>(dims.alpha){bias};
+        c[at] = {old}{};
+    }}
+}}
+",
+            arrays(1, "read", "f32", &["partials"]),
+            arrays(2 + u32::from(self.gemm.bias.is_some()), "read_write", "f32", &["c"]),
+            expression(self.gemm.activation),
+        )
+    }
+
+    /// Where each row of the tile's operands starts; rows over the edge repeat the last one.
+    fn operands(&self) -> String {
+        let starts = |name: &str, origin: &str, extent: &str, vectors: bool| -> String {
+            let (count, scale, stride) = if vectors {
+                (self.tile / 4, " / 4u", String::from("1u"))
+            } else {
+                (self.tile, "", format!("dims.{name}_row"))
+            };
+            let start = format!("dims.{name}_offset + p * dims.{name}_batch0 + q * dims.{name}_batch1");
+            let row = |i| format!("min({origin}{scale} + {i}u, dims.{extent}{scale} - 1u)");
+            (0..count).map(|i| format!("    let {name}{i}_ = {start} + {} * {stride};\n", row(i))).collect()
+        };
+        let a = starts("a", "m0", "m", self.reading == Reading::Tn);
+        let b = starts("b", "n0", "n", matches!(self.reading, Reading::Nn | Reading::Tn));
+        a + &b
+    }
+
+    /// One step along K.
+    fn inner(&self) -> String {
+        let (tile, vectors) = (self.tile, self.tile / 4);
+        let load = |name: &str, count, offset: &str| -> String {
+            (0..count).map(|i| format!("        let {name}{i} = {name}[{name}{i}_ + {offset}];\n")).collect()
+        };
+        let lane = |i: u32| LANES.get(i as usize % 4).copied().unwrap_or_default();
+        match self.reading {
+            Reading::Nt => {
+                let dots = self.each(|i, v| {
+                    let dot = |j| format!("dot(a{i}, b{})", 4 * v + j);
+                    format!("        c{i}_{v} += vec4f({}, {}, {}, {});\n", dot(0), dot(1), dot(2), dot(3))
+                });
+                load("a", tile, "k") + &load("b", tile, "k") + &dots
+            }
+            Reading::Nn => {
+                let steps = (0..4).map(|u| {
+                    let row =
+                        |v| format!("        let b{v}_{u} = b[b{v}_ + (4u * k + {u}u) * dims.b_row];\n");
+                    let b: String = (0..vectors).map(row).collect();
+                    b + &self.each(|i, v| format!("        c{i}_{v} += a{i}.{} * b{v}_{u};\n", lane(u)))
+                });
+                load("a", tile, "k") + &steps.collect::<String>()
+            }
+            Reading::Tn => {
+                let products =
+                    self.each(|i, v| format!("        c{i}_{v} += a{}.{} * b{v};\n", i / 4, lane(i)));
+                load("a", vectors, "k * dims.a_row") + &load("b", vectors, "k * dims.b_row") + &products
+            }
+            Reading::Strided => {
+                let products = self.each(|i, v| {
+                    let j = 4 * v;
+                    format!("        c{i}_{v} += a{i} * vec4f(b{j}, b{}, b{}, b{});\n", j + 1, j + 2, j + 3)
+                });
+                load("a", tile, "k * dims.a_step") + &load("b", tile, "k * dims.b_step") + &products
+            }
+        }
+    }
+
+    fn store(&self, bias: bool) -> String {
+        let direct = self.slices == 1;
+        let start = if direct {
+            "    let c0 = dims.c_offset + p * dims.c_batch0 + q * dims.c_batch1;\n    let c_row = dims.c_row;\n"
+        } else {
+            "    let c0 = (slice * dims.matrices + matrix) * dims.m * dims.n;\n    let c_row = dims.n;\n"
+        };
+        let activation = if direct { expression(self.gemm.activation) } else { expression(Epilogue::None) };
+        let alpha = if direct && self.gemm.alpha.to_bits() != 1.0_f32.to_bits() {
+            " * bitcast<f32>(dims.alpha)"
+        } else {
+            ""
+        };
+        let assign = if direct && self.gemm.accumulate { "+=" } else { "=" };
+        let rows = self.each(|i, v| {
+            let column = format!("n0 + {}u", 4 * v);
+            let bias = match (bias, self.wide) {
+                (false, _) => String::new(),
+                (true, true) => format!(" + bias[({column}) / 4u]"),
+                (true, false) => {
+                    let lane = |j| format!("bias[min({column} + {j}u, dims.n - 1u)]");
+                    format!(" + vec4f({}, {}, {}, {})", lane(0), lane(1), lane(2), lane(3))
+                }
+            };
+            let at = format!("c0 + (m0 + {i}u) * c_row + {column}");
+            let stores: String = if self.wide {
+                format!("        c[({at}) / 4u] {assign} y;\n")
+            } else {
+                let lane = |j| format!("        if {column} + {j}u < dims.n {{ c[{at} + {j}u] {assign} y[{j}]; }}\n");
+                (0..4).map(lane).collect()
+            };
+            format!(
+                "    if m0 + {i}u < dims.m && {column} < dims.n {{\n        let x = c{i}_{v}{alpha}{bias};\n        \
+                 let y = {activation};\n{stores}    }}\n"
+            )
+        });
+        start.to_owned() + &rows
+    }
+
+    /// One line per row and vector of the tile.
+    fn each(&self, line: impl Fn(u32, u32) -> String) -> String {
+        (0..self.tile)
+            .flat_map(|i| (0..self.tile / 4).map(move |v| (i, v)))
+            .map(|(i, v)| line(i, v))
+            .collect()
+    }
+}
+
+/// Whether everything about a stored matrix is a whole number of vectors.
+fn in_vectors(matrix: &Matrix) -> bool {
+    let [p, q] = matrix.batch_strides;
+    [matrix.offset, matrix.row_stride, p, q].iter().all(|x| x.is_multiple_of(4))
+}
+
+fn reading(gemm: &Gemm) -> Reading {
+    let Gemm { a, b, m, n, k, .. } = gemm;
+    let fits =
+        |extents: &[usize]| in_vectors(a) && in_vectors(b) && extents.iter().all(|x| x.is_multiple_of(4));
+    match (a.transposed, b.transposed) {
+        (false, true) if fits(&[*k]) => Reading::Nt,
+        (false, false) if fits(&[*k, *n]) => Reading::Nn,
+        (true, false) if fits(&[*m, *n]) => Reading::Tn,
+        _ => Reading::Strided,
+    }
+}
+
+/// Strides across the tile and along K; `k_rows` where K runs over the stored rows.
+fn strides(matrix: &Matrix, k_rows: bool, reading: Reading) -> (u32, u32) {
+    let row = word(matrix.row_stride);
+    match (reading, k_rows) {
+        (Reading::Strided, false) => (row, 1),
+        (Reading::Strided, true) => (1, row),
+        _ => (row / 4, 1),
+    }
+}
+
+/// Extents in elements; `k`, `k_slice` in steps of the loop; offsets and strides of a and b in elements of their arrays.
+const DIMS: &str = "struct Dims {
+    m: u32, n: u32, k: u32, k_slice: u32,
+    a_row: u32, a_step: u32, b_row: u32, b_step: u32,
+    a_offset: u32, a_batch0: u32, a_batch1: u32,
+    b_offset: u32, b_batch0: u32, b_batch1: u32,
+    c_offset: u32, c_row: u32, c_batch0: u32, c_batch1: u32,
+    slices: u32, batch1: u32, across: u32, down: u32,
+    alpha: u32, matrices: u32,
+}
+@group(0) @binding(0) var<uniform> dims: Dims;
+";
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use lichen_model::program::{BufferId, Kernel, StepValues};
+
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::gpu::testing::{assert_close, noise, run, validate, with_gpu};
+
+    /// A product of dense matrices: a, b, bias and c are buffers 0 to 3.
+    fn gemm([batch, m, n, k]: [usize; 4], [a_transposed, b_transposed]: [bool; 2], epilogue: bool) -> Gemm {
+        let matrix = |id, [rows, columns]: [usize; 2], transposed: bool| Matrix {
+            buffer: BufferId(id),
+            offset: 0,
+            row_stride: if transposed { rows } else { columns },
+            batch_strides: [rows * columns, 0],
+            transposed,
+        };
+        Gemm {
+            a: matrix(0, [m, k], a_transposed),
+            b: matrix(1, [k, n], b_transposed),
+            c: matrix(3, [m, n], false),
+            m,
+            n,
+            k,
+            batch: [batch, 1],
+            alpha: if epilogue { 1.0 } else { 0.5 },
+            bias: epilogue.then_some(BufferId(2)),
+            activation: if epilogue { Epilogue::Relu } else { Epilogue::None },
+            accumulate: !epilogue,
+        }
+    }
+
+    fn expected(gemm: &Gemm, contents: &[Vec<f32>]) -> Vec<f32> {
+        let Gemm { m, n, k, .. } = *gemm;
+        let at = |matrix: &Matrix, p: usize, i: usize, j: usize| {
+            let (i, j) = if matrix.transposed { (j, i) } else { (i, j) };
+            f64::from(
+                contents[matrix.buffer.index()][p * matrix.batch_strides[0] + i * matrix.row_stride + j],
+            )
+        };
+        let element = |(index, old): (usize, &f32)| {
+            let (p, i, j) = (index / (m * n), index / n % m, index % n);
+            let sum: f64 = (0..k).map(|l| at(&gemm.a, p, i, l) * at(&gemm.b, p, l, j)).sum();
+            let product = f64::from(gemm.alpha) * sum;
+            match gemm.bias {
+                Some(bias) => (product + f64::from(contents[bias.index()][j])).max(0.0) as f32,
+                None => (product + f64::from(*old)) as f32,
+            }
+        };
+        contents[3].iter().enumerate().map(element).collect()
+    }
+
+    const SHAPES: [[usize; 4]; 10] = [
+        [1, 1, 1, 1],
+        [1, 32, 10, 32],
+        [1, 64, 512, 784],
+        [1, 10, 256, 64],
+        [3, 7, 13, 5],
+        [2, 48, 48, 36],
+        [1, 9, 12, 300],
+        [1, 16, 28, 1028],
+        [1, 130, 68, 20],
+        [5, 3, 4, 4],
+    ];
+    const TRANSPOSITIONS: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
+
+    #[test]
+    fn products_agree_with_the_definition() {
+        with_gpu(|gpu| {
+            for (shape, transposed) in SHAPES.into_iter().flat_map(|s| TRANSPOSITIONS.map(|t| (s, t))) {
+                for (epilogue, width) in [(false, 1), (true, 1), (true, 8192), (false, 8192)] {
+                    let [batch, m, n, k] = shape;
+                    let gemm = gemm(shape, transposed, epilogue);
+                    let contents = [
+                        noise(1, batch * m * k),
+                        noise(2, batch * k * n),
+                        noise(3, n),
+                        noise(4, batch * m * n),
+                    ];
+                    Rc::get_mut(gpu).unwrap().width = width;
+                    let after = run(gpu, Kernel::Gemm(gemm.clone()), &contents, &StepValues::default());
+                    assert_close(
+                        &after[3],
+                        &expected(&gemm, &contents),
+                        1e-6 * (k as f64).sqrt(),
+                        &(gemm, width),
+                    );
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn kernels_are_valid() {
+        for (shape, transposed) in SHAPES.into_iter().flat_map(|s| TRANSPOSITIONS.map(|t| (s, t))) {
+            for (epilogue, width) in [(true, 8192), (false, 1)] {
+                lower(&gemm(shape, transposed, epilogue), width)
+                    .iter()
+                    .for_each(|launch| validate(&launch.source.wgsl));
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! From a step program's kernels to dispatches.
+
+use lichen_model::program::{BufferKind, Kernel, Program};
+
+use super::launch::{Launch, word};
+use super::{GpuError, elementwise, gemm, map, rows};
+
+/// The launches of every kernel, and how many of them belong to the forward pass.
+///
+/// # Errors
+/// `Unsupported` for kernels that only the CPU runs.
+pub(super) fn lower(program: &Program, width: u32) -> Result<(Vec<Launch>, usize), GpuError> {
+    let mut launches = Vec::with_capacity(program.kernels.len());
+    let mut forward = 0;
+    for (index, kernel) in program.kernels.iter().enumerate() {
+        launches.extend(kernel_launches(program, kernel, width)?);
+        if index < program.forward {
+            forward = launches.len();
+        }
+    }
+    Ok((launches, forward))
+}
+
+fn kernel_launches(program: &Program, kernel: &Kernel, width: u32) -> Result<Vec<Launch>, GpuError> {
+    let one = |launch| Ok(vec![launch]);
+    match kernel {
+        Kernel::Gemm(product) => Ok(gemm::lower(product, width)),
+        // Padding behind gradients stays 0, so that padded parameters never move.
+        Kernel::Map(map) => one(map::lower(map, program.buffer(map.output).kind == BufferKind::Activation)),
+        Kernel::Reduce(reduce) => one(rows::reduce(reduce)),
+        Kernel::Copy(copy) => one(elementwise::copy(copy)),
+        Kernel::Fill { output, value } => {
+            one(elementwise::fill(*output, *value, word(program.buffer(*output).elements())))
+        }
+        Kernel::Softmax(softmax) => one(rows::softmax(softmax)),
+        Kernel::SoftmaxBackward(softmax) => one(rows::softmax_backward(softmax)),
+        Kernel::CrossEntropy(loss) => one(rows::cross_entropy(loss)),
+        Kernel::Normalize(norm) => one(rows::normalize(norm)),
+        Kernel::NormalizeBackward(norm) => one(rows::normalize_backward(norm)),
+        Kernel::NormalizeParameters(norm) => one(rows::normalize_parameters(norm)),
+        Kernel::BatchNormalize(norm) => one(rows::batch_normalize(norm)),
+        Kernel::BatchNormalizeBackward(norm) => one(rows::batch_normalize_backward(norm)),
+        Kernel::Gather(gather) => one(elementwise::gather(gather)),
+        Kernel::Dropout(dropout) => one(elementwise::dropout(dropout)),
+        Kernel::ScaleGradients(scale) => Ok(rows::scale_gradients(scale).into()),
+        Kernel::Optimise(optimise) => one(elementwise::optimise(optimise)),
+        Kernel::Convolution(_) => Err(GpuError::Unsupported("convolution")),
+        Kernel::Pool(_) | Kernel::PoolBackward(_) => Err(GpuError::Unsupported("pooling")),
+        Kernel::GatherBackward(_) => Err(GpuError::Unsupported("embedding gradient")),
+        Kernel::Gru(_) | Kernel::GruBackward(_) => Err(GpuError::Unsupported("recurrent unit")),
+        Kernel::Lstm(_) | Kernel::LstmBackward(_) => Err(GpuError::Unsupported("recurrent unit")),
+    }
+}

@@ -1,0 +1,99 @@
+//! What the kernels' tests share: an adapter if there is one, a way to run one kernel, and a comparison.
+
+use std::fmt::Debug;
+use std::rc::Rc;
+
+use futures::executor::block_on;
+use lichen_model::program::{
+    ALIGNMENT, Buffer, BufferId, BufferKind, FIRST_ACTIVATION, Kernel, Program, StepValues,
+};
+
+use super::{Gpu, GpuProgram};
+
+/// Runs `test` on the first Vulkan or Metal adapter; says so where there is none.
+pub(super) fn with_gpu(test: impl FnOnce(&mut Rc<Gpu>)) {
+    match block_on(Gpu::open()) {
+        Ok(gpu) => test(&mut Rc::new(gpu)),
+        Err(error) => eprintln!("not run: {error}"),
+    }
+}
+
+/// A program of one kernel over buffers that each have a slot of their own, filled with `contents`; buffer 0 is input,
+/// target, output and loss as far as the program is concerned.
+pub(super) fn program_of(kernel: Kernel, contents: &[Vec<f32>]) -> Program {
+    let buffer = |(index, content): (usize, &Vec<f32>)| Buffer {
+        shape: vec![content.len()],
+        kind: BufferKind::Activation,
+        slot: FIRST_ACTIVATION + index,
+        offset: 0,
+    };
+    let padded = |content: &Vec<f32>| content.len().next_multiple_of(ALIGNMENT);
+    Program {
+        buffers: contents.iter().enumerate().map(buffer).collect(),
+        slots: [0; FIRST_ACTIVATION].into_iter().chain(contents.iter().map(padded)).collect(),
+        kernels: vec![kernel],
+        forward: 1,
+        input: BufferId(0),
+        target: BufferId(0),
+        output: BufferId(0),
+        loss: BufferId(0),
+        parameters: Vec::new(),
+        batch: 1,
+        vocabulary: 0,
+        classes: 0,
+        ignore_label: None,
+    }
+}
+
+/// Runs one kernel once; what all buffers hold afterwards.
+pub(super) fn run(
+    gpu: &Rc<Gpu>,
+    kernel: Kernel,
+    contents: &[Vec<f32>],
+    values: &StepValues,
+) -> Vec<Vec<f32>> {
+    let mut program = GpuProgram::new(gpu, program_of(kernel, contents)).unwrap();
+    for (index, content) in contents.iter().enumerate() {
+        program.write_slot(FIRST_ACTIVATION + index, content).unwrap();
+    }
+    block_on(program.step(&[], &[], values)).unwrap();
+    let read = |(index, content): (usize, &Vec<f32>)| {
+        let mut slot = block_on(program.read_slot(FIRST_ACTIVATION + index)).unwrap();
+        slot.truncate(content.len());
+        slot
+    };
+    let after = contents.iter().enumerate().map(read).collect();
+    program.destroy();
+    after
+}
+
+/// Numbers in -0.5..0.5 that differ by seed.
+pub(super) fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / 16_777_216.0 - 0.5
+        })
+        .collect()
+}
+
+/// Every element within `tolerance` times the larger of one and its size.
+pub(super) fn assert_close(got: &[f32], expected: &[f32], tolerance: f64, what: &dyn Debug) {
+    assert_eq!(got.len(), expected.len());
+    for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let error = f64::from((got - expected).abs()) / f64::from(expected.abs().max(1.0));
+        assert!(error <= tolerance, "{what:?}: element {index} is {got}, expected {expected}");
+    }
+}
+
+/// Parses and validates WGSL the way a browser must.
+pub(super) fn validate(wgsl: &str) {
+    let module = naga::front::wgsl::parse_str(wgsl)
+        .unwrap_or_else(|error| panic!("{}\n{wgsl}", error.emit_to_string(wgsl)));
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    validator.validate(&module).unwrap_or_else(|error| panic!("{}\n{wgsl}", error.emit_to_string(wgsl)));
+}
