@@ -69,10 +69,10 @@ impl Manifest {
     fn explain_leaving(&self) -> String {
         let way = match self.rounds.topology {
             Topology::Hub => {
-                "It goes to the relay that serves this page, and from there to the other participants."
+                "This goes to the relay that serves this page, which passes it on to the other participants."
             }
             Topology::Mesh => {
-                "It goes directly to other participants, who can see your network address then."
+                "This goes directly to other participants, who can see your network address then."
             }
         };
         format!(
@@ -93,10 +93,10 @@ impl Manifest {
 
     fn explain_duration(&self) -> String {
         format!(
-            "A round starts every {} at most, for up to {}. You can pause or leave at any time; closing the page \
-             ends it, too.",
-            seconds(self.rounds.interval_ms),
-            counted(self.rounds.limit, "round", "rounds")
+            "Until you leave, or until the campaign has had its {}, which start at least {} apart. You can pause or \
+             leave at any time; closing the page ends it, too.",
+            counted(self.rounds.limit, "round", "rounds"),
+            seconds(self.rounds.interval_ms)
         )
     }
 
@@ -130,7 +130,7 @@ fn with_separators(number: u64) -> String {
 
 fn seconds(milliseconds: u64) -> String {
     match (milliseconds / 1000, milliseconds % 1000) {
-        (1, 0) => "second".to_string(),
+        (1, 0) => "1 second".to_string(),
         (whole, 0) => format!("{} seconds", with_separators(whole)),
         (whole, rest) => format!("{whole}.{} seconds", format!("{rest:03}").trim_end_matches('0')),
     }

@@ -324,10 +324,18 @@ fn read_spec<T: DeserializeOwned>(path: &str, value: &Value, faults: &mut Vec<Fa
         Ok(spec) => Some(spec),
         Err(error) => {
             let error: toml::de::Error = error;
-            faults.push(Fault::new(path, format!("cannot be read: {}", error.message().trim())));
+            let problem = format!("cannot be read: {}", error.message().trim());
+            faults.push(Fault::new(field_of(path, &error), problem));
             None
         }
     }
+}
+
+/// The field at fault. Its keys stand only in the error's text, on a line "in `key.key`".
+fn field_of(path: &str, error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let keys = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+    keys.map_or(path.to_string(), |keys| format!("{path}.{keys}"))
 }
 
 fn keep_faults(path: &str, checked: Result<(), Vec<SpecFault>>, faults: &mut Vec<Fault>) {

@@ -118,3 +118,77 @@ impl Draws {
         }
     }
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use lichen_record::SigningKey;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGITS: Split = Split { samples: 1797, held_out_every: 5, shard: 480 };
+
+    fn account(number: u8) -> AccountId {
+        SigningKey::generate([number; 32]).account()
+    }
+
+    /// Computed with Python's hashlib after the documentation of [`Split::shard`] and [`Draws`].
+    #[test]
+    fn shards_and_seeds_are_golden() {
+        let key = SigningKey::from_bytes(&[1; 32]).unwrap().account();
+        let shard = DIGITS.shard(7, RoundNumber(3), &key);
+        assert_eq!(&shard[..8], [1579, 1293, 1062, 344, 1796, 1154, 1787, 819]);
+        assert_eq!(shard.iter().map(|index| u64::from(*index)).sum::<u64>(), 428_936);
+        assert_eq!(training_seed(7, RoundNumber(3), &key), 959_842_398_845_167_949);
+    }
+
+    #[test]
+    fn every_account_and_round_has_its_own_shard() {
+        let shard = |seed, round, number| DIGITS.shard(seed, RoundNumber(round), &account(number));
+        assert_ne!(shard(7, 1, 1), shard(7, 1, 2));
+        assert_ne!(shard(7, 1, 1), shard(7, 2, 1));
+        assert_ne!(shard(7, 1, 1), shard(8, 1, 1));
+        assert_ne!(
+            training_seed(7, RoundNumber(1), &account(1)),
+            training_seed(7, RoundNumber(2), &account(1))
+        );
+    }
+
+    #[test]
+    fn every_sample_is_as_likely() {
+        let mut drawn = [0u32; 40];
+        let split = Split { samples: 40, held_out_every: 0, shard: 10 };
+        for round in 0..4000 {
+            for index in split.shard(1, RoundNumber(round), &account(1)) {
+                drawn[index as usize] += 1;
+            }
+        }
+        // Each is binomial with mean 1000 and deviation 27.4; five deviations are passed once in a million.
+        assert!(drawn.iter().all(|count| (863..=1137).contains(count)), "{drawn:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_shard_holds_distinct_training_samples(samples in 1u32..3000, held_out_every in 0u32..20, shard in 0u32..4000, seed: u64, round: u64) {
+            let split = Split { samples, held_out_every, shard };
+            let drawn = split.shard(seed, RoundNumber(round), &account(1));
+            prop_assert_eq!(drawn.len(), split.shard_len() as usize);
+            prop_assert!(drawn.iter().all(|index| *index < samples && !split.is_held_out(*index)));
+            let mut distinct = drawn.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            prop_assert_eq!(distinct.len(), drawn.len());
+            prop_assert_eq!(drawn, split.shard(seed, RoundNumber(round), &account(1)));
+        }
+
+        #[test]
+        fn held_out_and_training_samples_are_all(samples in 0u32..3000, held_out_every in 0u32..20) {
+            let split = Split { samples, held_out_every, shard: 1 };
+            let mut all = split.held_out();
+            all.extend(split.training());
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..samples).collect::<Vec<_>>());
+            prop_assert_eq!(split.training().len(), split.training_len() as usize);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What a manifest may say, checked on the digits campaign and on everything done wrong to it.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use lichen_campaign::{Manifest, ManifestError, Topology};
+use proptest::prelude::*;
+
+const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
+
+fn faults(text: &str) -> Vec<String> {
+    Manifest::parse(text).unwrap_err().faults().iter().map(ToString::to_string).collect()
+}
+
+/// The digits manifest with one line replaced.
+fn with(line: &str, replacement: &str) -> String {
+    let changed = DIGITS.replacen(line, replacement, 1);
+    assert_ne!(changed, DIGITS, "the manifest has no line {line}");
+    changed
+}
+
+#[test]
+fn the_digits_campaign_is_as_written() {
+    let manifest = Manifest::parse(DIGITS).unwrap();
+    assert_eq!(manifest.campaign.title, "Handwritten digits");
+    assert_eq!(manifest.campaign.target_accuracy, Some(0.95));
+    assert_eq!(manifest.data.split.samples, 1797);
+    assert_eq!(manifest.data.split.held_out().len(), 360);
+    assert_eq!(manifest.data.split.shard_len(), 480);
+    assert_eq!(manifest.model.input, [64]);
+    assert_eq!(manifest.model.layers.len(), 2);
+    assert_eq!(manifest.train.batch, 32);
+    assert_eq!(manifest.rounds.topology, Topology::Hub);
+    assert_eq!((manifest.rounds.interval_ms, manifest.rounds.deadline_ms), (1500, 10_000));
+    assert_eq!((manifest.rounds.minimum, manifest.rounds.quorum), (1, 2));
+    assert_eq!((manifest.rounds.limit, manifest.rounds.seed), (1000, 7));
+    assert_eq!(Manifest::from_bytes(DIGITS.as_bytes()), Ok(manifest));
+}
+
+#[test]
+fn every_required_field_is_missed_by_name() {
+    let optional = ["target_accuracy", "activation", "name = \"hidden\"", "name = \"output\""];
+    let mut checked = 0;
+    for line in DIGITS.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')) {
+        if optional.iter().any(|optional| line.starts_with(optional)) {
+            continue;
+        }
+        let key = line.split(" = ").next().unwrap();
+        let faults = faults(&with(&format!("{line}\n"), ""));
+        assert!(
+            faults.iter().any(|fault| fault.contains(key) && fault.contains("missing")),
+            "{key}: {faults:?}"
+        );
+        checked += 1;
+    }
+    assert_eq!(checked, 34);
+}
+
+#[test]
+fn all_faults_come_at_once() {
+    let text = with("title = \"Handwritten digits\"", "title = 7\ntitel = \"Digits\"");
+    let text = text.replace("samples = 1797", "samples = -3").replace("quorum = 2", "quorum = 0");
+    let text = text.replace("units = 32", "units = 32\ncolour = 1").replace("steps = 60", "steps = \"many\"");
+    assert_eq!(
+        faults(&text),
+        [
+            "campaign.title must be text in quotation marks",
+            "campaign.titel is not known here: did you mean \"title\"?",
+            "data.samples is -3: it must be from 1 to 16777216",
+            "model.layers[0] cannot be read: unknown field `colour`, expected one of `name`, `units`, `activation`, `bias`",
+            "train.steps cannot be read: invalid type: string \"many\", expected u32",
+            "rounds.quorum is 0: it must be from 1 to 10000",
+        ]
+    );
+}
+
+#[test]
+fn an_empty_manifest_misses_its_tables() {
+    let faults = faults("");
+    assert_eq!(faults.len(), 6, "{faults:?}");
+    assert_eq!(faults[0], "version is missing: add it");
+    assert_eq!(faults[5], "rounds is missing: add it");
+}
+
+#[test]
+fn a_future_version_is_refused() {
+    assert_eq!(faults(&with("version = 1", "version = 2")), ["version is 2: it must be from 1 to 1"]);
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused() {
+    assert!(faults("version = = 1")[0].starts_with("manifest is not TOML"));
+    assert!(faults("version = 1\nversion = 1")[0].starts_with("manifest is not TOML"));
+    let error = Manifest::from_bytes(&[b'a', 0xff]).unwrap_err();
+    assert!(error.to_string().starts_with("manifest is not UTF-8"));
+}
+
+#[test]
+fn a_manifest_of_more_than_64_kib_is_refused() {
+    let padding = "#".repeat(64 * 1024 - DIGITS.len() - 1);
+    assert!(Manifest::parse(&format!("{padding}\n{DIGITS}")).is_ok());
+    let refused = Manifest::parse(&format!("#{padding}\n{DIGITS}")).unwrap_err();
+    assert_eq!(refused.to_string(), "manifest has 65537 bytes: use at most 65536");
+    assert!(Manifest::from_bytes(&vec![0xff; 65_537]).unwrap_err().to_string().contains("65537 bytes"));
+}
+
+#[test]
+fn deep_nesting_is_refused_without_exhausting_the_stack() {
+    for open in ["[", "{a="] {
+        let text = format!("a = {}", open.repeat(20_000));
+        assert!(Manifest::parse(&text).is_err());
+    }
+}
+
+#[test]
+fn files_lie_beside_the_manifest() {
+    for path in ["../secret", "/etc/passwd", "folder/file", ".hidden", "C:file", "a\\\\b"] {
+        let text = with("file = \"digits.safetensors\"", &format!("file = \"{path}\""));
+        let faults = faults(&text);
+        assert_eq!(
+            faults,
+            ["data.file must be the name of a file beside the manifest, without folders"],
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn content_ids_are_checked() {
+    let text = with("cid = \"bafk", "cid = \"bafy");
+    assert_eq!(faults(&text).len(), 1);
+    assert!(faults(&text)[0].starts_with("data.cid must be"));
+}
+
+#[test]
+fn numbers_are_finite_and_in_range() {
+    for (line, bad) in [
+        ("scale = 0.0625", "scale = nan"),
+        ("scale = 0.0625", "scale = inf"),
+        ("scale = 0.0625", "scale = 0"),
+        ("target_accuracy = 0.95", "target_accuracy = 95"),
+        ("interval_seconds = 1.5", "interval_seconds = -1"),
+        ("deadline_seconds = 10", "deadline_seconds = 1e9"),
+        ("learning_rate = 0.002", "learning_rate = nan"),
+        ("held_out_every = 5", "held_out_every = 1"),
+        ("limit = 1000", "limit = 1.5"),
+        ("seed = 7", "seed = -7"),
+    ] {
+        let faults = faults(&with(line, bad));
+        let key = bad.split(" = ").next().unwrap();
+        assert_eq!(faults.len(), 1, "{bad}: {faults:?}");
+        assert!(faults[0].contains(key), "{bad}: {faults:?}");
+    }
+}
+
+#[test]
+fn texts_may_not_deceive() {
+    for hidden in ["\\u202E", "\\u200B", "\\u0007"] {
+        let faults = faults(&with("Handwritten digits", &format!("Handwritten{hidden} digits")));
+        assert_eq!(faults, ["campaign.title holds invisible control characters: remove them"]);
+    }
+    let long = "x".repeat(121);
+    let faults = faults(&with("Handwritten digits", &long));
+    assert_eq!(faults, ["campaign.title has 121 characters: use at most 120"]);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    assert_eq!(
+        faults(&with("shard = 480", "shard = 1438")),
+        ["data.shard is 1438: only 1437 samples are left to train on"]
+    );
+    assert_eq!(
+        faults(&with("batch = 32", "batch = 481")),
+        ["train.batch is 481: a shard has only 480 samples"]
+    );
+    assert_eq!(
+        faults(&with("units = 10", "units = 11")),
+        ["model.layers.units of the last layer are 11: use one for each of the 10 classes"]
+    );
+    assert_eq!(
+        faults(&with("loss = \"softmax-cross-entropy\"", "loss = \"huber\"")),
+        ["model.loss must be \"softmax-cross-entropy\": the data's labels are classes"]
+    );
+}
+
+#[test]
+fn a_model_of_other_layers_is_read() {
+    let start = DIGITS.find("[[model.layers]]").unwrap();
+    let end = DIGITS.find("[train]").unwrap();
+    let layers = "[[model.layers]]\nkind = \"conv-block\"\nfilters = 4\nkernel = 3\npool = 2\n\
+                  [[model.layers]]\nkind = \"flatten\"\n[[model.layers]]\nkind = \"dense\"\nunits = 10\n";
+    let text = format!("{}{layers}{}", &DIGITS[..start], &DIGITS[end..]).replace("[64]", "[1, 8, 8]");
+    assert_eq!(Manifest::parse(&text).unwrap().model.layers.len(), 3);
+    let broken = text.replace("filters = 4", "filters = 0");
+    assert!(faults(&broken)[0].starts_with("model.layers."), "{:?}", faults(&broken));
+}
+
+#[test]
+fn an_explanation_answers_what_a_visitor_asks() {
+    let statements = Manifest::parse(DIGITS).unwrap().explain();
+    let told: Vec<_> = statements.iter().map(|s| (s.heading.as_str(), s.text.as_str())).collect();
+    assert_eq!(told, EXPLANATION);
+}
+
+const EXPLANATION: [(&str, &str); 8] = [
+    (
+        "What is this for?",
+        "Teaches a small neural network to read handwritten digits, to show that browser tabs can learn together: no tab does all the work, and every result can be checked by anyone.",
+    ),
+    (
+        "What is trained?",
+        "A neural network with 2 layers that looks at 64 numbers and tells which of 10 classes it sees. The aim is to get 95 % of unseen samples right.",
+    ),
+    (
+        "On what data?",
+        "A public data set of 1,797 samples. 360 are kept aside to check the model; nobody trains on them. Your device fetches the data set and trains on 480 of the others, drawn anew each round. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49 (licence: CC-BY-4.0).",
+    ),
+    (
+        "What leaves my device?",
+        "Only numbers leave your device: how the training on it changed the model, how many samples it used, and how well it did. This goes to the relay that serves this page, which passes it on to the other participants. Each contribution is signed with a key made by your browser and stays in the campaign's public record.",
+    ),
+    (
+        "What does my device do?",
+        "In each round it takes 60 training steps of 32 samples each, on its processor or its graphics processor, whichever turns out faster. Then it adds up everybody's changes and checks the result against the others'.",
+    ),
+    (
+        "For how long?",
+        "Until you leave, or until the campaign has had its 1,000 rounds, which start at least 1.5 seconds apart. You can pause or leave at any time; closing the page ends it, too.",
+    ),
+    ("Who runs this?", "The Lichen project (the operator of this relay)."),
+    ("What becomes of the result?", "Everybody may have the trained model under the licence CC0-1.0."),
+];
+
+#[test]
+fn errors_show_every_fault_on_its_line() {
+    let error: ManifestError = Manifest::parse("").unwrap_err();
+    assert_eq!(error.to_string().lines().count(), error.faults().len());
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(text in "\\PC{0,400}") {
+        let _ = Manifest::parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_read_or_refused_with_reasons(at in any::<prop::sample::Index>(), with in any::<u8>()) {
+        let mut bytes = DIGITS.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = with;
+        if let Err(error) = Manifest::from_bytes(&bytes) {
+            prop_assert!(!error.faults().is_empty());
+        }
+    }
+
+    #[test]
+    fn numbers_anywhere_do_no_harm(number in any::<i64>(), key in prop::sample::select(vec!["samples", "classes", "shard", "held_out_every", "batch", "steps", "minimum", "quorum", "limit", "seed", "interval_seconds", "units"])) {
+        let text: Vec<String> = DIGITS
+            .lines()
+            .map(|line| if line.starts_with(&format!("{key} = ")) { format!("{key} = {number}") } else { line.into() })
+            .collect();
+        if let Ok(manifest) = Manifest::parse(&text.join("\n")) {
+            prop_assert!(manifest.data.split.shard_len() > 0);
+            prop_assert!(manifest.data.split.shard_len() <= manifest.data.split.training_len());
+        }
+    }
+}
