@@ -34,6 +34,10 @@ impl AccountId {
     /// # Errors
     /// [`AccountIdError::Point`] if the bytes are not a point of the curve.
     pub fn from_sec1(bytes: &[u8]) -> Result<Self, AccountIdError> {
+        // The library also reads the rare compact form (tag 5), which would be a second name for the same key.
+        if !matches!(bytes, [2..=4, ..]) {
+            return Err(AccountIdError::Point);
+        }
         let key = VerifyingKey::from_sec1_bytes(bytes).map_err(|_opaque| AccountIdError::Point)?;
         Ok(Self::from_verifying_key(&key))
     }

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use lichen_record::{
-    CampaignId, Cid, DecodeError, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber, SessionCertificate,
-    SigningKey, Verified, VerifyError, decode, encode, verify,
+    AccountId, CampaignId, Cid, DecodeError, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber,
+    SessionCertificate, SigningKey, Verified, VerifyError, decode, encode, verify,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -419,6 +419,23 @@ fn signatures_out_of_range_are_refused() {
 }
 
 #[test]
+fn accounts_have_one_form() {
+    let account = SigningKey::generate([3; 32]).account();
+    let compressed = account.as_bytes();
+    assert_eq!(AccountId::from_sec1(compressed), Ok(account));
+    assert_eq!(decode::<AccountId>(&encode(&account).unwrap(), 35), Ok(account));
+    for tag in (0..=1).chain(4..=255) {
+        let mut other = *compressed;
+        other[0] = tag;
+        assert!(AccountId::from_sec1(&other).is_err(), "tag {tag}");
+        let bytes = [&[0x58, 33], other.as_slice()].concat();
+        assert!(decode::<AccountId>(&bytes, 35).is_err(), "tag {tag}");
+    }
+    assert!(AccountId::from_sec1(&[0]).is_err(), "the point at infinity");
+    assert!(AccountId::from_sec1(&[&[2], [0xff; 32].as_slice()].concat()).is_err(), "not below the prime");
+}
+
+#[test]
 fn ids_have_one_text() {
     let cid = Cid::of_raw(b"foo");
     assert_eq!(cid.to_string().parse(), Ok(cid));
@@ -439,6 +456,6 @@ fn ids_have_one_text() {
         "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".into(),
         format!("{account}1"),
     ] {
-        assert!(text.parse::<lichen_record::AccountId>().is_err(), "{text}");
+        assert!(text.parse::<AccountId>().is_err(), "{text}");
     }
 }
