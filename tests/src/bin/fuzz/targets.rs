@@ -1,0 +1,357 @@
+//! The decoders under test, each with valid messages to start from and what must hold of whatever it accepts.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a target panics to report a finding")]
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::str::FromStr;
+
+use lichen_bridge::Message;
+use lichen_learn::Update;
+use lichen_log::{Chain, Head, Receipt, Record};
+use lichen_model::{Parameters, Tensor};
+use lichen_net::RequestId;
+use lichen_net::hub::{CampaignStatus, Reason, Records, Reply, Request};
+use lichen_record::{
+    AccountId, CampaignId, Cid, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber, SessionCertificate,
+    Signable, SigningKey, Verified, decode, encode, verify,
+};
+use lichen_webrtc::protocol::frame::{Assembler, Flag, Frame};
+use lichen_webrtc::protocol::signal::Signal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A decoder under test.
+pub(crate) struct Target {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Longest input tried.
+    pub(crate) cap: usize,
+    /// Messages that it must accept.
+    pub(crate) valid: Vec<Vec<u8>>,
+    /// Whether it accepts an input. Panics if it does wrong.
+    pub(crate) accepts: Accepts,
+}
+
+type Accepts = Box<dyn Fn(&[u8]) -> bool>;
+
+/// Every decoder that meets bytes from outside.
+pub(crate) fn all() -> Vec<Target> {
+    let mut targets = vec![
+        canonical("entry", &entries()),
+        canonical("session", &[session()]),
+        canonical("envelope", &envelopes().map(|bytes| Envelope::from_bytes(&bytes).unwrap())),
+        canonical("cid", &[Cid::of_raw(b"a"), Cid::of_cbor(b"b")]),
+        signed::<Entry>("verify-entry", &entries()),
+        signed::<SessionCertificate>("verify-session", &[session()]),
+        signed::<Head>("verify-head", &[log().1]),
+        signed::<Receipt>("verify-receipt", &[log().2]),
+        canonical("record", &log().0),
+        chain(),
+        text("text-cid", &[Cid::of_raw(b"a"), Cid::of_cbor(b"b")]),
+        text("text-account", &[key(1).account(), key(2).account()]),
+        manifest(),
+        update(),
+        aggregate(),
+        safetensors(),
+    ];
+    targets.extend(messages());
+    targets
+}
+
+fn messages() -> Vec<Target> {
+    let addresses = [lichen_net::Command::Connect { address: "/ip4/127.0.0.1/tcp/8080/ws".into() }];
+    let frame = lichen_net::Event::Frame { id: RequestId(7), bytes: vec![1, 2, 3] };
+    let start = lichen_bridge::Command::Start {
+        id: lichen_bridge::CommandId(1),
+        relay: "{}".into(),
+        engine: lichen_bridge::EnginePreference::Auto,
+    };
+    let round = lichen_bridge::Event::Round {
+        number: 3,
+        base: Cid::of_raw(b"base"),
+        cohort: 2,
+        contributions: 1,
+        closed: false,
+        settled: false,
+    };
+    let loss = lichen_bridge::LossPoint { step: 1, loss: 0.5 };
+    vec![
+        through("hub-request", &requests(), Request::to_bytes, Request::from_bytes),
+        through("hub-reply", &replies(), Reply::to_bytes, Reply::from_bytes),
+        canonical("net-command", &addresses),
+        canonical("net-event", std::slice::from_ref(&frame)),
+        through(
+            "bridge-command",
+            &[start, lichen_bridge::Command::Net(frame)],
+            Message::to_bytes,
+            Message::from_bytes,
+        ),
+        through(
+            "bridge-event",
+            &[round, lichen_bridge::Event::Loss { round: 1, points: vec![loss] }],
+            Message::to_bytes,
+            Message::from_bytes,
+        ),
+        webrtc_frames(),
+        webrtc_signals(),
+    ]
+}
+
+/// A type in canonical DAG-CBOR: what is accepted encodes to the very same bytes.
+fn canonical<T: Serialize + DeserializeOwned + 'static>(name: &'static str, valid: &[T]) -> Target {
+    through(name, valid, encode::<T>, |bytes| decode::<T>(bytes, MAX_ENTRY))
+}
+
+/// A type with its own pair of functions to and from canonical bytes.
+fn through<T, E: Debug + 'static, D: Debug + 'static>(
+    name: &'static str,
+    valid: &[T],
+    to_bytes: impl Fn(&T) -> Result<Vec<u8>, E> + 'static,
+    from_bytes: impl Fn(&[u8]) -> Result<T, D> + 'static,
+) -> Target {
+    Target {
+        name,
+        cap: 2 * MAX_ENTRY,
+        valid: valid.iter().map(|value| to_bytes(value).unwrap()).collect(),
+        accepts: Box::new(move |input| match from_bytes(input) {
+            Err(_refused) => false,
+            Ok(value) => {
+                assert_eq!(to_bytes(&value).unwrap(), input, "accepted in another form than its own");
+                true
+            }
+        }),
+    }
+}
+
+/// Signed messages: nothing is accepted but what was signed.
+fn signed<T: Signable + 'static>(name: &'static str, valid: &[T]) -> Target {
+    let valid: Vec<Vec<u8>> = valid.iter().map(|message| key(1).sign(message).unwrap()).collect();
+    let known: BTreeSet<Vec<u8>> = valid.iter().cloned().collect();
+    Target {
+        name,
+        cap: 2 * MAX_ENTRY,
+        valid,
+        accepts: Box::new(move |input| {
+            let accepted = verify::<T>(input).is_ok();
+            assert!(!accepted || known.contains(input), "a forgery is accepted");
+            accepted
+        }),
+    }
+}
+
+/// The first record of a log: nothing is accepted but itself.
+fn chain() -> Target {
+    let (records, ..) = log();
+    let first = encode(&records[0]).unwrap();
+    Target {
+        name: "chain",
+        cap: 2 * MAX_ENTRY,
+        valid: vec![first.clone()],
+        accepts: Box::new(move |input| {
+            let Ok(record) = decode::<Record>(input, lichen_log::MAX_RECORD) else { return false };
+            let accepted = Chain::new(campaign()).verify_next(&record).is_ok();
+            assert!(!accepted || input == first, "a forged record is accepted");
+            accepted
+        }),
+    }
+}
+
+/// A type written as text: what is accepted is written in the very same way.
+fn text<T: FromStr + ToString>(name: &'static str, valid: &[T]) -> Target {
+    Target {
+        name,
+        cap: 256,
+        valid: valid.iter().map(|value| value.to_string().into_bytes()).collect(),
+        accepts: Box::new(|input| {
+            let Ok(text) = str::from_utf8(input) else { return false };
+            let Ok(value) = text.parse::<T>() else { return false };
+            assert_eq!(value.to_string(), text, "accepted in another form than its own");
+            true
+        }),
+    }
+}
+
+fn manifest() -> Target {
+    let digits = include_str!("../../../../relay/campaigns/digits/campaign.toml");
+    Target {
+        name: "manifest",
+        cap: 16 * 1024,
+        valid: vec![digits.into()],
+        accepts: Box::new(|input| {
+            let Ok(text) = str::from_utf8(input) else { return false };
+            match lichen_campaign::Manifest::parse(text) {
+                Ok(manifest) => {
+                    assert!(!manifest.explain().is_empty(), "nothing to say");
+                    true
+                }
+                Err(error) => {
+                    assert!(!error.to_string().is_empty(), "refused without a reason");
+                    false
+                }
+            }
+        }),
+    }
+}
+
+fn update() -> Target {
+    let update = Update::new(vec![1.0, -2.5, f32::MIN_POSITIVE, 0.0]).unwrap();
+    through("update", &[update], Update::encode, |bytes| Update::decode(bytes, 4))
+}
+
+/// Updates as aggregators meet them: whatever they are, the next checkpoint is one.
+fn aggregate() -> Target {
+    let base = parameters().to_safetensors();
+    let good = Update::new(vec![0.5; 6]).unwrap().encode().unwrap();
+    Target {
+        name: "aggregate",
+        cap: 4096,
+        valid: vec![good.clone()],
+        accepts: Box::new(move |input| {
+            let accepted = [(3, good.as_slice()), (480, input)];
+            let (cid, checkpoint) = lichen_learn::aggregate_checkpoint(&base, &accepted).unwrap();
+            assert!(cid.matches(&checkpoint));
+            Parameters::from_safetensors(&checkpoint).unwrap();
+            Update::decode(input, 6).is_ok()
+        }),
+    }
+}
+
+fn safetensors() -> Target {
+    Target {
+        name: "safetensors",
+        cap: 4096,
+        valid: vec![parameters().to_safetensors()],
+        accepts: Box::new(|input| {
+            let _ = lichen_model::safetensors::read(input);
+            let _ = Parameters::import_safetensors(input);
+            match Parameters::from_safetensors(input) {
+                Err(_refused) => false,
+                Ok(parameters) => {
+                    assert_eq!(parameters.to_safetensors(), input, "accepted in another form than its own");
+                    true
+                }
+            }
+        }),
+    }
+}
+
+fn webrtc_frames() -> Target {
+    let frames = [Frame::data(b"hello"), Frame::signal(Flag::Fin), Frame::data(&[7; 300])];
+    Target {
+        name: "webrtc-frames",
+        cap: 64 * 1024,
+        valid: frames.iter().map(Frame::encode_message).collect(),
+        accepts: Box::new(|input| {
+            let whole = Assembler::default().push(input);
+            // However a message is cut, the frames are the same.
+            let mut assembler = Assembler::default();
+            let (front, back) = input.split_at(input.len() / 2);
+            let cut = assembler.push(front).and_then(|mut frames| {
+                frames.extend(assembler.push(back)?);
+                Ok(frames)
+            });
+            assert_eq!(whole.as_ref().ok(), cut.as_ref().ok(), "frames depend on where a message is cut");
+            whole.is_ok()
+        }),
+    }
+}
+
+fn webrtc_signals() -> Target {
+    let valid =
+        [Signal::Offer("v=0\r\n".into()), Signal::Answer("v=0\r\n".into()), Signal::Candidate("{}".into())];
+    Target {
+        name: "webrtc-signals",
+        cap: 4096,
+        valid: valid.iter().map(Signal::encode).collect(),
+        accepts: Box::new(|input| match Signal::decode(input) {
+            Err(_refused) => false,
+            Ok(signal) => {
+                assert_eq!(Signal::decode(&signal.encode()).as_ref(), Ok(&signal), "does not come back");
+                true
+            }
+        }),
+    }
+}
+
+fn key(number: u8) -> SigningKey {
+    SigningKey::generate([number; 32])
+}
+
+fn campaign() -> CampaignId {
+    CampaignId::of_manifest(b"manifest")
+}
+
+fn entries() -> [Entry; 7] {
+    let campaign = campaign();
+    let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
+    let round = RoundNumber::FIRST;
+    let metrics = Metrics::new(0.25, 0.75, 60).unwrap();
+    [
+        Entry::Published { campaign, manifest: campaign.0, base },
+        Entry::Joined { campaign, sequence: 1 },
+        Entry::Left { campaign, sequence: 1 << 40 },
+        Entry::RoundOpened { campaign, round, base },
+        Entry::Contribution { campaign, round, base, update, samples: 480, metrics },
+        Entry::RoundClosed { campaign, round },
+        Entry::Checkpointed { campaign, round, base, result },
+    ]
+}
+
+fn session() -> SessionCertificate {
+    SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
+}
+
+fn envelopes() -> [Vec<u8>; 7] {
+    entries().map(|entry| key(1).sign(&entry).unwrap())
+}
+
+fn log() -> (Vec<Record>, Head, Receipt) {
+    let mut chain = Chain::new(campaign());
+    let mut last = None;
+    let mut records = Vec::new();
+    for envelope in envelopes() {
+        let entry: Verified<Entry> = verify(&envelope).unwrap();
+        let (record, receipt) = chain.append(1_764_000_000_000, &entry).unwrap();
+        records.push(record);
+        last = Some(receipt);
+    }
+    (records, *chain.head(), last.unwrap())
+}
+
+fn parameters() -> Parameters {
+    let mut parameters = Parameters::new();
+    for (name, shape) in [("hidden.bias", vec![2]), ("hidden.weight", vec![2, 2])] {
+        let data = vec![0.5; shape.iter().product()];
+        parameters.insert(name.into(), Tensor::new(shape, data).unwrap()).unwrap();
+    }
+    parameters
+}
+
+fn requests() -> Vec<Request> {
+    let campaign = campaign();
+    vec![
+        Request::Hello { certificate: key(1).sign(&session()).unwrap() },
+        Request::Campaigns,
+        Request::ReadLog { campaign, from: 3, limit: 128 },
+        Request::Follow { campaign, from: 0 },
+        Request::Append { campaign, entry: envelopes()[0].clone() },
+        Request::GetBlob { cid: campaign.0 },
+        Request::PutBlob { bytes: vec![7; 100] },
+    ]
+}
+
+fn replies() -> Vec<Reply> {
+    let (records, head, receipt) = log();
+    let account: AccountId = key(1).account();
+    let cid = Cid::of_raw(b"blob");
+    vec![
+        Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000 },
+        Reply::Campaigns { campaigns: vec![CampaignStatus { campaign: campaign(), length: 7 }] },
+        Reply::Records(Records { records, head: key(1).sign(&head).unwrap() }),
+        Reply::Receipt { receipt: key(1).sign(&receipt).unwrap() },
+        Reply::Refused { reason: Reason::NotFound },
+        Reply::Blob { bytes: vec![7; 100] },
+        Reply::Stored { cid },
+    ]
+}
