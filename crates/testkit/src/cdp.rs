@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Error;
 
@@ -67,7 +67,7 @@ impl Connection {
     pub(crate) fn call(&self, session: Option<&str>, method: &str, params: Value) -> Result<Value, Error> {
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         self.state().awaited.insert(id);
-        self.send(id, session, method, &params)?;
+        self.send(id, session, method, params)?;
         let start = Instant::now();
         let mut state = self.state();
         loop {
@@ -108,12 +108,16 @@ impl Connection {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, id: u64, session: Option<&str>, method: &str, params: &Value) -> Result<(), Error> {
-        let mut message = json!({ "id": id, "method": method, "params": params });
-        if let (Some(session), Some(fields)) = (session, message.as_object_mut()) {
-            fields.insert("sessionId".into(), session.into());
+    fn send(&self, id: u64, session: Option<&str>, method: &str, params: Value) -> Result<(), Error> {
+        let mut message = Map::from_iter([
+            ("id".to_owned(), Value::from(id)),
+            ("method".to_owned(), method.into()),
+            ("params".to_owned(), params),
+        ]);
+        if let Some(session) = session {
+            message.insert("sessionId".into(), session.into());
         }
-        let mut bytes = message.to_string().into_bytes();
+        let mut bytes = Value::Object(message).to_string().into_bytes();
         bytes.push(0);
         let mut writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.write_all(&bytes).map_err(|error| Error::BrowserEnded(error.to_string()))
@@ -177,7 +181,7 @@ impl Connection {
         ] {
             let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
             // A worker that is already gone needs no watching.
-            let _gone = self.send(id, Some(child), method, &params);
+            let _gone = self.send(id, Some(child), method, params);
         }
     }
 }

@@ -38,9 +38,10 @@ Developer commands of Lichen.
                               3 a tab failed, 4 the relay ended
     cargo xtask test          all tests: native, in the browser, end to end
     cargo xtask check         format, lints, dependency rules, bare-metal build, licences
-    cargo xtask fuzz          run the decoders' fuzz targets
+    cargo xtask fuzz          throw changed bytes at every decoder
         --seconds S           for that long in total (default 60)
-        [TARGET...]           only these
+        --target NAME         only targets whose name contains this
+        --seed N, --input HEX the same inputs again, or this one only
     cargo xtask size          what a visitor downloads, part by part
     cargo xtask screenshots   take the README's pictures from a live training session
     cargo xtask bench [NAME]  run benchmarks; without a name, list them
