@@ -1,3 +1,32 @@
 //! The page: a Yew app that explains, asks, shows, and carries bytes.
+//!
+//! One [`state::ViewState`] holds what the page knows. Clicks, the worker's events and the swarm's events change it in
+//! [`state`], which answers with effects; `app` has `session` carry those out; [`view`] shows the state. Only `app`
+//! and `session` need a browser, so everything else is tested natively.
+//!
+//! What is deliberately absent: the page decodes nothing from the network, computes nothing on tensors, and depends
+//! on neither the engine nor the node. Nothing is started before the visitor's click, and a reload never starts
+//! anything by itself.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, unused_imports, reason = "the half that needs a browser is not built")
+)]
 
+#[cfg(target_arch = "wasm32")]
+mod app;
+mod format;
+mod intent;
+#[cfg(target_arch = "wasm32")]
+mod session;
+mod site;
+mod state;
+mod view;
+
+#[cfg(target_arch = "wasm32")]
+fn main() {
+    console_error_panic_hook::set_once();
+    app::mount();
+}
+
+#[cfg(not(target_arch = "wasm32"))]
 fn main() {}

@@ -1,0 +1,195 @@
+//! The Yew component: everything that happens goes through the reducer, and its effects are carried out here.
+
+use crate::intent::Intent;
+use crate::session::{self, Report, Session};
+use crate::state::{Campaign, Effect, Link, Run, ViewState};
+use crate::view;
+use gloo_timers::callback::Timeout;
+use lichen_bridge::{EnginePreference, Problem};
+use std::rc::Rc;
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{HtmlElement, UrlSearchParams};
+use yew::prelude::*;
+
+/// Least time between two drawings that no click asked for, in milliseconds.
+const FRAME_MS: u32 = 50;
+
+/// Time between two drawings of a countdown, in milliseconds.
+const COUNTDOWN_MS: u32 = 250;
+
+/// How long goodbyes may take before everything is closed without them, in milliseconds.
+const GOODBYE_MS: u32 = 1_500;
+
+/// Replaces what the document holds while the page loads by the app.
+pub(crate) fn mount() {
+    let root =
+        web_sys::window().and_then(|window| window.document()).and_then(|page| page.get_element_by_id("app"));
+    match root {
+        Some(root) => yew::Renderer::<App>::with_root(root).render(),
+        None => yew::Renderer::<App>::new().render(),
+    };
+}
+
+/// The page.
+struct App {
+    state: ViewState,
+    session: Option<Session>,
+    /// The next drawing, when one is due.
+    frame: Option<Timeout>,
+    goodbye: Option<Timeout>,
+    /// Whether the element that had the focus is about to go.
+    refocus: bool,
+}
+
+/// What can happen to the page.
+enum Message {
+    Click(Intent),
+    Site(Result<(Campaign, Rc<str>), Problem>),
+    Report(Report),
+    Frame,
+    GoodbyeOver,
+}
+
+impl Component for App {
+    type Message = Message;
+    type Properties = ();
+
+    fn create(context: &Context<Self>) -> Self {
+        let mut app = Self {
+            state: ViewState::new(preference()),
+            session: None,
+            frame: None,
+            goodbye: None,
+            refocus: false,
+        };
+        app.perform(vec![Effect::ReadSite], context);
+        app
+    }
+
+    fn update(&mut self, context: &Context<Self>, message: Message) -> bool {
+        let now = session::now();
+        let was = std::mem::discriminant(&self.state.run);
+        let (effects, draw) = match message {
+            Message::Click(intent) => (self.state.click(intent, now), true),
+            Message::Site(read) => {
+                self.state.read_site(read);
+                (Vec::new(), true)
+            }
+            Message::Report(report) => (self.take(report, now), false),
+            Message::GoodbyeOver => (self.state.closed(), true),
+            Message::Frame => {
+                self.frame = None;
+                (Vec::new(), true)
+            }
+        };
+        self.perform(effects, context);
+        let turned = was != std::mem::discriminant(&self.state.run);
+        self.refocus |= turned && matches!(self.state.run, Run::Joined | Run::Left | Run::Failed(_));
+        self.schedule(draw || turned, context)
+    }
+
+    fn view(&self, context: &Context<Self>) -> Html {
+        view::page(&self.state, session::now(), &context.link().callback(Message::Click))
+    }
+
+    fn rendered(&mut self, _context: &Context<Self>, _first: bool) {
+        if std::mem::take(&mut self.refocus) {
+            focus("main");
+        }
+    }
+}
+
+impl App {
+    /// Takes in a report; what the swarm says goes on to the worker.
+    fn take(&mut self, report: Report, now: f64) -> Vec<Effect> {
+        match report {
+            Report::Worker(event) => self.state.apply(event, now),
+            Report::Broke(problem) => self.state.broke(problem),
+            Report::Swarm(event) => {
+                self.state.observe(&event, now);
+                vec![Effect::Send(lichen_bridge::Command::Net(event))]
+            }
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>, context: &Context<Self>) {
+        let mut due = effects;
+        // Carrying out an effect can break the session, which has effects of its own, but those cannot break it again.
+        while !due.is_empty() {
+            let broken: Vec<Problem> =
+                due.into_iter().filter_map(|effect| self.carry_out(effect, context).err()).collect();
+            due = broken.into_iter().flat_map(|problem| self.state.broke(problem)).collect();
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, context: &Context<Self>) -> Result<(), Problem> {
+        match effect {
+            Effect::ReadSite => {
+                let link = context.link().clone();
+                spawn_local(async move { link.send_message(Message::Site(session::read_site().await)) });
+            }
+            Effect::StartWorker => {
+                self.goodbye = None;
+                self.session = Some(Session::start(context.link().callback(Message::Report))?);
+            }
+            Effect::StartSwarm => {
+                if let Some(session) = &mut self.session {
+                    session.start_swarm()?;
+                }
+            }
+            Effect::Send(command) => {
+                if let Some(session) = &self.session {
+                    session.send(&command)?;
+                }
+            }
+            Effect::Swarm(command) => {
+                if let Some(session) = &self.session {
+                    session.tell_swarm(command)?;
+                }
+            }
+            Effect::CloseSoon => {
+                let link = context.link().clone();
+                self.goodbye =
+                    Some(Timeout::new(GOODBYE_MS, move || link.send_message(Message::GoodbyeOver)));
+            }
+            Effect::Close => {
+                self.session = None;
+                self.goodbye = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws at once, or soon and once for everything that happens until then.
+    fn schedule(&mut self, at_once: bool, context: &Context<Self>) -> bool {
+        let counting = matches!(self.state.link, Link::Lost { retry_at: Some(_), .. });
+        if self.frame.is_none() && (!at_once || counting) {
+            let link = context.link().clone();
+            let wait = if at_once { COUNTDOWN_MS } else { FRAME_MS };
+            self.frame = Some(Timeout::new(wait, move || link.send_message(Message::Frame)));
+        }
+        at_once
+    }
+}
+
+/// The engine that the address asks for: `?engine=cpu` or `?engine=gpu`.
+fn preference() -> EnginePreference {
+    let search = web_sys::window().and_then(|window| window.location().search().ok()).unwrap_or_default();
+    let asked = UrlSearchParams::new_with_str(&search).ok().and_then(|parameters| parameters.get("engine"));
+    match asked.as_deref() {
+        Some("cpu") => EnginePreference::Cpu,
+        Some("gpu") => EnginePreference::Gpu,
+        _ => EnginePreference::Auto,
+    }
+}
+
+/// Moves the focus to the element of this id, so that a keyboard's user is not thrown back to the top.
+fn focus(id: &str) {
+    let element =
+        web_sys::window().and_then(|window| window.document()).and_then(|page| page.get_element_by_id(id));
+    if let Some(element) = element.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        // An element that cannot take the focus leaves it where it is, which is all there is to do about it.
+        let _unfocused = element.focus();
+    }
+}

@@ -1,0 +1,18 @@
+//! What a visitor can ask for.
+
+/// A visitor's click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Take part.
+    Join,
+    /// Stop training for now.
+    Pause,
+    /// Go on training.
+    Resume,
+    /// Stop everything.
+    Leave,
+    /// Read the campaign's words again.
+    ReadAgain,
+    /// Put a notice away.
+    Dismiss,
+}

@@ -1,0 +1,192 @@
+//! The worker and the swarm of one visit, and the bytes between them.
+
+use crate::site;
+use crate::state::Campaign;
+use futures::StreamExt;
+use futures::future::{AbortHandle, abortable};
+use lichen_bridge::{Command, Event, Problem, transfer};
+use lichen_net::swarm;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    AbortSignal, ErrorEvent, MessageEvent, RequestCache, RequestInit, Response, Worker, WorkerOptions,
+    WorkerType,
+};
+use yew::Callback;
+
+/// The worker's loader, as Trunk names it; it lies beside the page.
+const WORKER: &str = "./lichen-worker_loader.js";
+
+/// Where the relay says which campaign this is; it lies beside the page.
+const SITE: &str = "./lichen.json";
+
+/// How long the relay may take to say so, in milliseconds.
+const SITE_TIMEOUT_MS: u32 = 10_000;
+
+/// What a session reports.
+pub(crate) enum Report {
+    /// The worker said something.
+    Worker(Event),
+    /// The swarm said something.
+    Swarm(lichen_net::Event),
+    /// The worker, or the way to it, broke.
+    Broke(Problem),
+}
+
+/// A running worker and, once started, a running swarm. Both end when this is dropped.
+pub(crate) struct Session {
+    worker: Worker,
+    report: Callback<Report>,
+    swarm: Option<Swarm>,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(ErrorEvent)>,
+}
+
+struct Swarm {
+    handle: swarm::Handle,
+    listening: AbortHandle,
+}
+
+impl Session {
+    /// Starts the worker, which reports [`Event::Ready`] once it listens.
+    ///
+    /// # Errors
+    /// A problem in plain words where the browser refuses.
+    pub(crate) fn start(report: Callback<Report>) -> Result<Self, Problem> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        options.set_name("lichen");
+        let worker =
+            Worker::new_with_options(WORKER, &options).map_err(|error| unstartable(&describe(&error)))?;
+        let on_message = listen(&report);
+        let on_error = watch(&report);
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        Ok(Self { worker, report, swarm: None, _on_message: on_message, _on_error: on_error })
+    }
+
+    /// Starts the swarm, which connects to nobody before the worker says so.
+    ///
+    /// # Errors
+    /// A problem in plain words where the transports cannot be set up.
+    pub(crate) fn start_swarm(&mut self) -> Result<(), Problem> {
+        let (handle, mut events) = swarm::spawn().map_err(|error| unstartable(&error.to_string()))?;
+        let report = self.report.clone();
+        let (listener, listening) = abortable(async move {
+            while let Some(event) = events.next().await {
+                report.emit(Report::Swarm(event));
+            }
+        });
+        // Aborted or at its end, there is nothing left to hear.
+        spawn_local(async move {
+            let _end = listener.await;
+        });
+        self.swarm = Some(Swarm { handle, listening });
+        Ok(())
+    }
+
+    /// Posts a command to the worker.
+    ///
+    /// # Errors
+    /// A problem in plain words where the browser refuses.
+    pub(crate) fn send(&self, command: &Command) -> Result<(), Problem> {
+        transfer::send(command, |message, list| self.worker.post_message_with_transfer(message, list))
+            .map_err(|error| broken(&error.to_string()))
+    }
+
+    /// Hands a command to the swarm.
+    ///
+    /// # Errors
+    /// A problem in plain words where the swarm is not running.
+    pub(crate) fn tell_swarm(&self, command: lichen_net::Command) -> Result<(), Problem> {
+        let Some(swarm) = &self.swarm else {
+            return Err(broken("the swarm is not running"));
+        };
+        swarm.handle.send(command).map_err(|error| broken(&error.to_string()))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onerror(None);
+        self.worker.terminate();
+        if let Some(swarm) = &self.swarm {
+            swarm.listening.abort();
+        }
+    }
+}
+
+/// Milliseconds since the document was opened.
+pub(crate) fn now() -> f64 {
+    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |clock| clock.now())
+}
+
+/// Reads the campaign's words, and the text that says them, from where the page came from.
+///
+/// # Errors
+/// A problem in plain words where they cannot be had.
+pub(crate) async fn read_site() -> Result<(Campaign, Rc<str>), Problem> {
+    let text = fetch_text(SITE).await.map_err(|error| site::unreachable(&error))?;
+    Ok((site::read(&text)?, text.into()))
+}
+
+async fn fetch_text(address: &str) -> Result<String, String> {
+    let window = web_sys::window().ok_or("no window")?;
+    let options = RequestInit::new();
+    options.set_cache(RequestCache::NoStore);
+    options.set_signal(Some(&AbortSignal::timeout_with_u32(SITE_TIMEOUT_MS)));
+    let answer = JsFuture::from(window.fetch_with_str_and_init(address, &options));
+    let response: Response = answer.await.map_err(|error| describe(&error))?.unchecked_into();
+    if !response.ok() {
+        return Err(format!("status {}", response.status()));
+    }
+    let body = response.text().map_err(|error| describe(&error))?;
+    let text = JsFuture::from(body).await.map_err(|error| describe(&error))?;
+    text.as_string().ok_or_else(|| "not a text".to_owned())
+}
+
+fn listen(report: &Callback<Report>) -> Closure<dyn FnMut(MessageEvent)> {
+    let report = report.clone();
+    Closure::new(move |event: MessageEvent| {
+        report.emit(match transfer::receive::<Event>(&event) {
+            Ok(event) => Report::Worker(event),
+            Err(error) => Report::Broke(broken(&error.to_string())),
+        });
+    })
+}
+
+fn watch(report: &Callback<Report>) -> Closure<dyn FnMut(ErrorEvent)> {
+    let report = report.clone();
+    Closure::new(move |event: ErrorEvent| report.emit(Report::Broke(broken(&reason(&event)))))
+}
+
+/// An error event's message; one about a script that did not load has none.
+fn reason(event: &ErrorEvent) -> String {
+    let message = js_sys::Reflect::get(event, &"message".into()).ok().and_then(|message| message.as_string());
+    message
+        .filter(|message| !message.is_empty())
+        .unwrap_or_else(|| "its script could not be loaded".to_owned())
+}
+
+fn describe(error: &JsValue) -> String {
+    let message = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
+    message.unwrap_or_else(|| format!("{error:?}"))
+}
+
+fn unstartable(detail: &str) -> Problem {
+    Problem {
+        message: format!("Training could not be started in this browser ({detail})."),
+        remedy:
+            "Use a current Chrome, Edge, Firefox or Safari, and check that nothing blocks web workers here."
+                .to_owned(),
+    }
+}
+
+fn broken(detail: &str) -> Problem {
+    Problem {
+        message: format!("The worker stopped unexpectedly ({detail})."),
+        remedy: "Join again to go on from the last settled round. Nothing recorded is lost.".to_owned(),
+    }
+}

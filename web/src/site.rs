@@ -1,0 +1,102 @@
+//! The campaign's words as `/lichen.json` states them, for the card before joining.
+
+use crate::state::Campaign;
+use lichen_bridge::{Problem, Statement};
+use serde::Deserialize;
+
+/// Longest `/lichen.json` that is read, in bytes.
+pub(crate) const MAX_SITE: usize = 128 * 1024;
+
+/// What the page needs of `/lichen.json`. Fields it does not know are for the worker, or for later.
+#[derive(Deserialize)]
+struct Site {
+    campaign: String,
+    title: String,
+    purpose: String,
+    licence: String,
+    credit: String,
+    target_accuracy: f64,
+    organiser: Organiser,
+    statements: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Organiser {
+    name: String,
+    contact: String,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    heading: String,
+    text: String,
+}
+
+/// Reads the words from the text of `/lichen.json`.
+///
+/// # Errors
+/// A problem in plain words where the text is too long or not what this page knows.
+pub(crate) fn read(text: &str) -> Result<Campaign, Problem> {
+    if text.len() > MAX_SITE {
+        return Err(unreadable("it is too long"));
+    }
+    let site: Site = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
+    Ok(Campaign {
+        id: site.campaign,
+        title: site.title,
+        purpose: site.purpose,
+        organiser: site.organiser.name,
+        contact: site.organiser.contact,
+        licence: site.licence,
+        credit: site.credit,
+        target: site.target_accuracy,
+        statements: site
+            .statements
+            .into_iter()
+            .map(|line| Statement { heading: line.heading, text: line.text })
+            .collect(),
+    })
+}
+
+/// The relay did not answer, or not with the words.
+pub(crate) fn unreachable(detail: &str) -> Problem {
+    Problem {
+        message: format!("The campaign’s description could not be fetched ({detail})."),
+        remedy: "Check your connection, then try again.".to_owned(),
+    }
+}
+
+fn unreadable(detail: &str) -> Problem {
+    Problem {
+        message: format!("The campaign’s description could not be understood ({detail})."),
+        remedy: "Reload the page; if that does not help, tell whoever runs this site.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{
+        "peer": "12D3KooW", "address": "/ip4/127.0.0.1/tcp/8080/ws/p2p/12D3KooW", "campaign": "bafk", "version": "0.1.0",
+        "title": "Digits", "purpose": "To read.", "licence": "MIT", "credit": "UCI", "target_accuracy": 0.95,
+        "organiser": {"name": "Us", "contact": "us@example.org"},
+        "statements": [{"heading": "Your device", "text": "It computes."}], "later": [1, 2]
+    }"#;
+
+    #[test]
+    fn words_are_read_and_unknown_fields_let_be() {
+        let campaign = read(TEXT).unwrap();
+        assert_eq!((campaign.title.as_str(), campaign.target), ("Digits", 0.95));
+        assert_eq!(campaign.statements[0].text, "It computes.");
+    }
+
+    #[test]
+    fn what_is_cut_short_or_too_long_is_a_problem_in_words() {
+        for cut in (0..TEXT.len() - 1).filter(|cut| TEXT.is_char_boundary(*cut)) {
+            assert!(read(&TEXT[..cut]).is_err());
+        }
+        let long = format!("{TEXT}{}", " ".repeat(MAX_SITE));
+        assert!(read(&long).unwrap_err().message.contains("too long"));
+    }
+}

@@ -1,0 +1,254 @@
+//! What the page knows, and how each event changes it: plain data in, effects out, no browser.
+
+mod reduce;
+mod sentence;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use reduce::Effect;
+pub(crate) use sentence::{Lamp, Progress, Sentence};
+
+use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Statement};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Contributions kept for the list; older ones only count.
+const MAX_LISTED: usize = 200;
+
+/// Results kept for the chart; the oldest go first.
+const MAX_HISTORY: usize = 4_000;
+
+/// Everything the page shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ViewState {
+    /// The campaign's words.
+    pub(crate) words: Words,
+    /// The text of `/lichen.json`, handed on to the worker unread.
+    pub(crate) site: Rc<str>,
+    /// Which engine the visitor wants.
+    pub(crate) preference: EnginePreference,
+    /// What the visitor has asked for.
+    pub(crate) run: Run,
+    /// What the worker says it is doing; none before it has said anything.
+    pub(crate) phase: Option<Phase>,
+    /// The connection to the relay, as the swarm reports it.
+    pub(crate) link: Link,
+    /// The round under way; none before the first.
+    pub(crate) round: Option<Round>,
+    /// Settled checkpoints measured on held-out data, oldest first.
+    pub(crate) history: Rc<Vec<Evaluation>>,
+    /// This tab's latest training loss.
+    pub(crate) own_loss: Option<f64>,
+    /// This account's contributions by round.
+    pub(crate) contributions: BTreeMap<u64, Contribution>,
+    /// Contributions that the record holds, listed or not.
+    pub(crate) recorded: u64,
+    /// The engine in use, how fast it is and why it was chosen.
+    pub(crate) engine: Option<Engine>,
+    /// Accounts taking part, as far as the worker lists them.
+    pub(crate) members: Vec<String>,
+    /// How many take part, this one included.
+    pub(crate) member_count: u64,
+    /// This browser's account, `did:key:…`.
+    pub(crate) account: Option<Account>,
+    /// Bytes moved since joining.
+    pub(crate) traffic: Traffic,
+    /// When Join was clicked, on the page's clock in milliseconds.
+    pub(crate) joined_at: Option<f64>,
+    /// Milliseconds from the click to the first finished training step.
+    pub(crate) first_step_ms: Option<f64>,
+    /// A remark about something that did not work, until it is put away.
+    pub(crate) notice: Option<Problem>,
+    worker: WorkerStage,
+    asked: BTreeMap<CommandId, Asked>,
+    last_id: u32,
+}
+
+/// The campaign's words on their way to the card.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Words {
+    /// Being read.
+    #[default]
+    Reading,
+    /// Not to be had.
+    Missing(Problem),
+    /// As the relay states them, before joining.
+    Stated(Rc<Campaign>),
+    /// As the worker found them in the manifest that the campaign's id names.
+    Verified(Rc<Campaign>),
+}
+
+/// A campaign as the card shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Campaign {
+    /// The content id of the manifest.
+    pub(crate) id: String,
+    /// Its name.
+    pub(crate) title: String,
+    /// What the model is for.
+    pub(crate) purpose: String,
+    /// Who runs it.
+    pub(crate) organiser: String,
+    /// How to reach them.
+    pub(crate) contact: String,
+    /// The licence of the resulting model.
+    pub(crate) licence: String,
+    /// Whose data it is.
+    pub(crate) credit: String,
+    /// The accuracy to be reached, 0 to 1.
+    pub(crate) target: f64,
+    /// What is done with the device and what leaves it.
+    pub(crate) statements: Vec<Statement>,
+}
+
+/// What the visitor has asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Run {
+    /// Nothing yet.
+    #[default]
+    Idle,
+    /// To take part.
+    Joined,
+    /// To rest; the connection stays.
+    Paused,
+    /// To stop; goodbyes may still be on their way.
+    Leaving,
+    /// To stop; everything is closed.
+    Left,
+    /// The session ended by itself.
+    Failed(Problem),
+}
+
+/// The connection to the relay.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Link {
+    /// Not wanted.
+    #[default]
+    Closed,
+    /// Being made.
+    Connecting,
+    /// Made.
+    Open {
+        /// The relay's address.
+        address: String,
+        /// Last measured round trip, in milliseconds.
+        round_trip: Option<u32>,
+    },
+    /// Lost.
+    Lost {
+        /// Why, in words.
+        reason: String,
+        /// When the next attempt begins, on the page's clock; none when there will be none.
+        retry_at: Option<f64>,
+    },
+}
+
+/// Where a round stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Round {
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// Members expected to contribute.
+    pub(crate) cohort: u32,
+    /// Contributions accepted so far.
+    pub(crate) contributions: u32,
+    /// Whether its result is settled.
+    pub(crate) settled: bool,
+}
+
+/// A settled checkpoint measured on held-out data.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Evaluation {
+    /// The round that it settled, 0 for the campaign's first checkpoint.
+    pub(crate) round: u64,
+    /// Its content id.
+    pub(crate) checkpoint: String,
+    /// Mean loss.
+    pub(crate) loss: f64,
+    /// Share of samples labelled right, 0 to 1.
+    pub(crate) accuracy: f64,
+    /// Samples measured on.
+    pub(crate) samples: u32,
+}
+
+/// Who this browser is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Account {
+    /// `did:key:…`.
+    pub(crate) did: String,
+    /// Whether the key was made just now.
+    pub(crate) new: bool,
+}
+
+/// Bytes moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// Bytes received.
+    pub(crate) received: u64,
+    /// Bytes sent.
+    pub(crate) sent: u64,
+}
+
+/// How far the worker has come; what is posted to it before it listens is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum WorkerStage {
+    /// Not there, or not listening yet, or still reading the campaign.
+    #[default]
+    Loading,
+    /// Has read the campaign and does nothing.
+    Prepared,
+    /// Was told to take part.
+    TakingPart,
+}
+
+/// A command that awaits its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Start,
+    Join,
+    Pause,
+    Resume,
+    Leave,
+}
+
+impl ViewState {
+    /// A page on which nothing has happened.
+    pub(crate) fn new(preference: EnginePreference) -> Self {
+        Self { preference, ..Self::default() }
+    }
+
+    /// The campaign, as far as it is known.
+    pub(crate) fn campaign(&self) -> Option<&Rc<Campaign>> {
+        match &self.words {
+            Words::Stated(campaign) | Words::Verified(campaign) => Some(campaign),
+            Words::Reading | Words::Missing(_) => None,
+        }
+    }
+
+    /// Accuracy of the last settled checkpoint.
+    pub(crate) fn accuracy(&self) -> Option<f64> {
+        self.history.last().map(|last| last.accuracy)
+    }
+
+    /// The accuracy to be reached, where the campaign names a sensible one.
+    pub(crate) fn target(&self) -> Option<f64> {
+        self.campaign().map(|campaign| campaign.target).filter(|target| (0.0..=1.0).contains(target))
+    }
+
+    /// The last settled checkpoint's id.
+    pub(crate) fn checkpoint(&self) -> Option<&str> {
+        self.history.last().map(|last| last.checkpoint.as_str())
+    }
+
+    /// The round that the last settled checkpoint came out of, 0 before the first.
+    pub(crate) fn settled_round(&self) -> u64 {
+        self.history.last().map_or(0, |last| last.round)
+    }
+
+    /// Accounts taking part besides this one.
+    pub(crate) fn others(&self) -> u64 {
+        let own = self.account.as_ref().map(|account| &account.did);
+        let counted = own.is_some_and(|own| self.members.contains(own));
+        self.member_count.saturating_sub(u64::from(counted))
+    }
+}

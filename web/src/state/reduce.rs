@@ -1,0 +1,322 @@
+//! What each click, answer and event changes, and what is to be done about it.
+
+use super::{
+    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_LISTED, Round, Run, Traffic, ViewState,
+    Words, WorkerStage,
+};
+use crate::intent::Intent;
+use lichen_bridge::{
+    Command, CommandId, Contribution, ContributionState, Event, IdentityOrigin, LossPoint, Outcome, Phase,
+    Problem,
+};
+use lichen_net::Path;
+use std::rc::Rc;
+
+/// Something for the session to carry out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Read `/lichen.json`.
+    ReadSite,
+    /// Start the worker.
+    StartWorker,
+    /// Start the swarm, which connects to nobody before it is told to.
+    StartSwarm,
+    /// Post a command to the worker.
+    Send(Command),
+    /// Hand a command to the swarm.
+    Swarm(lichen_net::Command),
+    /// End the worker and the swarm now.
+    Close,
+    /// End them soon, whether or not the goodbyes have gone through.
+    CloseSoon,
+}
+
+impl ViewState {
+    /// Does what a visitor asks, at `now` on the page's clock.
+    pub(crate) fn click(&mut self, intent: Intent, now: f64) -> Vec<Effect> {
+        match (intent, &self.run) {
+            (Intent::Join, Run::Idle | Run::Left | Run::Failed(_) | Run::Leaving) => self.join(now),
+            (Intent::Pause, Run::Joined) => {
+                self.run = Run::Paused;
+                self.tell_if_taking_part(Asked::Pause)
+            }
+            (Intent::Resume, Run::Paused) => {
+                self.run = Run::Joined;
+                match self.worker {
+                    WorkerStage::Prepared => self.take_part(),
+                    WorkerStage::Loading | WorkerStage::TakingPart => self.tell_if_taking_part(Asked::Resume),
+                }
+            }
+            (Intent::Leave, Run::Joined | Run::Paused) => self.leave(),
+            (Intent::Dismiss, _) => {
+                self.notice = None;
+                Vec::new()
+            }
+            (Intent::ReadAgain, _) => {
+                self.words = Words::Reading;
+                vec![Effect::ReadSite]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes in the campaign's words, as the relay states them or as a reason why it does not.
+    pub(crate) fn read_site(&mut self, read: Result<(Campaign, Rc<str>), Problem>) {
+        if matches!(self.words, Words::Verified(_)) {
+            return;
+        }
+        match read {
+            Ok((campaign, site)) => {
+                self.words = Words::Stated(Rc::new(campaign));
+                self.site = site;
+            }
+            Err(problem) => self.words = Words::Missing(problem),
+        }
+    }
+
+    /// Takes in what the worker tells, at `now` on the page's clock.
+    pub(crate) fn apply(&mut self, event: Event, now: f64) -> Vec<Effect> {
+        match event {
+            Event::Ready { version } => return self.ready(version),
+            Event::Answered { id, outcome } => return self.answered(id, outcome),
+            Event::Net(command) => return vec![Effect::Swarm(command)],
+            Event::Status(phase) => return self.enter(phase, now),
+            Event::Identity { account, origin } => {
+                self.account =
+                    Some(Account { did: account.to_string(), new: origin == IdentityOrigin::Created });
+            }
+            Event::Campaign(campaign) => self.words = Words::Verified(Rc::new(verified(campaign))),
+            Event::Engine(engine) => self.engine = Some(engine),
+            Event::Round { number, cohort, contributions, settled, .. } => {
+                self.round = Some(Round { number, cohort, contributions, settled });
+            }
+            Event::Loss { points, .. } => self.trained(&points, now),
+            Event::Evaluated { round, checkpoint, loss, accuracy, samples } => self.evaluated(Evaluation {
+                round: round.unwrap_or(0),
+                checkpoint: checkpoint.to_string(),
+                loss,
+                accuracy,
+                samples,
+            }),
+            Event::Contribution(contribution) => self.contributed(contribution),
+            Event::Members { accounts, count } => {
+                self.members = accounts.iter().map(ToString::to_string).collect();
+                self.member_count = u64::from(count);
+            }
+        }
+        Vec::new()
+    }
+
+    /// Takes in what the swarm reports, at `now` on the page's clock; frames are none of the page's business.
+    pub(crate) fn observe(&mut self, event: &lichen_net::Event, now: f64) {
+        use lichen_net::Event as Net;
+        match event {
+            Net::Connecting { .. } => self.link = Link::Connecting,
+            Net::Connected { address, .. } => {
+                self.link = Link::Open { address: address.clone(), round_trip: None };
+            }
+            Net::Disconnected { reason, retry_in } => {
+                let retry_at = retry_in.map(|wait| now + f64::from(wait));
+                self.link = Link::Lost { reason: reason.to_string(), retry_at };
+            }
+            Net::PeersChanged { peers } => {
+                let hub = peers.iter().find(|peer| peer.path == Path::Hub);
+                if let (Link::Open { round_trip, .. }, Some(hub)) = (&mut self.link, hub) {
+                    *round_trip = hub.round_trip;
+                }
+            }
+            Net::Traffic { received, sent } => self.traffic = Traffic { received: *received, sent: *sent },
+            _ => {}
+        }
+    }
+
+    /// The worker, or the page's way to it, broke.
+    pub(crate) fn broke(&mut self, problem: Problem) -> Vec<Effect> {
+        match self.run {
+            Run::Idle | Run::Left | Run::Failed(_) => Vec::new(),
+            Run::Leaving => self.closed(),
+            Run::Joined | Run::Paused => {
+                self.run = Run::Failed(problem);
+                self.forget_connection();
+                vec![Effect::Close]
+            }
+        }
+    }
+
+    /// The goodbyes have gone through, or had their time.
+    pub(crate) fn closed(&mut self) -> Vec<Effect> {
+        if self.run != Run::Leaving {
+            return Vec::new();
+        }
+        self.run = Run::Left;
+        self.forget_connection();
+        vec![Effect::Close]
+    }
+
+    fn join(&mut self, now: f64) -> Vec<Effect> {
+        if self.campaign().is_none() {
+            return Vec::new();
+        }
+        let mut effects = if self.run == Run::Leaving { vec![Effect::Close] } else { Vec::new() };
+        *self = Self {
+            words: std::mem::take(&mut self.words),
+            site: self.site.clone(),
+            preference: self.preference,
+            run: Run::Joined,
+            joined_at: Some(now),
+            last_id: self.last_id,
+            ..Self::default()
+        };
+        effects.push(Effect::StartWorker);
+        effects
+    }
+
+    fn leave(&mut self) -> Vec<Effect> {
+        self.run = Run::Leaving;
+        if self.worker != WorkerStage::TakingPart {
+            return self.closed();
+        }
+        vec![self.ask(Asked::Leave), Effect::CloseSoon]
+    }
+
+    /// Tells the worker to take part, unless the visitor has paused meanwhile.
+    fn take_part(&mut self) -> Vec<Effect> {
+        self.worker = WorkerStage::Prepared;
+        if self.run != Run::Joined {
+            return Vec::new();
+        }
+        self.worker = WorkerStage::TakingPart;
+        vec![self.ask(Asked::Join)]
+    }
+
+    fn tell_if_taking_part(&mut self, asked: Asked) -> Vec<Effect> {
+        if self.worker == WorkerStage::TakingPart { vec![self.ask(asked)] } else { Vec::new() }
+    }
+
+    fn ready(&mut self, version: u32) -> Vec<Effect> {
+        if version != lichen_bridge::VERSION {
+            return self.broke(Problem {
+                message: "The page and its worker are of different versions.".to_owned(),
+                remedy: "Reload the page to get both anew.".to_owned(),
+            });
+        }
+        vec![Effect::StartSwarm, self.ask(Asked::Start)]
+    }
+
+    fn answered(&mut self, id: CommandId, outcome: Outcome) -> Vec<Effect> {
+        let Some(asked) = self.asked.remove(&id) else {
+            return Vec::new();
+        };
+        match (asked, outcome) {
+            (Asked::Start, Outcome::Done) => self.take_part(),
+            (Asked::Leave, _) => self.closed(),
+            (_, Outcome::Done) => Vec::new(),
+            (Asked::Start | Asked::Join, Outcome::Refused(problem)) => self.broke(problem),
+            (Asked::Pause, Outcome::Refused(problem)) => {
+                self.turn_back(&Run::Paused, Run::Joined, problem);
+                Vec::new()
+            }
+            (Asked::Resume, Outcome::Refused(problem)) => {
+                self.turn_back(&Run::Joined, Run::Paused, problem);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Undoes a click that the worker refused, unless another came after it.
+    fn turn_back(&mut self, from: &Run, to: Run, problem: Problem) {
+        if self.run == *from {
+            self.run = to;
+            self.notice = Some(problem);
+        }
+    }
+
+    fn ask(&mut self, asked: Asked) -> Effect {
+        self.last_id = self.last_id.wrapping_add(1);
+        let id = CommandId(self.last_id);
+        self.asked.insert(id, asked);
+        Effect::Send(match asked {
+            Asked::Start => Command::Start { id, relay: self.site.to_string(), engine: self.preference },
+            Asked::Join => Command::Join { id },
+            Asked::Pause => Command::Pause { id },
+            Asked::Resume => Command::Resume { id },
+            Asked::Leave => Command::Leave { id },
+        })
+    }
+
+    fn enter(&mut self, phase: Phase, now: f64) -> Vec<Effect> {
+        match phase {
+            Phase::Failed(problem) => return self.broke(problem),
+            Phase::Training { step, .. } if step > 0 => self.stepped(now),
+            _ => {}
+        }
+        self.phase = Some(phase);
+        Vec::new()
+    }
+
+    fn trained(&mut self, points: &[LossPoint], now: f64) {
+        if let Some(last) = points.last() {
+            self.own_loss = Some(last.loss);
+            self.stepped(now);
+        }
+    }
+
+    fn stepped(&mut self, now: f64) {
+        if let (None, Some(joined_at)) = (self.first_step_ms, self.joined_at) {
+            self.first_step_ms = Some(now - joined_at);
+        }
+    }
+
+    /// Files a result by its round; a round measured again replaces its earlier result.
+    fn evaluated(&mut self, evaluation: Evaluation) {
+        let history = Rc::make_mut(&mut self.history);
+        match history.binary_search_by_key(&evaluation.round, |known| known.round) {
+            Ok(place) => {
+                if let Some(known) = history.get_mut(place) {
+                    *known = evaluation;
+                }
+            }
+            Err(place) => history.insert(place, evaluation),
+        }
+        if history.len() > MAX_HISTORY {
+            history.remove(0);
+        }
+    }
+
+    fn contributed(&mut self, contribution: Contribution) {
+        let recorded = |one: &Contribution| matches!(one.state, ContributionState::Recorded { .. });
+        let now_recorded = recorded(&contribution);
+        let before = self.contributions.insert(contribution.round, contribution);
+        match (before.as_ref().is_some_and(recorded), now_recorded) {
+            (false, true) => self.recorded += 1,
+            (true, false) => self.recorded = self.recorded.saturating_sub(1),
+            _ => {}
+        }
+        if self.contributions.len() > MAX_LISTED {
+            self.contributions.pop_first();
+        }
+    }
+
+    fn forget_connection(&mut self) {
+        self.link = Link::Closed;
+        self.phase = None;
+        self.members.clear();
+        self.member_count = 0;
+        self.asked.clear();
+        self.worker = WorkerStage::Loading;
+    }
+}
+
+fn verified(campaign: lichen_bridge::Campaign) -> Campaign {
+    Campaign {
+        id: campaign.id.to_string(),
+        title: campaign.title,
+        purpose: campaign.purpose,
+        organiser: campaign.organiser,
+        contact: campaign.contact,
+        licence: campaign.licence,
+        credit: campaign.credit,
+        target: campaign.target,
+        statements: campaign.statements,
+    }
+}

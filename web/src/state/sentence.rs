@@ -1,0 +1,217 @@
+//! The state in one sentence: what the status bar says, what assistive technology is told, what automation reads.
+
+use super::{Link, Run, ViewState};
+use crate::format;
+use lichen_bridge::Phase;
+
+/// What the status bar shows at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sentence {
+    /// One word for automation: the `data-state` attribute.
+    pub(crate) key: &'static str,
+    /// The sentence itself.
+    pub(crate) text: String,
+    /// What it means for the visitor, or what to do next.
+    pub(crate) advice: Option<String>,
+    /// The lamp beside it.
+    pub(crate) lamp: Lamp,
+    /// Progress of what is going on, when it has any.
+    pub(crate) progress: Progress,
+}
+
+/// The status bar's lamp; the sentence says the same in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lamp {
+    /// Nothing runs.
+    Off,
+    /// Something is under way.
+    Busy,
+    /// All is well.
+    Good,
+    /// Something is wrong.
+    Bad,
+}
+
+/// Progress of what is going on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Progress {
+    /// Nothing to wait for.
+    None,
+    /// Under way, with no known end.
+    Open,
+    /// So much of so much.
+    Of {
+        /// Done.
+        done: f64,
+        /// All.
+        all: f64,
+    },
+}
+
+impl Sentence {
+    fn new(key: &'static str, lamp: Lamp, progress: Progress, text: impl Into<String>) -> Self {
+        Self { key, text: text.into(), advice: None, lamp, progress }
+    }
+
+    fn advise(self, advice: impl Into<String>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
+    }
+}
+
+impl ViewState {
+    /// The state in one sentence, at `now` on the page's clock.
+    pub(crate) fn sentence(&self, now: f64) -> Sentence {
+        match &self.run {
+            Run::Idle => Sentence::new("idle", Lamp::Off, Progress::None, "Nothing is running."),
+            Run::Leaving => {
+                Sentence::new("leaving", Lamp::Off, Progress::Open, "Leaving: saying goodbye to the relay.")
+            }
+            Run::Left => {
+                Sentence::new("left", Lamp::Off, Progress::None, "You have left. Nothing is running.")
+                    .advise("What you contributed stays in the record. Thank you.")
+            }
+            Run::Failed(problem) => {
+                Sentence::new("failed", Lamp::Bad, Progress::None, problem.message.clone())
+                    .advise(problem.remedy.clone())
+            }
+            Run::Paused => {
+                Sentence::new("paused", Lamp::Off, Progress::None, "Paused: nothing is being trained.")
+                    .advise("Resume whenever you like; the others go on meanwhile.")
+            }
+            Run::Joined => self.at_work(now),
+        }
+    }
+
+    fn at_work(&self, now: f64) -> Sentence {
+        let Some(phase) = &self.phase else {
+            return Sentence::new("starting", Lamp::Busy, Progress::Open, "Starting the worker.");
+        };
+        match (phase, &self.link) {
+            (Phase::Finished, _) => self.finished(),
+            (Phase::WaitingForOtherTab, _) => Sentence::new(
+                "standby",
+                Lamp::Off,
+                Progress::None,
+                "Another tab of this browser is taking part.",
+            )
+            .advise("This one takes over when that one is closed."),
+            (_, Link::Lost { reason, retry_at }) => offline(reason, *retry_at, now),
+            (Phase::Offline { .. }, Link::Open { .. } | Link::Connecting | Link::Closed)
+            | (Phase::Connecting, _) => {
+                Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")
+            }
+            (phase, _) => self.connected(phase),
+        }
+    }
+
+    fn connected(&self, phase: &Phase) -> Sentence {
+        match phase {
+            Phase::CatchingUp { done, total } if *total > 0 => Sentence::new(
+                "checking",
+                Lamp::Busy,
+                Progress::Of { done: *done as f64, all: *total as f64 },
+                format!("Checking the record: {} of {}.", format::count(*done), format::count(*total)),
+            ),
+            Phase::CatchingUp { .. } => Sentence::new(
+                "checking",
+                Lamp::Busy,
+                Progress::Open,
+                "Checking the record, the data and the model.",
+            ),
+            Phase::Training { round, step, steps } => Sentence::new(
+                "training",
+                Lamp::Good,
+                Progress::Of { done: f64::from(*step), all: f64::from((*steps).max(1)) },
+                format!("Training in round {round}: step {step} of {steps}."),
+            ),
+            Phase::Sending => {
+                Sentence::new("sending", Lamp::Good, Progress::Open, "Sending what this tab has learned.")
+            }
+            Phase::WaitingForClose => self.waiting_for_others(),
+            Phase::Aggregating => {
+                Sentence::new("aggregating", Lamp::Good, Progress::Open, "Combining everybody's updates.")
+            }
+            Phase::WaitingForRound => {
+                Sentence::new("waiting", Lamp::Good, Progress::Open, "Waiting for the next round to open.")
+            }
+            Phase::Idle | Phase::Paused => {
+                Sentence::new("starting", Lamp::Busy, Progress::Open, "Getting ready to take part.")
+            }
+            Phase::Connecting
+            | Phase::Offline { .. }
+            | Phase::WaitingForOtherTab
+            | Phase::Finished
+            | Phase::Failed(_) => {
+                Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")
+            }
+        }
+    }
+
+    fn waiting_for_others(&self) -> Sentence {
+        let Some(round) = self.round.filter(|round| round.cohort > round.contributions) else {
+            return Sentence::new("waiting", Lamp::Good, Progress::Open, "Waiting for the round to close.");
+        };
+        let missing = u64::from(round.cohort - round.contributions);
+        Sentence::new(
+            "waiting",
+            Lamp::Good,
+            Progress::Of { done: f64::from(round.contributions), all: f64::from(round.cohort) },
+            format!(
+                "Waiting for {} in round {}.",
+                format::plural(missing, "other tab", "other tabs"),
+                round.number
+            ),
+        )
+    }
+
+    fn finished(&self) -> Sentence {
+        let text = match self.accuracy() {
+            Some(accuracy) => format!("Finished: the model gets {} right.", format::percent(accuracy)),
+            None => "Finished: all rounds are done.".to_owned(),
+        };
+        Sentence::new("finished", Lamp::Good, Progress::None, text)
+            .advise("Nothing is being trained any more. You can close this page.")
+    }
+
+    /// What assistive technology is told: only changes that matter to a listener, never each step or round.
+    pub(crate) fn announcement(&self, now: f64) -> String {
+        let sentence = self.sentence(now);
+        let steady = match sentence.key {
+            "idle" => return String::new(),
+            "training" | "sending" | "aggregating" | "waiting" => "Taking part.".to_owned(),
+            "offline" => "Offline. This tab tries again by itself.".to_owned(),
+            "checking" => "Checking the record.".to_owned(),
+            _ => sentence.text,
+        };
+        match self.milestone() {
+            Some(milestone) => format!("{steady} {milestone}"),
+            None => steady,
+        }
+    }
+
+    fn milestone(&self) -> Option<String> {
+        let accuracy = self.accuracy()?;
+        if self.target().is_some_and(|target| accuracy >= target) {
+            return Some("The accuracy aimed at is reached.".to_owned());
+        }
+        [0.9, 0.75, 0.5]
+            .into_iter()
+            .find(|mark| accuracy >= *mark)
+            .map(|mark| format!("Accuracy is above {:.0} percent.", mark * 100.0))
+    }
+}
+
+fn offline(reason: &str, retry_at: Option<f64>, now: f64) -> Sentence {
+    let Some(retry_at) = retry_at else {
+        return Sentence::new("offline", Lamp::Bad, Progress::None, format!("Offline: {reason}."))
+            .advise("Leave, reload the page, and join again.");
+    };
+    let seconds = ((retry_at - now) / 1000.0).ceil();
+    let text = if seconds < 1.0 {
+        "Offline: trying again now.".to_owned()
+    } else {
+        format!("Offline: trying again in {seconds:.0} s.")
+    };
+    Sentence::new("offline", Lamp::Bad, Progress::Open, text)
+        .advise(format!("Because {reason}. Nothing is lost: this tab goes on where it was."))
+}

@@ -1,0 +1,360 @@
+//! The reducer from outside: clicks and events in, state and effects out.
+
+use super::*;
+use crate::intent::Intent;
+use lichen_bridge::{Command, ContributionState, Event, LossPoint, Outcome};
+use lichen_net::{Disconnection, Event as Net};
+use proptest::prelude::*;
+
+fn problem(message: &str) -> Problem {
+    Problem { message: message.to_owned(), remedy: "Try again.".to_owned() }
+}
+
+fn invited() -> ViewState {
+    let mut state = ViewState::new(EnginePreference::Gpu);
+    let campaign = Campaign { title: "Digits".to_owned(), target: 0.95, ..Campaign::default() };
+    state.read_site(Ok((campaign, "the site".into())));
+    state
+}
+
+/// A page whose worker has answered the first two commands.
+fn joined() -> ViewState {
+    let mut state = invited();
+    assert_eq!(state.click(Intent::Join, 100.0), [Effect::StartWorker]);
+    let effects = state.apply(Event::Ready { version: lichen_bridge::VERSION }, 200.0);
+    let [Effect::StartSwarm, Effect::Send(Command::Start { id, relay, engine })] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!((relay.as_str(), *engine), ("the site", EnginePreference::Gpu));
+    let effects = state.apply(Event::Answered { id: *id, outcome: Outcome::Done }, 300.0);
+    let [Effect::Send(Command::Join { id })] = effects[..] else { panic!("{effects:?}") };
+    assert_eq!(state.apply(Event::Answered { id, outcome: Outcome::Done }, 400.0), []);
+    state
+}
+
+fn sent(effects: &[Effect]) -> &Command {
+    effects
+        .iter()
+        .find_map(|effect| if let Effect::Send(command) = effect { Some(command) } else { None })
+        .unwrap()
+}
+
+fn evaluated(round: Option<u64>, accuracy: f64) -> Event {
+    let checkpoint = lichen_record::Cid::of_raw(&round.unwrap_or(0).to_be_bytes());
+    Event::Evaluated { round, checkpoint, loss: 1.0 - accuracy, accuracy, samples: 360 }
+}
+
+fn contribution(round: u64, state: ContributionState) -> Event {
+    let update = lichen_record::Cid::of_raw(&round.to_be_bytes());
+    Event::Contribution(Contribution { round, update, samples: 480, state })
+}
+
+#[test]
+fn nothing_is_started_before_the_click_and_not_without_the_words() {
+    let mut state = ViewState::new(EnginePreference::Auto);
+    assert_eq!(state.click(Intent::Join, 0.0), []);
+    state.read_site(Err(problem("no")));
+    assert_eq!(state.click(Intent::Join, 0.0), []);
+    for intent in [Intent::Pause, Intent::Resume, Intent::Leave] {
+        assert_eq!(invited().click(intent, 0.0), [], "{intent:?}");
+    }
+    assert_eq!(state.click(Intent::ReadAgain, 0.0), [Effect::ReadSite]);
+    assert_eq!(state.words, Words::Reading);
+}
+
+#[test]
+fn a_worker_of_another_build_is_not_talked_to() {
+    let mut state = invited();
+    state.click(Intent::Join, 0.0);
+    assert_eq!(state.apply(Event::Ready { version: lichen_bridge::VERSION + 1 }, 1.0), [Effect::Close]);
+    assert!(matches!(&state.run, Run::Failed(problem) if problem.remedy.contains("Reload")));
+}
+
+#[test]
+fn a_refused_join_ends_in_its_reason() {
+    let mut state = invited();
+    state.click(Intent::Join, 0.0);
+    let effects = state.apply(Event::Ready { version: lichen_bridge::VERSION }, 1.0);
+    let id = sent(&effects).id().unwrap();
+    let outcome = Outcome::Refused(problem("The key store is closed."));
+    assert_eq!(state.apply(Event::Answered { id, outcome }, 2.0), [Effect::Close]);
+    assert_eq!(state.sentence(3.0).text, "The key store is closed.");
+    assert_eq!(state.click(Intent::Join, 4.0), [Effect::StartWorker]);
+}
+
+#[test]
+fn pause_shows_at_once_and_is_taken_back_when_refused() {
+    let mut state = joined();
+    state.apply(Event::Status(Phase::WaitingForRound), 500.0);
+    let effects = state.click(Intent::Pause, 600.0);
+    assert_eq!(state.sentence(600.0).key, "paused");
+    let Command::Pause { id } = *sent(&effects) else { panic!("{effects:?}") };
+    state.apply(Event::Answered { id, outcome: Outcome::Refused(problem("Not now.")) }, 700.0);
+    assert_eq!(state.run, Run::Joined);
+    assert_eq!(state.notice, Some(problem("Not now.")));
+    state.click(Intent::Dismiss, 800.0);
+    assert_eq!(state.notice, None);
+}
+
+#[test]
+fn a_late_refusal_does_not_undo_a_later_click() {
+    let mut state = joined();
+    let pause = state.click(Intent::Pause, 1.0);
+    state.click(Intent::Resume, 2.0);
+    let id = sent(&pause).id().unwrap();
+    state.apply(Event::Answered { id, outcome: Outcome::Refused(problem("late")) }, 3.0);
+    assert_eq!((state.run.clone(), state.notice.clone()), (Run::Joined, None));
+}
+
+#[test]
+fn who_pauses_while_the_worker_loads_does_not_take_part_before_resuming() {
+    let mut state = invited();
+    state.click(Intent::Join, 0.0);
+    assert_eq!(state.click(Intent::Pause, 1.0), []);
+    let effects = state.apply(Event::Ready { version: lichen_bridge::VERSION }, 2.0);
+    let id = sent(&effects).id().unwrap();
+    assert_eq!(state.apply(Event::Answered { id, outcome: Outcome::Done }, 3.0), []);
+    assert!(matches!(sent(&state.click(Intent::Resume, 4.0)), Command::Join { .. }));
+}
+
+#[test]
+fn who_leaves_while_the_worker_loads_has_left_at_once() {
+    let mut state = invited();
+    state.click(Intent::Join, 0.0);
+    assert_eq!(state.click(Intent::Leave, 1.0), [Effect::Close]);
+    assert_eq!(state.run, Run::Left);
+}
+
+#[test]
+fn leaving_closes_after_the_goodbye_or_without_it() {
+    let mut state = joined();
+    let effects = state.click(Intent::Leave, 1.0);
+    assert_eq!(effects.last(), Some(&Effect::CloseSoon));
+    let id = sent(&effects).id().unwrap();
+    let mut answered = state.clone();
+    assert_eq!(answered.apply(Event::Answered { id, outcome: Outcome::Done }, 2.0), [Effect::Close]);
+    assert_eq!(answered.run, Run::Left);
+    assert_eq!(answered.closed(), [], "the goodbye's time is over, but all is closed already");
+    assert_eq!(state.closed(), [Effect::Close]);
+    assert_eq!((state.run.clone(), state.link.clone()), (Run::Left, Link::Closed));
+}
+
+#[test]
+fn joining_again_while_leaving_closes_the_old_session_first() {
+    let mut state = joined();
+    state.click(Intent::Leave, 1.0);
+    assert_eq!(state.click(Intent::Join, 2.0), [Effect::Close, Effect::StartWorker]);
+    assert_eq!(state.joined_at, Some(2.0));
+}
+
+#[test]
+fn joining_again_forgets_the_last_visit_but_not_the_words() {
+    let mut state = joined();
+    state.apply(evaluated(Some(1), 0.5), 1.0);
+    state.apply(contribution(1, ContributionState::Recorded { index: 4 }), 1.0);
+    state.click(Intent::Leave, 2.0);
+    state.closed();
+    assert_eq!(state.accuracy(), Some(0.5), "what was reached stays in sight");
+    state.click(Intent::Join, 3.0);
+    assert_eq!((state.accuracy(), state.recorded, state.first_step_ms), (None, 0, None));
+    assert_eq!(state.campaign().unwrap().title, "Digits");
+}
+
+#[test]
+fn answers_to_an_earlier_visit_change_nothing() {
+    let mut state = joined();
+    let effects = state.click(Intent::Pause, 1.0);
+    let id = sent(&effects).id().unwrap();
+    state.click(Intent::Leave, 2.0);
+    state.closed();
+    state.click(Intent::Join, 3.0);
+    let before = state.clone();
+    assert_eq!(state.apply(Event::Answered { id, outcome: Outcome::Refused(problem("old")) }, 4.0), []);
+    assert_eq!(state, before);
+}
+
+#[test]
+fn the_first_step_is_timed_once_from_the_click() {
+    let mut state = joined();
+    state.apply(Event::Status(Phase::Training { round: 1, step: 0, steps: 60 }), 900.0);
+    assert_eq!(state.first_step_ms, None);
+    state.apply(Event::Loss { round: 1, points: vec![LossPoint { step: 1, loss: 2.3 }] }, 950.0);
+    state.apply(Event::Status(Phase::Training { round: 1, step: 2, steps: 60 }), 990.0);
+    assert_eq!((state.first_step_ms, state.own_loss), (Some(850.0), Some(2.3)));
+}
+
+#[test]
+fn a_worker_that_breaks_is_told_in_words_and_closed() {
+    let mut state = joined();
+    assert_eq!(state.broke(problem("It broke.")), [Effect::Close]);
+    assert_eq!(state.sentence(1.0).key, "failed");
+    assert_eq!(state.broke(problem("again")), [], "it breaks once");
+    let mut failed = joined();
+    assert_eq!(
+        failed.apply(Event::Status(Phase::Failed(problem("The log is false."))), 1.0),
+        [Effect::Close]
+    );
+    assert_eq!(failed.sentence(1.0).text, "The log is false.");
+}
+
+#[test]
+fn offline_counts_down_and_comes_back() {
+    let mut state = joined();
+    state.observe(&Net::Connected { peer: vec![1], address: "/ip4/127.0.0.1".to_owned() }, 1_000.0);
+    state.apply(Event::Status(Phase::WaitingForRound), 1_000.0);
+    assert_eq!(state.sentence(1_000.0).key, "waiting");
+    state.observe(&Net::Disconnected { reason: Disconnection::Lost, retry_in: Some(3_000) }, 2_000.0);
+    assert_eq!(state.sentence(2_000.0).text, "Offline: trying again in 3 s.");
+    assert_eq!(state.sentence(4_100.0).text, "Offline: trying again in 1 s.");
+    assert_eq!(state.sentence(5_000.0).text, "Offline: trying again now.");
+    state.observe(&Net::Disconnected { reason: Disconnection::UnusableAddress, retry_in: None }, 5_000.0);
+    assert_eq!(state.sentence(5_000.0).progress, Progress::None);
+    state.observe(&Net::Connecting { address: "/ip4/127.0.0.1".to_owned(), attempt: 2 }, 5_100.0);
+    assert_eq!(state.sentence(5_100.0).key, "waiting");
+}
+
+#[test]
+fn each_phase_has_its_word() {
+    let words = [
+        (Phase::Idle, "starting"),
+        (Phase::WaitingForOtherTab, "standby"),
+        (Phase::Connecting, "connecting"),
+        (Phase::Offline { retry_in: Some(1) }, "connecting"),
+        (Phase::CatchingUp { done: 120, total: 900 }, "checking"),
+        (Phase::WaitingForRound, "waiting"),
+        (Phase::Training { round: 3, step: 4, steps: 60 }, "training"),
+        (Phase::Sending, "sending"),
+        (Phase::WaitingForClose, "waiting"),
+        (Phase::Aggregating, "aggregating"),
+        (Phase::Finished, "finished"),
+    ];
+    for (phase, word) in words {
+        let mut state = joined();
+        state.observe(&Net::Connected { peer: vec![1], address: "/ip4/127.0.0.1".to_owned() }, 1.0);
+        assert_eq!(state.apply(Event::Status(phase.clone()), 1.0), []);
+        assert_eq!(state.sentence(1.0).key, word, "{phase:?}");
+    }
+}
+
+#[test]
+fn progress_of_the_record_is_told_in_numbers() {
+    let mut state = joined();
+    state.apply(Event::Status(Phase::CatchingUp { done: 120, total: 900 }), 1.0);
+    let sentence = state.sentence(1.0);
+    assert_eq!(sentence.text, "Checking the record: 120 of 900.");
+    assert_eq!(sentence.progress, Progress::Of { done: 120.0, all: 900.0 });
+}
+
+#[test]
+fn steps_and_rounds_are_not_announced_but_milestones_are() {
+    let mut state = joined();
+    let mut told = std::collections::BTreeSet::new();
+    for round in 1..=20u32 {
+        for step in 0..60 {
+            state.apply(Event::Status(Phase::Training { round: u64::from(round), step, steps: 60 }), 1.0);
+            told.insert(state.announcement(1.0));
+        }
+        state.apply(Event::Status(Phase::Sending), 1.0);
+        state.apply(evaluated(Some(u64::from(round)), f64::from(round) / 20.0), 1.0);
+        told.insert(state.announcement(1.0));
+    }
+    assert_eq!(told.len(), 5, "{told:?}");
+}
+
+#[test]
+fn a_contribution_counts_once_it_is_recorded() {
+    let mut state = joined();
+    state.apply(contribution(1, ContributionState::Sent), 1.0);
+    assert_eq!(state.recorded, 0);
+    for _again in 0..2 {
+        state.apply(contribution(1, ContributionState::Recorded { index: 5 }), 1.0);
+        assert_eq!(state.recorded, 1);
+    }
+    state.apply(contribution(1, ContributionState::Disputed { reason: "no".to_owned() }), 1.0);
+    assert_eq!(state.recorded, 0);
+}
+
+#[test]
+fn others_are_counted_without_oneself() {
+    let mut state = joined();
+    state.account = Some(Account { did: "did:key:a".to_owned(), new: true });
+    state.apply(
+        Event::Members { accounts: vec!["did:key:a".to_owned(), "did:key:b".to_owned()], count: 2 },
+        1.0,
+    );
+    assert_eq!(state.others(), 1);
+    state.apply(Event::Members { accounts: vec!["did:key:b".to_owned()], count: 1 }, 1.0);
+    assert_eq!(state.others(), 1, "one who has not joined the record yet is not among its members");
+}
+
+proptest! {
+    #[test]
+    fn results_stand_in_the_order_of_their_rounds_within_the_limit(rounds in prop::collection::vec(0u64..6_000, 1..300)) {
+        let mut state = joined();
+        for round in &rounds {
+            state.apply(evaluated((*round > 0).then_some(*round), 0.5), 1.0);
+        }
+        prop_assert!(state.history.windows(2).all(|pair| pair[0].round < pair[1].round));
+        let distinct = rounds.iter().collect::<std::collections::BTreeSet<_>>().len();
+        prop_assert_eq!(state.history.len(), distinct.min(MAX_HISTORY));
+    }
+
+    #[test]
+    fn the_lists_are_bounded(count in 1u64..1_000) {
+        let mut state = joined();
+        for round in 0..count {
+            state.apply(contribution(round, ContributionState::Recorded { index: round }), 1.0);
+        }
+        prop_assert_eq!(state.recorded, count);
+        prop_assert!(state.contributions.len() <= MAX_LISTED);
+    }
+
+    #[test]
+    fn no_order_of_events_runs_two_workers_or_talks_to_one_that_does_not_listen(
+        events in prop::collection::vec(0usize..9, 0..80),
+    ) {
+        let mut state = invited();
+        let (mut workers, mut listening, mut questions) = (0, false, Vec::new());
+        for (place, event) in events.into_iter().enumerate() {
+            let now = place as f64;
+            let effects = match event {
+                0 => state.click(Intent::Join, now),
+                1 => state.click(Intent::Pause, now),
+                2 => state.click(Intent::Resume, now),
+                3 => state.click(Intent::Leave, now),
+                4 => state.closed(),
+                5 => state.broke(problem("broke")),
+                6 if workers == 1 && !listening => {
+                    listening = true;
+                    state.apply(Event::Ready { version: lichen_bridge::VERSION }, now)
+                }
+                7 if !questions.is_empty() => {
+                    state.apply(Event::Answered { id: questions.remove(0), outcome: Outcome::Done }, now)
+                }
+                8 if !questions.is_empty() => {
+                    let outcome = Outcome::Refused(problem("refused"));
+                    state.apply(Event::Answered { id: questions.remove(0), outcome }, now)
+                }
+                _ => state.click(Intent::Dismiss, now),
+            };
+            for effect in effects {
+                match effect {
+                    Effect::StartWorker => workers += 1,
+                    Effect::Close => {
+                        workers -= 1;
+                        listening = false;
+                        questions.clear();
+                    }
+                    Effect::Send(command) => {
+                        prop_assert!(workers == 1 && listening, "{:?} is lost", command);
+                        questions.extend(command.id());
+                    }
+                    _ => {}
+                }
+                prop_assert!((0..=1).contains(&workers));
+            }
+            let wanted = matches!(state.run, Run::Joined | Run::Paused | Run::Leaving);
+            prop_assert_eq!(workers == 1, wanted);
+        }
+    }
+}

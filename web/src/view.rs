@@ -1,0 +1,111 @@
+//! The page's parts, each a pure function of the state; only copying and folding keep state of their own.
+
+mod card;
+mod chart;
+mod contributions;
+mod copy;
+mod engine;
+#[cfg(test)]
+mod gallery;
+mod icon;
+mod identity;
+mod peers;
+mod plot;
+mod score;
+mod status;
+
+use crate::intent::Intent;
+use crate::state::{Run, ViewState};
+use yew::prelude::*;
+
+/// The whole page at `now` on its clock.
+pub(crate) fn page(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
+    html! {
+        <>
+            <a class="skip" href="#main">{ "Skip to the content" }</a>
+            { banner() }
+            { main_part(state, now, click) }
+            { footer() }
+        </>
+    }
+}
+
+fn banner() -> Html {
+    html! {
+        <header class="banner">
+            <div class="frame">
+                <span class="brand">{ icon::logo() }{ "Lichen" }</span>
+                <span class="tagline">{ "Many small devices, one model" }</span>
+            </div>
+        </header>
+    }
+}
+
+fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
+    let sentence = state.sentence(now);
+    html! {
+        <main
+            id="main"
+            class="frame"
+            tabindex="-1"
+            data-state={sentence.key}
+            data-round={state.settled_round().to_string()}
+            data-accuracy={state.accuracy().map(|accuracy| format!("{accuracy:.6}"))}
+            data-contributions={state.recorded.to_string()}
+            data-checkpoint={state.checkpoint().map(str::to_owned)}
+            data-engine={state.engine.as_ref().map(|engine| engine::key(engine.kind))}
+            data-first-step-ms={state.first_step_ms.map(|ms| format!("{ms:.1}"))}
+            data-peers={state.others().to_string()}
+        >
+            <p class="visually-hidden" role="status" aria-live="polite">{ state.announcement(now) }</p>
+            if state.run == Run::Idle {
+                { card::invitation(state, click) }
+            } else {
+                { status::bar(&sentence, &state.run, click) }
+                { status::notice(state, click) }
+                { board(state) }
+            }
+        </main>
+    }
+}
+
+fn board(state: &ViewState) -> Html {
+    html! {
+        <>
+            <h1 class="visually-hidden">{ state.campaign().map_or("Train a model together".to_owned(), |campaign| campaign.title.clone()) }</h1>
+            <div class="board">
+                { score::score(state) }
+                { chart::results(state) }
+                <div class="columns">
+                    <div class="stack">
+                        { contributions::contributions(state) }
+                        { identity::identity(state) }
+                        { card::reminder(state) }
+                    </div>
+                    <div class="stack">
+                        { peers::peers(state) }
+                        { engine::engine(state) }
+                        { peers::connection(state) }
+                    </div>
+                </div>
+            </div>
+        </>
+    }
+}
+
+fn footer() -> Html {
+    html! {
+        <footer class="footer">
+            <div class="frame">
+                <p>{ "Lichen is free software under the MIT or Apache 2.0 licence. It sets no cookies and asks no other site for anything." }</p>
+            </div>
+        </footer>
+    }
+}
+
+/// One named fact of a description list.
+fn fact(name: &'static str, value: Html) -> Html {
+    html! {
+        <div><dt>{ name }</dt><dd class="number">{ value }</dd></div>
+    }
+}

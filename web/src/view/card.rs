@@ -1,0 +1,160 @@
+//! The campaign in plain words: the invitation before Join, the reminder after.
+
+use super::copy::Copy;
+use super::fact;
+use super::status::button;
+use crate::format;
+use crate::intent::Intent;
+use crate::state::{Campaign, ViewState, Words};
+use lichen_bridge::{Problem, Statement};
+use yew::prelude::*;
+
+/// What a visitor reads before deciding.
+pub(super) fn invitation(state: &ViewState, click: &Callback<Intent>) -> Html {
+    let content = match &state.words {
+        Words::Reading => reading(),
+        Words::Missing(problem) => missing(problem, click),
+        Words::Stated(campaign) | Words::Verified(campaign) => offer(state, campaign, click),
+    };
+    html! { <article class="card invitation" aria-labelledby="title">{ content }</article> }
+}
+
+/// The same words, folded away, while taking part.
+pub(super) fn reminder(state: &ViewState) -> Html {
+    let Some(campaign) = state.campaign() else {
+        return Html::default();
+    };
+    html! {
+        <section class="card stack" aria-labelledby="campaign">
+            <h2 id="campaign">{ "The campaign" }</h2>
+            <div>
+                <p><strong>{ &campaign.title }</strong></p>
+                <p class="soft">{ &campaign.purpose }</p>
+            </div>
+            <details>
+                <summary>{ "What happens on this device, and what leaves it" }</summary>
+                <div class="stack">
+                    { statements(&campaign.statements) }
+                    { facts(state, campaign) }
+                </div>
+            </details>
+        </section>
+    }
+}
+
+fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Html {
+    html! {
+        <>
+            <header>
+                <p class="eyebrow">{ "An invitation to train a model together" }</p>
+                <h1 id="title">{ &campaign.title }</h1>
+                <p class="purpose">{ &campaign.purpose }</p>
+            </header>
+            <div class="ask">
+                { button("Join", "button button-main button-join", Intent::Join, click) }
+                <p>
+                    { "Nothing runs, connects or uses your graphics card before you click. Pause and Leave stay in sight, and closing the page stops everything." }
+                </p>
+            </div>
+            <section class="stack" aria-labelledby="promises">
+                <h2 id="promises">{ "What you agree to" }</h2>
+                { statements(&campaign.statements) }
+            </section>
+            { facts(state, campaign) }
+        </>
+    }
+}
+
+fn reading() -> Html {
+    html! {
+        <>
+            <h1 id="title">{ "Train a model together" }</h1>
+            <p class="purpose">{ "Reading what this campaign is about…" }</p>
+            <progress aria-label="Reading the campaign" />
+        </>
+    }
+}
+
+fn missing(problem: &Problem, click: &Callback<Intent>) -> Html {
+    html! {
+        <>
+            <h1 id="title">{ "Train a model together" }</h1>
+            <div class="notice notice-bad" role="alert">
+                <p><strong>{ &problem.message }</strong></p>
+                <p>{ &problem.remedy }</p>
+            </div>
+            <div class="ask">{ button("Try again", "button button-main", Intent::ReadAgain, click) }</div>
+        </>
+    }
+}
+
+fn statements(statements: &[Statement]) -> Html {
+    html! {
+        <dl class="promises">
+            { for statements.iter().map(|statement| html! {
+                <div class="promise"><dt>{ &statement.heading }</dt><dd>{ &statement.text }</dd></div>
+            }) }
+        </dl>
+    }
+}
+
+fn facts(state: &ViewState, campaign: &Campaign) -> Html {
+    html! {
+        <dl class="facts facts-row">
+            { fact("Organiser", html! { <>{ &campaign.organiser }{ contact(&campaign.contact) }</> }) }
+            { fact("Licence of the model", html! { &campaign.licence }) }
+            { fact("Data", html! { &campaign.credit }) }
+            if let Some(target) = state.target() {
+                { fact("Goal", html! { format!("{} right on data that nobody trains on", format::percent(target)) }) }
+            }
+            { fact("Campaign id", html! {
+                <>
+                    <Copy text={campaign.id.clone()} what="Campaign id" />
+                    <span class="soft small block">{ checked(&state.words) }</span>
+                </>
+            }) }
+        </dl>
+    }
+}
+
+fn checked(words: &Words) -> &'static str {
+    match words {
+        Words::Verified(_) => "This text was checked against the id.",
+        _ => "This text is checked against the id when you join.",
+    }
+}
+
+/// The organiser's address: a link where it is one, else as it stands.
+fn contact(contact: &str) -> Html {
+    if contact.is_empty() {
+        return Html::default();
+    }
+    let Some(href) = link(contact) else {
+        return html! { <>{ ", " }{ contact }</> };
+    };
+    let shown = contact.trim_start_matches("mailto:").trim_start_matches("https://").to_owned();
+    html! { <>{ ", " }<a {href} rel="noopener noreferrer">{ shown }</a></> }
+}
+
+/// Where a contact leads; only to the web by https and to mail, whatever the campaign's text says.
+fn link(contact: &str) -> Option<String> {
+    if contact.starts_with("https://") || contact.starts_with("mailto:") {
+        return Some(contact.to_owned());
+    }
+    let is_mail = contact.contains('@') && !contact.contains([' ', ':', '/', '?']);
+    is_mail.then(|| format!("mailto:{contact}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_web_and_mail_addresses_become_links() {
+        assert_eq!(link("https://example.org/lab").as_deref(), Some("https://example.org/lab"));
+        assert_eq!(link("lab@example.org").as_deref(), Some("mailto:lab@example.org"));
+        assert_eq!(link("javascript:alert(1)"), None);
+        assert_eq!(link("javascript:alert('a@b')"), None);
+        assert_eq!(link("Room 12"), None);
+    }
+}

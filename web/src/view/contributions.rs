@@ -1,0 +1,88 @@
+//! What this browser has given, and the relay's receipts for it.
+
+use super::copy::Copy;
+use super::icon;
+use crate::format;
+use crate::state::ViewState;
+use lichen_bridge::{Contribution, ContributionState};
+use yew::prelude::*;
+
+/// Rows in the table.
+const MAX_ROWS: usize = 50;
+
+/// The contributions, latest first.
+pub(super) fn contributions(state: &ViewState) -> Html {
+    html! {
+        <section class="card" aria-labelledby="contributions">
+            <div class="card-head">
+                <h2 id="contributions">{ "My contributions" }</h2>
+                <p class="soft small number">{ format!("{} in the record", format::count(state.recorded)) }</p>
+            </div>
+            if state.contributions.is_empty() {
+                <p class="empty">
+                    { "Each round that this tab trains in appears here, with the relay’s signed receipt for it." }
+                </p>
+            } else {
+                { table(state) }
+            }
+        </section>
+    }
+}
+
+fn table(state: &ViewState) -> Html {
+    let left_out = state.contributions.len().saturating_sub(MAX_ROWS);
+    html! {
+        <>
+            <div class="scroll" tabindex="0" role="region" aria-labelledby="contributions">
+                <table>
+                    <caption class="visually-hidden">{ "Contributions of this browser, latest first" }</caption>
+                    <thead>
+                        <tr>
+                            <th scope="col">{ "Round" }</th>
+                            <th scope="col">{ "Receipt" }</th>
+                            <th scope="col">{ "Update" }</th>
+                            <th scope="col" class="figure">{ "Samples" }</th>
+                        </tr>
+                    </thead>
+                    <tbody>{ for state.contributions.values().rev().take(MAX_ROWS).map(row) }</tbody>
+                </table>
+            </div>
+            if left_out > 0 {
+                <p class="soft small">{ format!("{} earlier ones are not listed.", format::count(left_out as u64)) }</p>
+            }
+        </>
+    }
+}
+
+fn row(contribution: &Contribution) -> Html {
+    html! {
+        <tr key={contribution.round}>
+            <th scope="row">{ contribution.round }</th>
+            <td>{ receipt(&contribution.state) }</td>
+            <td><Copy text={contribution.update.to_string()} what="Update" head={4} tail={5} /></td>
+            <td class="figure">{ format::count(u64::from(contribution.samples)) }</td>
+        </tr>
+    }
+}
+
+fn receipt(state: &ContributionState) -> Html {
+    match state {
+        ContributionState::Sent => html! { <span class="mark-wait">{ "on its way" }</span> },
+        ContributionState::Recorded { index } => html! {
+            <span class="mark-good" title="The relay signed a receipt for this place in the record, and it agrees with this tab’s own copy.">
+                { icon::tick() }<span class="visually-hidden">{ "checked, " }</span>{ format!("entry {}", format::count(*index)) }
+            </span>
+        },
+        ContributionState::Disputed { reason } => bad("disputed", reason),
+        ContributionState::Refused { reason } => bad("refused", reason),
+    }
+}
+
+fn bad(word: &'static str, reason: &str) -> Html {
+    html! {
+        <>
+            <span class="mark-bad">{ icon::cross() }{ word }</span>
+            <span class="small block">{ reason }</span>
+        </>
+    }
+}

@@ -1,0 +1,59 @@
+//! What trains on this device, how fast, and why that was chosen.
+
+use super::fact;
+use crate::format;
+use crate::state::ViewState;
+use lichen_bridge::{Engine, EngineKind};
+use yew::prelude::*;
+
+/// The engine in use.
+pub(super) fn engine(state: &ViewState) -> Html {
+    html! {
+        <section class="card" aria-labelledby="engine">
+            <h2 id="engine">{ "This device" }</h2>
+            if let Some(engine) = &state.engine {
+                { measured(engine, state) }
+            } else {
+                <p class="empty">{ "Before training, both engines are measured here and the faster one is taken." }</p>
+            }
+        </section>
+    }
+}
+
+/// The engine's word for automation.
+pub(super) fn key(kind: EngineKind) -> &'static str {
+    match kind {
+        EngineKind::Cpu => "cpu",
+        EngineKind::Gpu => "gpu",
+    }
+}
+
+fn name(kind: EngineKind) -> &'static str {
+    match kind {
+        EngineKind::Cpu => "Processor (WebAssembly)",
+        EngineKind::Gpu => "Graphics card (WebGPU)",
+    }
+}
+
+fn measured(engine: &Engine, state: &ViewState) -> Html {
+    html! {
+        <div class="stack">
+            <dl class="facts facts-row">
+                { fact("Trains on", html! { name(engine.kind) }) }
+                if let Some(rate) = engine.samples_per_second {
+                    { fact("Speed", html! { format!("{} samples per second", format::rate(rate)) }) }
+                }
+                if let Some(ms) = engine.cpu_ms {
+                    { fact("One step on the processor", html! { format::duration(ms) }) }
+                }
+                if let Some(ms) = engine.gpu_ms {
+                    { fact("One step on the graphics card", html! { format::duration(ms) }) }
+                }
+                if let Some(loss) = state.own_loss {
+                    { fact("Training loss here", html! { format!("{loss:.3}") }) }
+                }
+            </dl>
+            <p class="soft small">{ &engine.why }</p>
+        </div>
+    }
+}

@@ -1,0 +1,279 @@
+//! The page drawn in each of its states, natively: checked here, and written out as files on request.
+//!
+//! `LICHEN_GALLERY=DIR cargo test -p lichen-web gallery` writes one HTML file for each state into DIR, beside which
+//! `web/style` has to lie as `style`.
+
+use crate::intent::Intent;
+use crate::state::{Account, Campaign, Evaluation, Link, Run, Traffic, ViewState, Words};
+use lichen_bridge::{
+    Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Phase, Problem, Statement,
+};
+use std::rc::Rc;
+use yew::prelude::*;
+
+const NOW: f64 = 20_000.0;
+
+#[derive(PartialEq, Properties)]
+struct FrameProps {
+    state: ViewState,
+}
+
+#[component(Frame)]
+fn frame(props: &FrameProps) -> Html {
+    super::page(&props.state, NOW, &Callback::from(|_: Intent| {}))
+}
+
+fn drawn(state: ViewState) -> String {
+    let page = yew::LocalServerRenderer::<Frame>::with_props(FrameProps { state }).hydratable(false).render();
+    futures::executor::block_on(page)
+}
+
+fn campaign() -> Campaign {
+    let statement =
+        |heading: &str, text: &str| Statement { heading: heading.to_owned(), text: text.to_owned() };
+    Campaign {
+        id: "bafkreih6x5v3kq7e2w5tqg4t3n4u6y3lq2v7c5s4d3f2g1h6j7k8l9m2n4".to_owned(),
+        title: "Handwritten digits".to_owned(),
+        purpose: "Teach a small model to read single handwritten digits, and show that strangers’ browsers can do it \
+                  together, each checking the others."
+            .to_owned(),
+        organiser: "The Lichen project".to_owned(),
+        contact: "https://example.org/lichen".to_owned(),
+        licence: "CC0-1.0".to_owned(),
+        credit: "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI (CC BY 4.0)".to_owned(),
+        target: 0.95,
+        statements: vec![
+            statement("On this device", "Your browser trains a model of 2 410 numbers on public images of digits, a second or so at a time."),
+            statement("What leaves it", "Signed model updates, how many samples they rest on, and their loss and accuracy. No file, name or setting of yours."),
+            statement("Who sees it", "Everybody: the record is public, under the key that your browser makes for you."),
+            statement("How to stop", "Pause and Leave answer at once. Closing the page stops everything."),
+        ],
+    }
+}
+
+fn invited() -> ViewState {
+    let mut state = ViewState::new(EnginePreference::Auto);
+    state.read_site(Ok((campaign(), "{}".into())));
+    state
+}
+
+fn joined(phase: Phase) -> ViewState {
+    let mut state = invited();
+    state.click(Intent::Join, 1_000.0);
+    state.words = Words::Verified(Rc::new(campaign()));
+    state.link = Link::Open {
+        address: "/ip4/127.0.0.1/tcp/8080/ws/p2p/12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
+            .to_owned(),
+        round_trip: Some(3),
+    };
+    state.apply(Event::Status(phase), NOW);
+    state
+}
+
+fn update(round: u64) -> lichen_record::Cid {
+    lichen_record::Cid::of_raw(&round.to_be_bytes())
+}
+
+fn training() -> ViewState {
+    let mut state = joined(Phase::Training { round: 24, step: 37, steps: 60 });
+    let did = |tail: &str| format!("did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU{tail}");
+    state.account = Some(Account { did: did("2169"), new: true });
+    state.members = vec![did("2169"), did("77aB"), did("Qq3z")];
+    state.member_count = 3;
+    state.round = Some(crate::state::Round { number: 24, cohort: 3, contributions: 1, settled: false });
+    state.history = Rc::new((0..24u32).map(result).collect());
+    state.engine = Some(Engine {
+        kind: EngineKind::Cpu,
+        cpu_ms: Some(0.06),
+        gpu_ms: Some(4.1),
+        samples_per_second: Some(182_340.0),
+        why: "The processor is faster for a model this small: 0.06 ms a step against 4.1 ms.".to_owned(),
+    });
+    state.own_loss = Some(0.214);
+    state.traffic = Traffic { received: 1_934_221, sent: 482_113 };
+    for round in 18..24 {
+        let index = 7 * round + 3;
+        let state_of = |round| match round {
+            23 => ContributionState::Sent,
+            20 => ContributionState::Refused { reason: "The round was closed already.".to_owned() },
+            _ => ContributionState::Recorded { index },
+        };
+        let contribution =
+            Contribution { round, update: update(round), samples: 480, state: state_of(round) };
+        state.apply(Event::Contribution(contribution), NOW);
+    }
+    state
+}
+
+fn result(round: u32) -> Evaluation {
+    let progress = f64::from(round) / 23.0;
+    Evaluation {
+        round: u64::from(round),
+        checkpoint: update(u64::from(round) + 1000).to_string(),
+        loss: 2.3 * (-3.1 * progress).exp() + 0.13,
+        accuracy: 0.97 - 0.88 * (-4.2 * progress).exp(),
+        samples: 360,
+    }
+}
+
+fn states() -> Vec<(&'static str, ViewState)> {
+    let missing = Problem {
+        message: "The campaign’s description could not be fetched (status 503).".to_owned(),
+        remedy: "Check your connection, then try again.".to_owned(),
+    };
+    let mut unread = ViewState::new(EnginePreference::Auto);
+    unread.read_site(Err(missing.clone()));
+    let mut offline = training();
+    offline.link = Link::Lost { reason: "the connection was lost".to_owned(), retry_at: Some(NOW + 2_600.0) };
+    let mut paused = training();
+    paused.click(Intent::Pause, NOW);
+    paused.notice = Some(missing.clone());
+    let mut left = training();
+    left.click(Intent::Leave, NOW);
+    left.closed();
+    let mut failed = training();
+    failed.broke(missing);
+    vec![
+        ("reading", ViewState::new(EnginePreference::Auto)),
+        ("missing", unread),
+        ("idle", invited()),
+        ("checking", joined(Phase::CatchingUp { done: 120, total: 900 })),
+        ("training", training()),
+        ("paused", paused),
+        ("offline", offline),
+        ("standby", joined(Phase::WaitingForOtherTab)),
+        ("left", left),
+        ("failed", failed),
+    ]
+}
+
+/// The values of an attribute in a page, in order.
+fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+    let start = format!(" {attribute}=\"");
+    page.split(&start).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn no_state_needs_more_than_the_strict_content_security_policy() {
+    for (name, state) in states() {
+        let page = drawn(state);
+        assert!(!page.contains(" style="), "{name} has an inline style");
+        assert!(
+            !page.contains("<script") && !page.contains("<style"),
+            "{name} has an inline script or style"
+        );
+        assert!(!page.contains(" onclick="), "{name} has an inline handler");
+    }
+}
+
+#[test]
+fn every_state_has_one_first_heading_one_main_part_and_unique_ids() {
+    for (name, state) in states() {
+        let page = drawn(state);
+        assert_eq!(page.matches("<h1").count(), 1, "{name}");
+        assert_eq!(page.matches("<main").count(), 1, "{name}");
+        let ids = values(&page, "id");
+        let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "{name} repeats an id: {ids:?}");
+        for named in values(&page, "aria-labelledby").iter().flat_map(|names| names.split(' ')) {
+            assert!(ids.contains(&named), "{name} has no element called {named}");
+        }
+    }
+}
+
+#[test]
+fn every_drawing_has_words_or_is_decoration() {
+    for (name, state) in states() {
+        let page = drawn(state);
+        for drawing in page.split("<svg").skip(1) {
+            let tag = drawing.split('>').next().unwrap_or_default();
+            let worded =
+                tag.contains("role=\"img\"") && drawing.contains("<title") && drawing.contains("<desc");
+            assert!(
+                worded || tag.contains("aria-hidden=\"true\""),
+                "{name} has a drawing without words: <svg{tag}>"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_buttons_that_matter_are_there_in_every_state() {
+    let expected: [(&str, &[&str]); 10] = [
+        ("reading", &[]),
+        ("missing", &["Try again"]),
+        ("idle", &["Join"]),
+        ("checking", &["Pause", "Leave"]),
+        ("training", &["Pause", "Leave"]),
+        ("paused", &["Resume", "Leave"]),
+        ("offline", &["Pause", "Leave"]),
+        ("standby", &["Pause", "Leave"]),
+        ("left", &["Join"]),
+        ("failed", &["Join"]),
+    ];
+    for ((name, state), (expected_name, buttons)) in states().into_iter().zip(expected) {
+        assert_eq!(name, expected_name);
+        let page = drawn(state);
+        for button in ["Join", "Pause", "Resume", "Leave", "Try again"] {
+            let there = page.contains(&format!(">{button}</button>"));
+            assert_eq!(there, buttons.contains(&button), "{button} in {name}");
+        }
+    }
+}
+
+#[test]
+fn the_main_part_carries_what_automation_reads() {
+    let page = drawn(training());
+    let main = page.split("<main").nth(1).and_then(|rest| rest.split('>').next()).unwrap();
+    let last = update(1023).to_string();
+    for (attribute, value) in [
+        ("data-state", "training"),
+        ("data-round", "23"),
+        ("data-accuracy", "0.956804"),
+        ("data-contributions", "4"),
+        ("data-checkpoint", last.as_str()),
+        ("data-engine", "cpu"),
+        ("data-first-step-ms", "19000.0"),
+        ("data-peers", "2"),
+    ] {
+        assert_eq!(values(main, attribute), [value], "{attribute} in <main{main}>");
+    }
+    let main = drawn(invited());
+    assert_eq!(values(&main, "data-state"), ["idle"]);
+    assert!(values(&main, "data-accuracy").is_empty() && values(&main, "data-first-step-ms").is_empty());
+}
+
+#[test]
+fn what_the_campaign_says_is_text_and_never_markup() {
+    let mut state = invited();
+    let mut hostile = campaign();
+    hostile.title = "<img src=x onerror=alert(1)>".to_owned();
+    hostile.contact = "javascript:alert(1)".to_owned();
+    state.read_site(Ok((hostile, "{}".into())));
+    let page = drawn(state);
+    assert!(!page.contains("<img") && page.contains("&lt;img"));
+    assert!(!page.contains("href=\"javascript"));
+}
+
+#[test]
+fn gallery_is_written_on_request() {
+    let Ok(folder) = std::env::var("LICHEN_GALLERY") else {
+        return;
+    };
+    for (name, state) in states() {
+        let page = format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
+             <link rel=stylesheet href=style/tokens.css><link rel=stylesheet href=style/page.css><div id=app>{}</div>",
+            drawn(state)
+        );
+        std::fs::write(format!("{folder}/{name}.html"), page).unwrap();
+    }
+}
+
+#[test]
+fn left_and_failed_pages_keep_what_was_reached() {
+    for (name, state) in states().into_iter().filter(|(name, _)| ["left", "failed"].contains(name)) {
+        assert!(matches!(state.run, Run::Left | Run::Failed(_)), "{name}");
+        assert!(drawn(state).contains("My contributions"), "{name}");
+    }
+}

@@ -1,0 +1,74 @@
+//! The number that all this is about.
+
+use super::fact;
+use crate::format;
+use crate::state::ViewState;
+use yew::prelude::*;
+
+/// Accuracy on held-out data, with the mark to be reached.
+pub(super) fn score(state: &ViewState) -> Html {
+    let round = state.round;
+    html! {
+        <section class="card score" aria-labelledby="accuracy">
+            <div>
+                <h2 id="accuracy">{ "Accuracy" }</h2>
+                <p class="soft small">{ measured_on(state) }</p>
+            </div>
+            <p class="score-number">{ number(state.accuracy()) }</p>
+            { scale(state) }
+            <dl class="facts">
+                { fact("Round", html! { round.map_or("–".to_owned(), |round| format::count(round.number)) }) }
+                { fact("Loss", html! { state.history.last().map_or("–".to_owned(), |last| format!("{:.3}", last.loss)) }) }
+                { fact("Updates in", html! {
+                    round.map_or("–".to_owned(), |round| format!("{} of {}", round.contributions, round.cohort.max(round.contributions)))
+                }) }
+                { fact("Taking part", html! { format::plural(state.member_count, "tab", "tabs") }) }
+            </dl>
+        </section>
+    }
+}
+
+fn measured_on(state: &ViewState) -> String {
+    match state.history.last() {
+        Some(last) => format!("On {} samples that nobody trains on", format::count(u64::from(last.samples))),
+        None => "On samples that nobody trains on".to_owned(),
+    }
+}
+
+fn number(accuracy: Option<f64>) -> Html {
+    let Some(accuracy) = accuracy else {
+        return html! {
+            <><span aria-hidden="true">{ "–" }</span><span class="visually-hidden">{ "not measured yet" }</span></>
+        };
+    };
+    let shown = format::percent(accuracy);
+    let digits = shown.trim_end_matches('%').trim_end().to_owned();
+    html! { <>{ digits }<span class="unit">{ "\u{a0}%" }</span></> }
+}
+
+fn scale(state: &ViewState) -> Html {
+    let reached = state.accuracy().unwrap_or(0.0).clamp(0.0, 1.0) * 100.0;
+    html! {
+        <div class="score-scale">
+            <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" focusable="false">
+                <rect class="scale-track" x="0" y="3" width="100" height="4" />
+                <rect class="scale-fill" x="0" y="3" width={format!("{reached:.2}")} height="4" />
+                if let Some(target) = state.target() {
+                    <path class="scale-mark" d={format!("M{:.2} 0V10", target * 100.0)} />
+                }
+            </svg>
+            if let Some(target) = state.target() {
+                <p class="small soft">{ goal(state.accuracy(), target) }</p>
+            }
+        </div>
+    }
+}
+
+fn goal(accuracy: Option<f64>, target: f64) -> String {
+    let shown = format::percent(target);
+    if accuracy.is_some_and(|accuracy| accuracy >= target) {
+        format!("Goal of {shown} reached")
+    } else {
+        format!("Goal: {shown}")
+    }
+}
