@@ -1,0 +1,223 @@
+//! Tabs and relay together, under whatever order of events chance brings.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod fixture;
+mod network;
+
+use fixture::RULES;
+use lichen_record::{Entry, RoundNumber};
+use lichen_round::{Activity, Rules};
+use network::{CALM, Mishap, Weather, World};
+use proptest::prelude::*;
+
+const TABS: usize = 4;
+
+/// Time in which everything may go wrong.
+const STORM_MS: u64 = 60_000;
+
+/// Time within which rounds must settle again after it, with members that are not there and a deadline each.
+const CALM_MS: u64 = 120_000;
+
+fn mishaps() -> impl Strategy<Value = Mishap> {
+    let tab = 0..TABS;
+    prop_oneof![
+        2 => tab.clone().prop_map(Mishap::Kill),
+        4 => tab.clone().prop_map(Mishap::Open),
+        3 => tab.clone().prop_map(Mishap::CutOff),
+        1 => tab.clone().prop_map(Mishap::Pause),
+        1 => tab.clone().prop_map(Mishap::Resume),
+        1 => tab.prop_map(Mishap::Leave),
+        1 => Just(Mishap::RestartRelay),
+        3 => any::<u64>().prop_map(Mishap::Attack),
+    ]
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    (0u64..40, 0u64..40, 1u64..2000).prop_map(|(lost_percent, doubled_percent, longest_ms)| Weather {
+        lost_percent,
+        doubled_percent,
+        longest_ms,
+    })
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (1u32..3, 1u32..4).prop_map(|(minimum, quorum)| Rules { minimum, quorum, ..RULES })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rounds_settle_once_and_go_on(
+        seed: u64,
+        rules in rules(),
+        weather in weather(),
+        mishaps in proptest::collection::vec((0..STORM_MS, mishaps()), 0..60),
+    ) {
+        let mut world = World::new(TABS, rules, seed);
+        world.weather = weather;
+        world.open(0);
+        world.open(1);
+        for (at, mishap) in mishaps {
+            world.schedule_mishap(at, mishap);
+        }
+        world.run_until(STORM_MS);
+        world.check_log();
+
+        // As many honest tabs as a round needs; the others are as the storm has left them.
+        world.weather = CALM;
+        for tab in 0..rules.minimum as usize {
+            world.open(tab);
+        }
+        let before = world.state().settled();
+        world.run_until(STORM_MS + CALM_MS);
+        world.check_log();
+        let settled = world.state().settled() - before;
+        prop_assert!(settled >= 3, "only {} rounds settled", settled);
+
+        let contributors = (0..TABS).filter(|tab| world.is_live(*tab));
+        for tab in contributors {
+            let participant = world.participant(tab).unwrap();
+            prop_assert!(world.state().is_present(&participant.account()), "tab {} did not find back", tab);
+        }
+    }
+}
+
+fn count(world: &World, wanted: impl Fn(&Entry) -> bool) -> usize {
+    world.log().iter().filter(|(_time, entry)| wanted(entry.get())).count()
+}
+
+#[test]
+fn three_tabs_train_round_after_round() {
+    let mut world = World::new(3, RULES, 1);
+    for tab in 0..3 {
+        world.open(tab);
+    }
+    world.run_until(60_000);
+    world.check_log();
+    let settled = world.state().settled();
+    assert!(settled > 10, "{settled} rounds");
+    // Nobody was missing after the first round, so that no round waited for its deadline.
+    let contributions = count(&world, |entry| matches!(entry, Entry::Contribution { .. }));
+    assert!(contributions as u64 >= 3 * settled - 2, "{contributions} contributions in {settled} rounds");
+    assert_eq!(count(&world, |entry| matches!(entry, Entry::Joined { .. })), 3);
+}
+
+#[test]
+fn where_nobody_is_the_log_rests() {
+    let mut world = World::new(1, RULES, 2);
+    world.run_until(600_000);
+    assert_eq!(world.log().len(), 1, "only the publication");
+    world.open(0);
+    world.run_until(620_000);
+    world.schedule_mishap(620_000, Mishap::Leave(0));
+    world.run_until(640_000);
+    let length = world.log().len();
+    world.run_until(1_200_000);
+    assert_eq!(world.log().len(), length);
+    assert_eq!(world.participant(0).unwrap().activity(), Activity::Idle);
+}
+
+#[test]
+fn a_killed_tab_holds_rounds_up_once() {
+    let mut world = World::new(3, RULES, 3);
+    for tab in 0..3 {
+        world.open(tab);
+    }
+    world.run_until(20_000);
+    world.schedule_mishap(20_000, Mishap::Kill(2));
+    world.run_until(80_000);
+    world.check_log();
+    let missed = world.changes.iter().filter(|change| matches!(change, lichen_round::Change::Missed { .. }));
+    assert_eq!(missed.count(), 1);
+}
+
+#[test]
+fn a_lone_tab_that_dies_leaves_one_open_round_which_the_next_one_completes() {
+    let mut world = World::new(2, RULES, 4);
+    world.open(0);
+    world.run_until(20_000);
+    world.schedule_mishap(20_000, Mishap::Kill(0));
+    world.run_until(60_000);
+    let length = world.log().len();
+    world.run_until(600_000);
+    assert_eq!(world.log().len(), length, "the log rests");
+    let before = world.state().settled();
+    world.open(1);
+    world.run_until(630_000);
+    world.check_log();
+    assert!(world.state().settled() > before + 5);
+}
+
+#[test]
+fn a_relay_killed_in_each_phase_of_a_round_goes_on() {
+    for at in (10_000..14_000).step_by(37) {
+        let mut world = World::new(3, RULES, at);
+        for tab in 0..3 {
+            world.open(tab);
+        }
+        world.schedule_mishap(at, Mishap::RestartRelay);
+        world.run_until(at);
+        let before = world.state().settled();
+        world.run_until(at + 30_000);
+        world.check_log();
+        assert!(world.state().settled() > before + 2, "after a restart at {at}");
+    }
+}
+
+#[test]
+fn a_late_tab_contributes_to_the_open_round() {
+    let rules = Rules { deadline_ms: 60_000, ..RULES };
+    let mut world = World::new(2, rules, 6);
+    world.open(0);
+    world.run_until(10_000);
+    // The cohort's only member dies at work, so that the round stays open.
+    world.schedule_mishap(10_000, Mishap::Kill(0));
+    world.run_until(75_000);
+    let open = world.state().open_round().unwrap().number();
+    world.open(1);
+    let settled = |world: &World| world.state().settled() >= open.0;
+    let at = world.run_until_true(80_000, settled);
+    assert!(at.is_some(), "round {open} did not settle");
+    let by_late = count(&world, |entry| matches!(entry, Entry::Contribution { round, .. } if *round == open));
+    assert_eq!(by_late, 1);
+}
+
+#[test]
+fn a_pause_ends_training_and_lets_the_others_go_on() {
+    let mut world = World::new(2, RULES, 7);
+    world.open(0);
+    world.open(1);
+    world.run_until(10_000);
+    world.schedule_mishap(10_000, Mishap::Pause(1));
+    world.run_until(11_000);
+    assert_eq!(world.participant(1).unwrap().activity(), Activity::Paused);
+    let paused = |world: &World| {
+        let account = world.participant(1).unwrap().account();
+        world.state().member(&account).unwrap().contributions()
+    };
+    let (contributed, settled) = (paused(&world), world.state().settled());
+    world.run_until(30_000);
+    assert_eq!(paused(&world), contributed);
+    assert!(world.state().settled() > settled + 5, "nobody waits for a tab that pauses");
+    world.schedule_mishap(30_000, Mishap::Resume(1));
+    world.run_until(40_000);
+    assert!(paused(&world) > contributed + 1);
+    world.check_log();
+}
+
+#[test]
+fn a_campaign_ends_after_its_last_round() {
+    let mut world = World::new(2, Rules { limit: 3, ..RULES }, 8);
+    world.open(0);
+    world.open(1);
+    world.run_until(120_000);
+    assert!(world.state().is_finished());
+    assert_eq!(world.state().round().unwrap().number(), RoundNumber(3));
+    for tab in 0..2 {
+        assert_eq!(world.participant(tab).unwrap().activity(), Activity::Finished);
+    }
+    let length = world.log().len();
+    world.run_until(600_000);
+    assert_eq!(world.log().len(), length);
+}

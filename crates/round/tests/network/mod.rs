@@ -1,0 +1,524 @@
+//! A relay and tabs on a simulated network, in simulated time: messages to the relay get lost, doubled and reordered,
+//! connections break, tabs and the relay are killed. What the driver of a real tab or relay does is done here, except
+//! that training, aggregation and blobs are content ids of what went into them.
+
+use std::collections::BTreeMap;
+
+use lichen_record::{Cid, Entry, RoundNumber, Verified};
+use lichen_round::{
+    Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Participant,
+    ParticipantAction, ParticipantEvent, Rules, Stage, Ticket,
+};
+
+use super::fixture::{Person, campaign, cid, coordinator, initial, metrics};
+
+/// How the network treats messages, drawn per message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    pub(crate) lost_percent: u64,
+    pub(crate) doubled_percent: u64,
+    pub(crate) longest_ms: u64,
+}
+
+pub(crate) const CALM: Weather = Weather { lost_percent: 0, doubled_percent: 0, longest_ms: 20 };
+
+/// Something that befalls somebody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mishap {
+    Kill(usize),
+    Open(usize),
+    CutOff(usize),
+    Pause(usize),
+    Resume(usize),
+    Leave(usize),
+    RestartRelay,
+    Attack(u64),
+}
+
+enum Happening {
+    Submitted { tab: usize, connection: u64, ticket: Option<Ticket>, entry: Box<Verified<Entry>> },
+    Answered { tab: usize, connection: u64, event: ParticipantEvent },
+    Done { tab: usize, life: u64, event: ParticipantEvent },
+    Follow { tab: usize, connection: u64 },
+    Reconnect { tab: usize, life: u64 },
+    Tick { tab: usize, life: u64 },
+    Appended { life: u64, entry: Entry },
+    Coordinated { life: u64, event: CoordinatorEvent },
+    Mishap(Mishap),
+}
+
+struct Tab {
+    person: Person,
+    participant: Option<Participant>,
+    /// Counts the tab's openings: what a killed tab began comes to nothing.
+    life: u64,
+    /// Counts the tab's connections, 0 while there is none: what was sent on a broken one gets no answer.
+    connection: u64,
+    connections: u64,
+    received: usize,
+    is_caught_up: bool,
+    trained: BTreeMap<RoundNumber, u32>,
+}
+
+pub(crate) struct World {
+    now: u64,
+    happenings: BTreeMap<(u64, u64), Happening>,
+    scheduled: u64,
+    random: u64,
+    pub(crate) weather: Weather,
+    rules: Rules,
+    relay: Coordinator,
+    relay_life: u64,
+    log: Vec<(u64, Verified<Entry>)>,
+    /// The state after each record, as the relay had it when the record was appended.
+    history: Vec<CampaignState>,
+    pub(crate) changes: Vec<Change>,
+    tabs: Vec<Tab>,
+    attacker: Person,
+}
+
+impl World {
+    pub(crate) fn new(tabs: usize, rules: Rules, seed: u64) -> Self {
+        let state = CampaignState::new(campaign(), rules);
+        let tab = |number: usize| Tab {
+            person: Person::new(u8::try_from(number + 1).unwrap()),
+            participant: None,
+            life: 0,
+            connection: 0,
+            connections: 0,
+            received: 0,
+            is_caught_up: false,
+            trained: BTreeMap::new(),
+        };
+        let mut world = Self {
+            now: 0,
+            happenings: BTreeMap::new(),
+            scheduled: 0,
+            random: seed,
+            weather: CALM,
+            rules,
+            relay: Coordinator::new(coordinator().account(), state.clone(), initial()),
+            relay_life: 0,
+            log: Vec::new(),
+            history: vec![state],
+            changes: Vec::new(),
+            tabs: (0..tabs).map(tab).collect(),
+            attacker: Person::new(100),
+        };
+        world.start_relay();
+        world
+    }
+
+    pub(crate) fn state(&self) -> &CampaignState {
+        self.relay.state()
+    }
+
+    pub(crate) fn log(&self) -> &[(u64, Verified<Entry>)] {
+        &self.log
+    }
+
+    pub(crate) fn participant(&self, tab: usize) -> Option<&Participant> {
+        self.tabs[tab].participant.as_ref()
+    }
+
+    pub(crate) fn is_live(&self, tab: usize) -> bool {
+        self.participant(tab)
+            .is_some_and(|participant| !matches!(participant.activity(), Activity::Idle | Activity::Paused))
+    }
+
+    pub(crate) fn schedule_mishap(&mut self, at: u64, mishap: Mishap) {
+        self.schedule(at, Happening::Mishap(mishap));
+    }
+
+    /// Lets everything happen until this time.
+    pub(crate) fn run_until(&mut self, end: u64) {
+        while let Some(entry) = self.happenings.first_entry()
+            && entry.key().0 <= end
+        {
+            let ((now, _order), happening) = entry.remove_entry();
+            self.now = now;
+            self.happen(happening);
+        }
+        self.now = end;
+    }
+
+    /// Lets everything happen until the condition holds; the time at which it does, if it does before `end`.
+    pub(crate) fn run_until_true(&mut self, end: u64, condition: impl Fn(&Self) -> bool) -> Option<u64> {
+        loop {
+            if condition(self) {
+                return Some(self.now);
+            }
+            let next = self.happenings.first_key_value().map(|(key, _happening)| key.0)?;
+            if next > end {
+                return None;
+            }
+            self.run_until(next);
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Submitted { tab, connection, ticket, entry } => {
+                let answer = self.append(&entry);
+                if let Some(ticket) = ticket {
+                    let event = match answer {
+                        true => ParticipantEvent::Appended { ticket },
+                        false => ParticipantEvent::Refused { ticket },
+                    };
+                    let at = self.arrival();
+                    self.schedule(at, Happening::Answered { tab, connection, event });
+                }
+            }
+            Happening::Answered { tab, connection, event } => {
+                if self.tabs[tab].connection == connection {
+                    self.tell(tab, event);
+                }
+            }
+            Happening::Done { tab, life, event } => {
+                if self.tabs[tab].life == life {
+                    self.tell(tab, event);
+                }
+            }
+            Happening::Follow { tab, connection } => self.follow(tab, connection),
+            Happening::Reconnect { tab, life } => {
+                if self.tabs[tab].life == life && self.tabs[tab].connection == 0 {
+                    self.connect(tab);
+                }
+            }
+            Happening::Tick { tab, life } => {
+                if self.tabs[tab].life == life {
+                    self.schedule(self.now + 1000, Happening::Tick { tab, life });
+                    self.tell(tab, ParticipantEvent::Tick);
+                }
+            }
+            Happening::Appended { life, entry } => {
+                if self.relay_life == life && !self.append(&coordinator().sign(&entry)) {
+                    self.coordinate(CoordinatorEvent::AppendFailed);
+                }
+            }
+            Happening::Coordinated { life, event } => {
+                if self.relay_life == life {
+                    self.coordinate(event);
+                }
+            }
+            Happening::Mishap(mishap) => self.befall(mishap),
+        }
+    }
+
+    fn befall(&mut self, mishap: Mishap) {
+        match mishap {
+            Mishap::Kill(tab) => self.kill(tab),
+            Mishap::Open(tab) => self.open(tab),
+            Mishap::CutOff(tab) => self.cut_off(tab),
+            Mishap::Pause(tab) => self.tell(tab, ParticipantEvent::Pause),
+            Mishap::Resume(tab) => self.tell(tab, ParticipantEvent::Resume),
+            Mishap::Leave(tab) => self.tell(tab, ParticipantEvent::Leave),
+            Mishap::RestartRelay => self.restart_relay(),
+            Mishap::Attack(kind) => self.attack(kind),
+        }
+    }
+
+    // Tabs.
+
+    /// The person opens the page and clicks, if the page is not open.
+    pub(crate) fn open(&mut self, tab: usize) {
+        if self.tabs[tab].participant.is_some() {
+            self.tell(tab, ParticipantEvent::Join);
+            return;
+        }
+        let state = CampaignState::new(campaign(), self.rules);
+        let account = self.tabs[tab].person.account();
+        self.tabs[tab].participant = Some(Participant::new(account, state));
+        self.tabs[tab].life += 1;
+        self.tabs[tab].received = 0;
+        let life = self.tabs[tab].life;
+        self.schedule(self.now + 1000, Happening::Tick { tab, life });
+        self.tell(tab, ParticipantEvent::Join);
+        self.connect(tab);
+    }
+
+    fn kill(&mut self, tab: usize) {
+        self.tabs[tab].participant = None;
+        self.tabs[tab].life += 1;
+        self.tabs[tab].connection = 0;
+    }
+
+    fn cut_off(&mut self, tab: usize) {
+        if self.tabs[tab].connection == 0 {
+            return;
+        }
+        self.tabs[tab].connection = 0;
+        self.tell(tab, ParticipantEvent::Disconnected);
+        let (life, at) = (self.tabs[tab].life, self.now + self.draw(3000));
+        self.schedule(at, Happening::Reconnect { tab, life });
+    }
+
+    fn connect(&mut self, tab: usize) {
+        self.tabs[tab].connections += 1;
+        self.tabs[tab].connection = self.tabs[tab].connections;
+        self.tabs[tab].is_caught_up = false;
+        self.tell(tab, ParticipantEvent::Connected);
+        let connection = self.tabs[tab].connection;
+        let at = self.arrival();
+        self.schedule(at, Happening::Follow { tab, connection });
+    }
+
+    /// The connection brings the next record, in order, or says that there are no more for now.
+    fn follow(&mut self, tab: usize, connection: u64) {
+        if self.tabs[tab].connection != connection {
+            return;
+        }
+        let received = self.tabs[tab].received;
+        match self.log.get(received).cloned() {
+            Some((time, entry)) => {
+                self.tabs[tab].received += 1;
+                self.tell(tab, ParticipantEvent::Record { time, entry });
+                let known = self.participant(tab).map(Participant::state);
+                assert!(
+                    known.is_none_or(|known| *known == self.history[received + 1]),
+                    "equal logs, equal states"
+                );
+            }
+            None if !self.tabs[tab].is_caught_up => {
+                self.tabs[tab].is_caught_up = true;
+                self.tell(tab, ParticipantEvent::CaughtUp);
+            }
+            None => {}
+        }
+        let pause = if self.tabs[tab].received < self.log.len() { 0 } else { 20 };
+        self.schedule(self.now + pause, Happening::Follow { tab, connection });
+    }
+
+    fn tell(&mut self, tab: usize, event: ParticipantEvent) {
+        let now = self.now;
+        let Some(participant) = &mut self.tabs[tab].participant else { return };
+        for action in participant.handle(now, event) {
+            self.act(tab, action);
+        }
+    }
+
+    fn act(&mut self, tab: usize, action: ParticipantAction) {
+        match action {
+            ParticipantAction::Submit { ticket, entry } => self.submit(tab, ticket, &entry),
+            ParticipantAction::Fetch { cid } => {
+                let event = match self.draw(10) {
+                    0 => ParticipantEvent::FetchFailed { cid },
+                    _ => ParticipantEvent::Fetched { cid },
+                };
+                self.answer(tab, 50, event);
+            }
+            ParticipantAction::Train { round, base, shard, steps, .. } => {
+                assert_eq!(Some(base), self.participant(tab).unwrap().state().checkpoint());
+                assert_eq!((shard.len(), steps), (16, 60));
+                self.assert_trains_for_good(tab, round);
+                *self.tabs[tab].trained.entry(round).or_default() += 1;
+                let event = match self.draw(20) {
+                    0 => ParticipantEvent::TrainFailed { round },
+                    _ => ParticipantEvent::Trained { round, metrics: metrics() },
+                };
+                // Within a life, and whether connected or not.
+                let (life, at) = (self.tabs[tab].life, self.now + 100 + self.draw(2000));
+                self.schedule(at, Happening::Done { tab, life, event });
+            }
+            ParticipantAction::Publish { round, base } => {
+                let account = self.tabs[tab].person.account();
+                let update = cid(&format!("update {account} {round} {base}"));
+                let event = match self.draw(10) {
+                    0 => ParticipantEvent::StoreFailed { round },
+                    _ => ParticipantEvent::Stored { round, update },
+                };
+                self.answer(tab, 50, event);
+            }
+            ParticipantAction::Aggregate { round, base, accepted } => {
+                let event = match self.draw(10) {
+                    0 => ParticipantEvent::AggregateFailed { round },
+                    _ => ParticipantEvent::Aggregated { round, result: aggregated(round, base, &accepted) },
+                };
+                self.answer(tab, 50, event);
+            }
+            ParticipantAction::Distrust(refusal) => panic!("tab {tab} distrusts an honest log: {refusal}"),
+            ParticipantAction::StopTraining { .. }
+            | ParticipantAction::Evaluate { .. }
+            | ParticipantAction::Report(_) => {}
+            other => panic!("an action that nobody carries out: {other:?}"),
+        }
+    }
+
+    fn assert_trains_for_good(&self, tab: usize, round: RoundNumber) {
+        let known = self.participant(tab).unwrap().state();
+        let open = known.open_round().unwrap();
+        assert_eq!(open.number(), round);
+        assert!(
+            !open.has_contributed(&self.tabs[tab].person.account()),
+            "tab {tab} trains twice for {round}"
+        );
+    }
+
+    fn answer(&mut self, tab: usize, longest: u64, event: ParticipantEvent) {
+        let (connection, at) = (self.tabs[tab].connection, self.now + 1 + self.draw(longest));
+        self.schedule(at, Happening::Answered { tab, connection, event });
+    }
+
+    fn submit(&mut self, tab: usize, ticket: Ticket, entry: &Entry) {
+        let connection = self.tabs[tab].connection;
+        let entry = Box::new(self.tabs[tab].person.sign(entry));
+        if self.draw(100) < self.weather.doubled_percent {
+            let at = self.arrival();
+            let entry = entry.clone();
+            self.schedule(at, Happening::Submitted { tab, connection, ticket: None, entry });
+        }
+        if self.draw(100) >= self.weather.lost_percent {
+            let at = self.arrival();
+            self.schedule(at, Happening::Submitted { tab, connection, ticket: Some(ticket), entry });
+        }
+    }
+
+    /// Somebody signs whatever may do harm.
+    fn attack(&mut self, kind: u64) {
+        let state = self.relay.state();
+        let campaign = campaign();
+        let sequence = state.member(&self.attacker.account()).map_or(1, |member| member.sequence() + 1);
+        let round = state.round().map_or(RoundNumber(1), |round| round.number());
+        let base = state.round().map_or(initial(), |round| round.base());
+        let update = cid("a hostile update");
+        let contribution = |round, base, samples| Entry::Contribution {
+            campaign,
+            round,
+            base,
+            update,
+            samples,
+            metrics: metrics(),
+        };
+        let entry = match kind % 12 {
+            0 | 1 => Entry::Joined { campaign, sequence },
+            2 => Entry::Left { campaign, sequence },
+            3 => Entry::Published { campaign, manifest: campaign.0, base: update },
+            4 => Entry::RoundOpened { campaign, round: round.next(), base: update },
+            5 => Entry::RoundClosed { campaign, round },
+            6 => contribution(round, base, 16),
+            7 => contribution(round.next(), base, 16),
+            8 => contribution(round, update, u32::MAX),
+            9 => Entry::Checkpointed { campaign, round, base, result: update },
+            10 => Entry::Checkpointed { campaign, round, base, result: cid("another lie") },
+            _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
+        };
+        let entry = Box::new(self.attacker.sign(&entry));
+        self.append(&entry);
+    }
+
+    // The relay.
+
+    fn start_relay(&mut self) {
+        for (time, entry) in self.log.clone() {
+            self.coordinate(CoordinatorEvent::Record { time, entry });
+        }
+        assert_eq!(self.relay.state(), self.history.last().unwrap(), "a relay goes on where its log ends");
+        self.coordinate(CoordinatorEvent::CaughtUp);
+    }
+
+    fn restart_relay(&mut self) {
+        self.relay_life += 1;
+        let state = CampaignState::new(campaign(), self.rules);
+        self.relay = Coordinator::new(coordinator().account(), state, initial());
+        for tab in 0..self.tabs.len() {
+            self.cut_off(tab);
+        }
+        self.start_relay();
+    }
+
+    /// Whether the entry stands in the log now.
+    fn append(&mut self, entry: &Verified<Entry>) -> bool {
+        let Ok(time) = self.relay.admit(self.now, entry) else { return false };
+        self.log.push((time, entry.clone()));
+        let mut next = self.history.last().unwrap().clone();
+        self.changes.extend(next.apply(time, entry).unwrap());
+        self.history.push(next);
+        self.coordinate(CoordinatorEvent::Record { time, entry: entry.clone() });
+        assert_eq!(self.relay.state(), self.history.last().unwrap());
+        true
+    }
+
+    fn coordinate(&mut self, event: CoordinatorEvent) {
+        let life = self.relay_life;
+        for action in self.relay.handle(self.now, event) {
+            match action {
+                CoordinatorAction::Append(entry) => {
+                    // Not at once: entries of tabs may come in between.
+                    let at = self.now + self.draw(5);
+                    self.schedule(at, Happening::Appended { life, entry });
+                }
+                CoordinatorAction::Aggregate { round, base, accepted } => {
+                    let event = match self.draw(10) {
+                        0 => CoordinatorEvent::AggregateFailed { round },
+                        _ => {
+                            CoordinatorEvent::Aggregated { round, result: aggregated(round, base, &accepted) }
+                        }
+                    };
+                    let at = self.now + 1 + self.draw(50);
+                    self.schedule(at, Happening::Coordinated { life, event });
+                }
+                CoordinatorAction::WakeAt(time) => {
+                    let at = time.max(self.now + 1);
+                    let event = CoordinatorEvent::Tick;
+                    self.schedule(at, Happening::Coordinated { life, event });
+                }
+                CoordinatorAction::Report(_) => {}
+                CoordinatorAction::Distrust(refusal) => panic!("the relay distrusts its own log: {refusal}"),
+                other => panic!("an action that nobody carries out: {other:?}"),
+            }
+        }
+    }
+
+    // The world.
+
+    fn schedule(&mut self, at: u64, happening: Happening) {
+        self.scheduled += 1;
+        self.happenings.insert((at, self.scheduled), happening);
+    }
+
+    fn arrival(&mut self) -> u64 {
+        self.now + 1 + self.draw(self.weather.longest_ms)
+    }
+
+    /// A number below this one, by SplitMix64.
+    fn draw(&mut self, below: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below.max(1)
+    }
+
+    /// What must hold of the log however it came about.
+    pub(crate) fn check_log(&self) {
+        let mut again = CampaignState::new(campaign(), self.rules);
+        let mut settled = BTreeMap::new();
+        for (time, entry) in &self.log {
+            for change in again.apply(*time, entry).unwrap() {
+                if let Change::Settled { round, result, .. } = change {
+                    assert_eq!(settled.insert(round, result), None, "round {round} settled twice");
+                }
+            }
+        }
+        assert_eq!(again, *self.relay.state());
+        // Settled results are what an honest aggregator computes from the log, whatever attackers attested.
+        let mut base = initial();
+        for state in &self.history {
+            let Some(round) = state.round() else { continue };
+            if let Stage::Settled { result } = round.stage() {
+                assert_eq!(result, aggregated(round.number(), round.base(), &round.accepted()));
+                base = result;
+            } else {
+                assert_eq!(round.base(), base, "a round starts from what settled");
+            }
+        }
+        for fault in again.faults() {
+            assert_eq!(fault.account, self.attacker.account(), "an honest account is at fault");
+        }
+    }
+}
+
+/// What everybody who aggregates honestly gets.
+fn aggregated(round: RoundNumber, base: Cid, accepted: &[(u32, Cid)]) -> Cid {
+    cid(&format!("checkpoint {round} {base} {accepted:?}"))
+}
