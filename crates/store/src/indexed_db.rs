@@ -1,5 +1,5 @@
 use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
-use idb::{Database, ObjectStore, TransactionMode};
+use idb::{Database, KeyRange, ObjectStore, Query, TransactionMode};
 use js_sys::Uint8Array;
 use lichen_record::{Cid, MAX_BLOB};
 use wasm_bindgen::{JsCast, JsValue};
@@ -75,6 +75,22 @@ impl IndexedDb {
         }
         transaction.commit().map_err(medium)?.await.map_err(medium)?;
         Ok(held.unwrap_or_else(|| value.clone()))
+    }
+
+    /// The names that begin so and the values kept under them, in the order of names.
+    ///
+    /// # Errors
+    /// [`StoreError::Medium`] if the browser fails.
+    pub async fn values(&self, prefix: &str) -> Result<Vec<(String, JsValue)>, StoreError> {
+        let transaction = self.database.transaction(&[VALUES], TransactionMode::ReadOnly).map_err(medium)?;
+        let store = transaction.object_store(VALUES).map_err(medium)?;
+        // Names are compared by UTF-16 units, and no name has one above this.
+        let last = JsValue::from_str(&format!("{prefix}\u{ffff}"));
+        let range = KeyRange::bound(&JsValue::from_str(prefix), &last, None, None).map_err(medium)?;
+        let names = store.get_all_keys(Some(Query::KeyRange(range.clone())), None).map_err(medium)?;
+        let values = store.get_all(Some(Query::KeyRange(range)), None).map_err(medium)?;
+        let (names, values) = (names.await.map_err(medium)?, values.await.map_err(medium)?);
+        Ok(names.iter().filter_map(JsValue::as_string).zip(values).collect())
     }
 
     async fn read(&self, store: &str, key: &str) -> Result<Option<JsValue>, StoreError> {
@@ -183,6 +199,19 @@ mod tests {
         assert!(matches!(store.get(&cid).await, Err(StoreError::Damaged { cid: found }) if found == cid));
         store.write(BLOBS, &cid.to_string(), &JsValue::from_f64(1.0)).await.unwrap();
         assert!(matches!(store.get(&cid).await, Err(StoreError::Damaged { cid: found }) if found == cid));
+    }
+
+    #[wasm_bindgen_test]
+    async fn values_are_found_by_how_their_names_begin() {
+        let (store, _name) = fresh().await;
+        for name in ["b/2", "a", "b/1", "b/\u{fffd}", "c"] {
+            store.set_value(name, &JsValue::from_str(name)).await.unwrap();
+        }
+        let found = store.values("b/").await.unwrap();
+        let names: Vec<&str> = found.iter().map(|(name, _value)| name.as_str()).collect();
+        assert_eq!(names, ["b/1", "b/2", "b/\u{fffd}"]);
+        assert!(found.iter().all(|(name, value)| value.as_string().as_ref() == Some(name)));
+        assert!(store.values("d").await.unwrap().is_empty());
     }
 
     #[wasm_bindgen_test]
