@@ -56,8 +56,16 @@ impl Page {
         for domain in ["Page", "Runtime", "Log", "Network", "Inspector", "DOM"] {
             page.call(&format!("{domain}.enable"), json!({}))?;
         }
-        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH_CSP }))?;
+        page.run_on_load(WATCH_CSP)?;
         Ok(page)
+    }
+
+    /// Runs a script in every document that this tab loads from now on, before the document's own scripts.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn run_on_load(&self, script: &str) -> Result<(), Error> {
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).map(drop)
     }
 
     /// Goes to an address and waits until the document has loaded.

@@ -90,7 +90,7 @@ fn cargo_install(package: &str, binary: &str, version: &str, usually: &str, lock
 
 /// cargo-deny, installed if need be.
 pub(crate) fn cargo_deny(version: &str) -> Result<PathBuf> {
-    let folder = cargo_install("cargo-deny", "cargo-deny", version, "5 to 10 minutes, once", true)?;
+    let folder = cargo_install("cargo-deny", "cargo-deny", version, "2 to 5 minutes, once", true)?;
     Ok(folder.join("cargo-deny"))
 }
 

@@ -1,0 +1,16 @@
+//! The whole line, as people meet it: a real relay process, real browser windows, the real command line.
+//!
+//! Run by `cargo xtask test`, which builds the page and the programs first and says where they are in
+//! `LICHEN_RELAY_BIN`, `LICHEN_CLI_BIN` and `LICHEN_DIST`.
+#![cfg(test)]
+
+mod before_the_click;
+mod coming_and_going;
+mod engines;
+mod identity;
+mod one_profile;
+mod pausing;
+mod relay_restart;
+mod site;
+mod tampering;
+mod training;

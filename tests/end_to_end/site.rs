@@ -1,0 +1,217 @@
+//! A relay with the page, a browser in front of it, and an auditor.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use lichen_log::{MAX_RECORD, Record};
+use lichen_net::hub::{MAX_RECORDS, Records};
+use lichen_record::{Entry, MAX_ENVELOPE, decode, verify};
+use lichen_testkit::{
+    Browser, BrowserOptions, Context, Page, RelayOptions, RelayProcess, TabState, http, process, wait,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take that is not a whole training.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// How long a training to the campaign's target may take.
+pub(crate) const TRAINED: Duration = Duration::from_secs(180);
+
+/// The digits campaign as it is shipped.
+pub(crate) const DIGITS: &[(&str, &str)] = &[];
+/// Rounds that last some seconds, so that things can happen in the middle of one, and no end.
+pub(crate) const LONG_ROUNDS: &[(&str, &str)] = &[
+    ("steps = 60", "steps = 6000"),
+    ("target_accuracy = 0.95", "target_accuracy = 1.0"),
+    ("deadline_seconds = 10", "deadline_seconds = 20"),
+];
+/// The digits campaign without an end.
+pub(crate) const ENDLESS: &[(&str, &str)] = &[("target_accuracy = 0.95", "target_accuracy = 1.0")];
+
+/// A relay, a browser and a folder for both.
+pub(crate) struct Site {
+    pub(crate) relay: RelayProcess,
+    pub(crate) browser: Browser,
+    folder: TempDir,
+}
+
+/// What `lichen verify` said.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    /// Whether it ended well.
+    pub(crate) passed: bool,
+    /// The result, or the first fault.
+    pub(crate) report: Value,
+    /// What it wrote for people.
+    pub(crate) words: String,
+}
+
+impl Site {
+    /// A new relay with the digits campaign, changed by the given replacements.
+    pub(crate) fn start(changes: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let relay = RelayProcess::start(RelayOptions {
+            program: from_environment("LICHEN_RELAY_BIN"),
+            port: http::free_port().unwrap(),
+            data: folder.path().join("data"),
+            page: Some(from_environment("LICHEN_DIST")),
+            campaign: (!changes.is_empty()).then(|| changed_campaign(folder.path(), changes)),
+            log: Some(folder.path().join("relay.log")),
+        })
+        .unwrap();
+        let browser = Browser::launch(&BrowserOptions::default()).unwrap();
+        Self { relay, browser, folder }
+    }
+
+    /// The folder with the relay's data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A profile of its own: another person.
+    pub(crate) fn profile(&self) -> Context {
+        self.browser.new_context().unwrap()
+    }
+
+    /// The page in a new window of that profile.
+    pub(crate) fn open(&self, profile: &Context, query: &str) -> Page {
+        let page = profile.new_page().unwrap();
+        page.navigate(&format!("{}{query}", self.relay.url())).unwrap();
+        page
+    }
+
+    /// The page in a new window of a new profile, joined.
+    pub(crate) fn join(&self) -> Page {
+        self.join_with("")
+    }
+
+    /// As [`Site::join`], with a query such as `?engine=cpu`.
+    pub(crate) fn join_with(&self, query: &str) -> Page {
+        let page = self.open(&self.profile(), query);
+        page.click("Join", SOON).unwrap();
+        page
+    }
+
+    /// Waits for a state, and shows console and relay log where it does not come.
+    pub(crate) fn wait(
+        &self,
+        page: &Page,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&TabState) -> bool,
+    ) -> TabState {
+        page.wait_for_state(what, limit, holds).unwrap_or_else(|error| self.fail(page, &error))
+    }
+
+    /// Waits until at least that many rounds have settled.
+    pub(crate) fn wait_for_round(&self, page: &Page, round: u64) -> TabState {
+        self.wait(page, &format!("round {round} to settle"), TRAINED, |state| state.round >= round)
+    }
+
+    /// Waits until the auditor and the tabs name the same last checkpoint, and returns the audit.
+    pub(crate) fn wait_for_agreement(&self, pages: &[&Page]) -> Audit {
+        wait::until("the audit and the tabs to agree", SOON, || {
+            let audit = self.audit();
+            assert!(audit.passed, "{audit:?}");
+            let checkpoint = audit.text("checkpoint");
+            let mut states = Vec::new();
+            for page in pages {
+                states.push(page.state()?.unwrap_or_default());
+            }
+            let agree = states.iter().all(|state| state.checkpoint.as_deref() == Some(&checkpoint));
+            Ok(if agree { Ok(audit) } else { Err((checkpoint, states)) })
+        })
+        .unwrap()
+    }
+
+    /// Runs `lichen verify`.
+    pub(crate) fn audit(&self) -> Audit {
+        let relay = self.relay.url();
+        let output = Command::new(from_environment("LICHEN_CLI_BIN"))
+            .args(["verify", "--json", "--relay", relay.trim_end_matches('/')])
+            .output()
+            .unwrap();
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        Audit { passed: output.status.success(), report, words }
+    }
+
+    /// The relay's log from its first record on.
+    pub(crate) fn log(&self) -> Vec<Record> {
+        let site: Value = serde_json::from_slice(&self.relay.get("lichen.json").unwrap().body).unwrap();
+        let campaign = site["campaign"].as_str().unwrap();
+        let mut log: Vec<Record> = Vec::new();
+        loop {
+            let path = format!("log/{campaign}?from={}&limit={MAX_RECORDS}", log.len());
+            let answer = self.relay.get(&path).unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let page: Records = decode(&answer.body, MAX_RECORDS * MAX_RECORD + MAX_ENVELOPE + 1024).unwrap();
+            if page.records.is_empty() {
+                return log;
+            }
+            log.extend(page.records);
+        }
+    }
+
+    /// The contributions in the log, with the accounts that made them.
+    pub(crate) fn contributions(&self) -> Vec<(String, Entry)> {
+        let entries = self.log().into_iter().map(|record| verify::<Entry>(&record.entry).unwrap());
+        let contributions = entries.filter(|entry| matches!(entry.get(), Entry::Contribution { .. }));
+        contributions.map(|entry| (entry.account().to_string(), entry.get().clone())).collect()
+    }
+
+    fn fail(&self, page: &Page, error: &lichen_testkit::Error) -> ! {
+        let console = page.console();
+        panic!("{error}\nconsole: {console:#?}\nrelay: {}", self.relay.log());
+    }
+}
+
+impl Audit {
+    /// A text of the report.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.report[name].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A number of the report.
+    pub(crate) fn number(&self, name: &str) -> f64 {
+        self.report[name].as_f64().unwrap_or(f64::NAN)
+    }
+}
+
+/// The `did:key` that a page shows.
+pub(crate) fn account(page: &Page) -> String {
+    let shown = "document.body.textContent.match(/did:key:zDn[1-9A-HJ-NP-Za-km-z]+/)?.[0] \
+        ?? [...document.querySelectorAll('[title]')].map(e => e.title).find(t => t.startsWith('did:key:zDn'))";
+    page.wait_for("the account to be shown", shown, SOON).unwrap().as_str().unwrap().to_owned()
+}
+
+fn from_environment(name: &str) -> PathBuf {
+    let path = std::env::var_os(name).map(PathBuf::from);
+    path.unwrap_or_else(|| panic!("{name} is not set: run these tests by `cargo xtask test`"))
+}
+
+/// A copy of the digits campaign with changes to its manifest.
+fn changed_campaign(folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../relay/campaigns/digits");
+    let copy = folder.join("campaign");
+    fs::create_dir_all(&copy).unwrap();
+    for file in fs::read_dir(&shipped).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    let file = copy.join("campaign.toml");
+    let mut manifest = fs::read_to_string(&file).unwrap();
+    for (from, to) in changes {
+        assert!(manifest.contains(from), "the shipped manifest has no {from:?}");
+        manifest = manifest.replace(from, to);
+    }
+    fs::write(file, manifest).unwrap();
+    copy
+}
+
+/// The end of a process's doings that a failed assertion should show.
+pub(crate) fn relay_log(site: &Site) -> String {
+    process::tail(&site.folder.path().join("relay.log"), 40)
+}
