@@ -57,7 +57,7 @@ pub enum BridgeError {
     NotPosted(String),
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::{CommandId, EnginePreference, LossPoint, Phase, Problem};

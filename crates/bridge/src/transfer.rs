@@ -31,3 +31,75 @@ pub fn receive<M: Message>(event: &MessageEvent) -> Result<M, BridgeError> {
     }
     M::from_bytes(&Uint8Array::new(&buffer).to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+    use lichen_net::RequestId;
+    use wasm_bindgen::closure::Closure;
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+    use web_sys::{MessageChannel, MessagePort};
+
+    use super::*;
+    use crate::{Command, Event, Phase};
+
+    wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+    /// Two ends of a channel, and what arrives at the second.
+    fn channel<M: Message + 'static>() -> (MessagePort, UnboundedReceiver<Result<M, BridgeError>>) {
+        let channel = MessageChannel::new().unwrap();
+        let (sender, received) = unbounded();
+        let on_message: Closure<dyn FnMut(MessageEvent)> =
+            Closure::new(move |event: MessageEvent| sender.unbounded_send(receive::<M>(&event)).unwrap());
+        channel.port2().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        on_message.forget();
+        (channel.port1(), received)
+    }
+
+    fn post<M: Message>(port: &MessagePort, message: &M) {
+        send(message, |message, list| port.post_message_with_transferable(message, list)).unwrap();
+    }
+
+    #[wasm_bindgen_test]
+    async fn messages_arrive_as_sent_and_in_order() {
+        let (port, mut received) = channel::<Event>();
+        let sent = [
+            Event::Ready { version: crate::VERSION },
+            Event::Status(Phase::Training { round: 3, step: 1, steps: 60 }),
+            Event::Net(lichen_net::Command::Request { id: RequestId(7), bytes: vec![1; 1 << 20] }),
+        ];
+        for event in &sent {
+            post(&port, event);
+        }
+        for event in &sent {
+            assert_eq!(&received.next().await.unwrap().unwrap(), event);
+        }
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_sent_buffer_is_handed_over_not_copied() {
+        let (port, mut received) = channel::<Command>();
+        let command = Command::Net(lichen_net::Event::Traffic { received: 1, sent: 2 });
+        let mut handed = None;
+        let keep_and_post = |message: &JsValue, list: &JsValue| {
+            handed = Some(message.clone().unchecked_into::<ArrayBuffer>());
+            port.post_message_with_transferable(message, list)
+        };
+        send(&command, keep_and_post).unwrap();
+        assert_eq!(handed.unwrap().byte_length(), 0);
+        assert_eq!(received.next().await.unwrap().unwrap(), command);
+    }
+
+    #[wasm_bindgen_test]
+    async fn what_is_no_message_is_refused() {
+        let (port, mut received) = channel::<Command>();
+        port.post_message(&JsValue::from_str("join")).unwrap();
+        assert!(matches!(received.next().await, Some(Err(BridgeError::NotABuffer))));
+        port.post_message(&Uint8Array::from(&[0xff, 0x00][..]).buffer()).unwrap();
+        assert!(matches!(received.next().await, Some(Err(BridgeError::Decode(_)))));
+        let length = u32::try_from(MAX_MESSAGE + 1).unwrap();
+        port.post_message(&ArrayBuffer::new(length)).unwrap();
+        assert!(matches!(received.next().await, Some(Err(BridgeError::TooLong(found))) if found == length));
+    }
+}
