@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use lichen_bridge::Message;
-use lichen_learn::Update;
+use lichen_learn::{Dataset, Update};
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_model::{Parameters, Tensor};
 use lichen_net::RequestId;
@@ -51,6 +51,7 @@ pub(crate) fn all() -> Vec<Target> {
         text("text-cid", &[Cid::of_raw(b"a"), Cid::of_cbor(b"b")]),
         text("text-account", &[key(1).account(), key(2).account()]),
         manifest(),
+        dataset(),
         update(),
         aggregate(),
         safetensors(),
@@ -172,12 +173,13 @@ fn text<T: FromStr + ToString>(name: &'static str, valid: &[T]) -> Target {
     }
 }
 
+const DIGITS: &str = include_str!("../../../../relay/campaigns/digits/campaign.toml");
+
 fn manifest() -> Target {
-    let digits = include_str!("../../../../relay/campaigns/digits/campaign.toml");
     Target {
         name: "manifest",
         cap: 16 * 1024,
-        valid: vec![digits.into()],
+        valid: vec![DIGITS.into()],
         accepts: Box::new(|input| {
             let Ok(text) = str::from_utf8(input) else { return false };
             match lichen_campaign::Manifest::parse(text) {
@@ -189,6 +191,31 @@ fn manifest() -> Target {
                     assert!(!error.to_string().is_empty(), "refused without a reason");
                     false
                 }
+            }
+        }),
+    }
+}
+
+/// Ten samples of the digits' shape.
+fn dataset() -> Target {
+    let small = DIGITS
+        .replace("samples = 1797", "samples = 10")
+        .replace("shard = 480", "shard = 8")
+        .replace("batch = 32", "batch = 8");
+    let manifest = lichen_campaign::Manifest::parse(&small).unwrap();
+    let header = br#"{"x":{"dtype":"U8","shape":[10,64],"data_offsets":[0,640]},"y":{"dtype":"U8","shape":[10],"data_offsets":[640,650]}}"#;
+    let data = [&(header.len() as u64).to_le_bytes(), header.as_slice(), &[3; 650]].concat();
+    Target {
+        name: "dataset",
+        cap: 4096,
+        valid: vec![data],
+        accepts: Box::new(move |input| match Dataset::decode(input, &manifest) {
+            Err(_refused) => false,
+            Ok(dataset) => {
+                assert_eq!((dataset.len(), dataset.width()), (10, 64));
+                let (x, y) = dataset.gather(&manifest.data.split.training());
+                assert!(x.iter().all(|value| value.is_finite()) && y.iter().all(|label| *label < 10));
+                true
             }
         }),
     }
