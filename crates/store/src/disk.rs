@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lichen_log::{MAX_RECORD, Record};
 use lichen_record::{CampaignId, Cid, decode, encode};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
+};
 
 use crate::blobs::{Blobs, StoreError, check_get, check_put};
 
@@ -38,13 +40,14 @@ impl Disk {
     /// Opens the file, or makes it. Only one process can have it open.
     ///
     /// # Errors
-    /// [`StoreError::Medium`] if the file is in use, unreadable or damaged.
+    /// [`StoreError::Damaged`] or [`StoreError::DamagedRecord`] naming the first damage found, and
+    /// [`StoreError::Medium`] if the file is in use, unreadable, or damaged between blobs and records.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Database::builder()
             .set_cache_size(CACHE)
             .set_check_integrity_on_open(true)
             .create(path)
-            .map_err(medium)?;
+            .map_err(|error| open_error(error, path))?;
         let transaction = database.begin_write().map_err(medium)?;
         transaction.open_table(BLOBS).map_err(medium)?;
         transaction.open_table(LOOSE).map_err(medium)?;
@@ -151,6 +154,36 @@ impl Blobs for Disk {
     }
 }
 
+/// Says what is damaged in a file that did not pass the check on opening.
+fn open_error(error: DatabaseError, path: &Path) -> StoreError {
+    if !matches!(error, DatabaseError::Storage(StorageError::Corrupted(_))) {
+        return medium(error);
+    }
+    // redb may panic over a file with false pages, which it has just found this one to be.
+    match std::panic::catch_unwind(|| find_damage(path)) {
+        Ok(Err(found @ (StoreError::Damaged { .. } | StoreError::DamagedRecord { .. }))) => found,
+        _ => medium(error),
+    }
+}
+
+/// Reads every record and every blob.
+fn find_damage(path: &Path) -> Result<(), StoreError> {
+    let database = Database::builder().set_cache_size(CACHE).create(path).map_err(medium)?;
+    let transaction = database.begin_read().map_err(medium)?;
+    for item in transaction.open_table(RECORDS).map_err(medium)?.iter().map_err(medium)? {
+        let (key, value) = item.map_err(medium)?;
+        let (campaign, index) = key.value();
+        let campaign = CampaignId(Cid::try_from(&campaign[..]).map_err(medium)?);
+        read_record(campaign, index, value.value())?;
+    }
+    for item in transaction.open_table(BLOBS).map_err(medium)?.iter().map_err(medium)? {
+        let (key, value) = item.map_err(medium)?;
+        let cid = Cid::try_from(&key.value()[..]).map_err(medium)?;
+        check_get(&cid, value.value().to_vec())?;
+    }
+    Ok(())
+}
+
 fn append(
     database: &Database,
     campaign: CampaignId,
@@ -207,18 +240,23 @@ fn records(
     for item in table.range((&key, from)..=(&key, u64::MAX)).map_err(medium)?.take(limit) {
         let (_, value) = item.map_err(medium)?;
         let index = from.saturating_add(records.len() as u64);
-        let damaged = || StoreError::DamagedRecord { campaign, index };
-        let (bytes, check) = value.value();
-        if Cid::of_cbor(bytes).to_bytes() != *check {
-            return Err(damaged());
-        }
-        let record: Record = decode(bytes, MAX_RECORD).map_err(|_damage| damaged())?;
-        if record.index != index {
-            return Err(damaged());
-        }
-        records.push(record);
+        records.push(read_record(campaign, index, value.value())?);
     }
     Ok(records)
+}
+
+/// Checks a record on its way out.
+fn read_record(
+    campaign: CampaignId,
+    index: u64,
+    (bytes, check): (&[u8], &[u8; 36]),
+) -> Result<Record, StoreError> {
+    let damaged = || StoreError::DamagedRecord { campaign, index };
+    if Cid::of_cbor(bytes).to_bytes() != *check {
+        return Err(damaged());
+    }
+    let record: Record = decode(bytes, MAX_RECORD).map_err(|_damage| damaged())?;
+    if record.index == index { Ok(record) } else { Err(damaged()) }
 }
 
 fn length(

@@ -32,8 +32,7 @@ pub enum FrameError {
     Stream(io::Error),
 }
 
-/// Reads one frame of at most `cap` bytes, or nothing if the stream ends before it. Memory grows with what arrives,
-/// not with what is announced.
+/// Reads one frame of at most `cap` bytes, or nothing if the stream ends before it.
 ///
 /// # Errors
 /// [`FrameError`] if the frame is too long, broken off, stalled for `patience` or the stream fails.
@@ -42,22 +41,45 @@ pub async fn read<S: AsyncRead + Unpin>(
     cap: usize,
     patience: Duration,
 ) -> Result<Option<Vec<u8>>, FrameError> {
+    match read_length(stream, patience).await? {
+        None => Ok(None),
+        Some(length) if length > cap => Err(FrameError::TooLong { length, cap }),
+        Some(length) => read_content(stream, length, patience).await.map(Some),
+    }
+}
+
+/// Reads how long the next frame is, or nothing if the stream ends before it.
+///
+/// # Errors
+/// [`FrameError`] if the length is broken off, stalled for `patience` or the stream fails.
+pub async fn read_length<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    patience: Duration,
+) -> Result<Option<usize>, FrameError> {
     let mut prefix = Vec::with_capacity(4);
     read_to(stream, &mut prefix, 4, patience).await?;
-    let length = match <[u8; 4]>::try_from(prefix.as_slice()) {
-        Ok(bytes) => u32::from_be_bytes(bytes) as usize,
-        Err(_short) if prefix.is_empty() => return Ok(None),
-        Err(_short) => return Err(FrameError::Truncated),
-    };
-    if length > cap {
-        return Err(FrameError::TooLong { length, cap });
+    match <[u8; 4]>::try_from(prefix.as_slice()) {
+        Ok(bytes) => Ok(Some(u32::from_be_bytes(bytes) as usize)),
+        Err(_short) if prefix.is_empty() => Ok(None),
+        Err(_short) => Err(FrameError::Truncated),
     }
+}
+
+/// Reads a frame's content after [`read_length`]. Memory grows with what arrives, not with what was announced.
+///
+/// # Errors
+/// [`FrameError`] if the content is broken off, stalled for `patience` or the stream fails.
+pub async fn read_content<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    length: usize,
+    patience: Duration,
+) -> Result<Vec<u8>, FrameError> {
     let mut content = Vec::with_capacity(length.min(STEP));
     read_to(stream, &mut content, length, patience).await?;
     if content.len() < length {
         return Err(FrameError::Truncated);
     }
-    Ok(Some(content))
+    Ok(content)
 }
 
 /// Writes one frame and flushes it.
