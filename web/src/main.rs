@@ -14,6 +14,8 @@
 
 #[cfg(target_arch = "wasm32")]
 mod app;
+#[cfg(test)]
+mod contrast;
 mod format;
 mod intent;
 #[cfg(target_arch = "wasm32")]

@@ -159,15 +159,19 @@ fn listen(report: &Callback<Report>) -> Closure<dyn FnMut(MessageEvent)> {
 
 fn watch(report: &Callback<Report>) -> Closure<dyn FnMut(ErrorEvent)> {
     let report = report.clone();
-    Closure::new(move |event: ErrorEvent| report.emit(Report::Broke(broken(&reason(&event)))))
+    Closure::new(move |event: ErrorEvent| report.emit(Report::Broke(blame(&event))))
 }
 
-/// An error event's message; one about a script that did not load has none.
-fn reason(event: &ErrorEvent) -> String {
+/// What an error event of the worker means; one about a script that did not load has no message.
+fn blame(event: &ErrorEvent) -> Problem {
     let message = js_sys::Reflect::get(event, &"message".into()).ok().and_then(|message| message.as_string());
-    message
-        .filter(|message| !message.is_empty())
-        .unwrap_or_else(|| "its script could not be loaded".to_owned())
+    match message.filter(|message| !message.is_empty()) {
+        Some(message) => broken(&message),
+        None => Problem {
+            message: "The code that trains could not be loaded.".to_owned(),
+            remedy: "Check your connection, reload the page, and join again.".to_owned(),
+        },
+    }
 }
 
 fn describe(error: &JsValue) -> String {

@@ -15,7 +15,8 @@ struct Site {
     purpose: String,
     licence: String,
     credit: String,
-    target_accuracy: f64,
+    #[serde(default)]
+    target_accuracy: Option<f64>,
     organiser: Organiser,
     statements: Vec<Line>,
 }
@@ -49,7 +50,7 @@ pub(crate) fn read(text: &str) -> Result<Campaign, Problem> {
         contact: site.organiser.contact,
         licence: site.licence,
         credit: site.credit,
-        target: site.target_accuracy,
+        target: site.target_accuracy.unwrap_or(1.0),
         statements: site
             .statements
             .into_iter()

@@ -95,7 +95,7 @@ pub(crate) struct Campaign {
     pub(crate) licence: String,
     /// Whose data it is.
     pub(crate) credit: String,
-    /// The accuracy to be reached, 0 to 1.
+    /// The accuracy to be reached; 1 where the campaign aims at none.
     pub(crate) target: f64,
     /// What is done with the device and what leaves it.
     pub(crate) statements: Vec<Statement>,
@@ -230,9 +230,9 @@ impl ViewState {
         self.history.last().map(|last| last.accuracy)
     }
 
-    /// The accuracy to be reached, where the campaign names a sensible one.
+    /// The accuracy to be reached, where the campaign names one.
     pub(crate) fn target(&self) -> Option<f64> {
-        self.campaign().map(|campaign| campaign.target).filter(|target| (0.0..=1.0).contains(target))
+        self.campaign().map(|campaign| campaign.target).filter(|target| (0.0..1.0).contains(target))
     }
 
     /// The last settled checkpoint's id.

@@ -34,7 +34,7 @@ pub(super) fn reminder(state: &ViewState) -> Html {
             <details>
                 <summary>{ "What happens on this device, and what leaves it" }</summary>
                 <div class="stack">
-                    { statements(&campaign.statements) }
+                    { statements(campaign) }
                     { facts(state, campaign) }
                 </div>
             </details>
@@ -58,7 +58,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
             </div>
             <section class="stack" aria-labelledby="promises">
                 <h2 id="promises">{ "What you agree to" }</h2>
-                { statements(&campaign.statements) }
+                { statements(campaign) }
             </section>
             { facts(state, campaign) }
         </>
@@ -88,28 +88,51 @@ fn missing(problem: &Problem, click: &Callback<Intent>) -> Html {
     }
 }
 
-fn statements(statements: &[Statement]) -> Html {
+/// What the campaign says about itself: first and framed what concerns the visitor's device, then the rest.
+fn statements(campaign: &Campaign) -> Html {
+    let untold = campaign.statements.iter().filter(|statement| statement.text != campaign.purpose);
+    let (device, rest): (Vec<_>, Vec<_>) = untold.partition(|statement| statement.heading.contains("device"));
     html! {
-        <dl class="promises">
+        <>
+            { listed("promises", &device) }
+            { listed("remarks", &rest) }
+        </>
+    }
+}
+
+fn listed(class: &'static str, statements: &[&Statement]) -> Html {
+    if statements.is_empty() {
+        return Html::default();
+    }
+    html! {
+        <dl {class}>
             { for statements.iter().map(|statement| html! {
-                <div class="promise"><dt>{ &statement.heading }</dt><dd>{ &statement.text }</dd></div>
+                <div><dt>{ &statement.heading }</dt><dd>{ &statement.text }</dd></div>
             }) }
         </dl>
     }
 }
 
+/// What the statements have not told already.
 fn facts(state: &ViewState, campaign: &Campaign) -> Html {
+    let told = |words: &str| campaign.statements.iter().any(|statement| statement.text.contains(words));
     html! {
         <dl class="facts facts-row">
-            { fact("Organiser", html! { <>{ &campaign.organiser }{ contact(&campaign.contact) }</> }) }
-            { fact("Licence of the model", html! { &campaign.licence }) }
-            { fact("Data", html! { &campaign.credit }) }
+            if !told(&campaign.organiser) {
+                { fact("Organiser", html! { <>{ &campaign.organiser }{ contact(&campaign.contact) }</> }) }
+            }
+            if !told(&campaign.licence) {
+                { fact("Licence of the model", html! { &campaign.licence }) }
+            }
+            if !told(&campaign.credit) {
+                { fact("Data", html! { &campaign.credit }) }
+            }
             if let Some(target) = state.target() {
                 { fact("Goal", html! { format!("{} right on data that nobody trains on", format::percent(target)) }) }
             }
             { fact("Campaign id", html! {
                 <>
-                    <Copy text={campaign.id.clone()} what="Campaign id" />
+                    <Copy text={campaign.id.clone()} what="Campaign id" head={12} tail={8} />
                     <span class="soft small block">{ checked(&state.words) }</span>
                 </>
             }) }
