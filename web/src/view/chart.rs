@@ -12,7 +12,7 @@ const MAX_ROWS: usize = 120;
 /// The plots and their table.
 pub(super) fn results(state: &ViewState) -> Html {
     html! {
-        <section class="card" aria-labelledby="results">
+        <section class="card results" aria-labelledby="results">
             <div class="card-head">
                 <h2 id="results">{ "How the model learns" }</h2>
                 <p class="soft small">{ "One point for each settled round" }</p>

@@ -19,10 +19,10 @@ pub(super) fn score(state: &ViewState) -> Html {
             <dl class="facts">
                 { fact("Round", html! { round.map_or("–".to_owned(), |round| format::count(round.number)) }) }
                 { fact("Loss", html! { state.history.last().map_or("–".to_owned(), |last| format!("{:.3}", last.loss)) }) }
-                { fact("Updates in", html! {
+                { fact("Updates received", html! {
                     round.map_or("–".to_owned(), |round| format!("{} of {}", round.contributions, round.cohort.max(round.contributions)))
                 }) }
-                { fact("Taking part", html! { format::plural(state.member_count, "tab", "tabs") }) }
+                { fact("Taking part", html! { taking_part(state.member_count) }) }
             </dl>
         </section>
     }
@@ -38,7 +38,7 @@ fn measured_on(state: &ViewState) -> String {
 fn number(accuracy: Option<f64>) -> Html {
     let Some(accuracy) = accuracy else {
         return html! {
-            <><span aria-hidden="true">{ "–" }</span><span class="visually-hidden">{ "not measured yet" }</span></>
+            <><span class="unknown" aria-hidden="true">{ "–" }</span><span class="visually-hidden">{ "not measured yet" }</span></>
         };
     };
     let shown = format::percent(accuracy);
@@ -71,4 +71,8 @@ fn goal(accuracy: Option<f64>, target: f64) -> String {
     } else {
         format!("Goal: {shown}")
     }
+}
+
+fn taking_part(count: u64) -> String {
+    if count == 0 { "–".to_owned() } else { format::plural(count, "tab", "tabs") }
 }
