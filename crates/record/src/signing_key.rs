@@ -51,6 +51,14 @@ impl SigningKey {
         AccountId::from_verifying_key(self.0.verifying_key())
     }
 
+    /// Signs bytes as WebCrypto does: the raw signature `r ‖ s` over them. Give it [`signing_bytes`] and nothing else,
+    /// so that every signature belongs to a domain. Deterministic (RFC 6979).
+    #[must_use]
+    pub fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
+        let signature: Signature = self.0.sign(bytes);
+        signature.to_bytes().into()
+    }
+
     /// Signs a message and returns the bytes of its envelope. Deterministic (RFC 6979).
     ///
     /// # Errors
