@@ -1,4 +1,15 @@
 //! Runs step programs on the CPU and on WebGPU, the faster one chosen by measuring.
 
+mod batch;
+pub mod cpu;
+mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod schedule;
+#[cfg(test)]
+mod testing;
+mod trainer;
+
+pub use batch::Targets;
+pub use error::EngineError;
+pub use trainer::{EngineChoice, EngineKind, Evaluation, Trainer};

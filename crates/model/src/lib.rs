@@ -8,6 +8,8 @@ mod error;
 pub mod graph;
 mod initial;
 pub mod layers;
+#[cfg(feature = "train")]
+pub mod lower;
 mod parameters;
 pub mod program;
 pub mod safetensors;

@@ -1,0 +1,129 @@
+//! What a step is fed: checked at the door, so that kernels need not.
+
+use crate::EngineError;
+use lichen_model::program::Program;
+
+/// What the model's output is compared with.
+#[derive(Clone, Copy, Debug)]
+pub enum Targets<'a> {
+    /// Class labels, for softmax cross entropy.
+    Labels(&'a [u32]),
+    /// Numbers of the output's shape, for all other losses.
+    Values(&'a [f32]),
+}
+
+impl<'a> From<&'a [u32]> for Targets<'a> {
+    fn from(labels: &'a [u32]) -> Self {
+        Self::Labels(labels)
+    }
+}
+
+impl<'a> From<&'a Vec<u32>> for Targets<'a> {
+    fn from(labels: &'a Vec<u32>) -> Self {
+        Self::Labels(labels)
+    }
+}
+
+impl<'a> From<&'a [f32]> for Targets<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::Values(values)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Targets<'a> {
+    fn from(values: &'a Vec<f32>) -> Self {
+        Self::Values(values)
+    }
+}
+
+impl<'a> Targets<'a> {
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+
+    /// A part of them, if it is inside.
+    pub(crate) fn part(self, range: core::ops::Range<usize>) -> Option<Self> {
+        Some(match self {
+            Self::Labels(labels) => Self::Labels(labels.get(range)?),
+            Self::Values(values) => Self::Values(values.get(range)?),
+        })
+    }
+}
+
+/// Checks a batch of `program` and writes the targets as kernels read them; returns how many things the loss
+/// averages over.
+///
+/// # Errors
+/// [`EngineError::Length`], [`EngineError::NotFinite`], [`EngineError::OutOfRange`],
+/// [`EngineError::TargetKind`].
+pub(crate) fn check(
+    program: &Program,
+    x: &[f32],
+    targets: Targets<'_>,
+    written: &mut Vec<f32>,
+) -> Result<usize, EngineError> {
+    check_input(program, x)?;
+    let expected = program.buffer(program.target).elements();
+    written.clear();
+    match (targets, program.classes) {
+        (Targets::Labels(labels), classes) if classes > 0 => {
+            check_length("labels", expected, labels.len())?;
+            write_labels(program, labels, written)
+        }
+        (Targets::Values(values), 0) => {
+            check_length("targets", expected, values.len())?;
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                return Err(EngineError::NotFinite { what: "targets", index });
+            }
+            written.extend_from_slice(values);
+            Ok(values.len())
+        }
+        (Targets::Labels(_), _) => Err(EngineError::TargetKind("numbers of the output's shape")),
+        (Targets::Values(_), _) => Err(EngineError::TargetKind("class labels")),
+    }
+}
+
+fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(), EngineError> {
+    if expected == found { Ok(()) } else { Err(EngineError::Length { what, expected, found }) }
+}
+
+fn check_input(program: &Program, x: &[f32]) -> Result<(), EngineError> {
+    check_length("input", program.buffer(program.input).elements(), x.len())?;
+    if let Some(index) = x.iter().position(|value| !value.is_finite()) {
+        return Err(EngineError::NotFinite { what: "input", index });
+    }
+    let limit = program.vocabulary;
+    if limit == 0 {
+        return Ok(());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "vocabularies are capped at 2^24")]
+    let bad = x.iter().position(|&token| token < 0.0 || token >= limit as f32 || token.trunc() != token);
+    match bad.and_then(|index| x.get(index).map(|&found| (index, found))) {
+        None => Ok(()),
+        Some((index, found)) => {
+            Err(EngineError::OutOfRange { what: "input", index, found: f64::from(found), limit })
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "labels are below the number of classes, hence below 2^24")]
+fn write_labels(program: &Program, labels: &[u32], written: &mut Vec<f32>) -> Result<usize, EngineError> {
+    let mut counted = 0;
+    for (index, &label) in labels.iter().enumerate() {
+        if program.ignore_label == Some(label) {
+            written.push(-1.0);
+            continue;
+        }
+        if label as usize >= program.classes {
+            let (found, limit) = (f64::from(label), program.classes);
+            return Err(EngineError::OutOfRange { what: "labels", index, found, limit });
+        }
+        written.push(label as f32);
+        counted += 1;
+    }
+    Ok(counted)
+}

@@ -1,0 +1,293 @@
+//! Packed, register-tiled matrix product.
+//!
+//! Every element of the product is summed over k in order within blocks of [`BLOCK_K`], and blocks are added in
+//! order, so the bits do not depend on tile sizes, lanes or edges.
+
+use super::memory::Memory;
+use super::simd::F4;
+use lichen_model::program::{Epilogue, Gemm};
+
+/// Rows of a tile.
+pub(crate) const MR: usize = 4;
+/// Columns of a tile.
+pub(crate) const NR: usize = 8;
+/// Extent of k summed in registers; part of the definition of the result's bits.
+pub(crate) const BLOCK_K: usize = 256;
+
+/// A strided matrix: element (i, j) at `offset + i row + j column`.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+/// Memory for packed panels, kept between products.
+#[derive(Default)]
+pub(crate) struct Panels {
+    a: Vec<f32>,
+    b: Vec<f32>,
+}
+
+/// What happens to a finished element.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a> {
+    pub(crate) alpha: f32,
+    /// One number per column.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// One number per row.
+    pub(crate) row_bias: Option<&'a [f32]>,
+    pub(crate) activation: Epilogue,
+    pub(crate) accumulate: bool,
+}
+
+impl Finish<'_> {
+    pub(crate) const PLAIN: Self =
+        Self { alpha: 1.0, bias: None, row_bias: None, activation: Epilogue::None, accumulate: false };
+}
+
+/// Runs a product kernel.
+pub(crate) fn run(gemm: &Gemm, memory: &mut Memory, panels: &mut Panels) {
+    let mut c = memory.take(gemm.c.buffer);
+    let (a, b) = (memory.get(gemm.a.buffer), memory.get(gemm.b.buffer));
+    let bias = gemm.bias.map(|bias| memory.get(bias));
+    let finish = Finish {
+        alpha: gemm.alpha,
+        bias,
+        row_bias: None,
+        activation: gemm.activation,
+        accumulate: gemm.accumulate,
+    };
+    for outer in 0..gemm.batch[0] {
+        for inner in 0..gemm.batch[1] {
+            let start = |matrix: &lichen_model::program::Matrix| {
+                matrix.offset + outer * matrix.batch_strides[0] + inner * matrix.batch_strides[1]
+            };
+            let view = |data, matrix: &lichen_model::program::Matrix| {
+                let (row, column) =
+                    if matrix.transposed { (1, matrix.row_stride) } else { (matrix.row_stride, 1) };
+                View { data, row, column }
+            };
+            let a = view(&a[start(&gemm.a)..], &gemm.a);
+            let b = view(&b[start(&gemm.b)..], &gemm.b);
+            let c = &mut c[start(&gemm.c)..];
+            product(a, b, c, gemm.c.row_stride, [gemm.m, gemm.n, gemm.k], &finish, panels);
+        }
+    }
+    memory.put(c);
+}
+
+/// `c = finish(a b)` with a m×k, b k×n, rows of c `stride` apart.
+pub(crate) fn product(
+    a: View<'_>,
+    b: View<'_>,
+    c: &mut [f32],
+    stride: usize,
+    [m, n, k]: [usize; 3],
+    finish: &Finish<'_>,
+    panels: &mut Panels,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let mut start = 0;
+    loop {
+        let depth = BLOCK_K.min(k - start);
+        let first = start == 0 && !finish.accumulate;
+        let last = start + depth == k;
+        pack(&mut panels.b, b.data, [b.column, b.row], [n, depth], start * b.row, NR);
+        pack(&mut panels.a, a.data, [a.row, a.column], [m, depth], start * a.column, MR);
+        for (j, b_panel) in panels.b.chunks_exact(depth.max(1) * NR).enumerate() {
+            let column = j * NR;
+            let wide = NR.min(n - column);
+            for (i, a_panel) in panels.a.chunks_exact(depth.max(1) * MR).enumerate() {
+                let row = i * MR;
+                let high = MR.min(m - row);
+                let tile = multiply(a_panel, b_panel);
+                let place = Place { stride, row, column, high, wide, first, last };
+                place.finish(tile, c, finish);
+            }
+        }
+        start += depth;
+        if start >= k {
+            break;
+        }
+    }
+}
+
+/// Copies `[count, depth]` elements into panels of `width` by depth, the rest of the last panel zero.
+fn pack(
+    panels: &mut Vec<f32>,
+    data: &[f32],
+    [across, along]: [usize; 2],
+    [count, depth]: [usize; 2],
+    offset: usize,
+    width: usize,
+) {
+    let size = count.div_ceil(width) * width * depth;
+    if panels.len() < size {
+        panels.resize(size, 0.0);
+    }
+    panels.truncate(size);
+    for (number, panel) in panels.chunks_exact_mut(width * depth.max(1)).enumerate() {
+        let start = offset + number * width * across;
+        let here = width.min(count - number * width);
+        if here < width {
+            panel.fill(0.0);
+        }
+        if across == 1 {
+            for (step, to) in panel.chunks_exact_mut(width).enumerate() {
+                let from = start + step * along;
+                to[..here].copy_from_slice(&data[from..from + here]);
+            }
+        } else if along == 1 {
+            pack_rows(panel, &data[start..], across, here, depth, width);
+        } else {
+            for (step, to) in panel.chunks_exact_mut(width).enumerate() {
+                for (lane, to) in to[..here].iter_mut().enumerate() {
+                    *to = data[start + lane * across + step * along];
+                }
+            }
+        }
+    }
+}
+
+/// Interleaves contiguous rows, four by four where possible.
+fn pack_rows(panel: &mut [f32], data: &[f32], stride: usize, rows: usize, depth: usize, width: usize) {
+    let mut lane = 0;
+    while lane < rows {
+        if lane + 4 <= rows {
+            let row = |number: usize| &data[(lane + number) * stride..(lane + number) * stride + depth];
+            let rows = [row(0), row(1), row(2), row(3)];
+            interleave(panel, rows, lane, width);
+            lane += 4;
+            continue;
+        }
+        let row = &data[lane * stride..lane * stride + depth];
+        for (to, from) in panel.chunks_exact_mut(width).zip(row) {
+            to[lane] = *from;
+        }
+        lane += 1;
+    }
+}
+
+fn interleave(panel: &mut [f32], rows: [&[f32]; 4], lane: usize, width: usize) {
+    let [a, b, c, d] = rows;
+    for ((((to, a), b), c), d) in panel.chunks_exact_mut(width).zip(a).zip(b).zip(c).zip(d) {
+        F4::new([*a, *b, *c, *d]).store(&mut to[lane..]);
+    }
+}
+
+/// One tile of the product of two panels.
+#[inline(always)]
+fn multiply(a: &[f32], b: &[f32]) -> [[F4; 2]; MR] {
+    let zero = F4::splat(0.0);
+    let mut tile = [[zero; 2]; MR];
+    for (a, b) in a.chunks_exact(MR).zip(b.chunks_exact(NR)) {
+        let (low, high) = (F4::load(&b[..4]), F4::load(&b[4..]));
+        for (row, &a) in tile.iter_mut().zip(a) {
+            let a = F4::splat(a);
+            row[0] = row[0] + a * low;
+            row[1] = row[1] + a * high;
+        }
+    }
+    tile
+}
+
+struct Place {
+    stride: usize,
+    row: usize,
+    column: usize,
+    high: usize,
+    wide: usize,
+    first: bool,
+    last: bool,
+}
+
+impl Place {
+    /// Writes a tile, with everything that goes with the last block.
+    #[inline]
+    fn finish(&self, tile: [[F4; 2]; MR], c: &mut [f32], finish: &Finish<'_>) {
+        let alpha = F4::splat(finish.alpha);
+        for (i, sums) in tile.iter().take(self.high).enumerate() {
+            let start = (self.row + i) * self.stride + self.column;
+            let row = &mut c[start..start + self.wide];
+            for (half, sum) in row.chunks_mut(4).zip(sums) {
+                let mut value = *sum * alpha;
+                if !self.first {
+                    value = F4::load_partial(half, 0.0) + value;
+                }
+                value.store(half);
+            }
+            if self.last {
+                self.epilogue(row, self.row + i, finish);
+            }
+        }
+    }
+
+    fn epilogue(&self, row: &mut [f32], number: usize, finish: &Finish<'_>) {
+        let offset = finish.row_bias.map_or(0.0, |bias| bias[number]);
+        for (part, to) in row.chunks_mut(4).enumerate() {
+            let mut value = F4::load_partial(to, 0.0);
+            if let Some(bias) = finish.bias {
+                value = value + F4::load_partial(&bias[self.column + part * 4..self.column + self.wide], 0.0);
+            }
+            if finish.row_bias.is_some() {
+                value = value + F4::splat(offset);
+            }
+            activate(value, finish.activation).store(to);
+        }
+    }
+}
+
+/// Applies an epilogue's function.
+#[inline(always)]
+pub(crate) fn activate(x: F4, activation: Epilogue) -> F4 {
+    let zero = F4::splat(0.0);
+    match activation {
+        Epilogue::None => x,
+        Epilogue::Relu => x.max(zero),
+        Epilogue::LeakyRelu(slope) => F4::select(x.gt(zero), x, x * F4::splat(slope)),
+        Epilogue::Tanh => super::math::tanh(x),
+        Epilogue::Sigmoid => super::math::sigmoid(x),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_all_layouts_agree_with_the_definition() {
+        let mut panels = Panels::default();
+        for (m, n, k) in [(1, 1, 1), (4, 8, 3), (5, 9, 17), (13, 10, 300), (3, 30, 513)] {
+            let a: Vec<f32> = (0..m * k).map(|i| ((i * 7 % 13) as f32 - 6.0) / 8.0).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| ((i * 5 % 11) as f32 - 5.0) / 8.0).collect();
+            for layout in 0..4 {
+                let a = if layout & 1 == 0 {
+                    View { data: &a, row: k, column: 1 }
+                } else {
+                    View { data: &a, row: 1, column: m }
+                };
+                let b = if layout & 2 == 0 {
+                    View { data: &b, row: n, column: 1 }
+                } else {
+                    View { data: &b, row: 1, column: k }
+                };
+                let mut c = vec![f32::NAN; m * n];
+                product(a, b, &mut c, n, [m, n, k], &Finish::PLAIN, &mut panels);
+                for i in 0..m {
+                    for j in 0..n {
+                        let at =
+                            |x: View<'_>, i: usize, j: usize| f64::from(x.data[i * x.row + j * x.column]);
+                        let exact: f64 = (0..k).map(|p| at(a, i, p) * at(b, p, j)).sum();
+                        assert!(
+                            (f64::from(c[i * n + j]) - exact).abs() < 1e-3,
+                            "{m} {n} {k} layout {layout}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Fused elementwise expressions, interpreted a block of elements at a time.
+
+use super::math;
+use super::memory::Memory;
+use super::simd::F4;
+use lichen_model::program::{Binary, Instruction, Map, StepValues, Unary};
+
+/// Elements that one instruction treats before the next one runs: few enough for the first-level cache.
+const BLOCK: usize = 128;
+
+/// Registers, kept between maps.
+#[derive(Default)]
+pub(crate) struct Registers(Vec<f32>);
+
+/// Runs a map.
+pub(crate) fn run(map: &Map, memory: &mut Memory, step: &StepValues, registers: &mut Registers) {
+    let mut output = memory.take(map.output);
+    let inputs: Vec<&[f32]> = map.inputs.iter().map(|input| memory.get(input.buffer)).collect();
+    let Some((&inner, outer)) = map.shape.split_last() else { return };
+    let registers = &mut registers.0;
+    registers.resize(map.code.len() * BLOCK, 0.0);
+    for (register, instruction) in registers.chunks_exact_mut(BLOCK).zip(&map.code) {
+        match *instruction {
+            Instruction::Constant(value) => register.fill(value),
+            Instruction::Step(value) => register.fill(step.get(value)),
+            _ => {}
+        }
+    }
+    let mut index = vec![0; outer.len()];
+    let mut starts = vec![0; inputs.len()];
+    for row in output.chunks_exact_mut(inner) {
+        for (start, input) in starts.iter_mut().zip(&map.inputs) {
+            *start = index.iter().zip(&input.strides).map(|(at, stride)| at * stride).sum();
+        }
+        for (number, block) in row.chunks_mut(BLOCK).enumerate() {
+            evaluate(map, &inputs, step, &starts, number * BLOCK, block, registers);
+        }
+        advance(&mut index, outer);
+    }
+    memory.put(output);
+}
+
+/// The next index in row-major order.
+pub(crate) fn advance(index: &mut [usize], shape: &[usize]) {
+    for (at, &extent) in index.iter_mut().zip(shape).rev() {
+        *at += 1;
+        if *at < extent {
+            return;
+        }
+        *at = 0;
+    }
+}
+
+fn evaluate(
+    map: &Map,
+    inputs: &[&[f32]],
+    step: &StepValues,
+    starts: &[usize],
+    first: usize,
+    output: &mut [f32],
+    registers: &mut [f32],
+) {
+    let length = output.len();
+    let last = map.code.len() - 1;
+    for (number, instruction) in map.code.iter().enumerate() {
+        let (done, rest) = registers.split_at_mut(number * BLOCK);
+        let to = if number == last { &mut *output } else { &mut rest[..length] };
+        let at = |register: u8| -> &[f32] {
+            if let Instruction::Input(input) = map.code[usize::from(register)] {
+                let input = usize::from(input);
+                if map.inputs[input].strides.last() == Some(&1) {
+                    return &inputs[input][starts[input] + first..starts[input] + first + length];
+                }
+            }
+            &done[usize::from(register) * BLOCK..usize::from(register) * BLOCK + length]
+        };
+        match *instruction {
+            Instruction::Input(input) => {
+                let input = usize::from(input);
+                let stride = map.inputs[input].strides.last().copied().unwrap_or(0);
+                load(inputs[input], starts[input] + first * stride, stride, to, number == last);
+            }
+            // Registers of constants were filled before the first block.
+            Instruction::Constant(value) => {
+                if number == last {
+                    to.fill(value);
+                }
+            }
+            Instruction::Step(value) => {
+                if number == last {
+                    to.fill(step.get(value));
+                }
+            }
+            Instruction::Unary(function, a) => unary(function, at(a), to),
+            Instruction::Binary(function, a, b) => binary(function, at(a), at(b), to),
+            Instruction::Select(condition, a, b) => {
+                let zero = F4::splat(0.0);
+                let operands = at(condition).chunks(4).zip(at(a).chunks(4).zip(at(b).chunks(4)));
+                for (to, (condition, (a, b))) in to.chunks_mut(4).zip(operands) {
+                    let otherwise = partial(condition).equals(zero);
+                    F4::select(otherwise, partial(b), partial(a)).store(to);
+                }
+            }
+        }
+    }
+}
+
+/// Fills a register from memory; contiguous inputs are read in place and need it only as the result.
+fn load(input: &[f32], start: usize, stride: usize, to: &mut [f32], result: bool) {
+    match stride {
+        0 => to.fill(input[start]),
+        1 if !result => {}
+        1 => to.copy_from_slice(&input[start..start + to.len()]),
+        _ => {
+            for (to, from) in to.iter_mut().zip(input[start..].iter().step_by(stride)) {
+                *to = *from;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn partial(slice: &[f32]) -> F4 {
+    if slice.len() >= 4 { F4::load(slice) } else { F4::load_partial(slice, 0.0) }
+}
+
+#[inline(always)]
+fn each(a: &[f32], to: &mut [f32], f: impl Fn(F4) -> F4) {
+    for (to, a) in to.chunks_mut(4).zip(a.chunks(4)) {
+        f(partial(a)).store(to);
+    }
+}
+
+#[inline(always)]
+fn pairs(a: &[f32], b: &[f32], to: &mut [f32], f: impl Fn(F4, F4) -> F4) {
+    for (to, (a, b)) in to.chunks_mut(4).zip(a.chunks(4).zip(b.chunks(4))) {
+        f(partial(a), partial(b)).store(to);
+    }
+}
+
+fn unary(function: Unary, a: &[f32], to: &mut [f32]) {
+    match function {
+        Unary::Neg => each(a, to, |x| x.xor(F4::splat(-0.0))),
+        Unary::Abs => each(a, to, F4::abs),
+        Unary::Sqrt => each(a, to, F4::sqrt),
+        Unary::Exp => each(a, to, math::exp),
+        Unary::Log => each(a, to, math::log),
+        Unary::Tanh => each(a, to, math::tanh),
+        Unary::Sigmoid => each(a, to, math::sigmoid),
+        Unary::Erf => each(a, to, math::erf),
+        Unary::Sign => each(a, to, math::sign),
+        Unary::Softplus => each(a, to, math::softplus),
+    }
+}
+
+fn binary(function: Binary, a: &[f32], b: &[f32], to: &mut [f32]) {
+    let one = F4::splat(1.0);
+    match function {
+        Binary::Add => pairs(a, b, to, |a, b| a + b),
+        Binary::Sub => pairs(a, b, to, |a, b| a - b),
+        Binary::Mul => pairs(a, b, to, |a, b| a * b),
+        Binary::Div => pairs(a, b, to, |a, b| a / b),
+        Binary::Pow => pairs(a, b, to, math::pow),
+        Binary::Max => pairs(a, b, to, F4::max),
+        Binary::Min => pairs(a, b, to, F4::min),
+        Binary::Greater => pairs(a, b, to, |a, b| a.gt(b).and(one)),
+        Binary::Equal => pairs(a, b, to, |a, b| a.equals(b).and(one)),
+    }
+}

@@ -1,0 +1,57 @@
+//! Small models and data for tests.
+
+use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, Schedule, TrainSpec};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+/// The result of a future that never waits, as those of the CPU back end.
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the CPU back end waits for nothing"),
+    }
+}
+
+pub(crate) fn dense(name: &str, units: usize, activation: Activation) -> LayerSpec {
+    LayerSpec::Dense { name: name.into(), units, activation, bias: true }
+}
+
+pub(crate) fn spec(input: &[usize], loss: Loss, layers: Vec<LayerSpec>) -> ModelSpec {
+    ModelSpec { input: input.to_vec(), loss, ignore_label: None, huber_delta: None, layers }
+}
+
+pub(crate) fn adam(learning_rate: f64, batch: usize) -> TrainSpec {
+    TrainSpec {
+        optimizer: Optimizer::Adam,
+        learning_rate,
+        batch,
+        steps: 100,
+        schedule: Schedule::Constant,
+        warmup: 0,
+        momentum: None,
+        beta1: None,
+        beta2: None,
+        epsilon: None,
+        weight_decay: None,
+        clip_norm: None,
+        clip_sample_norm: None,
+    }
+}
+
+/// Numbers from -1 to 1, the same everywhere.
+pub(crate) fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    let number = |index| lichen_model::program::random_bits(seed, index) as f32 / 2f32.powi(31) - 1.0;
+    (0..count as u32).map(number).collect()
+}
+
+/// Samples around one centre per class.
+pub(crate) fn blobs(samples: usize, width: usize, classes: usize) -> (Vec<f32>, Vec<u32>) {
+    let centres = numbers(5, classes * width);
+    let labels: Vec<u32> = (0..samples).map(|sample| (sample * 7 % classes) as u32).collect();
+    let mut x = numbers(6, samples * width);
+    for (index, value) in x.iter_mut().enumerate() {
+        *value = 0.5 * *value + 2.0 * centres[labels[index / width] as usize * width + index % width];
+    }
+    (x, labels)
+}

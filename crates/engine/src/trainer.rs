@@ -1,0 +1,452 @@
+//! Training and evaluation of a model, the same for both back ends.
+
+use crate::EngineError;
+use crate::batch::{self, Targets};
+use crate::cpu::CpuExecutor;
+#[cfg(feature = "gpu")]
+use crate::gpu::{Gpu, GpuProgram};
+use crate::schedule::{StepSchedule, rule};
+use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
+use lichen_model::lower::{Purpose, lower};
+use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS, StepValues};
+use lichen_model::{ModelError, Parameters, Tensor, layers};
+
+/// Most samples evaluated in one run.
+const EVALUATION_BATCH: usize = 256;
+
+/// The back end that runs the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The reproducible one.
+    Cpu,
+    /// WebGPU.
+    Gpu,
+}
+
+/// A request for a back end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// The reproducible one.
+    #[default]
+    Cpu,
+    /// WebGPU; an error where there is none.
+    Gpu,
+}
+
+/// How good a model is on some data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss.
+    pub loss: f64,
+    /// Share of labels that the largest output hits (binary cross entropy: of targets on the output's side);
+    /// 0 for losses without classes.
+    pub accuracy: f64,
+}
+
+enum Backend {
+    Cpu(Box<CpuExecutor>),
+    #[cfg(feature = "gpu")]
+    Gpu {
+        gpu: std::rc::Rc<Gpu>,
+        program: Box<GpuProgram>,
+    },
+}
+
+/// A model in training.
+pub struct Trainer {
+    model: ModelSpec,
+    program: Program,
+    backend: Backend,
+    schedule: StepSchedule,
+    losses: Vec<f32>,
+    targets: Vec<f32>,
+    evaluations: Vec<CpuExecutor>,
+    loaded: bool,
+}
+
+impl Trainer {
+    /// Builds the step program of a model and opens the back end; [`Trainer::load`] comes next.
+    ///
+    /// # Errors
+    /// [`EngineError::Model`] if the layers do not fit, [`EngineError::Train`] for a training specification out
+    /// of range, [`EngineError::Gpu`] if a GPU is asked for and cannot be had.
+    #[expect(clippy::cast_possible_truncation, reason = "kernels take single precision")]
+    pub async fn new(
+        choice: EngineChoice,
+        model: &ModelSpec,
+        train: &TrainSpec,
+    ) -> Result<Self, EngineError> {
+        if let Err(faults) = train.validate() {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            return Err(EngineError::Train(faults.join("; ")));
+        }
+        let graph = layers::build(model, train.batch)?;
+        let clip_norm = train.clip_norm.map(|limit| limit as f32);
+        let program = lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?;
+        let backend = open(choice, &program).await?;
+        let schedule = StepSchedule::new(train, 0);
+        Ok(Self {
+            model: model.clone(),
+            program,
+            backend,
+            schedule,
+            losses: Vec::new(),
+            targets: Vec::new(),
+            evaluations: Vec::new(),
+            loaded: false,
+        })
+    }
+
+    /// Which back end runs the steps.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        match self.backend {
+            Backend::Cpu(_) => EngineKind::Cpu,
+            #[cfg(feature = "gpu")]
+            Backend::Gpu { .. } => EngineKind::Gpu,
+        }
+    }
+
+    /// The step program.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Starts a round: sets the parameters, the optimiser's state to zero, the schedule to its first step and
+    /// the seed of dropout.
+    ///
+    /// # Errors
+    /// [`EngineError::Model`] if names or shapes are not those of the model.
+    pub async fn load(&mut self, parameters: &Parameters, seed: u64) -> Result<(), EngineError> {
+        let [trained, statistics] = parameter_slots(&self.program, parameters)?;
+        for (slot, data) in [(PARAMETERS, &trained), (STATISTICS, &statistics)] {
+            self.write_slot(slot, data)?;
+        }
+        for slot in [GRADIENTS, STATE0, STATE1] {
+            let zeros = vec![0.0; self.program.slots.get(slot).copied().unwrap_or(0)];
+            self.write_slot(slot, &zeros)?;
+        }
+        self.schedule.restart(seed);
+        self.losses.clear();
+        self.loaded = true;
+        Ok(())
+    }
+
+    fn write_slot(&mut self, slot: usize, data: &[f32]) -> Result<(), EngineError> {
+        match &mut self.backend {
+            Backend::Cpu(executor) => executor.write_slot(slot, data),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu { program, .. } => program.write_slot(slot, data)?,
+        }
+        Ok(())
+    }
+
+    async fn read_slot(&self, slot: usize) -> Result<Vec<f32>, EngineError> {
+        match &self.backend {
+            Backend::Cpu(executor) => Ok(executor.slot(slot).to_vec()),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu { program, .. } => Ok(program.read_slot(slot).await?),
+        }
+    }
+
+    /// One step on a batch: `x` row-major with the batch first, labels or values to match.
+    ///
+    /// # Errors
+    /// [`EngineError::Length`], [`EngineError::NotFinite`], [`EngineError::OutOfRange`] or
+    /// [`EngineError::TargetKind`] for a batch that is refused; nothing has changed then.
+    /// [`EngineError::Gpu`] if the device fails.
+    pub async fn step<'a>(&mut self, x: &[f32], targets: impl Into<Targets<'a>>) -> Result<(), EngineError> {
+        self.step_on(x, targets.into()).await
+    }
+
+    async fn step_on(&mut self, x: &[f32], targets: Targets<'_>) -> Result<(), EngineError> {
+        if !self.loaded {
+            return Err(EngineError::Train("parameters must be loaded before the first step".into()));
+        }
+        let counted = batch::check(&self.program, x, targets, &mut self.targets)?;
+        let values = self.schedule.next(share(counted));
+        match &mut self.backend {
+            Backend::Cpu(executor) => {
+                executor.feed(x, &self.targets);
+                executor.run(&values);
+                self.losses.extend(executor.read(self.program.loss).first());
+            }
+            #[cfg(feature = "gpu")]
+            Backend::Gpu { program, .. } => program.step(x, &self.targets, &values).await?,
+        }
+        Ok(())
+    }
+
+    /// Losses of the steps since the last call, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::Gpu`] if the device fails.
+    pub async fn take_losses(&mut self) -> Result<Vec<f32>, EngineError> {
+        match &mut self.backend {
+            Backend::Cpu(_) => Ok(std::mem::take(&mut self.losses)),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu { program, .. } => Ok(program.take_losses().await?),
+        }
+    }
+
+    /// The parameters as they are now.
+    ///
+    /// # Errors
+    /// [`EngineError::Gpu`] if the device fails.
+    pub async fn parameters(&self) -> Result<Parameters, EngineError> {
+        let slots = [self.read_slot(PARAMETERS).await?, self.read_slot(STATISTICS).await?];
+        named(&self.program, &slots, |binding| Some(binding.value))
+    }
+
+    /// The gradients of the last step, by the names of their parameters.
+    ///
+    /// # Errors
+    /// [`EngineError::Gpu`] if the device fails.
+    pub async fn gradients(&self) -> Result<Parameters, EngineError> {
+        let gradients = self.read_slot(GRADIENTS).await?;
+        named(&self.program, &[gradients], |binding| binding.gradient)
+    }
+
+    /// Loss and accuracy of the present parameters on other data, without dropout and with running moments;
+    /// always on the CPU, so that everybody finds the same numbers.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`]; [`EngineError::Empty`] if there is no sample.
+    pub async fn evaluate<'a>(
+        &mut self,
+        x: &[f32],
+        targets: impl Into<Targets<'a>>,
+    ) -> Result<Evaluation, EngineError> {
+        let trained = self.read_slot(PARAMETERS).await?;
+        let statistics = self.read_slot(STATISTICS).await?;
+        self.evaluate_with(&trained, &statistics, x, targets.into())
+    }
+
+    fn evaluate_with(
+        &mut self,
+        trained: &[f32],
+        statistics: &[f32],
+        x: &[f32],
+        targets: Targets<'_>,
+    ) -> Result<Evaluation, EngineError> {
+        let width: usize = self.model.input.iter().product();
+        let samples = x.len() / width.max(1);
+        if samples == 0 || targets.len() % samples != 0 {
+            return Err(EngineError::Empty);
+        }
+        let per_sample = targets.len() / samples;
+        let mut tally = Tally::default();
+        let mut start = 0;
+        while start < samples {
+            let batch = EVALUATION_BATCH.min(samples - start);
+            let end = start + batch;
+            let part = x.get(start * width..if end == samples { x.len() } else { end * width });
+            let wanted = targets.part(start * per_sample..end * per_sample);
+            let (Some(part), Some(wanted)) = (part, wanted) else { return Err(EngineError::Empty) };
+            let mut written = std::mem::take(&mut self.targets);
+            let executor = self.evaluation(batch)?;
+            executor.write_slot(PARAMETERS, trained);
+            executor.write_slot(STATISTICS, statistics);
+            let counted = batch::check(executor.program(), part, wanted, &mut written)?;
+            executor.feed(part, &written);
+            executor.run(&StepValues { loss_scale: share(counted), ..StepValues::default() });
+            tally.add(executor, counted, &written);
+            self.targets = written;
+            start = end;
+        }
+        Ok(tally.evaluation(self.model.loss))
+    }
+
+    /// The evaluation program for this many samples, built when first needed.
+    fn evaluation(&mut self, batch: usize) -> Result<&mut CpuExecutor, EngineError> {
+        let known = self.evaluations.iter().position(|executor| executor.program().batch == batch);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let graph = layers::build(&self.model, batch)?;
+                self.evaluations.push(CpuExecutor::new(lower(&graph, Purpose::Evaluate)?));
+                self.evaluations.len() - 1
+            }
+        };
+        self.evaluations.get_mut(index).ok_or(EngineError::Empty)
+    }
+}
+
+async fn open(choice: EngineChoice, program: &Program) -> Result<Backend, EngineError> {
+    match choice {
+        EngineChoice::Cpu => Ok(Backend::Cpu(Box::new(CpuExecutor::new(program.clone())))),
+        #[cfg(feature = "gpu")]
+        EngineChoice::Gpu => {
+            let gpu = std::rc::Rc::new(Gpu::open().await?);
+            let program = Box::new(GpuProgram::new(&gpu, program.clone())?);
+            Ok(Backend::Gpu { gpu, program })
+        }
+        #[cfg(not(feature = "gpu"))]
+        EngineChoice::Gpu => Err(EngineError::Gpu("this build has no GPU back end".into())),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rounding to single precision is meant")]
+fn share(count: usize) -> f32 {
+    if count == 0 { 0.0 } else { 1.0 / count as f32 }
+}
+
+/// The slots of trained parameters and of statistics, filled from named tensors.
+fn parameter_slots(program: &Program, parameters: &Parameters) -> Result<[Vec<f32>; 2], EngineError> {
+    let size = |slot: usize| program.slots.get(slot).copied().unwrap_or(0);
+    let mut slots = [vec![0.0; size(PARAMETERS)], vec![0.0; size(STATISTICS)]];
+    for binding in &program.parameters {
+        let fault = |problem: String| ModelError::Mismatch { name: binding.name.clone(), problem };
+        let tensor = parameters.get(&binding.name).ok_or_else(|| fault("is missing".into()))?;
+        let buffer = program.buffer(binding.value);
+        if tensor.shape() != buffer.shape {
+            let problem = format!("has shape {:?}, but the model takes {:?}", tensor.shape(), buffer.shape);
+            return Err(fault(problem).into());
+        }
+        let [trained, statistics] = &mut slots;
+        let slot = if buffer.slot == PARAMETERS { trained } else { statistics };
+        if let Some(place) = slot.get_mut(buffer.offset..buffer.offset + tensor.data().len()) {
+            place.copy_from_slice(tensor.data());
+        }
+    }
+    if parameters.len() != program.parameters.len() {
+        let known = |name: &str| program.parameters.iter().any(|binding| binding.name == name);
+        let extra = parameters.iter().find(|(name, _)| !known(name)).map_or("", |(name, _)| name);
+        let problem = "is not one of the model's".into();
+        return Err(ModelError::Mismatch { name: extra.into(), problem }.into());
+    }
+    Ok(slots)
+}
+
+/// Tensors by name out of slots.
+fn named(
+    program: &Program,
+    slots: &[Vec<f32>],
+    which: impl Fn(&lichen_model::program::ParameterBinding) -> Option<lichen_model::program::BufferId>,
+) -> Result<Parameters, EngineError> {
+    let mut parameters = Parameters::new();
+    for binding in &program.parameters {
+        let Some(id) = which(binding) else { continue };
+        let buffer = program.buffer(id);
+        let slot = slots.get(usize::from(buffer.slot == STATISTICS)).map(Vec::as_slice).unwrap_or_default();
+        let data = slot.get(buffer.offset..buffer.offset + buffer.elements()).unwrap_or_default();
+        parameters.insert(binding.name.clone(), Tensor::new(buffer.shape.clone(), data.to_vec())?)?;
+    }
+    Ok(parameters)
+}
+
+/// What an evaluation adds up.
+#[derive(Default)]
+struct Tally {
+    loss: f64,
+    counted: usize,
+    hits: usize,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+impl Tally {
+    fn add(&mut self, executor: &CpuExecutor, counted: usize, targets: &[f32]) {
+        let program = executor.program();
+        let loss = executor.read(program.loss).first().copied().unwrap_or(0.0);
+        self.loss += f64::from(loss) * counted as f64;
+        self.counted += counted;
+        let output = executor.read(program.output);
+        self.hits += if program.classes > 0 {
+            let rows = output.chunks_exact(program.classes).zip(targets);
+            rows.filter(|(row, label)| **label >= 0.0 && largest(row) as f32 == **label).count()
+        } else {
+            output.iter().zip(targets).filter(|(output, target)| (**output > 0.0) == (**target > 0.5)).count()
+        };
+    }
+
+    fn evaluation(&self, loss: Loss) -> Evaluation {
+        let count = self.counted.max(1) as f64;
+        let labelled = matches!(loss, Loss::SoftmaxCrossEntropy | Loss::BinaryCrossEntropy);
+        let accuracy = if labelled { self.hits as f64 / count } else { 0.0 };
+        Evaluation { loss: self.loss / count, accuracy }
+    }
+}
+
+/// Index of the first largest number.
+fn largest(row: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (index, &value) in row.iter().enumerate() {
+        if value > best.1 {
+            best = (index, value);
+        }
+    }
+    best.0
+}
+
+#[cfg(feature = "gpu")]
+impl Trainer {
+    /// The device, where the GPU runs the steps.
+    #[must_use]
+    pub fn gpu(&self) -> Option<&Gpu> {
+        match &self.backend {
+            Backend::Gpu { gpu, .. } => Some(gpu),
+            Backend::Cpu(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{adam, blobs, dense, ready, spec};
+    use lichen_campaign::model_spec::Activation;
+    use lichen_model::initial_parameters;
+
+    fn small() -> ModelSpec {
+        spec(
+            &[4],
+            Loss::SoftmaxCrossEntropy,
+            vec![dense("a", 16, Activation::Relu), dense("b", 3, Activation::None)],
+        )
+    }
+
+    #[test]
+    fn a_dense_model_learns() {
+        let (model, train) = (small(), adam(0.02, 16));
+        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
+        let (x, y) = blobs(160, 4, 3);
+        let before = ready(trainer.evaluate(&x, &y)).unwrap();
+        for epoch in 0..200 {
+            let start = epoch % 10 * 16;
+            ready(trainer.step(&x[start * 4..(start + 16) * 4], &y[start..start + 16])).unwrap();
+        }
+        let after = ready(trainer.evaluate(&x, &y)).unwrap();
+        assert!(after.loss < before.loss / 2.0 && after.accuracy > 0.9, "{before:?} {after:?}");
+        assert_eq!(ready(trainer.take_losses()).unwrap().len(), 200);
+    }
+
+    #[test]
+    fn bad_batches_are_refused_and_change_nothing() {
+        let (model, train) = (small(), adam(0.02, 2));
+        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        let parameters = initial_parameters(&model, 1).unwrap();
+        assert!(ready(trainer.step(&[0.0; 8], &[0u32, 1][..])).is_err(), "nothing is loaded yet");
+        ready(trainer.load(&parameters, 1)).unwrap();
+        let mut step = |x: &[f32], y: &[u32]| ready(trainer.step(x, y)).unwrap_err();
+        assert_eq!(step(&[0.0; 7], &[0, 1]), EngineError::Length { what: "input", expected: 8, found: 7 });
+        assert_eq!(step(&[0.0; 8], &[0]), EngineError::Length { what: "labels", expected: 2, found: 1 });
+        let mut x = [0.0; 8];
+        x[5] = f32::NAN;
+        assert_eq!(step(&x, &[0, 1]), EngineError::NotFinite { what: "input", index: 5 });
+        let outside = EngineError::OutOfRange { what: "labels", index: 1, found: 3.0, limit: 3 };
+        assert_eq!(step(&[0.0; 8], &[0, 3]), outside);
+        assert_eq!(ready(trainer.parameters()).unwrap(), parameters);
+        assert!(ready(trainer.take_losses()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn parameters_of_another_model_are_refused() {
+        let (model, train) = (small(), adam(0.02, 2));
+        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        let other = spec(&[5], Loss::SoftmaxCrossEntropy, model.layers.clone());
+        let error = ready(trainer.load(&initial_parameters(&other, 1).unwrap(), 1)).unwrap_err();
+        assert_eq!(error.to_string(), "parameter a.weight has shape [16, 5], but the model takes [16, 4]");
+    }
+}

@@ -1,0 +1,222 @@
+//! Normalisations, softmax and its cross entropy.
+
+use super::Lowering;
+use super::elementwise::Code;
+use crate::graph::{Node, Op};
+use crate::program::{
+    BatchNormalize, BatchNormalizeBackward, Binary, BufferId, CrossEntropy, Kernel, NormShape, Normalize,
+    NormalizeBackward, NormalizeParameters, Reduce, ReduceKind, Softmax, SoftmaxBackward,
+};
+use alloc::vec;
+
+#[expect(clippy::indexing_slicing, reason = "operands were checked by shape inference")]
+impl Lowering<'_> {
+    /// Rows and width of a value normalised over its last axis.
+    fn rows(&self, node: &Node) -> (usize, usize) {
+        let shape = self.graph.shape(node.inputs[0]);
+        let width = shape.last().copied().unwrap_or(1);
+        (shape.iter().product::<usize>() / width.max(1), width)
+    }
+
+    fn norm_shape(&self, node: &Node) -> NormShape {
+        let (rows, width) = self.rows(node);
+        let Op::GroupNormalization { groups, .. } = node.op else {
+            return NormShape { rows, width, groups: 1, inner: 1 };
+        };
+        let shape = self.graph.shape(node.inputs[0]);
+        let inner: usize = shape[2..].iter().product();
+        NormShape { rows: shape[0] * groups, width: shape[1] / groups * inner, groups, inner }
+    }
+
+    pub(super) fn norm(&mut self, index: usize, node: &Node) {
+        let shape = self.norm_shape(node);
+        let (rms, epsilon) = match node.op {
+            Op::RmsNormalization { epsilon } => (true, epsilon),
+            Op::LayerNormalization { epsilon } | Op::GroupNormalization { epsilon, .. } => (false, epsilon),
+            _ => return,
+        };
+        let input = self.place(node.inputs[0]);
+        let scale = Some(self.place(node.inputs[1]));
+        let bias = node.inputs.get(2).map(|&bias| self.place(bias));
+        let output = self.define(node.output);
+        let moments = self.scratch(&[shape.rows, 2]);
+        self.saved.insert(index, vec![moments]);
+        self.kernels.push(Kernel::Normalize(Normalize {
+            shape,
+            rms,
+            epsilon,
+            input,
+            scale,
+            bias,
+            output,
+            moments,
+        }));
+    }
+
+    pub(super) fn norm_backward(&mut self, index: usize, node: &Node, gradient: BufferId) {
+        let shape = self.norm_shape(node);
+        let rms = matches!(node.op, Op::RmsNormalization { .. });
+        let moments = self.saved[&index][0];
+        let (input, scale) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let bias = node.inputs.get(2).copied();
+        if self.wanted(node.inputs[1]) || bias.is_some_and(|bias| self.wanted(bias)) {
+            let extents = self.graph.shape(node.inputs[1]).to_vec();
+            let by_scale = self.scratch(&extents);
+            let by_bias = bias.map(|_| self.scratch(&extents));
+            self.kernels.push(Kernel::NormalizeParameters(NormalizeParameters {
+                shape,
+                input,
+                moments,
+                gradient,
+                scale: by_scale,
+                bias: by_bias,
+            }));
+            self.add_gradient(node.inputs[1], by_scale);
+            if let (Some(bias), Some(by_bias)) = (bias, by_bias) {
+                self.add_gradient(bias, by_bias);
+            }
+        }
+        if self.wanted(node.inputs[0]) {
+            let result = self.scratch(&self.graph.shape(node.inputs[0]).to_vec());
+            let scale = Some(scale);
+            let kernel = NormalizeBackward { shape, rms, input, scale, moments, gradient, result };
+            self.kernels.push(Kernel::NormalizeBackward(kernel));
+            self.add_gradient(node.inputs[0], result);
+        }
+    }
+
+    pub(super) fn batch_norm(&mut self, index: usize, node: &Node, epsilon: f32, momentum: f32) {
+        let shape = self.graph.shape(node.output).to_vec();
+        let [input, scale, bias, running_mean, running_variance] =
+            core::array::from_fn(|operand| self.place(node.inputs[operand]));
+        let output = self.define(node.output);
+        let moments = self.scratch(&[shape[1], 2]);
+        self.saved.insert(index, vec![moments]);
+        self.kernels.push(Kernel::BatchNormalize(BatchNormalize {
+            outer: shape[0],
+            channels: shape[1],
+            inner: shape[2..].iter().product(),
+            training: self.training,
+            momentum,
+            epsilon,
+            input,
+            scale,
+            bias,
+            running_mean,
+            running_variance,
+            output,
+            moments,
+        }));
+    }
+
+    pub(super) fn batch_norm_backward(&mut self, index: usize, node: &Node, gradient: BufferId) {
+        let shape = self.graph.shape(node.output).to_vec();
+        let (input, scale) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let result = self.wanted(node.inputs[0]).then(|| self.scratch(&shape));
+        let (by_scale, by_bias) = (self.scratch(&[shape[1]]), self.scratch(&[shape[1]]));
+        self.kernels.push(Kernel::BatchNormalizeBackward(BatchNormalizeBackward {
+            outer: shape[0],
+            channels: shape[1],
+            inner: shape[2..].iter().product(),
+            input,
+            scale,
+            moments: self.saved[&index][0],
+            gradient,
+            result,
+            scale_gradient: by_scale,
+            bias_gradient: by_bias,
+        }));
+        if let Some(result) = result {
+            self.add_gradient(node.inputs[0], result);
+        }
+        self.add_gradient(node.inputs[1], by_scale);
+        self.add_gradient(node.inputs[2], by_bias);
+    }
+
+    pub(super) fn softmax(&mut self, node: &Node) {
+        let (rows, width) = self.rows(node);
+        let input = self.place(node.inputs[0]);
+        let output = self.define(node.output);
+        let log = matches!(node.op, Op::LogSoftmax);
+        self.kernels.push(Kernel::Softmax(Softmax { rows, width, log, causal: 0, input, output }));
+    }
+
+    pub(super) fn softmax_backward(&mut self, node: &Node, gradient: BufferId) {
+        let (rows, width) = self.rows(node);
+        let output = self.place(node.output);
+        let result = self.scratch(&self.graph.shape(node.output).to_vec());
+        let log = matches!(node.op, Op::LogSoftmax);
+        let kernel = SoftmaxBackward { rows, width, log, causal: 0, output, gradient, result };
+        self.kernels.push(Kernel::SoftmaxBackward(kernel));
+        self.add_gradient(node.inputs[0], result);
+    }
+
+    pub(super) fn cross_entropy(&mut self, index: usize, node: &Node) {
+        let (rows, classes) = self.rows(node);
+        let (logits, labels) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let losses = self.scratch(&[rows]);
+        let needed = self.training && self.wanted(node.inputs[0]);
+        let gradient = needed.then(|| self.scratch(&[rows, classes]));
+        self.kernels.push(Kernel::CrossEntropy(CrossEntropy {
+            rows,
+            classes,
+            logits,
+            labels,
+            losses,
+            gradient,
+        }));
+        self.saved.insert(index, gradient.into_iter().collect());
+        let output = self.define(node.output);
+        self.kernels.push(Kernel::Reduce(Reduce {
+            kind: ReduceKind::Sum,
+            outer: 1,
+            length: rows,
+            inner: 1,
+            scale: 1.0,
+            loss_scaled: true,
+            input: losses,
+            output,
+        }));
+    }
+
+    /// The gradient is there already; it was made beside the loss.
+    pub(super) fn cross_entropy_backward(&mut self, index: usize, node: &Node) {
+        if let Some(&gradient) = self.saved.get(&index).and_then(|saved| saved.first()) {
+            self.add_gradient(node.inputs[0], gradient);
+        }
+    }
+
+    pub(super) fn global_average_pool(&mut self, node: &Node) {
+        let shape = self.graph.shape(node.inputs[0]).to_vec();
+        let positions: usize = shape[2..].iter().product();
+        let input = self.place(node.inputs[0]);
+        let output = self.define(node.output);
+        self.kernels.push(Kernel::Reduce(Reduce {
+            kind: ReduceKind::Sum,
+            outer: shape[0] * shape[1],
+            length: positions,
+            inner: 1,
+            scale: share(positions),
+            loss_scaled: false,
+            input,
+            output,
+        }));
+    }
+
+    pub(super) fn global_average_pool_backward(&mut self, node: &Node, gradient: BufferId) {
+        let shape = self.graph.shape(node.inputs[0]).to_vec();
+        let positions: usize = shape[2..].iter().product();
+        let mut code = Code::new(&[shape[0] * shape[1], positions]);
+        let g = code.load(gradient, vec![1, 0]);
+        let factor = code.constant(share(positions));
+        code.binary(Binary::Mul, g, factor);
+        let result = self.scratch(&shape);
+        self.push_map(code.into_map(result));
+        self.add_gradient(node.inputs[0], result);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rounding to single precision is meant")]
+fn share(count: usize) -> f32 {
+    1.0 / count.max(1) as f32
+}
