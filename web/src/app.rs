@@ -38,6 +38,8 @@ struct App {
     /// The next drawing, when one is due.
     frame: Option<Timeout>,
     goodbye: Option<Timeout>,
+    /// The window's title, as last set.
+    title: String,
     /// Whether the element that had the focus is about to go.
     refocus: bool,
 }
@@ -61,6 +63,7 @@ impl Component for App {
             session: None,
             frame: None,
             goodbye: None,
+            title: String::new(),
             refocus: false,
         };
         app.perform(vec![Effect::ReadSite], context);
@@ -94,6 +97,11 @@ impl Component for App {
     }
 
     fn rendered(&mut self, _context: &Context<Self>, _first: bool) {
+        let title = self.state.title(session::now());
+        if title != self.title {
+            entitle(&title);
+            self.title = title;
+        }
         if std::mem::take(&mut self.refocus) {
             focus("main");
         }
@@ -181,6 +189,13 @@ fn preference() -> EnginePreference {
         Some("cpu") => EnginePreference::Cpu,
         Some("gpu") => EnginePreference::Gpu,
         _ => EnginePreference::Auto,
+    }
+}
+
+/// Sets the window's title.
+fn entitle(title: &str) {
+    if let Some(page) = web_sys::window().and_then(|window| window.document()) {
+        page.set_title(title);
     }
 }
 

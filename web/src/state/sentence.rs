@@ -173,6 +173,26 @@ impl ViewState {
             .advise("Nothing is being trained any more. You can close this page.")
     }
 
+    /// The window's title, so that a tab in the background still shows what it does.
+    pub(crate) fn title(&self, now: f64) -> String {
+        let Some(campaign) = self.campaign() else {
+            return "Lichen: train a model together".to_owned();
+        };
+        let name = &campaign.title;
+        let doing = match self.sentence(now).key {
+            "idle" | "left" => return format!("{name} · Lichen"),
+            "paused" => "Paused",
+            "standby" => "Standing by",
+            "offline" | "failed" => "Stopped",
+            "finished" => "Finished",
+            _ => "Running",
+        };
+        match self.accuracy() {
+            Some(accuracy) => format!("{doing} · {} · {name}", format::percent(accuracy)),
+            None => format!("{doing} · {name}"),
+        }
+    }
+
     /// What assistive technology is told: only changes that matter to a listener, never each step or round.
     pub(crate) fn announcement(&self, now: f64) -> String {
         let sentence = self.sentence(now);

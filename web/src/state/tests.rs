@@ -262,6 +262,17 @@ fn steps_and_rounds_are_not_announced_but_milestones_are() {
 }
 
 #[test]
+fn the_title_says_what_a_tab_in_the_background_does() {
+    assert_eq!(ViewState::default().title(0.0), "Lichen: train a model together");
+    assert_eq!(invited().title(0.0), "Digits · Lichen");
+    let mut state = joined();
+    state.apply(evaluated(Some(3), 0.957), 1.0);
+    assert_eq!(state.title(1.0), "Running · 95.7\u{a0}% · Digits");
+    state.click(Intent::Pause, 2.0);
+    assert_eq!(state.title(2.0), "Paused · 95.7\u{a0}% · Digits");
+}
+
+#[test]
 fn a_contribution_counts_once_it_is_recorded() {
     let mut state = joined();
     state.apply(contribution(1, ContributionState::Sent), 1.0);
