@@ -1,3 +1,150 @@
 //! The organiser's and auditor's command line.
+//!
+//! Standard output carries only results; progress and faults go to standard error. The exit status is 0 if
+//! everything is right, 1 if a fault was found and 2 for a command line that cannot be understood.
 
-fn main() {}
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use lichen_campaign::Manifest;
+use lichen_learn::Dataset;
+use lichen_model::initial_parameters;
+use lichen_record::{CampaignId, Cid};
+
+mod audit;
+mod progress;
+mod relay;
+
+use audit::Report;
+use progress::ProgressLine;
+use relay::Relay;
+
+/// Checks campaigns and what became of them.
+#[derive(Parser)]
+#[command(name = "lichen", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Downloads a campaign's log and blobs from a relay, checks every signature and the chain, recomputes every
+    /// checkpoint and evaluates the last one. Nothing that the relay says is believed.
+    Verify {
+        /// The relay's address, such as http://127.0.0.1:8080.
+        #[arg(long, value_parser = relay::parse_url, env = "LICHEN_RELAY")]
+        relay: String,
+        /// The campaign's id; the one that the relay's page offers unless given.
+        #[arg(long)]
+        campaign: Option<CampaignId>,
+        /// Print the result as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says in plain words what a campaign asks of people and their devices.
+    Explain {
+        /// The manifest, a TOML file.
+        manifest: PathBuf,
+    },
+    /// Checks a manifest, its model and the data file beside it, and names what is wrong and what to do about it.
+    Check {
+        /// The manifest, a TOML file.
+        manifest: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Verify { relay, campaign, json } => verify(&relay, campaign, json),
+        Command::Explain { manifest } => explain(&manifest),
+        Command::Check { manifest } => check(&manifest),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lichen: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn verify(url: &str, campaign: Option<CampaignId>, json: bool) -> anyhow::Result<()> {
+    let mut relay = Relay::new(url);
+    let campaign = match campaign {
+        Some(campaign) => campaign,
+        None => relay.campaign()?,
+    };
+    let mut line = ProgressLine::new(std::io::stderr().is_terminal());
+    let outcome = audit::audit(&mut relay, campaign, &mut |progress| line.show(progress));
+    line.end();
+    match outcome {
+        Ok(report) if json => println!("{}", serde_json::to_string(&report)?),
+        Ok(report) => print!("{}", in_words(&report)),
+        Err(fault) if json => {
+            println!("{}", serde_json::json!({ "campaign": campaign, "fault": fault.to_string() }));
+            return Err(fault.into());
+        }
+        Err(fault) => return Err(fault.into()),
+    }
+    Ok(())
+}
+
+fn in_words(report: &Report) -> String {
+    let mut lines = vec![
+        format!("{} ({})", report.title, report.campaign),
+        format!("log          {} records by coordinator {}", report.records, report.coordinator),
+        format!("signatures   {} checked", report.signatures),
+        format!("contributors {} with {} contributions", report.contributors, report.contributions),
+        format!("rounds       {} settled, every checkpoint recomputed", report.rounds),
+        format!("blobs        {} checked, {} bytes", report.blobs, report.blob_bytes),
+        format!("first        {} follows from the manifest", report.initial),
+        format!("last         {} follows from the updates", report.checkpoint),
+        format!(
+            "accuracy     {:.4} on {} held-out samples, loss {:.4}",
+            report.accuracy, report.held_out, report.loss
+        ),
+    ];
+    if report.updates_left_out > 0 {
+        lines.push(format!("left out     {} updates that do not decode", report.updates_left_out));
+    }
+    if report.contradictions > 0 {
+        lines.push(format!("contradicted {} accounts attested another result", report.contradictions));
+    }
+    lines.push("everything is as the log says\n".to_owned());
+    lines.join("\n")
+}
+
+fn explain(path: &Path) -> anyhow::Result<()> {
+    for statement in read_manifest(path)?.1.explain() {
+        println!("{}\n  {}\n", statement.heading, statement.text);
+    }
+    Ok(())
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
+    let (bytes, manifest) = read_manifest(path)?;
+    initial_parameters(&manifest.model, manifest.rounds.seed).context("model")?;
+    check_data(path, &manifest).with_context(|| format!("data.file {}", manifest.data.file))?;
+    println!("{} is valid: campaign {}", manifest.campaign.title, CampaignId::of_manifest(&bytes));
+    Ok(())
+}
+
+/// Checks that the data file beside a manifest is the one that the manifest describes.
+fn check_data(manifest_path: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    let data = std::fs::read(manifest_path.with_file_name(&manifest.data.file))?;
+    let cid = Cid::of_raw(&data);
+    anyhow::ensure!(cid == manifest.data.cid, "its content id is {cid}: write that into data.cid");
+    Dataset::decode(&data, manifest)?;
+    Ok(())
+}
+
+fn read_manifest(path: &Path) -> anyhow::Result<(Vec<u8>, Manifest)> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let manifest =
+        Manifest::from_bytes(&bytes).map_err(|error| anyhow::anyhow!("{}:\n{error}", path.display()))?;
+    Ok((bytes, manifest))
+}

@@ -1,0 +1,250 @@
+//! Checks a campaign from its first record to its last checkpoint, believing nobody.
+
+use std::collections::BTreeSet;
+
+use lichen_campaign::Manifest;
+use lichen_log::{Chain, Head, check_head};
+use lichen_net::hub::Records;
+use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber, Verified, verify};
+use lichen_round::{CampaignState, Change, Rules};
+use serde::Serialize;
+
+mod evaluation;
+mod fault;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use fault::{BlobRole, Fault, SourceError};
+
+/// Where the log and the blobs come from. Nothing that it gives is believed.
+pub(crate) trait Source {
+    /// Consecutive records of a campaign's log from an index on, none at its end, with a signed head.
+    fn records(&mut self, campaign: CampaignId, from: u64) -> Result<Records, SourceError>;
+
+    /// The bytes that an id names, at most `cap` of them.
+    fn blob(&mut self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError>;
+}
+
+/// How far an audit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Records checked, of all that the signed head counts.
+    Records(u64, u64),
+    /// Rounds recomputed, of all that are settled.
+    Rounds(u64, u64),
+    /// The last checkpoint is being evaluated.
+    Evaluating,
+}
+
+/// What was checked, and found right.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Report {
+    /// The campaign.
+    pub(crate) campaign: CampaignId,
+    /// Its title.
+    pub(crate) title: String,
+    /// Who orders its log.
+    pub(crate) coordinator: AccountId,
+    /// Records in the log.
+    pub(crate) records: u64,
+    /// Signatures checked: one for each record and one for the head.
+    pub(crate) signatures: u64,
+    /// Accounts with accepted contributions.
+    pub(crate) contributors: u64,
+    /// Contributions that went into checkpoints.
+    pub(crate) contributions: u64,
+    /// Updates among them that do not decode, which every aggregator leaves out.
+    pub(crate) updates_left_out: u64,
+    /// Rounds settled, each recomputed.
+    pub(crate) rounds: u64,
+    /// Accounts that attested a result other than the settled one, or two results.
+    pub(crate) contradictions: u64,
+    /// Blobs fetched and checked against their ids.
+    pub(crate) blobs: u64,
+    /// Bytes of these blobs.
+    pub(crate) blob_bytes: u64,
+    /// The first checkpoint, recomputed from the manifest.
+    pub(crate) initial: Cid,
+    /// The last settled checkpoint, recomputed from all updates.
+    pub(crate) checkpoint: Cid,
+    /// Its accuracy on the held-out samples, 0 to 1.
+    pub(crate) accuracy: f64,
+    /// Its mean loss on the held-out samples.
+    pub(crate) loss: f64,
+    /// Held-out samples that it was evaluated on.
+    pub(crate) held_out: u64,
+}
+
+/// Audits a campaign.
+///
+/// # Errors
+/// The first [`Fault`] found, with its place.
+pub(crate) fn audit(
+    source: &mut impl Source,
+    campaign: CampaignId,
+    progress: &mut impl FnMut(Progress),
+) -> Result<Report, Fault> {
+    let mut blobs = Blobs { source, count: 0, bytes: 0 };
+    let manifest = blobs.fetch(campaign.0, BlobRole::Manifest, MAX_MANIFEST)?;
+    let manifest = Manifest::from_bytes(&manifest).map_err(Fault::Manifest)?;
+    let log = follow_log(blobs.source, campaign, &manifest, progress)?;
+    let recomputed = recompute(&mut blobs, &manifest, &log, progress)?;
+
+    progress(Progress::Evaluating);
+    let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB)?;
+    let evaluated = evaluation::evaluate(&manifest, &recomputed.bytes, &data)?;
+    Ok(Report {
+        campaign,
+        title: manifest.campaign.title,
+        coordinator: log.coordinator,
+        records: log.records,
+        signatures: log.records + 1,
+        contributors: log.contributors,
+        contributions: log.rounds.iter().map(|round| round.accepted.len() as u64).sum(),
+        updates_left_out: recomputed.left_out,
+        rounds: log.rounds.len() as u64,
+        contradictions: log.contradictions,
+        blobs: blobs.count,
+        blob_bytes: blobs.bytes,
+        initial: log.initial,
+        checkpoint: recomputed.checkpoint,
+        accuracy: evaluated.accuracy,
+        loss: evaluated.loss,
+        held_out: evaluated.samples,
+    })
+}
+
+/// What a log that was followed to its signed head says.
+struct Log {
+    coordinator: AccountId,
+    initial: Cid,
+    records: u64,
+    contributors: u64,
+    contradictions: u64,
+    rounds: Vec<SettledRound>,
+}
+
+/// A settled round: what everybody must be able to compute again.
+struct SettledRound {
+    number: RoundNumber,
+    accepted: Vec<(u32, Cid)>,
+    result: Cid,
+}
+
+/// Fetches blobs and checks them against their ids.
+struct Blobs<'a, S> {
+    source: &'a mut S,
+    count: u64,
+    bytes: u64,
+}
+
+impl<S: Source> Blobs<'_, S> {
+    fn fetch(&mut self, cid: Cid, role: BlobRole, cap: usize) -> Result<Vec<u8>, Fault> {
+        let bytes = self.source.blob(&cid, cap).map_err(|error| Fault::Blob { cid, role, error })?;
+        if !cid.matches(&bytes) {
+            return Err(Fault::BlobDiffers { cid, role });
+        }
+        self.count += 1;
+        self.bytes += bytes.len() as u64;
+        Ok(bytes)
+    }
+}
+
+fn follow_log(
+    source: &mut impl Source,
+    campaign: CampaignId,
+    manifest: &Manifest,
+    progress: &mut impl FnMut(Progress),
+) -> Result<Log, Fault> {
+    let mut chain = Chain::new(campaign);
+    let mut state = CampaignState::new(campaign, Rules::from(manifest));
+    let mut rounds = Vec::new();
+    let mut confirmed: Option<Verified<Head>> = None;
+    loop {
+        let from = chain.length();
+        let page = source.records(campaign, from).map_err(|error| Fault::Log { from, error })?;
+        // The first head says how much there is to follow: the log may grow meanwhile.
+        let head = match &confirmed {
+            Some(head) => head,
+            None => confirmed.insert(verify(&page.head).map_err(Fault::HeadSignature)?),
+        };
+        let length = head.get().length;
+        let before = chain.length();
+        for record in page.records.iter().take_while(|record| record.index < length) {
+            let entry = chain.verify_next(record).map_err(Fault::Chain)?;
+            let refused = |refusal| Fault::Inadmissible { index: record.index, refusal };
+            let changes = state.apply(record.time, &entry).map_err(refused)?;
+            rounds.extend(changes.iter().filter_map(|change| settled_round(&state, change)));
+        }
+        progress(Progress::Records(chain.length(), length));
+        if chain.length() >= length {
+            break;
+        }
+        if chain.length() == before {
+            return Err(Fault::LogEnds { found: chain.length(), signed: length });
+        }
+    }
+    let head = confirmed.ok_or(Fault::Empty)?;
+    let (Some(coordinator), Some(initial)) = (state.coordinator(), state.initial()) else {
+        return Err(Fault::Empty);
+    };
+    check_head(&chain, &head, &coordinator).map_err(Fault::Head)?;
+    let contributors = state.members().filter(|(_account, member)| member.contributions() > 0).count();
+    let contradicting: BTreeSet<AccountId> = state.faults().iter().map(|fault| fault.account).collect();
+    Ok(Log {
+        coordinator,
+        initial,
+        records: chain.length(),
+        contributors: contributors as u64,
+        contradictions: contradicting.len() as u64,
+        rounds,
+    })
+}
+
+fn settled_round(state: &CampaignState, change: &Change) -> Option<SettledRound> {
+    let Change::Settled { round: number, result, .. } = change else { return None };
+    let round = state.round()?;
+    Some(SettledRound { number: *number, accepted: round.accepted(), result: *result })
+}
+
+/// The last checkpoint as computed here.
+struct Recomputed {
+    checkpoint: Cid,
+    bytes: Vec<u8>,
+    left_out: u64,
+}
+
+fn recompute<S: Source>(
+    blobs: &mut Blobs<'_, S>,
+    manifest: &Manifest,
+    log: &Log,
+    progress: &mut impl FnMut(Progress),
+) -> Result<Recomputed, Fault> {
+    let mut bytes = evaluation::initial_checkpoint(manifest)?;
+    let mut checkpoint = Cid::of_raw(&bytes);
+    if checkpoint != log.initial {
+        return Err(Fault::Initial { computed: checkpoint, published: log.initial });
+    }
+    blobs.fetch(log.initial, BlobRole::Checkpoint(RoundNumber(0)), MAX_BLOB)?;
+    let mut left_out = 0;
+    let total = log.rounds.len() as u64;
+    for (done, round) in (1..).zip(&log.rounds) {
+        let mut updates = Vec::with_capacity(round.accepted.len());
+        for (samples, update) in &round.accepted {
+            updates.push((*samples, blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB)?));
+        }
+        let step = evaluation::aggregate(round.number, &bytes, &updates)?;
+        (checkpoint, bytes) = (step.checkpoint, step.bytes);
+        left_out += step.left_out;
+        if checkpoint != round.result {
+            return Err(Fault::Checkpoint {
+                round: round.number,
+                computed: checkpoint,
+                settled: round.result,
+            });
+        }
+        blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+        progress(Progress::Rounds(done, total));
+    }
+    Ok(Recomputed { checkpoint, bytes, left_out })
+}

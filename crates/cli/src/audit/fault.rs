@@ -1,0 +1,142 @@
+use std::fmt;
+
+use lichen_campaign::ManifestError;
+use lichen_log::{ChainError, HeadError};
+use lichen_record::{Cid, RoundNumber, VerifyError};
+use lichen_round::Refusal;
+
+/// Why a source gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// It cannot be asked, or answers with an error of its own.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It does not have it.
+    #[error("not found")]
+    NotFound,
+    /// It gave more than allowed.
+    #[error("larger than {cap} bytes")]
+    TooLarge {
+        /// Bytes allowed.
+        cap: usize,
+    },
+    /// What it gave cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// What a blob is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlobRole {
+    /// The campaign's manifest.
+    Manifest,
+    /// The campaign's data.
+    Data,
+    /// An update that was accepted in this round.
+    Update(RoundNumber),
+    /// The checkpoint that this round ended with; 0 for the first checkpoint.
+    Checkpoint(RoundNumber),
+}
+
+impl fmt::Display for BlobRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BlobRole::Manifest => f.write_str("the manifest"),
+            BlobRole::Data => f.write_str("the campaign's data"),
+            BlobRole::Update(round) => write!(f, "an update of round {round}"),
+            BlobRole::Checkpoint(RoundNumber(0)) => f.write_str("the first checkpoint"),
+            BlobRole::Checkpoint(round) => write!(f, "the checkpoint of round {round}"),
+        }
+    }
+}
+
+/// The first thing found wrong, and where.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The log cannot be read.
+    #[error("log, from record {from}: {error}")]
+    Log {
+        /// Index of the first record asked for.
+        from: u64,
+        /// What went wrong.
+        error: SourceError,
+    },
+    /// A record does not continue the chain, or its signature does not fit.
+    #[error("{0}")]
+    Chain(ChainError),
+    /// An entry that is rightly signed but may not stand where it stands.
+    #[error("record {index}: the entry may not stand here: {refusal}")]
+    Inadmissible {
+        /// Place of the record.
+        index: u64,
+        /// Why it may not.
+        refusal: Refusal,
+    },
+    /// The log is shorter than the coordinator signed.
+    #[error("record {found}: missing, though the coordinator signed a log of {signed} records")]
+    LogEnds {
+        /// Records found.
+        found: u64,
+        /// Records that the coordinator signed.
+        signed: u64,
+    },
+    /// The log has no records.
+    #[error("the log is empty")]
+    Empty,
+    /// The head is not rightly signed.
+    #[error("signed head: {0}")]
+    HeadSignature(VerifyError),
+    /// The signed head is not that of the log.
+    #[error("signed head: {0}")]
+    Head(HeadError),
+    /// A blob cannot be had.
+    #[error("blob {cid} ({role}): {error}")]
+    Blob {
+        /// The blob.
+        cid: Cid,
+        /// What it is for.
+        role: BlobRole,
+        /// What went wrong.
+        error: SourceError,
+    },
+    /// A blob's bytes are not those that its id names.
+    #[error("blob {cid} ({role}): its bytes are not those that the id names")]
+    BlobDiffers {
+        /// The blob.
+        cid: Cid,
+        /// What it is for.
+        role: BlobRole,
+    },
+    /// The manifest is not valid.
+    #[error("manifest:\n{0}")]
+    Manifest(ManifestError),
+    /// The manifest's model or data cannot be used.
+    #[error("{0}")]
+    Campaign(String),
+    /// The first checkpoint is not what the manifest gives.
+    #[error("record 0: the manifest gives the first checkpoint {computed}, the log says {published}")]
+    Initial {
+        /// As computed from the manifest.
+        computed: Cid,
+        /// As published.
+        published: Cid,
+    },
+    /// A checkpoint is not what the accepted updates give.
+    #[error("round {round}: the accepted updates give {computed}, the log settled {settled}")]
+    Checkpoint {
+        /// The round.
+        round: RoundNumber,
+        /// As computed from the updates.
+        computed: Cid,
+        /// As settled.
+        settled: Cid,
+    },
+    /// A round's result cannot be computed.
+    #[error("round {round}: {problem}")]
+    Round {
+        /// The round.
+        round: RoundNumber,
+        /// Why it cannot.
+        problem: String,
+    },
+}
