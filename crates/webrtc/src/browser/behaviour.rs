@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use either::Either;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{FutureExt as _, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use futures_timer::Delay;
 use libp2p_core::multiaddr::Protocol;
 use libp2p_core::transport::PortUse;
 use libp2p_core::{ConnectedPoint, Endpoint, Multiaddr};
@@ -29,6 +31,9 @@ use crate::protocol::session::{Role, surviving_role};
 
 /// Sessions that remotes may have under way with us at once.
 const MOST_INBOUND: usize = 16;
+
+/// How long a circuit stays after the direct connection stands.
+const CIRCUIT_LINGER: Duration = Duration::from_millis(500);
 
 /// What the swarm's owner is told.
 #[derive(Debug)]
@@ -67,7 +72,8 @@ struct Dial {
 
 enum Outcome {
     Outbound { dial: DialId, circuit: ConnectionId, result: Result<Connection, Error> },
-    Inbound { peer: PeerId, circuit: Multiaddr, result: Result<Connection, Error> },
+    Inbound { peer: PeerId, circuit: ConnectionId, address: Multiaddr, result: Result<Connection, Error> },
+    Lingered { peer: PeerId, circuit: ConnectionId },
 }
 
 impl Behaviour {
@@ -171,12 +177,12 @@ impl Behaviour {
             return;
         }
         let known = self.circuits.get(&peer).into_iter().flatten().find(|(id, _)| *id == circuit);
-        let Some(circuit) = known.map(|(_, address)| address.clone()) else { return };
+        let Some(address) = known.map(|(_, address)| address.clone()) else { return };
         self.inbound += 1;
         let config = self.config.clone();
         let session = async move {
             let result = signalling::connect(Role::Answerer, stream, &config).await;
-            Outcome::Inbound { peer, circuit, result }
+            Outcome::Inbound { peer, circuit, address, result }
         };
         self.sessions.push(session.boxed_local());
     }
@@ -201,16 +207,16 @@ impl Behaviour {
     fn session_over(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Outbound { dial, circuit, result } => {
-                let Some(peer_id) = self.dials.get(&dial).map(|dial| dial.peer) else { return };
-                let connection = CloseConnection::One(circuit);
-                self.commands.push_back(ToSwarm::CloseConnection { peer_id, connection });
+                let Some(peer) = self.dials.get(&dial).map(|dial| dial.peer) else { return };
+                self.linger(peer, circuit);
                 self.finish_dial(dial, result);
             }
-            Outcome::Inbound { peer, circuit, result } => {
+            Outcome::Inbound { peer, circuit, address, result } => {
                 self.inbound = self.inbound.saturating_sub(1);
                 match result {
                     Ok(connection) => {
-                        let incoming = Announcement::Incoming { connection, peer, circuit };
+                        self.linger(peer, circuit);
+                        let incoming = Announcement::Incoming { connection, peer, circuit: address };
                         let _transport_gone = self.announcements.unbounded_send(incoming);
                     }
                     Err(error) => {
@@ -219,7 +225,20 @@ impl Behaviour {
                     }
                 }
             }
+            Outcome::Lingered { peer, circuit } => {
+                let connection = CloseConnection::One(circuit);
+                self.commands.push_back(ToSwarm::CloseConnection { peer_id: peer, connection });
+            }
         }
+    }
+
+    /// Closes a circuit that has done its work, once the end of the signalling stream had time to cross it.
+    fn linger(&mut self, peer: PeerId, circuit: ConnectionId) {
+        let closing = async move {
+            Delay::new(CIRCUIT_LINGER).await;
+            Outcome::Lingered { peer, circuit }
+        };
+        self.sessions.push(closing.boxed_local());
     }
 
     fn announce(&mut self, address: &Multiaddr, reachable: bool) {

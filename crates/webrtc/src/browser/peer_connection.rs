@@ -4,15 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::task::Waker;
+use std::time::Duration;
 
-use futures::channel::mpsc;
+use futures::channel::{mpsc, oneshot};
+use futures::future::select;
+use futures_timer::Delay;
 use js_sys::{Array, JSON, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcIceCandidateInit, RtcIceServer,
-    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType,
+    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelState, RtcIceCandidateInit,
+    RtcIceServer, RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType,
     RtcSessionDescriptionInit,
 };
 
@@ -25,6 +28,9 @@ use crate::protocol::signal::Signal;
 
 /// The label of the channel that makes the offer carry data channels at all.
 const INIT_LABEL: &str = "init";
+
+/// How long the `init` channel may take to close.
+const INIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Streams that may wait to be taken; a remote that opens more meanwhile loses them.
 const MOST_WAITING: usize = 256;
@@ -199,11 +205,27 @@ impl PeerConnection {
         }
     }
 
-    /// Closes the `init` channel, which has done its work.
-    pub(crate) fn close_init(&self) {
-        if let Some(init) = self.init.take() {
+    /// Closes the `init` channel, which has done its work, and waits until both sides have seen it close: its
+    /// number could go to a new stream before.
+    pub(crate) async fn close_init(&self) {
+        let Some(init) = self.init.take() else { return };
+        let (closed, is_closed) = oneshot::channel();
+        let on_open = Closure::once({
+            let init = init.clone();
+            move |_: Event| init.close()
+        });
+        let on_close = Closure::once(move |_: Event| {
+            let _nobody_waits = closed.send(());
+        });
+        init.set_onclose(Some(on_close.as_ref().unchecked_ref()));
+        if init.ready_state() == RtcDataChannelState::Connecting {
+            init.set_onopen(Some(on_open.as_ref().unchecked_ref()));
+        } else {
             init.close();
         }
+        select(is_closed, Delay::new(INIT_TIMEOUT)).await;
+        init.set_onopen(None);
+        init.set_onclose(None);
     }
 
     /// Opens a stream; it takes bytes at once and sends them when the channel opens.

@@ -41,7 +41,7 @@ where
         while let Some(action) = actions.pop_front() {
             match action {
                 Action::Finish => {
-                    peer_connection.close_init();
+                    peer_connection.close_init().await;
                     spawn_local(async move {
                         let _gone_already = writer.close().await;
                     });

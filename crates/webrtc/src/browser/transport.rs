@@ -56,7 +56,8 @@ impl Transport {
         match announcement {
             Announcement::Incoming { connection, peer, circuit } => {
                 let Some(listener_id) = self.listener else { return };
-                let remote: Multiaddr = [Protocol::WebRTC, Protocol::P2p(peer)].into_iter().collect();
+                // Identify tells the remote this address, and js-libp2p takes only one that begins with a host.
+                let remote = WebRtcAddress::announced(&relay_of(&circuit), peer);
                 self.events.push_back(TransportEvent::Incoming {
                     listener_id,
                     upgrade: ready(Ok((peer, connection))),
@@ -82,6 +83,11 @@ impl Transport {
             }
         }
     }
+}
+
+/// The part of a circuit's address up to the relay.
+fn relay_of(circuit: &Multiaddr) -> Multiaddr {
+    circuit.iter().take_while(|part| *part != Protocol::P2pCircuit).collect()
 }
 
 impl libp2p_core::Transport for Transport {
