@@ -1,0 +1,122 @@
+use std::rc::Rc;
+
+use lichen_bridge::{Contribution, ContributionState, Event};
+use lichen_record::{Cid, RoundNumber};
+use lichen_round::{Change, ParticipantAction, ParticipantEvent};
+
+use crate::Platform;
+use crate::jobs::{self, Failure};
+use crate::session::{Session, false_log};
+use crate::training::Trained;
+
+/// What the round machine asks for, and what becomes of it.
+impl<P: Platform> Session<P> {
+    pub(crate) fn carry_out(&mut self, action: ParticipantAction) {
+        let shared = Rc::clone(&self.shared);
+        match action {
+            ParticipantAction::Fetch { cid } => self.link_work.push(Box::pin(jobs::fetch(shared, cid))),
+            ParticipantAction::Train { round, base, shard, steps, seed } => {
+                self.shared.progress.begin(round.0, steps);
+                self.training.push(Box::pin(jobs::train(shared, round, base, shard, steps, seed)));
+            }
+            ParticipantAction::StopTraining { .. } => self.training.clear(),
+            ParticipantAction::Publish { round, .. } => self.publish(round),
+            ParticipantAction::Submit { ticket, entry } => {
+                self.link_work.push(Box::pin(jobs::sign_entry(shared, ticket, entry)));
+            }
+            ParticipantAction::Aggregate { round, base, accepted } => {
+                self.link_work.push(Box::pin(jobs::aggregate(shared, round, base, accepted)));
+            }
+            ParticipantAction::Evaluate { round, cid } => {
+                self.work.push(Box::pin(jobs::evaluate(shared, round, cid)));
+            }
+            ParticipantAction::Report(change) => self.report(&change),
+            ParticipantAction::Distrust(refusal) => self.fail(false_log(&refusal.to_string())),
+            // The enum may grow; what this driver does not know, it cannot do.
+            _ => {}
+        }
+    }
+
+    pub(crate) fn fetched(&mut self, cid: Cid, is_here: bool) {
+        if is_here {
+            self.loose.push(cid);
+            self.tell(ParticipantEvent::Fetched { cid });
+        } else {
+            self.tell(ParticipantEvent::FetchFailed { cid });
+        }
+    }
+
+    pub(crate) fn training_ended(&mut self, round: RoundNumber, result: Result<Trained, Failure>) {
+        match result {
+            Ok(trained) => {
+                let metrics = trained.metrics;
+                self.trained = Some(Rc::new(trained));
+                self.tell(ParticipantEvent::Trained { round, metrics });
+            }
+            Err(Failure::Retry) => self.tell(ParticipantEvent::TrainFailed { round }),
+            Err(Failure::Fatal(problem)) => self.fail(problem),
+        }
+    }
+
+    fn publish(&mut self, round: RoundNumber) {
+        let shared = Rc::clone(&self.shared);
+        match &self.trained {
+            Some(trained) if trained.round == round => {
+                self.link_work.push(Box::pin(jobs::publish(shared, Rc::clone(trained))));
+            }
+            _ => self.tell(ParticipantEvent::StoreFailed { round }),
+        }
+    }
+
+    pub(crate) fn published(&mut self, round: RoundNumber, update: Option<Cid>) {
+        match update {
+            Some(update) => {
+                self.loose.push(update);
+                self.tell(ParticipantEvent::Stored { round, update });
+            }
+            None => self.tell(ParticipantEvent::StoreFailed { round }),
+        }
+    }
+
+    pub(crate) fn aggregated(&mut self, round: RoundNumber, result: Option<Cid>) {
+        match result {
+            Some(result) => {
+                self.loose.push(result);
+                self.tell(ParticipantEvent::Aggregated { round, result });
+            }
+            None => self.tell(ParticipantEvent::AggregateFailed { round }),
+        }
+    }
+
+    /// Shows a contribution's new state and keeps it on the device.
+    pub(crate) fn contribution_changed(
+        &mut self,
+        round: RoundNumber,
+        update: Cid,
+        state: ContributionState,
+        receipt: Option<Vec<u8>>,
+    ) {
+        let samples = self.shared.setup.rules.split.shard_len();
+        let contribution = Contribution { round: round.0, update, samples, state };
+        (self.shared.out)(Event::Contribution(contribution.clone()));
+        if let Some((name, bytes)) = self.contributions.set(contribution, receipt) {
+            self.work.push(Box::pin(jobs::save(Rc::clone(&self.shared), name, bytes)));
+        }
+    }
+
+    fn report(&mut self, change: &Change) {
+        match change {
+            Change::Joined { .. } | Change::Left { .. } => self.view.members_changed(),
+            Change::Settled { result, .. } => self.forget_all_but(*result),
+            _ => {}
+        }
+    }
+
+    /// Removes what only the settled round needed; its result is what the next one starts from.
+    fn forget_all_but(&mut self, result: Cid) {
+        self.trained = None;
+        let (kept, useless) = self.loose.drain(..).partition(|cid| *cid == result);
+        self.loose = kept;
+        self.work.push(Box::pin(jobs::remove(Rc::clone(&self.shared), useless)));
+    }
+}

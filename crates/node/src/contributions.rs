@@ -1,0 +1,102 @@
+use std::collections::BTreeMap;
+
+use lichen_bridge::{Contribution, ContributionState};
+use lichen_record::{CampaignId, Cid, decode, encode};
+use serde::{Deserialize, Serialize};
+
+use crate::Platform;
+
+/// Longest stored contribution, in bytes.
+const MAX_STORED: usize = 8 * 1024;
+
+/// This account's contributions to a campaign, kept on the device with their receipts.
+pub(crate) struct Contributions {
+    campaign: CampaignId,
+    by_round: BTreeMap<u64, Stored>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    contribution: Contribution,
+    /// The relay's signed receipt; none where the entry was found in the log before one came.
+    #[serde(with = "serde_bytes")]
+    receipt: Option<Vec<u8>>,
+}
+
+impl Contributions {
+    /// Reads what the device keeps. What cannot be read is left out: the log has it all the same.
+    pub(crate) async fn load<P: Platform>(platform: &P, campaign: CampaignId) -> Self {
+        let stored = platform.load(&prefix(&campaign)).await.unwrap_or_default();
+        let by_round = stored
+            .iter()
+            .filter_map(|(_name, bytes)| decode::<Stored>(bytes, MAX_STORED).ok())
+            .map(|stored| (stored.contribution.round, stored))
+            .collect();
+        Self { campaign, by_round }
+    }
+
+    /// All of them, by round.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Contribution> {
+        self.by_round.values().map(|stored| &stored.contribution)
+    }
+
+    /// What is known about the contribution with this update.
+    pub(crate) fn state(&self, round: u64, update: &Cid) -> Option<&ContributionState> {
+        let contribution = &self.by_round.get(&round)?.contribution;
+        (contribution.update == *update).then_some(&contribution.state)
+    }
+
+    /// Takes in a contribution's new state and gives the name and the bytes to keep it under.
+    pub(crate) fn set(
+        &mut self,
+        contribution: Contribution,
+        receipt: Option<Vec<u8>>,
+    ) -> Option<(String, Vec<u8>)> {
+        let round = contribution.round;
+        let stored = Stored { contribution, receipt };
+        let bytes = encode(&stored).ok();
+        self.by_round.insert(round, stored);
+        // Zeros in front: names are kept in their order as text.
+        bytes.map(|bytes| (format!("{}{round:020}", prefix(&self.campaign)), bytes))
+    }
+}
+
+fn prefix(campaign: &CampaignId) -> String {
+    format!("contribution/{campaign}/")
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use crate::testing::{Device, Tab};
+
+    fn contribution(round: u64, state: ContributionState) -> Contribution {
+        Contribution { round, update: Cid::of_raw(&round.to_be_bytes()), samples: 480, state }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_kept_is_there_after_a_reload() {
+        let tab = Tab { device: Device::new(1), manifest: Vec::new() };
+        let campaign = CampaignId::of_manifest(b"digits");
+        let mut contributions = Contributions::load(&tab, campaign).await;
+        let states = [
+            (2, ContributionState::Sent),
+            (10, ContributionState::Recorded { index: 7 }),
+            (2, ContributionState::Refused { reason: "late".into() }),
+        ];
+        for (round, state) in states {
+            let (name, bytes) = contributions.set(contribution(round, state), Some(vec![1, 2, 3])).unwrap();
+            tab.save(&name, &bytes).await.unwrap();
+        }
+        tab.save(&format!("contribution/{campaign}/3"), b"junk").await.unwrap();
+        let other = CampaignId::of_manifest(b"letters");
+        assert_eq!(Contributions::load(&tab, other).await.iter().count(), 0);
+        let loaded = Contributions::load(&tab, campaign).await;
+        assert!(loaded.iter().eq(contributions.iter()));
+        assert_eq!(loaded.iter().map(|contribution| contribution.round).collect::<Vec<_>>(), [2, 10]);
+        let update = Cid::of_raw(&10_u64.to_be_bytes());
+        assert_eq!(loaded.state(10, &update), Some(&ContributionState::Recorded { index: 7 }));
+        assert_eq!(loaded.state(10, &Cid::of_raw(b"another")), None);
+    }
+}

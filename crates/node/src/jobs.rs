@@ -1,0 +1,353 @@
+use std::rc::Rc;
+
+use futures::lock::Mutex;
+use futures::{StreamExt, TryStreamExt, stream};
+use lichen_bridge::{EnginePreference, Event, Problem};
+use lichen_learn::{Dataset, aggregate_checkpoint, difference};
+use lichen_log::Receipt;
+use lichen_model::Parameters;
+use lichen_net::hub::{Reason, Reply, Request};
+use lichen_record::{AccountId, Cid, Entry, RoundNumber, SessionCertificate, Verified, encode, verify};
+use lichen_round::{Refusal, Ticket};
+use lichen_store::Blobs;
+
+use crate::Platform;
+use crate::hub::{Hub, HubError, Outbox};
+use crate::log_reader::{Batch, LogFault, LogReader};
+use crate::setup::Setup;
+use crate::signing::sign;
+use crate::training::{Evaluator, Measured, Task, Trained, Training};
+use crate::view::{Progress, evaluation_name};
+
+/// How long the driver waits before it tries again what the relay did not answer, in milliseconds.
+const RETRY_MS: u32 = 1_000;
+
+/// Updates fetched at a time.
+const FETCHES_AT_A_TIME: usize = 4;
+
+/// What every piece of work needs.
+pub(crate) struct Shared<P> {
+    pub(crate) platform: Rc<P>,
+    pub(crate) out: Outbox,
+    pub(crate) hub: Rc<Hub>,
+    pub(crate) setup: Rc<Setup>,
+    pub(crate) progress: Progress,
+    account: AccountId,
+    dataset: Mutex<Option<Rc<Dataset>>>,
+    training: Mutex<Training>,
+    evaluator: Mutex<Option<Evaluator>>,
+}
+
+impl<P: Platform> Shared<P> {
+    pub(crate) fn new(
+        platform: Rc<P>,
+        out: Outbox,
+        hub: Rc<Hub>,
+        setup: Rc<Setup>,
+        account: AccountId,
+        preference: EnginePreference,
+    ) -> Self {
+        Self {
+            platform,
+            out,
+            hub,
+            setup,
+            progress: Progress::new(),
+            account,
+            dataset: Mutex::new(None),
+            training: Mutex::new(Training::new(preference)),
+            evaluator: Mutex::new(None),
+        }
+    }
+}
+
+/// A piece of work that is done.
+pub(crate) enum Done<P: Platform> {
+    /// This is the device's only tab in the campaign.
+    Led(Result<P::Lease, Problem>),
+    /// The session cannot go on.
+    Broken(Problem),
+    /// A second has passed.
+    Tick,
+    /// The time for goodbyes has passed.
+    GoodbyeOver,
+    /// The relay knows the account; its log is signed by this one.
+    Welcomed(AccountId),
+    /// A part of the log is read.
+    Log(Result<(Batch, LogReader<P>), LogFault>),
+    /// It is time to read the log again.
+    ReadLog,
+    /// A blob is on this device, or could not be got.
+    Fetched { cid: Cid, is_here: bool },
+    /// A training has ended.
+    Trained { round: RoundNumber, result: Result<Trained, Failure> },
+    /// An update is at the relay, or could not be handed over.
+    Published { round: RoundNumber, update: Option<Cid> },
+    /// An entry is signed.
+    Signed { ticket: Ticket, entry: Entry, envelope: Vec<u8> },
+    /// The relay gave a receipt, a reason for refusing, or no answer.
+    Appended { ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>> },
+    /// A round's result is computed, or something for it could not be got.
+    Aggregated { round: RoundNumber, result: Option<Cid> },
+    /// Nobody waits for this.
+    Nothing,
+}
+
+/// Why a training came to nothing.
+pub(crate) enum Failure {
+    /// Something was missing or went wrong that may be right next time.
+    Retry,
+    /// It will never work here.
+    Fatal(Problem),
+}
+
+/// Waits to be the device's only tab in the campaign.
+pub(crate) async fn lead<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
+    Done::Led(shared.platform.lead(&shared.setup.campaign).await)
+}
+
+/// Waits for about a second.
+pub(crate) async fn tick<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
+    shared.platform.sleep(1_000).await;
+    Done::Tick
+}
+
+/// Does what needs no relay while the connection is made: draws the first model and measures the engines.
+pub(crate) async fn prepare<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
+    let (cid, parameters) = match shared.setup.initial() {
+        Ok(initial) => initial,
+        Err(problem) => return Done::Broken(problem),
+    };
+    // Not kept, it is fetched from the relay instead.
+    let _kept = shared.platform.blobs().put(&cid, &parameters.to_safetensors()).await;
+    match shared.training.lock().await.choose(&shared).await {
+        Ok(()) => Done::Nothing,
+        Err(problem) => Done::Broken(problem),
+    }
+}
+
+/// Tells the relay which account this connection acts for.
+pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>) -> Done<P> {
+    loop {
+        let certificate = SessionCertificate { peer: peer.clone(), issued: shared.platform.now() };
+        let certificate = match sign(&*shared.platform, shared.account, &certificate).await {
+            Ok(certificate) => certificate,
+            Err(problem) => return Done::Broken(problem),
+        };
+        match shared.hub.ask(&Request::Hello { certificate }).await {
+            Ok(Reply::Welcome { coordinator, account, .. }) if account == shared.account => {
+                return Done::Welcomed(coordinator);
+            }
+            Err(HubError::Refused(Reason::CertificateExpired)) => {
+                return Done::Broken(Problem {
+                    message: "The relay's clock and this device's clock differ too much.".into(),
+                    remedy: "Set this device's date and time, then join again.".into(),
+                });
+            }
+            _ => shared.platform.sleep(RETRY_MS).await,
+        }
+    }
+}
+
+/// Waits before the log is read again.
+pub(crate) async fn pause_before_reading<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
+    shared.platform.sleep(RETRY_MS).await;
+    Done::ReadLog
+}
+
+/// Gets a blob onto this device.
+pub(crate) async fn fetch<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<P> {
+    if shared.platform.blobs().has(&cid).await.unwrap_or(false) {
+        return Done::Fetched { cid, is_here: true };
+    }
+    let is_here = match download(&shared, &cid).await {
+        Some(bytes) => shared.platform.blobs().put(&cid, &bytes).await.is_ok(),
+        None => false,
+    };
+    Done::Fetched { cid, is_here }
+}
+
+/// Trains for a round, from a checkpoint that is on this device.
+pub(crate) async fn train<P: Platform>(
+    shared: Rc<Shared<P>>,
+    round: RoundNumber,
+    base: Cid,
+    shard: Vec<u32>,
+    steps: u32,
+    seed: u64,
+) -> Done<P> {
+    let result = async {
+        let base = stored_parameters(&shared, &base).await.ok_or(Failure::Retry)?;
+        let dataset = dataset(&shared).await?;
+        let mut training = shared.training.lock().await;
+        training.choose(&shared).await.map_err(Failure::Fatal)?;
+        training.run(&shared, &dataset, Task { round, base, shard, steps, seed }).await
+    };
+    Done::Trained { round, result: result.await }
+}
+
+/// Hands the update that a training gave to the relay.
+pub(crate) async fn publish<P: Platform>(shared: Rc<Shared<P>>, trained: Rc<Trained>) -> Done<P> {
+    let round = trained.round;
+    let update = async {
+        let update = difference(&trained.base, &trained.parameters).ok()?.encode().ok()?;
+        let cid = Cid::of_raw(&update);
+        // Kept here too, so that the own update need not be fetched for aggregation.
+        let _kept = shared.platform.blobs().put(&cid, &update).await;
+        match shared.hub.ask(&Request::PutBlob { bytes: update }).await {
+            Ok(Reply::Stored { cid: stored }) if stored == cid => Some(cid),
+            _ => None,
+        }
+    };
+    Done::Published { round, update: update.await }
+}
+
+/// Signs an entry.
+pub(crate) async fn sign_entry<P: Platform>(shared: Rc<Shared<P>>, ticket: Ticket, entry: Entry) -> Done<P> {
+    match sign(&*shared.platform, shared.account, &entry).await {
+        Ok(envelope) => Done::Signed { ticket, entry, envelope },
+        Err(problem) => Done::Broken(problem),
+    }
+}
+
+/// Has a signed entry appended to the log.
+pub(crate) async fn append<P: Platform>(
+    shared: Rc<Shared<P>>,
+    ticket: Ticket,
+    id: Cid,
+    entry: Vec<u8>,
+) -> Done<P> {
+    let request = Request::Append { campaign: shared.setup.campaign, entry };
+    let outcome = match shared.hub.ask(&request).await {
+        Ok(Reply::Receipt { receipt }) => verify::<Receipt>(&receipt).map_err(|_unsigned| None),
+        // The entry stands already: the log tells the rest.
+        Err(HubError::Refused(Reason::Inadmissible(Refusal::Duplicate))) => Err(None),
+        Err(HubError::Refused(reason)) => Err(Some(reason.to_string())),
+        _ => Err(None),
+    };
+    Done::Appended { ticket, id, outcome }
+}
+
+/// Computes a round's result.
+pub(crate) async fn aggregate<P: Platform>(
+    shared: Rc<Shared<P>>,
+    round: RoundNumber,
+    base: Cid,
+    accepted: Vec<(u32, Cid)>,
+) -> Done<P> {
+    let result = async {
+        let base = bytes(&shared, &base).await?;
+        let updates: Vec<(u32, Vec<u8>)> = stream::iter(accepted)
+            .map(|(samples, cid)| {
+                let shared = Rc::clone(&shared);
+                async move { bytes(&shared, &cid).await.map(|update| (samples, update)).ok_or(()) }
+            })
+            .buffered(FETCHES_AT_A_TIME)
+            .try_collect()
+            .await
+            .ok()?;
+        let (cid, checkpoint) = aggregate_checkpoint(&base, &updates).ok()?;
+        shared.platform.blobs().put(&cid, &checkpoint).await.ok()?;
+        Some(cid)
+    };
+    Done::Aggregated { round, result: result.await }
+}
+
+/// Measures a checkpoint on the held-out samples, shows the result and keeps it.
+pub(crate) async fn evaluate<P: Platform>(
+    shared: Rc<Shared<P>>,
+    round: RoundNumber,
+    checkpoint: Cid,
+) -> Done<P> {
+    let Some(parameters) = stored_parameters(&shared, &checkpoint).await else { return Done::Nothing };
+    let Ok(dataset) = dataset(&shared).await else { return Done::Nothing };
+    let Some(result) = measure(&shared, &dataset, &parameters).await else { return Done::Nothing };
+    let evaluated = Event::Evaluated {
+        round: (round.0 > 0).then_some(round.0),
+        checkpoint,
+        loss: result.loss,
+        accuracy: result.accuracy,
+        samples: result.samples,
+    };
+    (shared.out)(evaluated.clone());
+    if let Ok(bytes) = encode(&evaluated) {
+        // Lost, it is measured again.
+        let _kept = shared.platform.save(&evaluation_name(shared.setup.campaign), &bytes).await;
+    }
+    Done::Nothing
+}
+
+async fn measure<P: Platform>(
+    shared: &Shared<P>,
+    dataset: &Dataset,
+    parameters: &Parameters,
+) -> Option<Measured> {
+    let mut evaluator = shared.evaluator.lock().await;
+    let evaluator = match &mut *evaluator {
+        Some(evaluator) => evaluator,
+        none => none.insert(Evaluator::new(shared).await.ok()?),
+    };
+    evaluator.measure(shared, dataset, parameters).await.ok()
+}
+
+/// Keeps small bytes on this device.
+pub(crate) async fn save<P: Platform>(shared: Rc<Shared<P>>, name: String, bytes: Vec<u8>) -> Done<P> {
+    // What is kept is for showing after a reload; the log has it all the same.
+    let _kept = shared.platform.save(&name, &bytes).await;
+    Done::Nothing
+}
+
+/// Removes blobs from this device.
+pub(crate) async fn remove<P: Platform>(shared: Rc<Shared<P>>, cids: Vec<Cid>) -> Done<P> {
+    for cid in cids {
+        // What stays takes room and does no harm.
+        let _removed = shared.platform.blobs().remove(&cid).await;
+    }
+    Done::Nothing
+}
+
+/// The campaign's data, from this device or from the relay.
+async fn dataset<P: Platform>(shared: &Rc<Shared<P>>) -> Result<Rc<Dataset>, Failure> {
+    let mut held = shared.dataset.lock().await;
+    if let Some(dataset) = &*held {
+        return Ok(Rc::clone(dataset));
+    }
+    let cid = shared.setup.manifest.data.cid;
+    let bytes = match shared.platform.blobs().get(&cid).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) | Err(_) => {
+            let bytes = download(shared, &cid).await.ok_or(Failure::Retry)?;
+            let _kept = shared.platform.blobs().put(&cid, &bytes).await;
+            bytes
+        }
+    };
+    let dataset = Dataset::decode(&bytes, &shared.setup.manifest).map_err(|error| {
+        Failure::Fatal(Problem {
+            message: format!("The campaign's data cannot be used: {error}."),
+            remedy: "Tell the people who run this campaign.".into(),
+        })
+    })?;
+    let dataset = Rc::new(dataset);
+    *held = Some(Rc::clone(&dataset));
+    Ok(dataset)
+}
+
+async fn stored_parameters<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Parameters> {
+    let bytes = shared.platform.blobs().get(cid).await.ok()??;
+    Parameters::from_safetensors(&bytes).ok()
+}
+
+/// A blob's bytes, from this device or from the relay; in the latter case they are not kept.
+async fn bytes<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
+    match shared.platform.blobs().get(cid).await {
+        Ok(Some(bytes)) => Some(bytes),
+        Ok(None) | Err(_) => download(shared, cid).await,
+    }
+}
+
+async fn download<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
+    match shared.hub.ask(&Request::GetBlob { cid: *cid }).await {
+        Ok(Reply::Blob { bytes }) if cid.matches(&bytes) => Some(bytes),
+        _ => None,
+    }
+}

@@ -1,0 +1,220 @@
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use lichen_log::{Chain, Head, HeadError, Record};
+use lichen_net::hub::{Records, Reply, Request};
+use lichen_record::{AccountId, Entry, Verified, verify};
+
+use crate::Platform;
+use crate::hub::{Hub, HubError, Replies};
+
+/// How long signatures are checked before others have their turn, in milliseconds.
+const SLICE_MS: f64 = 12.0;
+
+/// Reads a campaign's log from the relay and verifies it on the way: chain, signatures, and the coordinator's head.
+pub(crate) struct LogReader<P> {
+    platform: Rc<P>,
+    replies: Replies,
+    coordinator: AccountId,
+    chain: Chain,
+    unread: VecDeque<Record>,
+    head: Option<Head>,
+}
+
+/// Verified records that continue the log, and the chain after them.
+///
+/// Whoever takes the batch takes the chain with it: a reader dropped half way has lost nothing.
+pub(crate) struct Batch {
+    pub(crate) records: Vec<(Record, Verified<Entry>)>,
+    pub(crate) chain: Chain,
+    /// Records in the log at the relay.
+    pub(crate) total: u64,
+}
+
+impl Batch {
+    /// Whether the log was read up to its end.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.chain.length() >= self.total
+    }
+}
+
+/// Why the log cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogFault {
+    /// The relay cannot be read from at the moment.
+    #[error("the log cannot be read: {0}")]
+    Hub(#[from] HubError),
+    /// What the relay serves is not the campaign's log.
+    #[error("the relay serves a false log: {0}")]
+    False(String),
+}
+
+impl<P: Platform> LogReader<P> {
+    /// Reads from where `chain` ends, and follows.
+    pub(crate) fn follow(platform: Rc<P>, hub: &Rc<Hub>, coordinator: AccountId, chain: Chain) -> Self {
+        let campaign = chain.head().campaign;
+        let replies = hub.open(&Request::Follow { campaign, from: chain.length() });
+        Self { platform, replies, coordinator, chain, unread: VecDeque::new(), head: None }
+    }
+
+    /// The next records, as many as can be verified in one slice; none where the relay only says that it lives.
+    pub(crate) async fn next(mut self) -> Result<(Batch, Self), LogFault> {
+        if self.unread.is_empty() {
+            self.receive().await?;
+        } else {
+            self.platform.yield_now().await;
+        }
+        let records = self.verify_slice()?;
+        self.check_end()?;
+        let total = self.head.map_or(0, |head| head.length);
+        Ok((Batch { records, chain: self.chain.clone(), total }, self))
+    }
+
+    async fn receive(&mut self) -> Result<(), LogFault> {
+        let Records { records, head } = match self.replies.next().await?.ok_or(HubError::Ended)? {
+            Reply::Records(records) => records,
+            _ => return Err(HubError::Unexpected.into()),
+        };
+        let head = verify::<Head>(&head).map_err(|error| LogFault::False(format!("head: {error}")))?;
+        if head.account() != self.coordinator {
+            return Err(LogFault::False(HeadError::Signer(head.account()).to_string()));
+        }
+        let head = *head.get();
+        let shown = self.chain.length().saturating_add(records.len() as u64);
+        if head.campaign != self.chain.head().campaign || head.length < shown {
+            return Err(LogFault::False("the signed head does not cover the log".into()));
+        }
+        self.unread.extend(records);
+        self.head = Some(head);
+        Ok(())
+    }
+
+    fn verify_slice(&mut self) -> Result<Vec<(Record, Verified<Entry>)>, LogFault> {
+        let began = self.platform.clock();
+        let mut verified = Vec::new();
+        while let Some(record) = self.unread.pop_front() {
+            let entry =
+                self.chain.verify_next(&record).map_err(|error| LogFault::False(error.to_string()))?;
+            verified.push((record, entry));
+            if self.platform.clock() - began >= SLICE_MS {
+                break;
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Where the records reach the signed head, both must be the same log.
+    fn check_end(&self) -> Result<(), LogFault> {
+        match &self.head {
+            Some(head) if head.length == self.chain.length() && head != self.chain.head() => {
+                Err(LogFault::False(HeadError::Hash { length: head.length }.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use lichen_net::RequestId;
+    use lichen_record::{CampaignId, SigningKey};
+
+    use super::*;
+    use crate::testing::{Device, Tab};
+
+    fn campaign() -> CampaignId {
+        CampaignId::of_manifest(b"digits")
+    }
+
+    /// A log of members joining, with the head after each record.
+    struct Log {
+        coordinator: SigningKey,
+        records: Vec<Record>,
+        heads: Vec<Head>,
+    }
+
+    impl Log {
+        fn of(length: u8) -> Self {
+            let mut chain = Chain::new(campaign());
+            let mut log = Self {
+                coordinator: SigningKey::generate([99; 32]),
+                records: Vec::new(),
+                heads: vec![*chain.head()],
+            };
+            for number in 0..length {
+                let key = SigningKey::generate([number + 1; 32]);
+                let entry = Entry::Joined { campaign: campaign(), sequence: 1 };
+                let entry = verify::<Entry>(&key.sign(&entry).unwrap()).unwrap();
+                let (record, _receipt) = chain.append(u64::from(number), &entry).unwrap();
+                log.records.push(record);
+                log.heads.push(*chain.head());
+            }
+            log
+        }
+
+        fn frame(&self, range: std::ops::Range<usize>, head: usize) -> Vec<u8> {
+            self.frame_by(&self.coordinator, range, self.heads[head])
+        }
+
+        fn frame_by(&self, key: &SigningKey, range: std::ops::Range<usize>, head: Head) -> Vec<u8> {
+            let records = self.records[range].to_vec();
+            Reply::Records(Records { records, head: key.sign(&head).unwrap() }).to_bytes().unwrap()
+        }
+    }
+
+    /// Reads these frames from an empty chain on: the records in them, or why not.
+    async fn read(log: &Log, frames: Vec<Vec<u8>>) -> Result<(usize, Chain, bool), LogFault> {
+        let hub = Hub::new(Rc::new(|_event| {}));
+        let tab = Rc::new(Tab { device: Device::new(1), manifest: Vec::new() });
+        let account = log.coordinator.account();
+        let mut reader = LogReader::follow(tab, &hub, account, Chain::new(campaign()));
+        for frame in frames {
+            hub.frame(RequestId(0), frame);
+        }
+        hub.ended(RequestId(0));
+        let (mut records, mut chain, mut is_caught_up) = (0, Chain::new(campaign()), false);
+        loop {
+            match reader.next().await {
+                Ok((batch, next)) => {
+                    is_caught_up = batch.is_caught_up();
+                    records += batch.records.len();
+                    chain = batch.chain;
+                    reader = next;
+                }
+                Err(LogFault::Hub(HubError::Ended)) => return Ok((records, chain, is_caught_up)),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_true_log_is_read_to_its_end() {
+        let log = Log::of(5);
+        let frames = vec![log.frame(0..2, 5), log.frame(2..2, 5), log.frame(2..5, 5)];
+        let (records, chain, is_caught_up) = read(&log, frames).await.unwrap();
+        assert_eq!((records, chain.head(), is_caught_up), (5, &log.heads[5], true));
+        let (_records, _chain, is_caught_up) = read(&log, vec![log.frame(0..2, 5)]).await.unwrap();
+        assert!(!is_caught_up);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_false_log_is_not() {
+        let log = Log::of(3);
+        let mut forged = Log::of(3);
+        let signature_end = forged.records[1].entry.len() - 1;
+        forged.records[1].entry[signature_end] ^= 1;
+        let mut fork = log.heads[3];
+        fork.hash[0] ^= 1;
+        let stranger = SigningKey::generate([50; 32]);
+        let cases = [
+            ("an entry is changed", forged.frame(0..3, 3)),
+            ("a record is left out", log.frame(1..3, 3)),
+            ("the head is another log's", log.frame_by(&log.coordinator, 0..3, fork)),
+            ("the head is a stranger's", log.frame_by(&stranger, 0..3, log.heads[3])),
+            ("the head is older than the records", log.frame(0..3, 2)),
+        ];
+        for (case, frame) in cases {
+            assert!(matches!(read(&log, vec![frame]).await, Err(LogFault::False(_))), "{case}");
+        }
+    }
+}

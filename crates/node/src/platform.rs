@@ -1,0 +1,78 @@
+use lichen_bridge::Problem;
+use lichen_record::{AccountId, CampaignId};
+use lichen_store::Blobs;
+
+/// What the node cannot do by itself: time, turns, the account's key and what the device keeps.
+///
+/// One node is one thread's; no future of it is `Send`.
+#[expect(async_fn_in_trait, reason = "a node runs on one thread, in a worker as in native programs")]
+pub trait Platform: 'static {
+    /// Where blobs are kept.
+    type Blobs: Blobs;
+
+    /// Being this device's only tab in a campaign; another may be so once it is dropped.
+    type Lease: 'static;
+
+    /// Milliseconds of Unix time.
+    fn now(&self) -> u64;
+
+    /// Milliseconds of a clock that is fine and never goes back; only differences matter.
+    fn clock(&self) -> f64;
+
+    /// Where blobs are kept.
+    fn blobs(&self) -> &Self::Blobs;
+
+    /// Lets everything else on this thread have its turn, messages from outside included.
+    async fn yield_now(&self);
+
+    /// Waits at least this long.
+    async fn sleep(&self, milliseconds: u32);
+
+    /// The manifest's bytes, unchecked, from wherever they are to be had before anything is connected.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn manifest(&self, campaign: &CampaignId) -> Result<Vec<u8>, Problem>;
+
+    /// The account kept on this device, if there is one.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn find_account(&self) -> Result<Option<AccountId>, Problem>;
+
+    /// The account kept on this device, made and kept now if there was none.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn make_account(&self) -> Result<AccountId, Problem>;
+
+    /// The account's signature over these bytes: ECDSA P-256 with SHA-256, raw `r ‖ s`, 64 bytes.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem>;
+
+    /// The lease on this campaign if nobody on this device has it.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn try_lead(&self, campaign: &CampaignId) -> Result<Option<Self::Lease>, Problem>;
+
+    /// The lease on this campaign, however long that takes.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn lead(&self, campaign: &CampaignId) -> Result<Self::Lease, Problem>;
+
+    /// Keeps small bytes under a name, in place of what was there.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem>;
+
+    /// The names that begin so and what is kept under them, in the order of names.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn load(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Problem>;
+}

@@ -1,0 +1,455 @@
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, select_biased};
+use lichen_bridge::{CommandId, ContributionState, EnginePreference, Event, Phase, Problem};
+use lichen_log::{Chain, Receipt, Record, check_receipt};
+use lichen_net::{Command as NetCommand, Disconnection, Event as NetEvent};
+use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
+use lichen_round::{CampaignState, Participant, ParticipantEvent, Ticket};
+
+use crate::Platform;
+use crate::contributions::Contributions;
+use crate::hub::{Hub, Outbox};
+use crate::jobs::{self, Done, Shared};
+use crate::log_reader::{Batch, LogFault, LogReader};
+use crate::setup::Setup;
+use crate::training::Trained;
+use crate::view::View;
+
+/// How long a goodbye may take before the connection is closed without it, in milliseconds.
+const GOODBYE_MS: u32 = 1_200;
+
+/// What a session needs to open.
+pub(crate) struct Start<P> {
+    pub(crate) platform: Rc<P>,
+    pub(crate) out: Outbox,
+    pub(crate) setup: Rc<Setup>,
+    pub(crate) address: String,
+    pub(crate) preference: EnginePreference,
+    pub(crate) account: AccountId,
+    pub(crate) peer: Option<Vec<u8>>,
+}
+
+/// From Join to Leave: one tab's part in a campaign.
+pub(crate) struct Session<P: Platform> {
+    pub(crate) shared: Rc<Shared<P>>,
+    pub(crate) participant: Participant,
+    pub(crate) chain: Chain,
+    pub(crate) log_total: u64,
+    pub(crate) link: Link,
+    /// Whether the log is read up to its present end.
+    is_live: bool,
+    pub(crate) lease: Option<P::Lease>,
+    pub(crate) contributions: Contributions,
+    /// What the last training gave, until its round is over.
+    pub(crate) trained: Option<Rc<Trained>>,
+    /// Blobs on this device that the next settled round makes useless.
+    pub(crate) loose: Vec<Cid>,
+    pub(crate) view: View,
+    /// Work that goes on without the relay.
+    pub(crate) work: Work<P>,
+    /// Work for which there is no answer once the connection is lost.
+    pub(crate) link_work: Work<P>,
+    /// At most one training.
+    pub(crate) training: Work<P>,
+    address: String,
+    peer: Option<Vec<u8>>,
+    coordinator: Option<AccountId>,
+    submissions: BTreeMap<Cid, Submission>,
+    leaving: Vec<CommandId>,
+    is_over: bool,
+    failure: Option<Problem>,
+}
+
+pub(crate) type Work<P> = FuturesUnordered<LocalBoxFuture<'static, Done<P>>>;
+
+/// The connection to the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Being made.
+    Connecting,
+    /// Made, and the relay knows the account or is being told.
+    Up,
+    /// Lost.
+    Down {
+        /// Milliseconds until the next attempt.
+        retry_in: Option<u32>,
+    },
+}
+
+/// An own entry on its way into the log: settled once its record and the relay's receipt are here and agree.
+struct Submission {
+    ticket: Ticket,
+    contribution: Option<(RoundNumber, Cid)>,
+    record: Option<Record>,
+    receipt: Option<Verified<Receipt>>,
+}
+
+impl<P: Platform> Session<P> {
+    /// Opens a session: takes part as soon as this is the device's only tab in the campaign.
+    pub(crate) async fn open(start: Start<P>) -> Result<Self, Problem> {
+        let Start { platform, out, setup, address, preference, account, peer } = start;
+        let campaign = setup.campaign;
+        let contributions = Contributions::load(&*platform, campaign).await;
+        let loose = contributions.iter().last().map(|contribution| contribution.update).into_iter().collect();
+        let lease = platform.try_lead(&campaign).await?;
+        let shared =
+            Rc::new(Shared::new(platform, Rc::clone(&out), Hub::new(out), setup, account, preference));
+        let state = CampaignState::new(campaign, shared.setup.rules);
+        let mut session = Self {
+            participant: Participant::new(account, state),
+            chain: Chain::new(campaign),
+            log_total: 0,
+            link: Link::Connecting,
+            is_live: false,
+            lease: None,
+            contributions,
+            trained: None,
+            loose,
+            view: View::new(Rc::clone(&shared.out)),
+            work: Work::new(),
+            link_work: Work::new(),
+            training: Work::new(),
+            address,
+            peer,
+            coordinator: None,
+            submissions: BTreeMap::new(),
+            leaving: Vec::new(),
+            is_over: false,
+            failure: None,
+            shared,
+        };
+        session.tell(ParticipantEvent::Join);
+        match lease {
+            Some(lease) => session.begin(lease),
+            None => session.work.push(Box::pin(jobs::lead(Rc::clone(&session.shared)))),
+        }
+        session.show();
+        Ok(session)
+    }
+
+    /// The next piece of work that is done; never resolves while there is none. Dropping the future loses nothing.
+    pub(crate) async fn next_done(&mut self) -> Done<P> {
+        select_biased! {
+            done = self.link_work.select_next_some() => done,
+            done = self.work.select_next_some() => done,
+            done = self.training.select_next_some() => done,
+            complete => futures::future::pending().await,
+        }
+    }
+
+    /// Whether the session is to be closed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether the session cannot go on, which it has told.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Why the session cannot go on.
+    pub(crate) fn failure(&self) -> Option<&Problem> {
+        self.failure.as_ref()
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.tell(ParticipantEvent::Pause);
+        self.show();
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.tell(ParticipantEvent::Resume);
+        self.show();
+    }
+
+    /// Stops at once and says goodbye in the log; the session is over when that is said or takes too long.
+    pub(crate) fn leave(&mut self, id: CommandId) {
+        self.leaving.push(id);
+        self.tell(ParticipantEvent::Leave);
+        if self.leaving.len() == 1 {
+            let shared = Rc::clone(&self.shared);
+            self.work.push(Box::pin(async move {
+                shared.platform.sleep(GOODBYE_MS).await;
+                Done::GoodbyeOver
+            }));
+        }
+        self.end_if_left();
+        self.show();
+    }
+
+    /// Ends the session and gives the commands that waited for it.
+    pub(crate) fn close(self) -> Vec<CommandId> {
+        (self.shared.out)(Event::Net(NetCommand::Disconnect));
+        self.leaving
+    }
+
+    /// Takes in what the swarm reports.
+    pub(crate) fn net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Started { peer } => self.peer = Some(peer),
+            NetEvent::Frame { id, bytes } => return self.shared.hub.frame(id, bytes),
+            NetEvent::Ended { id } => return self.shared.hub.ended(id),
+            NetEvent::Failed { id, error } => return self.shared.hub.failed(id, error),
+            NetEvent::PeersChanged { .. } | NetEvent::Traffic { .. } => return,
+            NetEvent::Connecting { .. } => self.link = Link::Connecting,
+            NetEvent::Connected { .. } => self.connected(),
+            NetEvent::Disconnected { reason, retry_in } => self.disconnected(reason, retry_in),
+        }
+        self.show();
+    }
+
+    /// Takes in a piece of work that is done.
+    pub(crate) fn take_in(&mut self, done: Done<P>) {
+        match done {
+            Done::Led(Ok(lease)) => self.begin(lease),
+            Done::Led(Err(problem)) | Done::Broken(problem) => self.fail(problem),
+            Done::Tick => {
+                self.tell(ParticipantEvent::Tick);
+                self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
+            }
+            Done::GoodbyeOver => self.is_over = true,
+            Done::Welcomed(coordinator) => self.welcomed(coordinator),
+            Done::Log(Ok((batch, reader))) => self.take_in_batch(batch, reader),
+            Done::Log(Err(LogFault::False(reason))) => self.fail(false_log(&reason)),
+            Done::Log(Err(LogFault::Hub(_unreadable))) => {
+                self.link_work.push(Box::pin(jobs::pause_before_reading(Rc::clone(&self.shared))));
+            }
+            Done::ReadLog => self.read_log(),
+            Done::Fetched { cid, is_here } => self.fetched(cid, is_here),
+            Done::Trained { round, result } => self.training_ended(round, result),
+            Done::Published { round, update } => self.published(round, update),
+            Done::Signed { ticket, entry, envelope } => self.send(ticket, &entry, envelope),
+            Done::Appended { ticket, id, outcome } => self.appended(ticket, id, outcome),
+            Done::Aggregated { round, result } => self.aggregated(round, result),
+            Done::Nothing => {}
+        }
+        self.end_if_left();
+        self.show();
+    }
+
+    /// Tells the round machine what happened and carries out what it asks for.
+    pub(crate) fn tell(&mut self, event: ParticipantEvent) {
+        let now = self.shared.platform.now();
+        for action in self.participant.handle(now, event) {
+            self.carry_out(action);
+        }
+    }
+
+    /// Stops everything; only a new Join goes on from here.
+    pub(crate) fn fail(&mut self, problem: Problem) {
+        self.work.clear();
+        self.link_work.clear();
+        self.training.clear();
+        self.lease = None;
+        self.failure = Some(problem);
+        self.is_over |= !self.leaving.is_empty();
+        (self.shared.out)(Event::Net(NetCommand::Disconnect));
+    }
+
+    /// This is the device's only tab in the campaign now: connect.
+    fn begin(&mut self, lease: P::Lease) {
+        self.lease = Some(lease);
+        (self.shared.out)(Event::Net(NetCommand::Connect { address: self.address.clone() }));
+        self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
+        self.work.push(Box::pin(jobs::prepare(Rc::clone(&self.shared))));
+    }
+
+    fn connected(&mut self) {
+        self.link = Link::Up;
+        let Some(peer) = self.peer.clone() else { return };
+        self.link_work.push(Box::pin(jobs::introduce(Rc::clone(&self.shared), peer)));
+    }
+
+    fn disconnected(&mut self, reason: Disconnection, retry_in: Option<u32>) {
+        self.link = Link::Down { retry_in };
+        self.is_live = false;
+        // Before the round machine hears of it: no answer may come after.
+        self.link_work.clear();
+        for submission in std::mem::take(&mut self.submissions).into_values() {
+            if let (Some(record), Some((round, update))) = (submission.record, submission.contribution) {
+                self.contribution_changed(
+                    round,
+                    update,
+                    ContributionState::Recorded { index: record.index },
+                    None,
+                );
+            }
+        }
+        self.tell(ParticipantEvent::Disconnected);
+        if matches!(reason, Disconnection::WrongPeer | Disconnection::UnusableAddress) {
+            self.fail(Problem {
+                message: format!("The relay cannot be used: {reason}."),
+                remedy: "Reload the page; if it happens again, tell the people who run this site.".into(),
+            });
+        }
+    }
+
+    /// The relay knows this account: read the log from where it was left.
+    fn welcomed(&mut self, coordinator: AccountId) {
+        if self.coordinator.is_some_and(|known| known != coordinator) {
+            return self.fail(false_log("another coordinator than before signs it"));
+        }
+        self.coordinator = Some(coordinator);
+        self.tell(ParticipantEvent::Connected);
+        self.read_log();
+    }
+
+    fn read_log(&mut self) {
+        let Some(coordinator) = self.coordinator else { return };
+        let platform = Rc::clone(&self.shared.platform);
+        let reader = LogReader::follow(platform, &self.shared.hub, coordinator, self.chain.clone());
+        self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));
+    }
+
+    fn take_in_batch(&mut self, batch: Batch, reader: LogReader<P>) {
+        let is_caught_up = batch.is_caught_up();
+        self.chain = batch.chain;
+        self.log_total = batch.total;
+        for (record, entry) in batch.records {
+            self.take_in_record(record, entry);
+            if self.has_failed() {
+                return;
+            }
+        }
+        if is_caught_up && !self.is_live {
+            self.is_live = true;
+            self.tell(ParticipantEvent::CaughtUp);
+        }
+        self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));
+    }
+
+    fn take_in_record(&mut self, record: Record, entry: Verified<Entry>) {
+        if let Entry::Published { base, .. } = entry.get()
+            && let Err(problem) = self.check_beginning(entry.account(), *base)
+        {
+            return self.fail(problem);
+        }
+        if entry.account() == self.participant.account() {
+            self.take_in_own_record(&record, &entry);
+        }
+        self.tell(ParticipantEvent::Record { time: record.time, entry });
+    }
+
+    /// A campaign begins with the model that its manifest gives, under the coordinator that signs its log.
+    fn check_beginning(&self, signer: AccountId, base: Cid) -> Result<(), Problem> {
+        if Some(signer) != self.coordinator {
+            return Err(false_log("its first entry is not by the coordinator"));
+        }
+        let (initial, _parameters) = self.shared.setup.initial()?;
+        if base != initial {
+            return Err(false_log("it does not begin with the model that the campaign describes"));
+        }
+        Ok(())
+    }
+
+    fn take_in_own_record(&mut self, record: &Record, entry: &Verified<Entry>) {
+        if let Some(submission) = self.submissions.get_mut(&entry.id()) {
+            submission.record = Some(record.clone());
+            return self.settle(entry.id());
+        }
+        // Sent in an earlier session or connection: the chain vouches for it in place of a receipt.
+        if let Entry::Contribution { round, update, .. } = entry.get() {
+            let state = ContributionState::Recorded { index: record.index };
+            if self.contributions.state(round.0, update) != Some(&state) {
+                self.contribution_changed(*round, *update, state, None);
+            }
+        }
+    }
+
+    fn send(&mut self, ticket: Ticket, entry: &Entry, envelope: Vec<u8>) {
+        let contribution = match entry {
+            Entry::Contribution { round, update, .. } => Some((*round, *update)),
+            _ => None,
+        };
+        let id = Cid::of_cbor(&envelope);
+        self.submissions.insert(id, Submission { ticket, contribution, record: None, receipt: None });
+        if let Some((round, update)) = contribution {
+            self.contribution_changed(round, update, ContributionState::Sent, None);
+        }
+        self.link_work.push(Box::pin(jobs::append(Rc::clone(&self.shared), ticket, id, envelope)));
+    }
+
+    fn appended(&mut self, ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>>) {
+        match outcome {
+            Ok(receipt) => {
+                if let Some(submission) = self.submissions.get_mut(&id) {
+                    submission.receipt = Some(receipt);
+                }
+                self.settle(id);
+            }
+            Err(refusal) => {
+                let submission = self.submissions.remove(&id);
+                if let (Some(reason), Some((round, update))) =
+                    (refusal, submission.and_then(|submission| submission.contribution))
+                {
+                    self.contribution_changed(round, update, ContributionState::Refused { reason }, None);
+                }
+                self.tell(ParticipantEvent::Refused { ticket });
+            }
+        }
+    }
+
+    /// Compares an own entry's record with the relay's receipt once both are here.
+    fn settle(&mut self, id: Cid) {
+        let Some(submission) = self.submissions.get(&id) else { return };
+        let (Some(record), Some(receipt), Some(coordinator)) =
+            (&submission.record, &submission.receipt, &self.coordinator)
+        else {
+            return;
+        };
+        let checked = check_receipt(receipt, record, coordinator);
+        let Some(Submission { ticket, contribution, record: Some(record), receipt: Some(receipt) }) =
+            self.submissions.remove(&id)
+        else {
+            return;
+        };
+        let state = match &checked {
+            Ok(()) => ContributionState::Recorded { index: record.index },
+            Err(error) => ContributionState::Disputed { reason: error.to_string() },
+        };
+        if let Some((round, update)) = contribution {
+            self.contribution_changed(round, update, state, Some(receipt.envelope_bytes().to_vec()));
+        }
+        match checked {
+            Ok(()) => self.tell(ParticipantEvent::Appended { ticket }),
+            Err(error) => self.fail(false_log(&error.to_string())),
+        }
+    }
+
+    fn end_if_left(&mut self) {
+        let account = self.participant.account();
+        let is_present = self.participant.state().is_present(&account);
+        if !self.leaving.is_empty() && (!is_present || !self.is_live) {
+            self.is_over = true;
+        }
+    }
+
+    fn show(&mut self) {
+        let phase = self.phase();
+        self.view.show(phase, self.participant.state());
+    }
+
+    fn phase(&self) -> Phase {
+        if let Some(problem) = self.failure() {
+            return Phase::Failed(problem.clone());
+        }
+        if self.lease.is_none() {
+            return Phase::WaitingForOtherTab;
+        }
+        let read = (self.chain.length(), self.log_total.max(self.chain.length()));
+        crate::view::phase(self.participant.activity(), self.link, read, &self.shared.progress)
+    }
+}
+
+pub(crate) fn false_log(reason: &str) -> Problem {
+    Problem {
+        message: format!("The relay does not show one true record of this campaign: {reason}."),
+        remedy:
+            "Nothing it says is believed any more. Tell the people who run this site, then reload the page."
+                .into(),
+    }
+}

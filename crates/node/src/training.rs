@@ -1,0 +1,318 @@
+use lichen_bridge::{Engine, EngineKind, EnginePreference, Event, LossPoint, Phase, Problem};
+use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_learn::Dataset;
+use lichen_model::Parameters;
+use lichen_record::{Metrics, RoundNumber};
+
+use crate::jobs::{Failure, Shared};
+use crate::{Batches, Platform, measure};
+
+/// How long is trained before others have their turn, in milliseconds: Pause is answered well within 100 ms.
+const SLICE_MS: f64 = 16.0;
+
+/// Least time between two reports of progress, in milliseconds.
+const REPORT_MS: f64 = 100.0;
+
+/// Samples of the shard on which a contribution's accuracy is measured, at most.
+const METRIC_SAMPLES: usize = 256;
+
+/// What a training works on.
+pub(crate) struct Task {
+    pub(crate) round: RoundNumber,
+    pub(crate) base: Parameters,
+    pub(crate) shard: Vec<u32>,
+    pub(crate) steps: u32,
+    pub(crate) seed: u64,
+}
+
+/// What a training gave.
+pub(crate) struct Trained {
+    pub(crate) round: RoundNumber,
+    pub(crate) base: Parameters,
+    pub(crate) parameters: Parameters,
+    pub(crate) metrics: Metrics,
+}
+
+/// The engine that trains, chosen once.
+pub(crate) struct Training {
+    preference: EnginePreference,
+    chosen: Option<Chosen>,
+}
+
+/// An engine, and what the page is told about it.
+pub(crate) struct Chosen {
+    pub(crate) trainer: Trainer,
+    pub(crate) shown: Engine,
+}
+
+impl Training {
+    pub(crate) const fn new(preference: EnginePreference) -> Self {
+        Self { preference, chosen: None }
+    }
+
+    /// Chooses the engine, by measuring where the person left it open, and makes it ready.
+    pub(crate) async fn choose<P: Platform>(&mut self, shared: &Shared<P>) -> Result<(), Problem> {
+        if self.chosen.is_some() {
+            return Ok(());
+        }
+        let chosen = match self.preference {
+            EnginePreference::Cpu => open(shared, EngineChoice::Cpu, "You asked for the CPU.").await,
+            EnginePreference::Gpu => match open(shared, EngineChoice::Gpu, "You asked for the GPU.").await {
+                Err(EngineError::Gpu(reason)) => without_gpu(shared, &reason).await,
+                opened => opened,
+            },
+            EnginePreference::Auto => measure::faster(shared).await,
+        };
+        self.keep(shared, chosen)
+    }
+
+    /// Trains for a round. A lost GPU costs a new start of the round on the CPU, no more.
+    pub(crate) async fn run<P: Platform>(
+        &mut self,
+        shared: &Shared<P>,
+        dataset: &Dataset,
+        task: Task,
+    ) -> Result<Trained, Failure> {
+        loop {
+            let Some(chosen) = &mut self.chosen else { return Err(Failure::Retry) };
+            match train(chosen, shared, dataset, &task).await {
+                Ok((parameters, metrics)) => {
+                    return Ok(Trained { round: task.round, base: task.base, parameters, metrics });
+                }
+                Err(TrainingError::Engine(EngineError::Gpu(_lost)))
+                    if chosen.shown.kind == EngineKind::Gpu =>
+                {
+                    let cpu = open(shared, EngineChoice::Cpu, "The GPU was lost; the CPU goes on.").await;
+                    self.keep(shared, cpu).map_err(Failure::Fatal)?;
+                }
+                Err(TrainingError::Engine(error)) => return Err(Failure::Fatal(unusable(&error))),
+                Err(TrainingError::Diverged) => return Err(Failure::Retry),
+            }
+        }
+    }
+
+    fn keep<P: Platform>(
+        &mut self,
+        shared: &Shared<P>,
+        chosen: Result<Chosen, EngineError>,
+    ) -> Result<(), Problem> {
+        let chosen = chosen.map_err(|error| unusable(&error))?;
+        (shared.out)(Event::Engine(chosen.shown.clone()));
+        self.chosen = Some(chosen);
+        Ok(())
+    }
+}
+
+/// Why a training gave nothing.
+enum TrainingError {
+    Engine(EngineError),
+    /// Losses or parameters are not finite any more.
+    Diverged,
+}
+
+impl From<EngineError> for TrainingError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// Opens an engine for the campaign's model.
+pub(crate) async fn open<P: Platform>(
+    shared: &Shared<P>,
+    choice: EngineChoice,
+    why: &str,
+) -> Result<Chosen, EngineError> {
+    let manifest = &shared.setup.manifest;
+    let trainer = Trainer::new(choice, &manifest.model, &manifest.train).await?;
+    let kind = match trainer.engine() {
+        lichen_engine::EngineKind::Cpu => EngineKind::Cpu,
+        lichen_engine::EngineKind::Gpu => EngineKind::Gpu,
+    };
+    let shown = Engine { kind, cpu_ms: None, gpu_ms: None, samples_per_second: None, why: why.into() };
+    Ok(Chosen { trainer, shown })
+}
+
+/// Opens the CPU engine where there is no GPU.
+pub(crate) async fn without_gpu<P: Platform>(
+    shared: &Shared<P>,
+    reason: &str,
+) -> Result<Chosen, EngineError> {
+    open(shared, EngineChoice::Cpu, &format!("The GPU cannot be used here: {reason}.")).await
+}
+
+async fn train<P: Platform>(
+    chosen: &mut Chosen,
+    shared: &Shared<P>,
+    dataset: &Dataset,
+    task: &Task,
+) -> Result<(Parameters, Metrics), TrainingError> {
+    let batch = shared.setup.manifest.train.batch;
+    let mut batches = Batches::new(task.shard.clone(), batch, task.seed);
+    let mut report = Report::new(shared, task);
+    let began = shared.platform.clock();
+    chosen.trainer.load(&task.base, task.seed).await?;
+    for step in 1..=task.steps {
+        let (x, labels) = dataset.gather(&batches.next_batch());
+        chosen.trainer.step(&x, &labels).await?;
+        if report.is_turn_over() || step == 1 {
+            report.losses(chosen.trainer.take_losses().await?)?;
+            report.progress(step);
+            shared.platform.yield_now().await;
+            report.next_turn();
+        }
+    }
+    report.losses(chosen.trainer.take_losses().await?)?;
+    let seconds = (shared.platform.clock() - began) / 1e3;
+    report.finish(task.steps);
+    let metric_samples = task.shard.get(..METRIC_SAMPLES).unwrap_or(&task.shard);
+    let (x, labels) = dataset.gather(metric_samples);
+    let accuracy = chosen.trainer.evaluate(&x, &labels).await?.accuracy;
+    let parameters = chosen.trainer.parameters().await?;
+    let is_finite =
+        parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
+    let metrics = Metrics::new(report.last_loss(), accuracy, task.steps).ok().filter(|_metrics| is_finite);
+    let metrics = metrics.ok_or(TrainingError::Diverged)?;
+    chosen.shown.samples_per_second = speed(batch, task.steps, seconds);
+    (shared.out)(Event::Engine(chosen.shown.clone()));
+    Ok((parameters, metrics))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "batches are small")]
+fn speed(batch: usize, steps: u32, seconds: f64) -> Option<f64> {
+    (seconds > 0.0).then(|| batch as f64 * f64::from(steps) / seconds)
+}
+
+/// What the page hears of a training.
+struct Report<'a, P> {
+    shared: &'a Shared<P>,
+    round: u64,
+    steps: u32,
+    turn_began: f64,
+    reported: Option<f64>,
+    /// Losses not reported yet, and the number of the first one's step.
+    points: Vec<LossPoint>,
+    losses: u32,
+    /// Losses of the last epoch: their sum and their number.
+    last_epoch: (f64, u32),
+    epoch: u32,
+}
+
+impl<'a, P: Platform> Report<'a, P> {
+    fn new(shared: &'a Shared<P>, task: &Task) -> Self {
+        let batches = task.shard.len() / shared.setup.manifest.train.batch.max(1);
+        let epoch = u32::try_from(batches).unwrap_or(u32::MAX).max(1);
+        let turn_began = shared.platform.clock();
+        Self {
+            shared,
+            round: task.round.0,
+            steps: task.steps,
+            turn_began,
+            reported: None,
+            points: Vec::new(),
+            losses: 0,
+            last_epoch: (0.0, 0),
+            epoch,
+        }
+    }
+
+    fn is_turn_over(&self) -> bool {
+        self.shared.platform.clock() - self.turn_began >= SLICE_MS
+    }
+
+    fn next_turn(&mut self) {
+        self.turn_began = self.shared.platform.clock();
+    }
+
+    /// Takes in the losses of the next steps.
+    fn losses(&mut self, losses: Vec<f32>) -> Result<(), TrainingError> {
+        for loss in losses.into_iter().map(f64::from) {
+            if !loss.is_finite() {
+                return Err(TrainingError::Diverged);
+            }
+            self.losses = self.losses.saturating_add(1);
+            self.points.push(LossPoint { step: self.losses, loss });
+            if self.losses > self.steps.saturating_sub(self.epoch) {
+                self.last_epoch = (self.last_epoch.0 + loss, self.last_epoch.1 + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Mean loss over the last epoch, or over all steps where there is less than one.
+    fn last_loss(&self) -> f64 {
+        self.last_epoch.0 / f64::from(self.last_epoch.1)
+    }
+
+    /// Tells how far the training is, unless that was told a moment ago.
+    fn progress(&mut self, step: u32) {
+        let now = self.shared.platform.clock();
+        if self.reported.is_none_or(|reported| now - reported >= REPORT_MS) {
+            self.reported = Some(now);
+            self.tell(step);
+        }
+    }
+
+    fn finish(&mut self, steps: u32) {
+        self.tell(steps);
+    }
+
+    fn tell(&mut self, step: u32) {
+        self.shared.progress.advance(step);
+        let (round, steps) = (self.round, self.steps);
+        (self.shared.out)(Event::Status(Phase::Training { round, step, steps }));
+        if !self.points.is_empty() {
+            let points = std::mem::take(&mut self.points);
+            (self.shared.out)(Event::Loss { round, points });
+        }
+    }
+}
+
+/// Measures checkpoints on the held-out samples, on the CPU, so that everybody finds the same numbers.
+pub(crate) struct Evaluator {
+    trainer: Trainer,
+    held_out: Vec<u32>,
+}
+
+/// How good a checkpoint is.
+pub(crate) struct Measured {
+    pub(crate) loss: f64,
+    pub(crate) accuracy: f64,
+    pub(crate) samples: u32,
+}
+
+impl Evaluator {
+    pub(crate) async fn new<P: Platform>(shared: &Shared<P>) -> Result<Self, EngineError> {
+        let held_out = shared.setup.rules.split.held_out();
+        let trainer = open(shared, EngineChoice::Cpu, "").await?.trainer;
+        Ok(Self { trainer, held_out })
+    }
+
+    /// Measures in parts, with turns for others between them.
+    pub(crate) async fn measure<P: Platform>(
+        &mut self,
+        shared: &Shared<P>,
+        dataset: &Dataset,
+        parameters: &Parameters,
+    ) -> Result<Measured, EngineError> {
+        self.trainer.load(parameters, 0).await?;
+        let mut sums = Measured { loss: 0.0, accuracy: 0.0, samples: 0 };
+        for part in self.held_out.chunks(METRIC_SAMPLES) {
+            let (x, labels) = dataset.gather(part);
+            let measured = self.trainer.evaluate(&x, &labels).await?;
+            let samples = u32::try_from(labels.len()).unwrap_or(u32::MAX);
+            sums.loss += measured.loss * f64::from(samples);
+            sums.accuracy += measured.accuracy * f64::from(samples);
+            sums.samples = sums.samples.saturating_add(samples);
+            shared.platform.yield_now().await;
+        }
+        let samples = f64::from(sums.samples.max(1));
+        Ok(Measured { loss: sums.loss / samples, accuracy: sums.accuracy / samples, ..sums })
+    }
+}
+
+fn unusable(error: &EngineError) -> Problem {
+    Problem {
+        message: format!("The model cannot be trained on this device: {error}."),
+        remedy: "Try another device or browser, or tell the people who run this campaign.".into(),
+    }
+}

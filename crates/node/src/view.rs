@@ -1,0 +1,137 @@
+use std::cell::Cell;
+
+use lichen_bridge::{Event, Phase};
+use lichen_record::{CampaignId, decode};
+use lichen_round::{Activity, CampaignState, Presence, Stage};
+
+use crate::Platform;
+use crate::hub::Outbox;
+use crate::session::Link;
+
+/// Most members named to the page.
+const MAX_NAMED: usize = 100;
+
+/// Longest stored event, in bytes.
+const MAX_STORED: usize = 1024;
+
+/// What the page was last shown, so that it is told only what changes.
+pub(crate) struct View {
+    out: Outbox,
+    phase: Option<Phase>,
+    round: Option<Event>,
+    are_members_stale: bool,
+}
+
+impl View {
+    pub(crate) fn new(out: Outbox) -> Self {
+        Self { out, phase: None, round: None, are_members_stale: true }
+    }
+
+    /// Notes that somebody joined or left.
+    pub(crate) fn members_changed(&mut self) {
+        self.are_members_stale = true;
+    }
+
+    /// Shows what differs from what was shown last.
+    pub(crate) fn show(&mut self, phase: Phase, state: &CampaignState) {
+        if self.phase.as_ref().is_none_or(|shown| !is_same(shown, &phase)) {
+            (self.out)(Event::Status(phase.clone()));
+            self.phase = Some(phase);
+        }
+        let round = round(state);
+        if round.is_some() && round != self.round {
+            if let Some(round) = &round {
+                (self.out)(round.clone());
+            }
+            self.round = round;
+        }
+        if std::mem::take(&mut self.are_members_stale) && state.length() > 0 {
+            (self.out)(members(state));
+        }
+    }
+}
+
+/// Whether a phase needs no new telling. Training tells its own progress.
+fn is_same(shown: &Phase, phase: &Phase) -> bool {
+    match (shown, phase) {
+        (Phase::Training { round, .. }, Phase::Training { round: now, .. }) => round == now,
+        _ => shown == phase,
+    }
+}
+
+/// How far the training has come, told by the training itself.
+pub(crate) struct Progress(Cell<(u64, u32, u32)>);
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self(Cell::new((0, 0, 0)))
+    }
+
+    pub(crate) fn begin(&self, round: u64, steps: u32) {
+        self.0.set((round, 0, steps));
+    }
+
+    pub(crate) fn advance(&self, step: u32) {
+        let (round, _, steps) = self.0.get();
+        self.0.set((round, step, steps));
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        let (round, step, steps) = self.0.get();
+        Phase::Training { round, step, steps }
+    }
+}
+
+/// What to call the round machine's activity; `read` is how many records of the log are read, of how many.
+pub(crate) fn phase(activity: Activity, link: Link, read: (u64, u64), progress: &Progress) -> Phase {
+    match (activity, link) {
+        (Activity::Idle | Activity::Distrusting, _) => Phase::Idle,
+        (Activity::Paused, _) => Phase::Paused,
+        (Activity::Training { .. }, _) => progress.phase(),
+        (Activity::Finished, _) => Phase::Finished,
+        (_, Link::Down { retry_in }) => Phase::Offline { retry_in },
+        (_, Link::Connecting) => Phase::Connecting,
+        (Activity::CatchingUp | Activity::Fetching { .. }, Link::Up) => {
+            Phase::CatchingUp { done: read.0, total: read.1 }
+        }
+        (Activity::Joining | Activity::WaitingForRound, Link::Up) => Phase::WaitingForRound,
+        (Activity::Contributing { .. }, Link::Up) => Phase::Sending,
+        (Activity::WaitingForOthers { .. }, Link::Up) => Phase::WaitingForClose,
+        (Activity::Aggregating { .. }, Link::Up) => Phase::Aggregating,
+    }
+}
+
+fn round(state: &CampaignState) -> Option<Event> {
+    let round = state.round()?;
+    Some(Event::Round {
+        number: round.number().0,
+        base: round.base(),
+        cohort: count(round.cohort()),
+        contributions: count(round.contributions().len()),
+        closed: round.stage() != Stage::Open,
+        settled: matches!(round.stage(), Stage::Settled { .. }),
+    })
+}
+
+fn members(state: &CampaignState) -> Event {
+    let present = state.members().filter(|(_account, member)| member.presence() != Presence::Absent);
+    Event::Members {
+        accounts: present.take(MAX_NAMED).map(|(account, _member)| account.to_string()).collect(),
+        count: count(state.present()),
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Where the last evaluation of a campaign's checkpoint is kept.
+pub(crate) fn evaluation_name(campaign: CampaignId) -> String {
+    format!("evaluation/{campaign}")
+}
+
+/// The last evaluation that this device has kept.
+pub(crate) async fn saved_evaluation<P: Platform>(platform: &P, campaign: CampaignId) -> Option<Event> {
+    let (_name, bytes) = platform.load(&evaluation_name(campaign)).await.ok()?.pop()?;
+    decode::<Event>(&bytes, MAX_STORED).ok().filter(|event| matches!(event, Event::Evaluated { .. }))
+}

@@ -1,0 +1,171 @@
+//! What a worker's global scope offers, as the node's platform.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use lichen_bridge::Problem;
+use lichen_node::Platform;
+use lichen_record::{AccountId, CampaignId};
+use lichen_store::{IndexedDb, StoreError};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, SubtleCrypto};
+
+use crate::failure::problem;
+use crate::key::AccountKey;
+use crate::leader::{self, Lease, LockManager, Patience};
+use crate::turns::{Turns, sleep};
+
+/// The database of this origin.
+const DATABASE: &str = "lichen";
+
+/// How long the relay may take to hand out a manifest, in milliseconds.
+const FETCH_TIMEOUT_MS: u32 = 10_000;
+
+const RELOAD: &str = "Reload the page; if it happens again, use a current Chrome, Edge, Firefox or Safari.";
+
+/// A worker's global scope, its database and the account's key.
+pub(crate) struct Scope {
+    global: DedicatedWorkerGlobalScope,
+    turns: Turns,
+    subtle: SubtleCrypto,
+    locks: LockManager,
+    store: IndexedDb,
+    key: RefCell<Option<Rc<AccountKey>>>,
+}
+
+impl Scope {
+    /// Opens the database and everything else that the browser offers.
+    pub(crate) async fn open(global: DedicatedWorkerGlobalScope) -> Result<Self, Problem> {
+        let refused = |what: &str| {
+            let what = what.to_owned();
+            move |error: JsValue| problem(&what, &error, RELOAD)
+        };
+        let turns = Turns::new().map_err(refused("The browser opens no message channel"))?;
+        // Both are there in secure contexts only.
+        let crypto = global.crypto().map_err(refused("The browser offers no cryptography to this page"))?;
+        let locks =
+            leader::manager(&global.navigator()).map_err(refused("This page cannot see other tabs"))?;
+        let store = IndexedDb::open(DATABASE).await.map_err(|error| kept(&error))?;
+        Ok(Self { global, turns, subtle: crypto.subtle(), locks, store, key: RefCell::new(None) })
+    }
+
+    async fn find_key(&self) -> Result<Option<Rc<AccountKey>>, Problem> {
+        let known = self.key.borrow().clone();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = AccountKey::find(&self.subtle, &self.store).await;
+        let found =
+            found.map_err(|error| problem("This device's key cannot be read", &error, RELOAD))?.map(Rc::new);
+        self.key.borrow_mut().clone_from(&found);
+        Ok(found)
+    }
+
+    async fn fetch(&self, path: &str) -> Result<Vec<u8>, JsValue> {
+        let options = RequestInit::new();
+        options.set_signal(Some(&AbortSignal::timeout_with_u32(FETCH_TIMEOUT_MS)));
+        let answer = JsFuture::from(self.global.fetch_with_str_and_init(path, &options)).await?;
+        let response: Response = answer.unchecked_into();
+        if !response.ok() {
+            return Err(JsValue::from_str(&format!("status {}", response.status())));
+        }
+        let body = JsFuture::from(response.array_buffer()?).await?;
+        Ok(Uint8Array::new(&body).to_vec())
+    }
+
+    async fn ask_to_lead(&self, campaign: &CampaignId, patience: Patience) -> Result<Option<Lease>, Problem> {
+        let name = format!("lichen/{campaign}");
+        let lease = leader::lead(&self.locks, &name, patience).await;
+        lease.map_err(|error| problem("This page cannot tell whether another tab takes part", &error, RELOAD))
+    }
+}
+
+impl Platform for Scope {
+    type Blobs = IndexedDb;
+    type Lease = Lease;
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
+    fn now(&self) -> u64 {
+        js_sys::Date::now() as u64
+    }
+
+    fn clock(&self) -> f64 {
+        // Without it every slice is as long as one step, and both engines measure alike.
+        self.global.performance().map_or(0.0, |performance| performance.now())
+    }
+
+    fn blobs(&self) -> &IndexedDb {
+        &self.store
+    }
+
+    async fn yield_now(&self) {
+        self.turns.next().await;
+    }
+
+    async fn sleep(&self, milliseconds: u32) {
+        sleep(&self.global, milliseconds).await;
+    }
+
+    async fn manifest(&self, campaign: &CampaignId) -> Result<Vec<u8>, Problem> {
+        self.fetch(&format!("./blob/{campaign}")).await.map_err(|error| {
+            problem(
+                "The campaign's description could not be fetched",
+                &error,
+                "Check your connection, then try again.",
+            )
+        })
+    }
+
+    async fn find_account(&self) -> Result<Option<AccountId>, Problem> {
+        Ok(self.find_key().await?.map(|key| key.account()))
+    }
+
+    async fn make_account(&self) -> Result<AccountId, Problem> {
+        if let Some(key) = self.find_key().await? {
+            return Ok(key.account());
+        }
+        let made = AccountKey::make(&self.subtle, &self.store).await;
+        let key =
+            Rc::new(made.map_err(|error| problem("No key could be made on this device", &error, RELOAD))?);
+        *self.key.borrow_mut() = Some(Rc::clone(&key));
+        Ok(key.account())
+    }
+
+    async fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+        let Some(key) = self.find_key().await? else {
+            return Err(problem("Nothing can be signed", &"there is no key on this device".into(), RELOAD));
+        };
+        key.sign(bytes).await.map_err(|error| problem("The browser refused to sign", &error, RELOAD))
+    }
+
+    async fn try_lead(&self, campaign: &CampaignId) -> Result<Option<Lease>, Problem> {
+        self.ask_to_lead(campaign, Patience::GoOn).await
+    }
+
+    async fn lead(&self, campaign: &CampaignId) -> Result<Lease, Problem> {
+        let lease = self.ask_to_lead(campaign, Patience::Wait).await?;
+        lease.ok_or_else(|| problem("Another tab takes part", &"the browser gave no lock".into(), RELOAD))
+    }
+
+    async fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        self.store.set_value(name, &Uint8Array::from(bytes)).await.map_err(|error| kept(&error))
+    }
+
+    async fn load(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+        let values = self.store.values(prefix).await.map_err(|error| kept(&error))?;
+        // What is no byte string was not kept by a node.
+        let bytes = |(name, value): (String, JsValue)| {
+            value.dyn_into::<Uint8Array>().ok().map(|b| (name, b.to_vec()))
+        };
+        Ok(values.into_iter().filter_map(bytes).collect())
+    }
+}
+
+fn kept(error: &StoreError) -> Problem {
+    Problem {
+        message: format!("This browser keeps nothing for this page: {error}."),
+        remedy: "Leave private browsing or allow this site to store data, then reload the page.".into(),
+    }
+}
