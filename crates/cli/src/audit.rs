@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lichen_campaign::Manifest;
 use lichen_log::{Chain, Head, check_head};
-use lichen_net::hub::Records;
+use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber, Verified, verify};
 use lichen_round::{CampaignState, Change, Rules};
 use serde::Serialize;
@@ -18,8 +18,8 @@ pub(crate) use fault::{BlobRole, Fault, SourceError};
 
 /// Where the log and the blobs come from. Nothing that it gives is believed.
 pub(crate) trait Source {
-    /// Consecutive records of a campaign's log from an index on, none at its end, with a signed head.
-    fn records(&mut self, campaign: CampaignId, from: u64) -> Result<Records, SourceError>;
+    /// At most `limit` consecutive records of a campaign's log from an index on, none at its end, with a signed head.
+    fn records(&mut self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError>;
 
     /// The bytes that an id names, at most `cap` of them.
     fn blob(&mut self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError>;
@@ -160,9 +160,17 @@ fn follow_log(
     let mut state = CampaignState::new(campaign, Rules::from(manifest));
     let mut rounds = Vec::new();
     let mut confirmed: Option<Verified<Head>> = None;
+    let mut limit = MAX_RECORDS;
     loop {
         let from = chain.length();
-        let page = source.records(campaign, from).map_err(|error| Fault::Log { from, error })?;
+        let page = match source.records(campaign, from, limit) {
+            // Records that cannot be read are asked for one by one, to name the first.
+            Err(_some_record) if limit > 1 => {
+                limit = 1;
+                continue;
+            }
+            page => page.map_err(|error| Fault::Log { from, error })?,
+        };
         // The first head says how much there is to follow: the log may grow meanwhile.
         let head = match &confirmed {
             Some(head) => head,

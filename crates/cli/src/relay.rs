@@ -74,8 +74,8 @@ impl Relay {
 }
 
 impl Source for Relay {
-    fn records(&mut self, campaign: CampaignId, from: u64) -> Result<Records, SourceError> {
-        let bytes = self.get(&format!("/log/{campaign}?from={from}&limit={MAX_RECORDS}"), MAX_PAGE)?;
+    fn records(&mut self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
+        let bytes = self.get(&format!("/log/{campaign}?from={from}&limit={limit}"), MAX_PAGE)?;
         decode(&bytes, MAX_PAGE).map_err(|error| SourceError::Malformed(error.to_string()))
     }
 

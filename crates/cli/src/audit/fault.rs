@@ -54,9 +54,9 @@ impl fmt::Display for BlobRole {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Fault {
     /// The log cannot be read.
-    #[error("log, from record {from}: {error}")]
+    #[error("record {from}: the log cannot be read from here on: {error}")]
     Log {
-        /// Index of the first record asked for.
+        /// Index of the first record that cannot be read.
         from: u64,
         /// What went wrong.
         error: SourceError,

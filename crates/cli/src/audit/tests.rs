@@ -20,14 +20,19 @@ const PAGE: usize = 5;
 #[derive(Clone)]
 struct Archive {
     records: Vec<Record>,
+    /// A record that the relay cannot read.
+    unreadable: Option<usize>,
     head: Vec<u8>,
     blobs: BTreeMap<Cid, Vec<u8>>,
 }
 
 impl Source for Archive {
-    fn records(&mut self, _campaign: CampaignId, from: u64) -> Result<Records, SourceError> {
+    fn records(&mut self, _campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
         let from = usize::try_from(from).unwrap().min(self.records.len());
-        let to = (from + PAGE).min(self.records.len());
+        let to = (from + limit.min(PAGE)).min(self.records.len());
+        if self.unreadable.is_some_and(|index| (from..to).contains(&index)) {
+            return Err(SourceError::Unreachable("the relay answered 500".into()));
+        }
         Ok(Records { records: self.records[from..to].to_vec(), head: self.head.clone() })
     }
 
@@ -59,7 +64,12 @@ impl Campaign {
             chain: Chain::new(id),
             time: 1_764_000_000_000,
             base: base.clone(),
-            archive: Archive { records: Vec::new(), head: Vec::new(), blobs: BTreeMap::new() },
+            archive: Archive {
+                records: Vec::new(),
+                unreadable: None,
+                head: Vec::new(),
+                blobs: BTreeMap::new(),
+            },
         };
         for blob in [MANIFEST, DATA, &base] {
             campaign.keep(blob);
@@ -281,6 +291,16 @@ fn a_changed_byte_in_a_blob_is_found_there() {
                 fault => panic!("byte {at} of blob {cid}: {fault}"),
             }
         }
+    }
+}
+
+#[test]
+fn a_record_that_the_relay_cannot_read_is_named() {
+    let (id, archive) = honest();
+    for index in 0..archive.records.len() {
+        let archive = Archive { unreadable: Some(index), ..archive.clone() };
+        let fault = run((id, archive)).unwrap_err().to_string();
+        assert!(fault.starts_with(&format!("record {index}: ")), "{fault}");
     }
 }
 
