@@ -68,8 +68,10 @@ fn prefix(campaign: &CampaignId) -> String {
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
+    use lichen_record::SigningKey;
+
     use super::*;
-    use crate::testing::{Device, Tab};
+    use crate::native::{Device, Native};
 
     fn contribution(round: u64, state: ContributionState) -> Contribution {
         Contribution { round, update: Cid::of_raw(&round.to_be_bytes()), samples: 480, state }
@@ -77,7 +79,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn what_is_kept_is_there_after_a_reload() {
-        let tab = Tab { device: Device::new(1), manifest: Vec::new() };
+        let tab = Native::new(Device::new(SigningKey::generate([1; 32])), Vec::new());
         let campaign = CampaignId::of_manifest(b"digits");
         let mut contributions = Contributions::load(&tab, campaign).await;
         let states = [

@@ -21,13 +21,13 @@ mod hub;
 mod jobs;
 mod log_reader;
 mod measure;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod native;
 mod node;
 mod platform;
 mod session;
 mod setup;
 mod signing;
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod testing;
 mod training;
 mod view;
 

@@ -120,7 +120,7 @@ mod tests {
     use lichen_record::{CampaignId, SigningKey};
 
     use super::*;
-    use crate::testing::{Device, Tab};
+    use crate::native::{Device, Native};
 
     fn campaign() -> CampaignId {
         CampaignId::of_manifest(b"digits")
@@ -165,7 +165,7 @@ mod tests {
     /// Reads these frames from an empty chain on: the records in them, or why not.
     async fn read(log: &Log, frames: Vec<Vec<u8>>) -> Result<(usize, Chain, bool), LogFault> {
         let hub = Hub::new(Rc::new(|_event| {}));
-        let tab = Rc::new(Tab { device: Device::new(1), manifest: Vec::new() });
+        let tab = Rc::new(Native::new(Device::new(SigningKey::generate([1; 32])), Vec::new()));
         let account = log.coordinator.account();
         let mut reader = LogReader::follow(tab, &hub, account, Chain::new(campaign()));
         for frame in frames {

@@ -1,37 +1,39 @@
-//! A platform over memory and a native key, for tests.
+//! The platform of native programs, on a tokio runtime: a key in memory, and nothing kept when the program ends.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lichen_bridge::Problem;
 use lichen_record::{AccountId, CampaignId, SigningKey};
 use lichen_store::Memory;
+use tokio::sync::Semaphore;
 
 use crate::Platform;
 
-/// What one device keeps; tabs of the same device share it.
-pub(crate) struct Device {
-    pub(crate) key: SigningKey,
-    pub(crate) blobs: Memory,
-    pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
-    lock: Rc<tokio::sync::Semaphore>,
+/// Under which name is noted that the device's key is in use.
+const KEY_IN_USE: &str = "key/account";
+
+/// What one device keeps; nodes on the same device share it.
+pub struct Device {
+    key: SigningKey,
+    blobs: Memory,
+    values: RefCell<BTreeMap<String, Vec<u8>>>,
+    lock: Rc<Semaphore>,
 }
 
 impl Device {
-    pub(crate) fn new(seed: u8) -> Rc<Self> {
-        Rc::new(Self {
-            key: SigningKey::generate([seed; 32]),
-            blobs: Memory::new(),
-            values: RefCell::default(),
-            lock: Rc::new(tokio::sync::Semaphore::new(1)),
-        })
+    /// A device with this key that keeps nothing else yet.
+    #[must_use]
+    pub fn new(key: SigningKey) -> Rc<Self> {
+        let lock = Rc::new(Semaphore::new(1));
+        Rc::new(Self { key, blobs: Memory::new(), values: RefCell::default(), lock })
     }
 }
 
-/// A lease that gives its permit back when dropped.
-pub(crate) struct Lease(Rc<tokio::sync::Semaphore>);
+/// Being the device's only node in a campaign.
+pub struct Lease(Rc<Semaphore>);
 
 impl Drop for Lease {
     fn drop(&mut self) {
@@ -39,24 +41,32 @@ impl Drop for Lease {
     }
 }
 
-/// A tab on a device.
-pub(crate) struct Tab {
-    pub(crate) device: Rc<Device>,
-    pub(crate) manifest: Vec<u8>,
+/// What a node on a device has to do with the world.
+pub struct Native {
+    device: Rc<Device>,
+    manifest: Vec<u8>,
+    began: Instant,
 }
 
-impl Platform for Tab {
+impl Native {
+    /// The platform of one node on this device, in the campaign that these bytes describe.
+    #[must_use]
+    pub fn new(device: Rc<Device>, manifest: Vec<u8>) -> Self {
+        Self { device, manifest, began: Instant::now() }
+    }
+}
+
+impl Platform for Native {
     type Blobs = Memory;
     type Lease = Lease;
 
     fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        u64::try_from(since.as_millis()).unwrap()
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn clock(&self) -> f64 {
-        thread_local!(static BEGAN: std::time::Instant = std::time::Instant::now());
-        BEGAN.with(std::time::Instant::elapsed).as_secs_f64() * 1e3
+        self.began.elapsed().as_secs_f64() * 1e3
     }
 
     fn blobs(&self) -> &Memory {
@@ -76,12 +86,12 @@ impl Platform for Tab {
     }
 
     async fn find_account(&self) -> Result<Option<AccountId>, Problem> {
-        let is_made = self.device.values.borrow().contains_key("key");
+        let is_made = self.device.values.borrow().contains_key(KEY_IN_USE);
         Ok(is_made.then(|| self.device.key.account()))
     }
 
     async fn make_account(&self) -> Result<AccountId, Problem> {
-        self.device.values.borrow_mut().insert("key".into(), Vec::new());
+        self.device.values.borrow_mut().insert(KEY_IN_USE.into(), Vec::new());
         Ok(self.device.key.account())
     }
 
@@ -99,7 +109,11 @@ impl Platform for Tab {
 
     async fn lead(&self, _campaign: &CampaignId) -> Result<Lease, Problem> {
         let lock = &self.device.lock;
-        lock.acquire().await.unwrap().forget();
+        let permit = lock.acquire().await.map_err(|_closed| Problem {
+            message: "The device's lock is gone.".into(),
+            remedy: "Start the program again.".into(),
+        })?;
+        permit.forget();
         Ok(Lease(Rc::clone(lock)))
     }
 
