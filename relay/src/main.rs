@@ -1,3 +1,202 @@
 //! The relay: bootstrap, ordered log, blob store, and the page.
+//!
+//! ```text
+//! one TCP port ─► server (limits) ─► http ─┬─► page, lichen.json, log, blobs, health, metrics
+//!                                          └─► WebSocket ─► swarm ─► hub ─► ledger ─► disk
+//! ```
 
-fn main() {}
+mod accepted;
+mod campaign;
+mod clock;
+mod http;
+mod hub;
+mod keys;
+mod ledger;
+mod metrics;
+mod options;
+mod page;
+mod quota;
+mod server;
+mod socket;
+mod swarm;
+
+use std::fs;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lichen_net::swarm::libp2p::Multiaddr;
+use lichen_net::swarm::libp2p::multiaddr::Protocol;
+use lichen_store::Disk;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing_subscriber::EnvFilter;
+
+use crate::campaign::Campaign;
+use crate::http::Site;
+use crate::hub::{Hub, HubParts};
+use crate::keys::Keys;
+use crate::ledger::Writer;
+use crate::metrics::Metrics;
+use crate::options::Settings;
+use crate::page::Page;
+use crate::server::Connections;
+use crate::swarm::Peers;
+
+/// Longest time for requests under way to finish once the relay is asked to end.
+const FINISH_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often loose blobs are looked through.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lichen-relay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<()> {
+    let settings = Settings::read()?;
+    let filter = EnvFilter::try_new(&settings.log_level).context("--log-level is no filter")?;
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr)
+        .init();
+    tokio::runtime::Runtime::new()?.block_on(run(settings))
+}
+
+async fn run(settings: Settings) -> Result<()> {
+    fs::create_dir_all(&settings.data)
+        .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
+    let file = settings.data.join("relay.redb");
+    let disk = Disk::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
+    let keys = Keys::open(&settings.data)?;
+    let campaign = settings.campaign.as_deref().map_or_else(Campaign::embedded, Campaign::read)?;
+    let metrics = Arc::new(Metrics::new());
+    let (ledger, writer) =
+        Writer::open(&campaign, keys.account.clone(), disk.clone(), Arc::clone(&metrics)).await?;
+
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let listen = listener.local_addr()?;
+    let listen_address =
+        Multiaddr::from(listen.ip()).with(Protocol::Tcp(listen.port())).with(Protocol::Ws("/".into()));
+    let public_address = settings.public_address.as_deref().map(str::parse::<Multiaddr>).transpose();
+    let public_address = public_address.context("--public-address is no multiaddress")?;
+
+    let (stop_requests, stop_connections, stop_ledger) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let coordinator = ledger.coordinator();
+    let hub = Arc::new(Hub::new(HubParts {
+        ledger,
+        disk: disk.clone(),
+        key: keys.account,
+        parameters: campaign.parameters,
+        metrics: Arc::clone(&metrics),
+        entries_per_minute: settings.entries_per_minute,
+        blob_bytes_per_minute: settings.blob_bytes_per_minute,
+        stop: stop_requests.clone(),
+    }));
+    let requests = TaskTracker::new();
+    let (sockets, accepted) = accepted::accepted();
+    let peers = Peers::new(
+        &keys.peer,
+        accepted,
+        listen_address.clone(),
+        Arc::clone(&hub),
+        Arc::clone(&metrics),
+        requests.clone(),
+    )?;
+    let site = Arc::new(Site {
+        hub,
+        page: settings.page.map_or(Page::Embedded, Page::Folder),
+        metrics: Arc::clone(&metrics),
+        sockets,
+        peer: keys.peer.public().to_peer_id(),
+        campaign: campaign.id,
+        coordinator,
+        public_address,
+        listen_address,
+        ready: AtomicBool::new(true),
+    });
+    let connections = Connections::new(
+        settings.max_connections,
+        settings.max_connections_per_address,
+        Arc::clone(&metrics),
+    );
+
+    let mut writer = tokio::spawn(writer.run(stop_ledger.clone()));
+    let peers = tokio::spawn(peers.run(stop_connections.clone()));
+    let server = server::serve(listener, http::router(Arc::clone(&site)), connections, stop_requests.clone());
+    let server = tokio::spawn(server);
+    let sweeper = tokio::spawn(sweep(disk, Duration::from_secs(60) * settings.loose_blob_minutes, metrics));
+    println!("http://{listen}/");
+    tracing::info!(%listen, campaign = %campaign.id, peer = %site.peer, %coordinator, "the relay serves");
+
+    let failure = tokio::select! {
+        ended = &mut writer => Some(ended),
+        () = asked_to_end() => None,
+    };
+    tracing::info!("the relay ends");
+    site.ready.store(false, Ordering::Relaxed);
+    stop_requests.cancel();
+    requests.close();
+    let finish = async {
+        requests.wait().await;
+        server.await
+    };
+    if tokio::time::timeout(FINISH_PATIENCE, finish).await.is_err() {
+        tracing::warn!("some requests did not finish in time");
+    }
+    sweeper.abort();
+    stop_ledger.cancel();
+    let ended = match failure {
+        Some(ended) => ended,
+        None => writer.await,
+    };
+    stop_connections.cancel();
+    peers.await?;
+    ended?
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn asked_to_end() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(error) => {
+                tracing::error!(%error, "cannot wait for SIGTERM");
+                std::future::pending().await
+            }
+        }
+    };
+    tokio::select! {
+        _ = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Drops blobs that no entry names once they are old.
+async fn sweep(disk: Disk, age: Duration, metrics: Arc<Metrics>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        match disk.sweep(age).await {
+            Ok(dropped) => {
+                metrics.blobs_dropped.inc_by(dropped as u64);
+            }
+            Err(error) => tracing::error!(%error, "cannot look through the blobs"),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What the relay answers over HTTP: the page, its address, the log and the blobs for auditors, health and metrics.
+//! The way to libp2p begins here too, as a WebSocket on the root path.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::routing::get;
+use axum::{Extension, Router};
+use futures::SinkExt;
+use futures::channel::mpsc;
+use lichen_net::hub::Reason;
+use lichen_net::swarm::libp2p::multiaddr::Protocol;
+use lichen_net::swarm::libp2p::{Multiaddr, PeerId};
+use lichen_record::{AccountId, CampaignId, Cid, encode};
+use serde::{Deserialize, Serialize};
+
+use crate::accepted::Incoming;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::page::{Page, plain, policy};
+use crate::server::Connection;
+use crate::socket::Socket;
+
+const DAG_CBOR: &str = "application/vnd.ipld.dag-cbor";
+
+/// Longest WebSocket message taken, in bytes; a sender may put several frames of libp2p into one.
+const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// Buffers per WebSocket, in bytes: small, because there are many and most are idle.
+const READ_BUFFER: usize = 8 * 1024;
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// What the handlers share.
+pub(crate) struct Site {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) page: Page,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sockets: mpsc::Sender<Incoming>,
+    pub(crate) peer: PeerId,
+    pub(crate) campaign: CampaignId,
+    pub(crate) coordinator: AccountId,
+    /// Where peers reach the relay, if the operator says so.
+    pub(crate) public_address: Option<Multiaddr>,
+    /// Where it listens.
+    pub(crate) listen_address: Multiaddr,
+    /// Whether requests are welcome: not any more once the relay is asked to end.
+    pub(crate) ready: AtomicBool,
+}
+
+/// `lichen.json`: all a page needs to know about the relay that served it.
+#[derive(Serialize)]
+struct Info {
+    version: &'static str,
+    peer: String,
+    address: String,
+    campaign: CampaignId,
+    coordinator: AccountId,
+}
+
+#[derive(Deserialize)]
+struct LogQuery {
+    #[serde(default)]
+    from: u64,
+    #[serde(default = "LogQuery::default_limit")]
+    limit: u32,
+}
+
+impl LogQuery {
+    const fn default_limit() -> u32 {
+        u32::MAX
+    }
+}
+
+type Answer = Response<Body>;
+
+/// Every path of the relay.
+pub(crate) fn router(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/", get(root))
+        .route("/lichen.json", get(info))
+        .route("/health/live", get(async || "alive"))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/campaigns", get(campaigns))
+        .route("/log/{campaign}", get(log))
+        .route("/blob/{cid}", get(blob))
+        .fallback(get(page))
+        .layer(from_fn(add_headers))
+        .with_state(site)
+}
+
+/// The page, or the way to libp2p.
+async fn root(
+    State(site): State<Arc<Site>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    headers: HeaderMap,
+) -> Answer {
+    let Ok(upgrade) = upgrade else { return page(State(site), headers, Uri::from_static("/")).await };
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(move |socket| hand_over(site, socket, connection))
+}
+
+async fn hand_over(site: Arc<Site>, socket: WebSocket, connection: Arc<Connection>) {
+    let remote = Multiaddr::from(connection.remote.ip())
+        .with(Protocol::Tcp(connection.remote.port()))
+        .with(Protocol::Ws("/".into()));
+    let incoming = Incoming { socket: Socket::new(socket, connection), remote };
+    if site.sockets.clone().send(incoming).await.is_err() {
+        tracing::debug!("the swarm has ended");
+    }
+}
+
+async fn page(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Answer {
+    let origin = site.socket_origin(&headers);
+    site.page.answer(uri.path().trim_start_matches('/'), &headers, origin.as_deref()).await
+}
+
+async fn info(State(site): State<Arc<Site>>, headers: HeaderMap) -> Answer {
+    let info = Info {
+        version: env!("CARGO_PKG_VERSION"),
+        peer: site.peer.to_string(),
+        address: site.address(&headers).with(Protocol::P2p(site.peer)).to_string(),
+        campaign: site.campaign,
+        coordinator: site.coordinator,
+    };
+    match serde_json::to_vec(&info) {
+        Ok(bytes) => content("application/json", "no-store", bytes),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn ready(State(site): State<Arc<Site>>) -> Answer {
+    if site.ready.load(Ordering::Relaxed) {
+        plain(StatusCode::OK, "ready")
+    } else {
+        plain(StatusCode::SERVICE_UNAVAILABLE, "ending")
+    }
+}
+
+async fn metrics(State(site): State<Arc<Site>>) -> Answer {
+    match site.metrics.text() {
+        Ok(text) => content("application/openmetrics-text; version=1.0.0; charset=utf-8", "no-store", text),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn campaigns(State(site): State<Arc<Site>>) -> Answer {
+    cbor(&site.hub.campaigns())
+}
+
+async fn log(
+    State(site): State<Arc<Site>>,
+    Path(campaign): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Answer {
+    let Ok(campaign) = campaign.parse() else {
+        return plain(StatusCode::BAD_REQUEST, "not a campaign's id");
+    };
+    match site.hub.read_log(campaign, query.from, query.limit).await {
+        Ok(records) => cbor(&records),
+        Err(Reason::UnknownCampaign) => plain(StatusCode::NOT_FOUND, "this campaign is not kept here"),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn blob(State(site): State<Arc<Site>>, Path(cid): Path<String>) -> Answer {
+    let Ok(cid) = cid.parse::<Cid>() else { return plain(StatusCode::BAD_REQUEST, "not a content id") };
+    match site.hub.blob(&cid).await {
+        Ok(Some(bytes)) => content("application/octet-stream", "public, max-age=31536000, immutable", bytes),
+        Ok(None) => plain(StatusCode::NOT_FOUND, "not held here"),
+        Err(error) => failed(&error),
+    }
+}
+
+fn cbor(value: &impl Serialize) -> Answer {
+    match encode(value) {
+        Ok(bytes) => content(DAG_CBOR, "no-store", bytes),
+        Err(error) => failed(&error),
+    }
+}
+
+fn content(content_type: &'static str, cache: &'static str, body: impl Into<Body>) -> Answer {
+    let mut answer = Response::new(body.into());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    answer
+}
+
+fn failed(error: &dyn std::error::Error) -> Answer {
+    tracing::error!(%error, "a request failed");
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "the relay failed")
+}
+
+/// Puts the headers on every answer that keep a page to what we gave it.
+async fn add_headers(request: Request, next: Next) -> Answer {
+    let mut answer = next.run(request).await;
+    let headers = answer.headers_mut();
+    if !headers.contains_key(CONTENT_SECURITY_POLICY)
+        && let Ok(policy) = HeaderValue::try_from(policy(&[], None))
+    {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    let fixed = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), \
+             midi=(), display-capture=(), browsing-topics=()",
+        ),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+impl Site {
+    /// Where the client of this request reaches the relay: as the operator says, else as the client came.
+    fn address(&self, headers: &HeaderMap) -> Multiaddr {
+        let configured = self.public_address.clone();
+        let as_it_came = || client_authority(headers).and_then(|(host, tls)| multiaddr(&host, tls));
+        configured.or_else(as_it_came).unwrap_or_else(|| self.listen_address.clone())
+    }
+
+    /// The same as a source for the page's policy. Not every browser counts a page's own address as `'self'` when
+    /// a WebSocket goes there.
+    fn socket_origin(&self, headers: &HeaderMap) -> Option<String> {
+        let address = self.address(headers);
+        let mut parts = address.iter();
+        let host = match parts.next()? {
+            Protocol::Ip4(ip) => ip.to_string(),
+            Protocol::Ip6(ip) => format!("[{ip}]"),
+            Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => name.into_owned(),
+            _ => return None,
+        };
+        let Protocol::Tcp(port) = parts.next()? else { return None };
+        let is_tls = parts.any(|part| matches!(part, Protocol::Tls | Protocol::Wss(_)));
+        Some(format!("{}://{host}:{port}", if is_tls { "wss" } else { "ws" }))
+    }
+}
+
+/// Host and port that the client asked for, and whether it came by TLS. Only that client sees what follows from it.
+fn client_authority(headers: &HeaderMap) -> Option<(Authority, bool)> {
+    let authority = headers.get(HOST)?.to_str().ok()?.parse().ok()?;
+    let is_tls = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    Some((authority, is_tls))
+}
+
+fn multiaddr(authority: &Authority, is_tls: bool) -> Option<Multiaddr> {
+    let host = authority.host();
+    let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    };
+    let address = match bare.parse::<std::net::IpAddr>() {
+        Ok(ip) => Multiaddr::from(ip),
+        Err(_name) if is_name(bare) => Multiaddr::from(Protocol::Dns(bare.into())),
+        Err(_neither) => return None,
+    };
+    let address = address.with(Protocol::Tcp(port));
+    let address = if is_tls { address.with(Protocol::Tls) } else { address };
+    Some(address.with(Protocol::Ws("/".into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address_of(host: &str, is_tls: bool) -> Option<String> {
+        multiaddr(&host.parse().ok()?, is_tls).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn a_page_finds_the_relay_where_it_was_loaded_from() {
+        assert_eq!(address_of("127.0.0.1:8080", false).unwrap(), "/ip4/127.0.0.1/tcp/8080/ws");
+        assert_eq!(address_of("localhost:8080", false).unwrap(), "/dns/localhost/tcp/8080/ws");
+        assert_eq!(address_of("[::1]:8080", false).unwrap(), "/ip6/::1/tcp/8080/ws");
+        assert_eq!(address_of("relay.example.org", true).unwrap(), "/dns/relay.example.org/tcp/443/tls/ws");
+        assert_eq!(address_of("a/b", false), None);
+        assert_eq!(address_of("a;b", false), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! What the relay counts, for Prometheus.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lichen_net::hub::Reason;
+use lichen_net::swarm::transport::Traffic;
+use lichen_record::Entry;
+use lichen_round::{CampaignState, Change, FaultKind};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Every metric of the relay.
+pub(crate) struct Metrics {
+    registry: Registry,
+    refused: Family<ReasonLabel, Counter>,
+    requests: Family<RequestLabel, Counter>,
+    entries: Family<EntryLabel, Counter>,
+    faults: Family<FaultLabel, Counter>,
+    pub(crate) append_seconds: Histogram,
+    pub(crate) blobs_stored: Counter,
+    pub(crate) blob_bytes_stored: Counter,
+    pub(crate) blobs_dropped: Counter,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
+    pub(crate) peers: Gauge,
+    log_length: Gauge,
+    round: Gauge,
+    rounds_settled: Gauge,
+    members: Gauge,
+    received: Counter,
+    sent: Counter,
+    traffic: Arc<Traffic>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabel {
+    request: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EntryLabel {
+    entry: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabel {
+    fault: &'static str,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("lichen");
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The running program", version);
+        let append_seconds = Histogram::new(exponential_buckets(0.000_5, 2.0, 12));
+        registry.register_with_unit(
+            "append",
+            "Time from ordering a batch of entries to its being on disk",
+            Unit::Seconds,
+            append_seconds.clone(),
+        );
+        Self {
+            refused: family(&mut registry, "refused", "Requests refused, by reason"),
+            requests: family(&mut registry, "requests", "Requests answered or refused, by kind"),
+            entries: family(&mut registry, "entries", "Entries appended since the start, by kind"),
+            faults: family(&mut registry, "faults", "Faults proven since the start, by kind"),
+            append_seconds,
+            blobs_stored: counter(&mut registry, "blobs_stored", "Blobs that peers have handed over"),
+            blob_bytes_stored: counter(&mut registry, "blob_bytes_stored", "Bytes of these blobs"),
+            blobs_dropped: counter(
+                &mut registry,
+                "blobs_dropped",
+                "Blobs dropped because no entry named them",
+            ),
+            connections: gauge(&mut registry, "connections", "Open connections, HTTP and peers together"),
+            connections_refused: counter(&mut registry, "connections_refused", "Connections over a limit"),
+            peers: gauge(&mut registry, "peers", "Connected peers"),
+            log_length: gauge(&mut registry, "log_length", "Records in the log"),
+            round: gauge(&mut registry, "round", "The last round opened"),
+            rounds_settled: gauge(&mut registry, "rounds_settled", "Rounds settled"),
+            members: gauge(&mut registry, "members", "Accounts that take part"),
+            received: counter(&mut registry, "received_bytes", "Bytes received from peers"),
+            sent: counter(&mut registry, "sent_bytes", "Bytes sent to peers"),
+            traffic: Arc::default(),
+            registry,
+        }
+    }
+
+    /// Where the swarm counts its bytes.
+    pub(crate) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
+    pub(crate) fn refuse(&self, reason: Reason) {
+        self.refused.get_or_create(&ReasonLabel { reason: reason.label() }).inc();
+    }
+
+    pub(crate) fn request(&self, request: &'static str) {
+        self.requests.get_or_create(&RequestLabel { request }).inc();
+    }
+
+    pub(crate) fn appended(&self, entry: &Entry) {
+        let entry = match entry {
+            Entry::Published { .. } => "published",
+            Entry::Joined { .. } => "joined",
+            Entry::Left { .. } => "left",
+            Entry::RoundOpened { .. } => "round_opened",
+            Entry::Contribution { .. } => "contribution",
+            Entry::RoundClosed { .. } => "round_closed",
+            Entry::Checkpointed { .. } => "checkpointed",
+        };
+        self.entries.get_or_create(&EntryLabel { entry }).inc();
+    }
+
+    pub(crate) fn changed(&self, change: &Change) {
+        if let Change::Faulted(fault) = change {
+            let fault = match fault.kind {
+                FaultKind::Disagreed { .. } => "disagreed",
+                FaultKind::Equivocated { .. } => "equivocated",
+            };
+            self.faults.get_or_create(&FaultLabel { fault }).inc();
+        }
+    }
+
+    /// Shows where the campaign is.
+    pub(crate) fn show(&self, state: &CampaignState) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.log_length.set(number(state.length()));
+        self.round.set(state.round().map_or(0, |round| number(round.number().0)));
+        self.rounds_settled.set(number(state.settled()));
+        self.members.set(number(state.present() as u64));
+    }
+
+    /// The metrics as Prometheus reads them.
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+        self.received.inner().store(self.traffic.received(), Ordering::Relaxed);
+        self.sent.inner().store(self.traffic.sent(), Ordering::Relaxed);
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
+where
+    L: EncodeLabelSet + Clone + std::fmt::Debug + std::hash::Hash + Eq + Send + Sync + 'static,
+{
+    let family = Family::default();
+    registry.register(name, help, Family::clone(&family));
+    family
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter<u64, AtomicU64> {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_counted_by_reason() {
+        let metrics = Metrics::new();
+        metrics.refuse(Reason::TooLarge);
+        metrics.refuse(Reason::TooLarge);
+        metrics.refuse(Reason::Inadmissible(lichen_round::Refusal::WrongRound));
+        let text = metrics.text().unwrap();
+        assert!(text.contains("lichen_refused_total{reason=\"too_large\"} 2\n"), "{text}");
+        assert!(text.contains("lichen_refused_total{reason=\"wrong_round\"} 1\n"), "{text}");
+    }
+}

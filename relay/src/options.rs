@@ -1,0 +1,171 @@
+//! What an operator can set: by flag, by `LICHEN_*` variable, in a TOML file, in this order of precedence.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde::Deserialize;
+
+/// Serves a Lichen campaign: the page, the ordered log, the blobs, and the way in to the peer-to-peer network.
+///
+/// Every option can also be given as an environment variable, or without its dashes in front and with underscores
+/// in the file named by --config; a flag comes before the variable, and the variable before the file.
+#[derive(Clone, Debug, Default, Parser, Deserialize)]
+#[command(name = "lichen-relay", version)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Options {
+    /// A TOML file with any of the other options
+    #[arg(long, env = "LICHEN_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where to listen, for HTTP and peers alike [default: 127.0.0.1:8080]
+    #[arg(long, env = "LICHEN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// The folder with keys, log and blobs; made if it is not there [default: .lichen]
+    #[arg(long, env = "LICHEN_DATA", value_name = "FOLDER")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// A folder with campaign.toml and its data file [default: the embedded campaign `digits`]
+    #[arg(long, env = "LICHEN_CAMPAIGN", value_name = "FOLDER")]
+    pub(crate) campaign: Option<PathBuf>,
+
+    /// A folder to serve the page from [default: the page that was built into this program]
+    #[arg(long, env = "LICHEN_PAGE", value_name = "FOLDER")]
+    pub(crate) page: Option<PathBuf>,
+
+    /// Where peers reach this relay, as a multiaddress without peer id, for instance /dns/example.org/tcp/443/tls/ws
+    /// [default: wherever the page was loaded from]
+    #[arg(long, env = "LICHEN_PUBLIC_ADDRESS", value_name = "MULTIADDRESS")]
+    pub(crate) public_address: Option<String>,
+
+    /// What to log: error, warn, info, debug, trace, or such for each part, as in info,libp2p_swarm=debug
+    /// [default: info]
+    #[arg(long, env = "LICHEN_LOG_LEVEL", value_name = "FILTER")]
+    pub(crate) log_level: Option<String>,
+
+    /// Most connections at a time, HTTP and peers together [default: 8192]
+    #[arg(long, env = "LICHEN_MAX_CONNECTIONS", value_name = "NUMBER")]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Most connections from one address at a time; raise it behind a proxy [default: 512]
+    #[arg(long, env = "LICHEN_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) max_connections_per_address: Option<usize>,
+
+    /// Most entries that one account may append in a minute [default: 240]
+    #[arg(long, env = "LICHEN_ENTRIES_PER_MINUTE", value_name = "NUMBER")]
+    pub(crate) entries_per_minute: Option<u32>,
+
+    /// Most bytes of blobs that one account may hand over in a minute [default: 134217728]
+    #[arg(long, env = "LICHEN_BLOB_BYTES_PER_MINUTE", value_name = "BYTES")]
+    pub(crate) blob_bytes_per_minute: Option<u32>,
+
+    /// How long a blob that no entry names is kept, in minutes [default: 60]
+    #[arg(long, env = "LICHEN_LOOSE_BLOB_MINUTES", value_name = "MINUTES")]
+    pub(crate) loose_blob_minutes: Option<u32>,
+}
+
+/// The options with defaults in place of what nobody has set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) campaign: Option<PathBuf>,
+    pub(crate) page: Option<PathBuf>,
+    pub(crate) public_address: Option<String>,
+    pub(crate) log_level: String,
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
+    pub(crate) entries_per_minute: u32,
+    pub(crate) blob_bytes_per_minute: u32,
+    pub(crate) loose_blob_minutes: u32,
+}
+
+impl Settings {
+    /// Reads flags and variables of this process and the file that they name.
+    pub(crate) fn read() -> Result<Self> {
+        let options = Options::parse();
+        let file = options.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        Ok(Self::of(options.or(file)))
+    }
+
+    fn of(options: Options) -> Self {
+        Self {
+            listen: options.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
+            data: options.data.unwrap_or_else(|| ".lichen".into()),
+            campaign: options.campaign,
+            page: options.page,
+            public_address: options.public_address,
+            log_level: options.log_level.unwrap_or_else(|| "info".into()),
+            max_connections: options.max_connections.unwrap_or(8192),
+            max_connections_per_address: options.max_connections_per_address.unwrap_or(512),
+            entries_per_minute: options.entries_per_minute.unwrap_or(240),
+            blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
+            loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
+        }
+    }
+}
+
+impl Options {
+    /// These, and where they say nothing the other ones.
+    fn or(self, other: Self) -> Self {
+        Self {
+            config: self.config,
+            listen: self.listen.or(other.listen),
+            data: self.data.or(other.data),
+            campaign: self.campaign.or(other.campaign),
+            page: self.page.or(other.page),
+            public_address: self.public_address.or(other.public_address),
+            log_level: self.log_level.or(other.log_level),
+            max_connections: self.max_connections.or(other.max_connections),
+            max_connections_per_address: self
+                .max_connections_per_address
+                .or(other.max_connections_per_address),
+            entries_per_minute: self.entries_per_minute.or(other.entries_per_minute),
+            blob_bytes_per_minute: self.blob_bytes_per_minute.or(other.blob_bytes_per_minute),
+            loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Options> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("the configuration {} is faulty", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_comes_before_the_file_and_the_file_before_the_default() {
+        let flags = Options::parse_from(["lichen-relay", "--listen", "127.0.0.1:1"]);
+        let file: Options = toml::from_str("listen = \"127.0.0.1:2\"\nentries_per_minute = 7").unwrap();
+        let settings = Settings::of(flags.or(file));
+        assert_eq!(settings.listen.port(), 1);
+        assert_eq!(settings.entries_per_minute, 7);
+        assert_eq!(settings.loose_blob_minutes, 60);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named() {
+        let error = toml::from_str::<Options>("listne = 1").unwrap_err();
+        assert!(error.to_string().contains("listne"), "{error}");
+    }
+
+    #[test]
+    fn the_help_names_the_default_of_each_setting() {
+        use clap::CommandFactory;
+        let command = Options::command();
+        let settings = command
+            .get_arguments()
+            .filter(|argument| !["config", "help", "version"].contains(&argument.get_id().as_str()));
+        for argument in settings {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("[default: "), "{}: {help}", argument.get_id());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A WebSocket of the HTTP server as a stream of bytes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Bytes;
+use axum::extract::ws::{Message, WebSocket};
+use futures::{AsyncRead, AsyncWrite, Sink, Stream};
+
+use crate::server::Connection;
+
+/// Bytes of binary messages, their boundaries forgotten.
+pub(crate) struct Socket {
+    socket: WebSocket,
+    unread: Bytes,
+    /// Counted as open as long as this lives.
+    _connection: Arc<Connection>,
+}
+
+impl Socket {
+    pub(crate) const fn new(socket: WebSocket, connection: Arc<Connection>) -> Self {
+        Self { socket, unread: Bytes::new(), _connection: connection }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        while self.unread.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_next(context)) {
+                Some(Ok(Message::Binary(bytes))) => self.unread = bytes,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) | None => return Poll::Ready(Ok(0)),
+                Some(Ok(Message::Text(_))) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+            }
+        }
+        let count = buffer.len().min(self.unread.len());
+        let read = self.unread.split_to(count);
+        buffer.iter_mut().zip(read).for_each(|(to, from)| *to = from);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(Pin::new(&mut self.socket).poll_ready(context)).map_err(io::Error::other)?;
+        let message = Message::Binary(Bytes::copy_from_slice(buffer));
+        Pin::new(&mut self.socket).start_send(message).map_err(io::Error::other)?;
+        Poll::Ready(Ok(buffer.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context).map_err(io::Error::other)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_close(context).map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,132 @@
+//! The relay's libp2p side: accepts connections from the HTTP server and hands hub streams to the hub.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use lichen_net::swarm::libp2p::core::upgrade::Version;
+use lichen_net::swarm::libp2p::identity::Keypair;
+use lichen_net::swarm::libp2p::swarm::{Config, ConnectionId, NetworkBehaviour, Swarm, SwarmEvent};
+use lichen_net::swarm::libp2p::{self, Multiaddr, connection_limits, identify, ping};
+use lichen_net::swarm::streams::{self, StreamEvent};
+use lichen_net::swarm::transport::secure;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accepted::Accepted;
+use crate::hub::{Hub, Session};
+use crate::metrics::Metrics;
+
+/// Connections of one peer: a tab that reconnects may come before its old connection is found dead.
+const MAX_CONNECTIONS_PER_PEER: u32 = 4;
+
+/// Connections that have not shown who they are yet.
+const MAX_PENDING: u32 = 512;
+
+/// How often a peer is asked whether it is there, and how long it may take.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(NetworkBehaviour)]
+#[behaviour(prelude = "lichen_net::swarm::libp2p::swarm::derive_prelude")]
+struct Behaviour {
+    limits: connection_limits::Behaviour,
+    streams: streams::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+}
+
+/// Runs the swarm and one task per stream.
+pub(crate) struct Peers {
+    swarm: Swarm<Behaviour>,
+    sessions: HashMap<ConnectionId, Arc<Session>>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    requests: TaskTracker,
+}
+
+impl Peers {
+    /// A swarm that listens under this address, by which peers know it.
+    pub(crate) fn new(
+        keys: &Keypair,
+        accepted: Accepted,
+        address: Multiaddr,
+        hub: Arc<Hub>,
+        metrics: Arc<Metrics>,
+        requests: TaskTracker,
+    ) -> Result<Self> {
+        let limits = connection_limits::ConnectionLimits::default()
+            .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
+            .with_max_pending_incoming(Some(MAX_PENDING));
+        let identify = identify::Config::new("/lichen/1.0.0".to_string(), keys.public())
+            .with_agent_version(concat!("lichen-relay/", env!("CARGO_PKG_VERSION")).to_string());
+        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
+        let behaviour = Behaviour {
+            limits: connection_limits::Behaviour::new(limits),
+            streams: streams::Behaviour::server(),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+        };
+        let transport = secure(accepted, keys, metrics.traffic())?;
+        let config = Config::with_tokio_executor().with_substream_upgrade_protocol_override(Version::V1Lazy);
+        let mut swarm = Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
+        swarm.listen_on(address).context("the swarm cannot listen")?;
+        Ok(Self { swarm, sessions: HashMap::new(), hub, metrics, requests })
+    }
+
+    /// Runs until the token is cancelled; every connection is closed then.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.handle(event),
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn handle(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(StreamEvent::Inbound {
+                connection,
+                stream,
+                ..
+            })) => self.serve(connection, stream),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+                self.sessions.insert(connection_id, Arc::new(Session::new(peer_id)));
+                self.show_peers();
+            }
+            SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
+                tracing::debug!(?cause, "a peer's connection closed");
+                self.sessions.remove(&connection_id);
+                self.show_peers();
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                tracing::debug!(%error, "a peer could not connect");
+            }
+            _ => {}
+        }
+    }
+
+    fn serve(&mut self, connection: ConnectionId, stream: libp2p::swarm::Stream) {
+        let Some(session) = self.sessions.get(&connection).map(Arc::clone) else { return };
+        let hub = Arc::clone(&self.hub);
+        self.requests.spawn(async move { hub.serve(&session, stream).await });
+    }
+
+    fn on_ping(&mut self, event: ping::Event) {
+        match event.result {
+            Ok(_) | Err(ping::Failure::Unsupported) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a peer is gone");
+                self.swarm.close_connection(event.connection);
+            }
+        }
+    }
+
+    fn show_peers(&self) {
+        self.metrics.peers.set(i64::try_from(self.swarm.connected_peers().count()).unwrap_or(i64::MAX));
+    }
+}
