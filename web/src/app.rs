@@ -9,7 +9,7 @@ use lichen_bridge::{EnginePreference, Problem};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{HtmlElement, UrlSearchParams};
+use web_sys::{FocusOptions, HtmlElement, UrlSearchParams};
 use yew::prelude::*;
 
 /// Least time between two drawings that no click asked for, in milliseconds.
@@ -199,12 +199,18 @@ fn entitle(title: &str) {
     }
 }
 
-/// Moves the focus to the element of this id, so that a keyboard's user is not thrown back to the top.
+/// Moves the focus to the element of this id, so that a keyboard's user is not thrown back to the top of the tab
+/// order, and shows the page from its top.
 fn focus(id: &str) {
-    let element =
-        web_sys::window().and_then(|window| window.document()).and_then(|page| page.get_element_by_id(id));
+    let Some(window) = web_sys::window() else {
+        return;
+    };
+    let element = window.document().and_then(|page| page.get_element_by_id(id));
     if let Some(element) = element.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        let options = FocusOptions::new();
+        options.set_prevent_scroll(true);
         // An element that cannot take the focus leaves it where it is, which is all there is to do about it.
-        let _unfocused = element.focus();
+        let _unfocused = element.focus_with_options(&options);
+        window.scroll_to_with_x_and_y(0.0, 0.0);
     }
 }

@@ -66,10 +66,7 @@ impl ViewState {
             Run::Leaving => {
                 Sentence::new("leaving", Lamp::Off, Progress::Open, "Leaving: saying goodbye to the relay.")
             }
-            Run::Left => {
-                Sentence::new("left", Lamp::Off, Progress::None, "You have left. Nothing is running.")
-                    .advise("What you contributed stays in the record. Thank you.")
-            }
+            Run::Left => self.farewell(),
             Run::Failed(problem) => {
                 Sentence::new("failed", Lamp::Bad, Progress::None, problem.message.clone())
                     .advise(problem.remedy.clone())
@@ -79,6 +76,18 @@ impl ViewState {
                     .advise("Resume whenever you like; the others go on meanwhile.")
             }
             Run::Joined => self.at_work(now),
+        }
+    }
+
+    fn farewell(&self) -> Sentence {
+        let sentence = Sentence::new("left", Lamp::Off, Progress::None, "You have left. Nothing is running.");
+        match self.recorded {
+            0 => sentence,
+            recorded => sentence.advise(format!(
+                "{} of yours {} in the record. Thank you.",
+                format::plural(recorded, "contribution", "contributions"),
+                if recorded == 1 { "stays" } else { "stay" }
+            )),
         }
     }
 
