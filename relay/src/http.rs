@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::page::{Page, plain, policy};
 use crate::server::Connection;
 use crate::socket::Socket;
+use crate::words::Words;
 
 const DAG_CBOR: &str = "application/vnd.ipld.dag-cbor";
 
@@ -49,6 +50,7 @@ pub(crate) struct Site {
     pub(crate) peer: PeerId,
     pub(crate) campaign: CampaignId,
     pub(crate) coordinator: AccountId,
+    pub(crate) words: Words,
     /// Where peers reach the relay, if the operator says so.
     pub(crate) public_address: Option<Multiaddr>,
     /// Where it listens.
@@ -59,12 +61,14 @@ pub(crate) struct Site {
 
 /// `lichen.json`: all a page needs to know about the relay that served it.
 #[derive(Serialize)]
-struct Info {
+struct Info<'a> {
     version: &'static str,
     peer: String,
     address: String,
     campaign: CampaignId,
     coordinator: AccountId,
+    #[serde(flatten)]
+    words: &'a Words,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +141,7 @@ async fn info(State(site): State<Arc<Site>>, headers: HeaderMap) -> Answer {
         address: site.address(&headers).with(Protocol::P2p(site.peer)).to_string(),
         campaign: site.campaign,
         coordinator: site.coordinator,
+        words: &site.words,
     };
     match serde_json::to_vec(&info) {
         Ok(bytes) => content("application/json", "no-store", bytes),

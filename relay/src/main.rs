@@ -19,6 +19,7 @@ mod quota;
 mod server;
 mod socket;
 mod swarm;
+mod words;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -47,6 +48,7 @@ use crate::options::Settings;
 use crate::page::Page;
 use crate::server::Connections;
 use crate::swarm::Peers;
+use crate::words::Words;
 
 /// Longest time for requests under way to finish once the relay is asked to end.
 const FINISH_PATIENCE: Duration = Duration::from_secs(3);
@@ -127,6 +129,7 @@ async fn run(settings: Settings) -> Result<()> {
         peer: keys.peer.public().to_peer_id(),
         campaign: campaign.id,
         coordinator,
+        words: Words::of(&campaign.manifest),
         public_address,
         listen_address,
         ready: AtomicBool::new(true),
