@@ -29,6 +29,13 @@ pub(crate) struct Panels {
     b: Vec<f32>,
 }
 
+impl Panels {
+    /// Room for a packed left factor.
+    pub(crate) fn left(&mut self) -> &mut Vec<f32> {
+        &mut self.a
+    }
+}
+
 /// What happens to a finished element.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish<'a> {
@@ -83,24 +90,60 @@ pub(crate) fn product(
     b: View<'_>,
     c: &mut [f32],
     stride: usize,
-    [m, n, k]: [usize; 3],
+    extents: [usize; 3],
     finish: &Finish<'_>,
     panels: &mut Panels,
 ) {
-    if m == 0 || n == 0 {
-        return;
+    let mut packed = std::mem::take(&mut panels.b);
+    pack_right(&mut packed, b, extents[1], extents[2]);
+    multiply_packed(a, &packed, c, stride, extents, finish, &mut panels.a);
+    panels.b = packed;
+}
+
+/// Packs a right factor (k×n): blocks of k, in them panels of [`NR`] columns.
+pub(crate) fn pack_right(packed: &mut Vec<f32>, b: View<'_>, n: usize, k: usize) {
+    let size = n.div_ceil(NR) * NR * k;
+    if packed.len() < size {
+        packed.resize(size, 0.0);
+    }
+    let mut rest = &mut packed[..size];
+    let mut start = 0;
+    while start < k {
+        let depth = BLOCK_K.min(k - start);
+        let (block, behind) = rest.split_at_mut(n.div_ceil(NR) * NR * depth);
+        pack(block, b.data, [b.column, b.row], [n, depth], start * b.row, NR);
+        rest = behind;
+        start += depth;
+    }
+}
+
+/// [`product`] with a right factor packed before.
+pub(crate) fn multiply_packed(
+    a: View<'_>,
+    packed: &[f32],
+    c: &mut [f32],
+    stride: usize,
+    [m, n, k]: [usize; 3],
+    finish: &Finish<'_>,
+    left: &mut Vec<f32>,
+) {
+    let columns = n.div_ceil(NR) * NR;
+    let rows = m.div_ceil(MR) * MR;
+    if left.len() < rows * BLOCK_K.min(k) {
+        left.resize(rows * BLOCK_K.min(k), 0.0);
     }
     let mut start = 0;
-    loop {
+    while start < k {
         let depth = BLOCK_K.min(k - start);
         let first = start == 0 && !finish.accumulate;
         let last = start + depth == k;
-        pack(&mut panels.b, b.data, [b.column, b.row], [n, depth], start * b.row, NR);
-        pack(&mut panels.a, a.data, [a.row, a.column], [m, depth], start * a.column, MR);
-        for (j, b_panel) in panels.b.chunks_exact(depth.max(1) * NR).enumerate() {
+        let left = &mut left[..rows * depth];
+        pack(left, a.data, [a.row, a.column], [m, depth], start * a.column, MR);
+        let block = &packed[columns * start..columns * (start + depth)];
+        for (j, b_panel) in block.chunks_exact(depth * NR).enumerate() {
             let column = j * NR;
             let wide = NR.min(n - column);
-            for (i, a_panel) in panels.a.chunks_exact(depth.max(1) * MR).enumerate() {
+            for (i, a_panel) in left.chunks_exact(depth * MR).enumerate() {
                 let row = i * MR;
                 let high = MR.min(m - row);
                 let tile = multiply(a_panel, b_panel);
@@ -109,27 +152,19 @@ pub(crate) fn product(
             }
         }
         start += depth;
-        if start >= k {
-            break;
-        }
     }
 }
 
 /// Copies `[count, depth]` elements into panels of `width` by depth, the rest of the last panel zero.
-fn pack(
-    panels: &mut Vec<f32>,
+pub(crate) fn pack(
+    panels: &mut [f32],
     data: &[f32],
     [across, along]: [usize; 2],
     [count, depth]: [usize; 2],
     offset: usize,
     width: usize,
 ) {
-    let size = count.div_ceil(width) * width * depth;
-    if panels.len() < size {
-        panels.resize(size, 0.0);
-    }
-    panels.truncate(size);
-    for (number, panel) in panels.chunks_exact_mut(width * depth.max(1)).enumerate() {
+    for (number, panel) in panels.chunks_exact_mut(width * depth).enumerate() {
         let start = offset + number * width * across;
         let here = width.min(count - number * width);
         if here < width {

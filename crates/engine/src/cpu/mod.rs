@@ -4,10 +4,14 @@
     reason = "indices come from programs, whose lowering checked every shape"
 )]
 
+mod convolution;
 mod gemm;
 mod map;
 mod math;
 mod memory;
+mod norms;
+mod pool;
+mod recurrent;
 mod rows;
 mod simd;
 mod update;
@@ -21,6 +25,8 @@ pub struct CpuExecutor {
     memory: Memory,
     panels: gemm::Panels,
     registers: map::Registers,
+    convolution: convolution::Scratch,
+    recurrent: recurrent::Scratch,
     scratch: Vec<f32>,
 }
 
@@ -34,6 +40,8 @@ impl CpuExecutor {
             memory,
             panels: gemm::Panels::default(),
             registers: map::Registers::default(),
+            convolution: convolution::Scratch::default(),
+            recurrent: recurrent::Scratch::default(),
             scratch: Vec::new(),
         }
     }
@@ -94,7 +102,30 @@ impl CpuExecutor {
                 Kernel::Dropout(kernel) => rows::dropout(kernel, memory, step),
                 Kernel::ScaleGradients(kernel) => update::scale_gradients(kernel, memory),
                 Kernel::Optimise(kernel) => update::optimise(kernel, memory, step),
-                _ => {}
+                Kernel::Convolution(kernel) => convolution::run(kernel, memory, &mut self.convolution),
+                Kernel::Pool(kernel) => pool::pool(kernel, memory),
+                Kernel::PoolBackward(kernel) => pool::pool_backward(kernel, memory),
+                Kernel::Normalize(kernel) => norms::normalize(kernel, memory, &mut self.scratch),
+                Kernel::NormalizeBackward(kernel) => {
+                    norms::normalize_backward(kernel, memory, &mut self.scratch)
+                }
+                Kernel::NormalizeParameters(kernel) => {
+                    norms::normalize_parameters(kernel, memory, &mut self.scratch)
+                }
+                Kernel::BatchNormalize(kernel) => norms::batch_normalize(kernel, memory),
+                Kernel::BatchNormalizeBackward(kernel) => {
+                    norms::batch_normalize_backward(kernel, memory, &mut self.scratch)
+                }
+                Kernel::Gru(kernel) => recurrent::gru(kernel, memory, &mut self.recurrent, &mut self.panels),
+                Kernel::GruBackward(kernel) => {
+                    recurrent::gru_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
+                }
+                Kernel::Lstm(kernel) => {
+                    recurrent::lstm(kernel, memory, &mut self.recurrent, &mut self.panels)
+                }
+                Kernel::LstmBackward(kernel) => {
+                    recurrent::lstm_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
+                }
             }
         }
     }

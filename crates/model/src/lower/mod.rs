@@ -328,7 +328,10 @@ impl<'a> Lowering<'a> {
                 self.kernels.push(Kernel::Fill { output: target, value: 0.0 });
                 continue;
             };
-            let shared = self.buffers[gradient.index()].kind != BufferKind::Activation
+            let same =
+                |other: &&crate::graph::ParameterInfo| self.gradients[other.value.index()] == Some(gradient);
+            let shared = graph.parameters.iter().filter(same).count() > 1
+                || self.buffers[gradient.index()].kind != BufferKind::Activation
                 || self.kernels.iter().any(|kernel| plan::reads(kernel).contains(&gradient));
             if shared {
                 let mut code = elementwise::Code::new(&[self.elements(gradient)]);
@@ -337,9 +340,6 @@ impl<'a> Lowering<'a> {
             } else {
                 for kernel in &mut self.kernels {
                     plan::rename(kernel, gradient, target);
-                }
-                for known in self.gradients.iter_mut().filter(|known| **known == Some(gradient)) {
-                    *known = Some(target);
                 }
             }
         }

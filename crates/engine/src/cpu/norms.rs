@@ -1,0 +1,258 @@
+//! Layer, group, root-mean-square and batch normalisation.
+
+use super::memory::Memory;
+use super::rows::{lanes, sum};
+use super::simd::F4;
+use lichen_model::program::{
+    BatchNormalize, BatchNormalizeBackward, BufferId, NormShape, Normalize, NormalizeBackward,
+    NormalizeParameters,
+};
+
+#[expect(clippy::cast_precision_loss, reason = "rounding to single precision is meant")]
+fn share(count: usize) -> f32 {
+    1.0 / count as f32
+}
+
+/// Scales (or biases) of the elements of a row, written out.
+fn spread(shape: &NormShape, row: usize, values: &[f32], to: &mut [f32]) {
+    let first = row % shape.groups * (shape.width / shape.inner);
+    if shape.inner == 1 {
+        to.copy_from_slice(&values[first..first + shape.width]);
+        return;
+    }
+    for (to, value) in to.chunks_exact_mut(shape.inner).zip(&values[first..]) {
+        to.fill(*value);
+    }
+}
+
+/// Sum of `(x − mean)²`.
+fn squares(row: &[f32], mean: f32) -> f32 {
+    let (mean4, mut total) = (F4::splat(mean), F4::splat(0.0));
+    for part in row.chunks(4) {
+        let d = lanes(part, mean) - mean4;
+        total = total + d * d;
+    }
+    total.sum()
+}
+
+pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut Vec<f32>) {
+    let shape = &kernel.shape;
+    let mut output = memory.take(kernel.output);
+    let mut moments = memory.take(kernel.moments);
+    let input = memory.get(kernel.input);
+    scratch.resize(2 * shape.width, 0.0);
+    let (scales, biases) = scratch.split_at_mut(shape.width);
+    let rows = output.chunks_exact_mut(shape.width).zip(input.chunks_exact(shape.width));
+    for (number, (to, from)) in rows.enumerate() {
+        if number < shape.groups || shape.groups > 1 {
+            match kernel.scale {
+                Some(scale) => spread(shape, number, memory.get(scale), scales),
+                None => scales.fill(1.0),
+            }
+            match kernel.bias {
+                Some(bias) => spread(shape, number, memory.get(bias), biases),
+                None => biases.fill(0.0),
+            }
+        }
+        let mean = if kernel.rms { 0.0 } else { sum(from) * share(shape.width) };
+        let deviation = 1.0 / (squares(from, mean) * share(shape.width) + kernel.epsilon).sqrt();
+        moments[2 * number] = mean;
+        moments[2 * number + 1] = deviation;
+        let (mean, deviation) = (F4::splat(mean), F4::splat(deviation));
+        let factors = scales.chunks(4).zip(biases.chunks(4));
+        for ((to, from), (scale, bias)) in to.chunks_mut(4).zip(from.chunks(4)).zip(factors) {
+            let normal = (lanes(from, 0.0) - mean) * deviation;
+            (normal * lanes(scale, 0.0) + lanes(bias, 0.0)).store(to);
+        }
+    }
+    memory.put(output);
+    memory.put(moments);
+}
+
+/// `x̂ = (x − mean) / deviation; result = (g' − mean(g') − x̂ mean(g' x̂)) / deviation` with g' = g · scale; for
+/// root mean square without the first mean.
+pub(crate) fn normalize_backward(kernel: &NormalizeBackward, memory: &mut Memory, scratch: &mut Vec<f32>) {
+    let shape = &kernel.shape;
+    let mut result = memory.take(kernel.result);
+    let (input, gradient) = (memory.get(kernel.input), memory.get(kernel.gradient));
+    let moments = memory.get(kernel.moments);
+    scratch.resize(shape.width, 0.0);
+    for (number, to) in result.chunks_exact_mut(shape.width).enumerate() {
+        if number < shape.groups || shape.groups > 1 {
+            match kernel.scale {
+                Some(scale) => spread(shape, number, memory.get(scale), scratch),
+                None => scratch.fill(1.0),
+            }
+        }
+        let from = &input[number * shape.width..(number + 1) * shape.width];
+        let g = &gradient[number * shape.width..(number + 1) * shape.width];
+        let (mean, deviation) = (F4::splat(moments[2 * number]), F4::splat(moments[2 * number + 1]));
+        let (mut plain, mut product) = (F4::splat(0.0), F4::splat(0.0));
+        for ((x, g), scale) in from.chunks(4).zip(g.chunks(4)).zip(scratch.chunks(4)) {
+            let scaled = lanes(g, 0.0) * lanes(scale, 0.0);
+            plain = plain + scaled;
+            product = product + scaled * ((lanes(x, 0.0) - mean) * deviation);
+        }
+        let plain = if kernel.rms { 0.0 } else { plain.sum() * share(shape.width) };
+        let (plain, product) = (F4::splat(plain), F4::splat(product.sum() * share(shape.width)));
+        for (((to, x), g), scale) in
+            to.chunks_mut(4).zip(from.chunks(4)).zip(g.chunks(4)).zip(scratch.chunks(4))
+        {
+            let normal = (lanes(x, 0.0) - mean) * deviation;
+            let scaled = lanes(g, 0.0) * lanes(scale, 0.0);
+            ((scaled - plain - normal * product) * deviation).store(to);
+        }
+    }
+    memory.put(result);
+}
+
+pub(crate) fn normalize_parameters(
+    kernel: &NormalizeParameters,
+    memory: &mut Memory,
+    scratch: &mut Vec<f32>,
+) {
+    let shape = &kernel.shape;
+    let channels = shape.groups * (shape.width / shape.inner);
+    scratch.clear();
+    scratch.resize(2 * channels, 0.0);
+    let (by_scale, by_bias) = scratch.split_at_mut(channels);
+    let (input, gradient) = (memory.get(kernel.input), memory.get(kernel.gradient));
+    let moments = memory.get(kernel.moments);
+    let rows = input.chunks_exact(shape.width).zip(gradient.chunks_exact(shape.width));
+    for (number, (x, g)) in rows.enumerate() {
+        let (mean, deviation) = (F4::splat(moments[2 * number]), F4::splat(moments[2 * number + 1]));
+        let first = number % shape.groups * (shape.width / shape.inner);
+        if shape.inner == 1 {
+            let sums = by_scale.chunks_mut(4).zip(by_bias.chunks_mut(4));
+            for ((x, g), (scale, bias)) in x.chunks(4).zip(g.chunks(4)).zip(sums) {
+                let g = lanes(g, 0.0);
+                let normal = (lanes(x, 0.0) - mean) * deviation;
+                (lanes(scale, 0.0) + g * normal).store(scale);
+                (lanes(bias, 0.0) + g).store(bias);
+            }
+            continue;
+        }
+        let parts = x.chunks_exact(shape.inner).zip(g.chunks_exact(shape.inner));
+        for (channel, (x, g)) in parts.enumerate() {
+            let (mut product, mut plain) = (F4::splat(0.0), F4::splat(0.0));
+            for (x, g) in x.chunks(4).zip(g.chunks(4)) {
+                let g = lanes(g, 0.0);
+                product = product + g * ((lanes(x, 0.0) - mean) * deviation);
+                plain = plain + g;
+            }
+            by_scale[first + channel] += product.sum();
+            by_bias[first + channel] += plain.sum();
+        }
+    }
+    memory.get_mut(kernel.scale).copy_from_slice(by_scale);
+    if let Some(bias) = kernel.bias {
+        memory.get_mut(bias).copy_from_slice(by_bias);
+    }
+}
+
+/// Rows of one channel, sample by sample.
+fn channel<'a>(
+    data: &'a [f32],
+    channels: usize,
+    inner: usize,
+    channel: usize,
+) -> impl Iterator<Item = &'a [f32]> + Clone {
+    data.chunks_exact(inner).skip(channel).step_by(channels)
+}
+
+pub(crate) fn batch_normalize(kernel: &BatchNormalize, memory: &mut Memory) {
+    let BatchNormalize { channels, inner, .. } = *kernel;
+    let count = kernel.outer * inner;
+    let mut output = memory.take(kernel.output);
+    let mut moments = memory.take(kernel.moments);
+    for number in 0..channels {
+        let input = memory.get(kernel.input);
+        let (mean, variance) = if kernel.training {
+            let rows = channel(input, channels, inner, number);
+            let mean = rows.clone().map(sum).sum::<f32>() * share(count);
+            (mean, rows.map(|row| squares(row, mean)).sum::<f32>() * share(count))
+        } else {
+            (memory.get(kernel.running_mean)[number], memory.get(kernel.running_variance)[number])
+        };
+        let deviation = 1.0 / (variance + kernel.epsilon).sqrt();
+        moments[2 * number] = mean;
+        moments[2 * number + 1] = deviation;
+        let (scale, bias) = (memory.get(kernel.scale)[number], memory.get(kernel.bias)[number]);
+        let [mean4, deviation, scale, bias] = [mean, deviation, scale, bias].map(F4::splat);
+        let targets = output.chunks_exact_mut(inner).skip(number).step_by(channels);
+        for (to, from) in targets.zip(channel(input, channels, inner, number)) {
+            for (to, from) in to.chunks_mut(4).zip(from.chunks(4)) {
+                ((lanes(from, 0.0) - mean4) * deviation * scale + bias).store(to);
+            }
+        }
+        if kernel.training {
+            let unbiased = if count > 1 { variance * (share(count - 1) / share(count)) } else { variance };
+            mix(memory, kernel.running_mean, number, kernel.momentum, mean);
+            mix(memory, kernel.running_variance, number, kernel.momentum, unbiased);
+        }
+    }
+    memory.put(output);
+    memory.put(moments);
+}
+
+fn mix(memory: &mut Memory, running: BufferId, channel: usize, momentum: f32, new: f32) {
+    let place = &mut memory.get_mut(running)[channel];
+    *place = (1.0 - momentum) * *place + momentum * new;
+}
+
+pub(crate) fn batch_normalize_backward(
+    kernel: &BatchNormalizeBackward,
+    memory: &mut Memory,
+    scratch: &mut Vec<f32>,
+) {
+    let channels = kernel.channels;
+    scratch.resize(2 * channels, 0.0);
+    let mut result = kernel.result.map(|result| memory.take(result));
+    for number in 0..channels {
+        let (plain, product) = channel_backward(kernel, memory, number, result.as_deref_mut());
+        scratch[number] = product;
+        scratch[channels + number] = plain;
+    }
+    if let Some(result) = result {
+        memory.put(result);
+    }
+    memory.get_mut(kernel.scale_gradient).copy_from_slice(&scratch[..channels]);
+    memory.get_mut(kernel.bias_gradient).copy_from_slice(&scratch[channels..2 * channels]);
+}
+
+/// Writes one channel's gradient by the input; returns the sums of g and of g x̂.
+fn channel_backward(
+    kernel: &BatchNormalizeBackward,
+    memory: &Memory,
+    number: usize,
+    result: Option<&mut [f32]>,
+) -> (f32, f32) {
+    let BatchNormalizeBackward { channels, inner, .. } = *kernel;
+    let count = kernel.outer * inner;
+    let (input, gradient) = (memory.get(kernel.input), memory.get(kernel.gradient));
+    let moments = memory.get(kernel.moments);
+    let scale = memory.get(kernel.scale)[number];
+    let (mean, deviation) = (F4::splat(moments[2 * number]), F4::splat(moments[2 * number + 1]));
+    let factor = F4::splat(scale * moments[2 * number + 1]);
+    let rows = channel(input, channels, inner, number).zip(channel(gradient, channels, inner, number));
+    let (mut plain, mut product) = (F4::splat(0.0), F4::splat(0.0));
+    for (x, g) in rows.clone() {
+        for (x, g) in x.chunks(4).zip(g.chunks(4)) {
+            let g = lanes(g, 0.0);
+            plain = plain + g;
+            product = product + g * ((lanes(x, 0.0) - mean) * deviation);
+        }
+    }
+    let (plain, product) = (plain.sum(), product.sum());
+    if let Some(result) = result {
+        let (plain, product) = (F4::splat(plain * share(count)), F4::splat(product * share(count)));
+        let targets = result.chunks_exact_mut(inner).skip(number).step_by(channels);
+        for (to, (x, g)) in targets.zip(rows) {
+            for (to, (x, g)) in to.chunks_mut(4).zip(x.chunks(4).zip(g.chunks(4))) {
+                let normal = (lanes(x, 0.0) - mean) * deviation;
+                (factor * (lanes(g, 0.0) - plain - normal * product)).store(to);
+            }
+        }
+    }
+    (plain, product)
+}
