@@ -1,11 +1,11 @@
 //! Kernels that move or change single elements: fill, strided copy, embedding lookup, dropout, optimisers.
 
 use lichen_model::program::{
-    BufferId, Copy, Dropout, GRADIENTS, Gather, Optimise, PARAMETERS, Rule, STATE0, STATE1,
+    BufferId, Copy, Dropout, GRADIENTS, Gather, GatherBackward, Optimise, PARAMETERS, Rule, STATE0, STATE1,
 };
 
 use super::epilogue::literal;
-use super::launch::{Launch, Operand, elements, source, word};
+use super::launch::{Launch, MOST_ALONG_AXIS, Operand, elements, source, word};
 
 /// Sets every one of `count` elements.
 pub(super) fn fill(output: BufferId, value: f32, count: u32) -> Launch {
@@ -21,9 +21,10 @@ pub(super) fn fill(output: BufferId, value: f32, count: u32) -> Launch {
 /// A strided copy; strides wrap around, which makes negative ones work.
 pub(super) fn copy(copy: &Copy) -> Launch {
     let rank = copy.shape.len();
-    let mut fields = String::from("count from to");
-    let mut split =
-        String::from("var rest = i;\n        var from_ = dims.from;\n        var to_ = dims.to;\n");
+    let mut fields = String::from("count first_read first_write");
+    let mut split = String::from(
+        "var rest = i;\n        var from_ = dims.first_read;\n        var to_ = dims.first_write;\n",
+    );
     for axis in (0..rank).rev() {
         fields.push_str(&format!(" e{axis} f{axis} t{axis}"));
         split.push_str(&format!(
@@ -60,6 +61,26 @@ pub(super) fn gather(gather: &Gather) -> Launch {
         dims: vec![count, word(gather.width), word(gather.rows)],
         operands: vec![gather.table.into(), gather.indices.into(), gather.output.into()],
         grid: elements(count),
+    }
+}
+
+/// The embedding's gradient, summed in the order of the indices: one workgroup per row of the table.
+pub(super) fn gather_backward(gather: &GatherBackward) -> Launch {
+    let rows = word(gather.rows);
+    let across = rows.clamp(1, MOST_ALONG_AXIS);
+    let body = include_str!("wgsl/gather_backward.wgsl");
+    Launch {
+        source: source(
+            "gather backward",
+            "count rows width",
+            &["indices", "gradient"],
+            &["result"],
+            false,
+            body,
+        ),
+        dims: vec![word(gather.count), rows, word(gather.width)],
+        operands: vec![gather.indices.into(), gather.gradient.into(), gather.result.into()],
+        grid: [across, rows.div_ceil(across).max(1), 1],
     }
 }
 

@@ -3,7 +3,7 @@
 use lichen_model::program::{BufferKind, Kernel, Program};
 
 use super::launch::{Launch, word};
-use super::{GpuError, elementwise, gemm, map, rows};
+use super::{GpuError, convolution, elementwise, gemm, map, pool, recurrent, rows};
 
 /// The launches of every kernel, and how many of them belong to the forward pass.
 ///
@@ -44,10 +44,13 @@ fn kernel_launches(program: &Program, kernel: &Kernel, width: u32) -> Result<Vec
         Kernel::Dropout(dropout) => one(elementwise::dropout(dropout)),
         Kernel::ScaleGradients(scale) => Ok(rows::scale_gradients(scale).into()),
         Kernel::Optimise(optimise) => one(elementwise::optimise(optimise)),
-        Kernel::Convolution(_) => Err(GpuError::Unsupported("convolution")),
-        Kernel::Pool(_) | Kernel::PoolBackward(_) => Err(GpuError::Unsupported("pooling")),
-        Kernel::GatherBackward(_) => Err(GpuError::Unsupported("embedding gradient")),
-        Kernel::Gru(_) | Kernel::GruBackward(_) => Err(GpuError::Unsupported("recurrent unit")),
-        Kernel::Lstm(_) | Kernel::LstmBackward(_) => Err(GpuError::Unsupported("recurrent unit")),
+        Kernel::Convolution(convolution) => Ok(convolution::lower(convolution, width)),
+        Kernel::Pool(pool) => one(pool::forward(pool)),
+        Kernel::PoolBackward(pool) => one(pool::backward(pool)),
+        Kernel::GatherBackward(gather) => one(elementwise::gather_backward(gather)),
+        Kernel::Gru(gru) => Ok(vec![recurrent::gru(gru)?]),
+        Kernel::GruBackward(gru) => Ok(vec![recurrent::gru_backward(gru)?]),
+        Kernel::Lstm(lstm) => Ok(vec![recurrent::lstm(lstm)?]),
+        Kernel::LstmBackward(lstm) => Ok(vec![recurrent::lstm_backward(lstm)?]),
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn lower(map: &Map, padded: bool) -> Launch {
     let mut dims = vec![count];
     dims.extend(&extents);
     for (input, &wide) in map.inputs.iter().zip(&vectors.inputs) {
-        dims.extend(input.strides.iter().map(|&stride| if wide { word(stride) / 4 } else { word(stride) }));
+        // Vectors along the last axis are neighbours; all other strides are multiples of four.
+        let in_vectors = |&stride: &usize| if wide { word(stride.div_ceil(4)) } else { word(stride) };
+        dims.extend(input.strides.iter().map(in_vectors));
     }
     dims.resize(WORDS as usize, 0);
     let operands =

@@ -1,5 +1,8 @@
 //! The WebGPU back end: WGSL kernels, static dispatch lists, one pass and one submit per step.
 
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod agreement;
+mod convolution;
 mod device;
 mod elementwise;
 mod epilogue;
@@ -9,6 +12,8 @@ mod losses;
 mod lower;
 mod map;
 mod pipelines;
+mod pool;
+mod recurrent;
 mod rows;
 mod run;
 #[cfg(all(test, not(target_arch = "wasm32")))]

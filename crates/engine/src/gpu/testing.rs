@@ -9,6 +9,7 @@ use lichen_model::program::{
 };
 
 use super::{Gpu, GpuProgram};
+use crate::cpu::CpuExecutor;
 
 /// Runs `test` on the first Vulkan or Metal adapter; says so where there is none.
 pub(super) fn with_gpu(test: impl FnOnce(&mut Rc<Gpu>)) {
@@ -65,6 +66,15 @@ pub(super) fn run(
     let after = contents.iter().enumerate().map(read).collect();
     program.destroy();
     after
+}
+
+/// What all buffers hold after the kernel ran on the CPU.
+pub(super) fn on_cpu(program: &Program, contents: &[Vec<f32>], values: &StepValues) -> Vec<Vec<f32>> {
+    let mut executor = CpuExecutor::new(program.clone());
+    let ids = || (0..).map(BufferId).zip(contents);
+    ids().for_each(|(id, content)| executor.write(id).copy_from_slice(content));
+    executor.run(values);
+    ids().map(|(id, _)| executor.read(id).to_vec()).collect()
 }
 
 /// Numbers in -0.5..0.5 that differ by seed.

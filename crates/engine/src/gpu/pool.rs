@@ -1,0 +1,54 @@
+//! Pools and their gradients: one thread per element written, so that nothing is written twice.
+
+use lichen_model::program::{Pool, PoolBackward, PoolKind, Window};
+
+use super::launch::{Launch, elements, source, word};
+
+const FIELDS: &str = "count kind height width out_height out_width kernel_height kernel_width stride_y stride_x padding_y \
+                      padding_x dilation_y dilation_x";
+
+pub(super) fn forward(pool: &Pool) -> Launch {
+    let Window { batch, out_channels, output, .. } = pool.window;
+    let count = word(batch * out_channels * output[0] * output[1]);
+    Launch {
+        source: source("pool", FIELDS, &["input"], &["output"], false, include_str!("wgsl/pool.wgsl")),
+        dims: dims(count, pool.kind, &pool.window),
+        operands: vec![pool.input.into(), pool.output.into()],
+        grid: elements(count),
+    }
+}
+
+pub(super) fn backward(pool: &PoolBackward) -> Launch {
+    let Window { batch, in_channels, input, .. } = pool.window;
+    let count = word(batch * in_channels * input[0] * input[1]);
+    let text = include_str!("wgsl/pool_backward.wgsl");
+    let (reads, operands, share): (&[&str], _, _) = match pool.kind {
+        PoolKind::Max => (
+            &["gradient", "input", "output"],
+            vec![pool.gradient.into(), pool.input.into(), pool.output.into(), pool.result.into()],
+            include_str!("wgsl/pool_share_max.wgsl"),
+        ),
+        PoolKind::Average | PoolKind::AverageIncludingPadding => (
+            &["gradient"],
+            vec![pool.gradient.into(), pool.result.into()],
+            include_str!("wgsl/pool_share_average.wgsl"),
+        ),
+    };
+    Launch {
+        source: source("pool backward", FIELDS, reads, &["result"], false, &(text.to_owned() + share)),
+        dims: dims(count, pool.kind, &pool.window),
+        operands,
+        grid: elements(count),
+    }
+}
+
+fn dims(count: u32, kind: PoolKind, window: &Window) -> Vec<u32> {
+    let kind = match kind {
+        PoolKind::Max => 0,
+        PoolKind::Average => 1,
+        PoolKind::AverageIncludingPadding => 2,
+    };
+    let Window { input, output, kernel, stride, padding, dilation, .. } = *window;
+    let extents = [input, output, kernel, stride, padding, dilation];
+    [count, kind].into_iter().chain(extents.into_iter().flatten().map(word)).collect()
+}

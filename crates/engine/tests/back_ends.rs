@@ -1,0 +1,105 @@
+//! Both back ends train the same model to the same losses; natively where there is a Vulkan or Metal driver, and in a
+//! Web Worker.
+#![cfg(feature = "gpu")]
+
+use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, Schedule, TrainSpec};
+use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_model::program::random_bits;
+use lichen_model::{Parameters, initial_parameters};
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+const BATCH: usize = 32;
+const STEPS: usize = 60;
+
+fn digits() -> ModelSpec {
+    let dense =
+        |name: &str, units, activation| LayerSpec::Dense { name: name.into(), units, activation, bias: true };
+    let layers = vec![dense("hidden", 32, Activation::Relu), dense("output", 10, Activation::None)];
+    ModelSpec {
+        input: vec![64],
+        loss: Loss::SoftmaxCrossEntropy,
+        ignore_label: None,
+        huber_delta: None,
+        layers,
+    }
+}
+
+fn training() -> TrainSpec {
+    TrainSpec {
+        optimizer: Optimizer::Adam,
+        learning_rate: 0.002,
+        batch: BATCH,
+        steps: STEPS as u32,
+        schedule: Schedule::Constant,
+        warmup: 0,
+        momentum: None,
+        beta1: None,
+        beta2: None,
+        epsilon: None,
+        weight_decay: None,
+        clip_norm: None,
+        clip_sample_norm: None,
+    }
+}
+
+/// Ten blurred patterns and their numbers.
+fn batch(step: usize) -> (Vec<f32>, Vec<u32>) {
+    let unit = |seed: u32, index: usize| random_bits(seed, index as u32) as f32 / u32::MAX as f32;
+    let labels: Vec<u32> = (0..BATCH).map(|i| random_bits(7, (step * BATCH + i) as u32) % 10).collect();
+    let pixel = |(i, label): (usize, &u32)| {
+        let row = (step * BATCH + i) * 64;
+        (0..64)
+            .map(move |p| 0.5 * unit(8, *label as usize * 64 + p) + 0.5 * unit(9, row + p))
+            .collect::<Vec<_>>()
+    };
+    (labels.iter().enumerate().flat_map(pixel).collect(), labels)
+}
+
+async fn train(choice: EngineChoice) -> Result<(Vec<f32>, Parameters), EngineError> {
+    let (model, training) = (digits(), training());
+    let mut trainer = Trainer::new(choice, &model, &training).await?;
+    trainer.load(&initial_parameters(&model, 5).unwrap(), 1).await?;
+    for step in 0..STEPS {
+        let (x, labels) = batch(step);
+        trainer.step(&x, &labels).await?;
+    }
+    Ok((trainer.take_losses().await?, trainer.parameters().await?))
+}
+
+/// The whole comparison; `false` where there is no adapter to compare with.
+async fn same_losses() -> bool {
+    let (cpu_losses, cpu) = train(EngineChoice::Cpu).await.unwrap();
+    let (gpu_losses, gpu) = match train(EngineChoice::Gpu).await {
+        Ok(trained) => trained,
+        Err(EngineError::Gpu(_)) => return false,
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(cpu_losses.len(), STEPS);
+    assert_eq!(gpu_losses.len(), STEPS);
+    assert!(cpu_losses[STEPS - 1] < 0.85 * cpu_losses[0], "{cpu_losses:?}");
+    for (cpu, gpu) in cpu_losses.iter().zip(&gpu_losses) {
+        assert!((cpu - gpu).abs() < 1e-4 * cpu.abs().max(1.0), "{cpu_losses:?} {gpu_losses:?}");
+    }
+    for ((name, cpu), (_, gpu)) in cpu.iter().zip(gpu.iter()) {
+        for (cpu, gpu) in cpu.data().iter().zip(gpu.data()) {
+            assert!((cpu - gpu).abs() < 1e-3, "{name}: {cpu} {gpu}");
+        }
+    }
+    true
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn losses_agree() {
+    if !futures::executor::block_on(same_losses()) {
+        eprintln!("not run: no adapter");
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen_test::wasm_bindgen_test]
+async fn losses_agree() {
+    assert!(same_losses().await, "the browser has no WebGPU adapter");
+}
