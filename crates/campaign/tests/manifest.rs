@@ -1,6 +1,7 @@
 //! What a manifest may say, checked on the digits campaign and on everything done wrong to it.
 
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use lichen_campaign::{Manifest, ManifestError, Topology};
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! The next checkpoint has the same bytes everywhere: one golden id, checked natively and in the browser.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may fail")]
+
 use lichen_learn::{Update, aggregate_checkpoint, difference};
 use lichen_model::{Parameters, Tensor};
 use lichen_record::Cid;

@@ -1,6 +1,7 @@
 //! The committed digits campaign and its data fit together.
 
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use lichen_campaign::Manifest;
 use lichen_learn::{Dataset, DatasetError};

@@ -168,7 +168,8 @@ impl Coordinator {
                     aggregation.attempt.fail(now);
                 }
             }
-            CoordinatorEvent::Tick => {}
+            // A timer may ring a little early, and is spent then: it is set again.
+            CoordinatorEvent::Tick => self.wake = None,
         }
     }
 

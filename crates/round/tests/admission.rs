@@ -1,5 +1,6 @@
 //! Which entries a log takes: every refusal, and what honest and hostile accounts bring about.
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod fixture;
 

@@ -1,0 +1,202 @@
+use alloc::vec::Vec;
+
+use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};
+
+use crate::{Change, Refusal};
+
+/// What happened to a tab that takes part in a campaign.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ParticipantEvent {
+    /// The log's next record arrived and stands in the chain.
+    Record {
+        /// The record's log time, in milliseconds.
+        time: u64,
+        /// Its entry.
+        entry: Verified<Entry>,
+    },
+    /// The connection to the relay stands; the log's records follow.
+    Connected,
+    /// The log is read up to its present end; records come as they are appended from here on.
+    CaughtUp,
+    /// The connection to the relay is lost, and with it every unanswered request.
+    Disconnected,
+    /// The person wants to take part.
+    Join,
+    /// The person wants a pause.
+    Pause,
+    /// The person's pause is over.
+    Resume,
+    /// The person wants to take part no longer.
+    Leave,
+    /// Answer to [`ParticipantAction::Fetch`]: the blob is here, checked against its id.
+    Fetched {
+        /// The blob.
+        cid: Cid,
+    },
+    /// Answer to [`ParticipantAction::Fetch`]: nobody gave the blob.
+    FetchFailed {
+        /// The blob.
+        cid: Cid,
+    },
+    /// Answer to [`ParticipantAction::Train`]: all steps are done. The driver keeps the trained parameters.
+    Trained {
+        /// The round trained for.
+        round: RoundNumber,
+        /// What the training looked like.
+        metrics: Metrics,
+    },
+    /// Answer to [`ParticipantAction::Train`]: it could not be done, or ended in numbers that are not finite.
+    TrainFailed {
+        /// The round trained for.
+        round: RoundNumber,
+    },
+    /// Answer to [`ParticipantAction::Publish`]: the update is kept where aggregators find it.
+    Stored {
+        /// The round of the update.
+        round: RoundNumber,
+        /// The update's bytes (raw).
+        update: Cid,
+    },
+    /// Answer to [`ParticipantAction::Publish`]: it could not be handed over.
+    StoreFailed {
+        /// The round of the update.
+        round: RoundNumber,
+    },
+    /// Answer to [`ParticipantAction::Aggregate`]: the checkpoint is computed and kept here.
+    Aggregated {
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint.
+        result: Cid,
+    },
+    /// Answer to [`ParticipantAction::Aggregate`]: an update or the base could not be got.
+    AggregateFailed {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// Answer to [`ParticipantAction::Submit`]: the entry is in the log, by a receipt that was checked.
+    Appended {
+        /// The submission.
+        ticket: Ticket,
+    },
+    /// Answer to [`ParticipantAction::Submit`]: it was refused or got lost, whatever the reason. Whether the entry
+    /// is in the log shows in the log, and it is submitted again only while it is missing there.
+    Refused {
+        /// The submission.
+        ticket: Ticket,
+    },
+    /// Nothing happened but time. Send one about every second while the person takes part.
+    Tick,
+}
+
+/// What a tab that takes part has to do.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ParticipantAction {
+    /// Get a blob, from the own store if it is there, and keep it.
+    Fetch {
+        /// The blob.
+        cid: Cid,
+    },
+    /// Train from a checkpoint that is at hand.
+    Train {
+        /// The round to train for.
+        round: RoundNumber,
+        /// The checkpoint to start from.
+        base: Cid,
+        /// Indices of the samples to train on, in order.
+        shard: Vec<u32>,
+        /// Optimiser steps to take.
+        steps: u32,
+        /// Seed for everything random in the training.
+        seed: u64,
+    },
+    /// Stop training at once and forget what came of it: there will be no answer to `Train`.
+    StopTraining {
+        /// The round trained for.
+        round: RoundNumber,
+    },
+    /// Turn what the training of this round gave into an update and hand it to where aggregators find it.
+    Publish {
+        /// The round trained for.
+        round: RoundNumber,
+        /// The checkpoint that the training started from.
+        base: Cid,
+    },
+    /// Sign an entry and have it appended to the log.
+    Submit {
+        /// Names the submission in its answer.
+        ticket: Ticket,
+        /// What to sign.
+        entry: Entry,
+    },
+    /// Compute a round's result, getting the base and the updates where they are.
+    Aggregate {
+        /// The round.
+        round: RoundNumber,
+        /// The checkpoint that the round started from.
+        base: Cid,
+        /// The accepted updates with their weights, in the order of aggregation.
+        accepted: Vec<(u32, Cid)>,
+    },
+    /// Measure a checkpoint that is at hand on the held-out samples. Needs no answer.
+    Evaluate {
+        /// The round that ended with the checkpoint; 0 for the initial one.
+        round: RoundNumber,
+        /// The checkpoint.
+        cid: Cid,
+    },
+    /// Show what an entry of the log changed. Needs no answer.
+    Report(Change),
+    /// The log holds an entry that may not stand there: believe nobody who serves it. Nothing else follows.
+    Distrust(Refusal),
+}
+
+/// Names one submission of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What a tab is at, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// The person has not asked it to take part, or left.
+    Idle,
+    /// The person wants a pause.
+    Paused,
+    /// It has no connection to the relay, or reads the log.
+    CatchingUp,
+    /// It has asked to take part.
+    Joining,
+    /// It takes part, and waits for a round to open.
+    WaitingForRound,
+    /// It gets the checkpoint to start from.
+    Fetching {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// It trains.
+    Training {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// It hands over its update.
+    Contributing {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// It has contributed, and waits for others.
+    WaitingForOthers {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// It computes and attests the round's result.
+    Aggregating {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// The campaign has had all its rounds.
+    Finished,
+    /// The log is a false one.
+    Distrusting,
+}

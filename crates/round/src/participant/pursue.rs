@@ -1,0 +1,210 @@
+use alloc::vec::Vec;
+
+use lichen_campaign::training_seed;
+use lichen_record::{Cid, Entry, Metrics, RoundNumber};
+
+use super::{
+    AttestationStep, AttestationWork, Checkpoint, Contribution, ContributionStep, Intent, Participant,
+    ParticipantAction, Submission, Ticket,
+};
+use crate::attempt::Attempt;
+use crate::{Presence, Round, Stage};
+
+/// Deciding what to do.
+impl Participant {
+    /// Ends work that the log or the person has made pointless.
+    pub(super) fn drop_stale_work(&mut self, actions: &mut Vec<ParticipantAction>) {
+        if let Some(Contribution { round, step }) = self.contribution
+            && !self.may_contribute_to(round)
+        {
+            self.contribution = None;
+            if matches!(step, ContributionStep::Train(attempt) if attempt.is_running()) {
+                actions.push(ParticipantAction::StopTraining { round });
+            }
+        }
+        if let Some(AttestationWork { round, .. }) = self.attestation {
+            let current = self.state.round().filter(|current| current.number() == round);
+            let is_done = current.is_none_or(|current| current.has_attested(&self.account));
+            if is_done || self.intent != Intent::In {
+                self.attestation = None;
+            }
+        }
+    }
+
+    /// Whether the round is open and lacks the own contribution.
+    fn may_contribute_to(&self, round: RoundNumber) -> bool {
+        self.intent == Intent::In
+            && self
+                .state
+                .open_round()
+                .is_some_and(|open| open.number() == round && !open.has_contributed(&self.account))
+    }
+
+    /// Brings what the log says about the own membership in line with what the person wants.
+    pub(super) fn pursue_membership(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
+        let Some(entry) = self.membership_due() else {
+            self.membership = None;
+            return;
+        };
+        let mut submission = self.membership.unwrap_or(Submission::new());
+        self.submit(now, &mut submission, entry, actions);
+        self.membership = Some(submission);
+    }
+
+    fn membership_due(&self) -> Option<Entry> {
+        let campaign = self.state.campaign();
+        self.state.coordinator()?;
+        let member = self.state.member(&self.account);
+        let sequence = member.map_or(Some(1), |member| member.sequence().checked_add(1))?;
+        let presence = member.map_or(Presence::Absent, |member| member.presence());
+        match (self.intent, presence) {
+            (Intent::In, Presence::Expected) | (Intent::Out | Intent::Paused, Presence::Absent) => None,
+            (Intent::In, _) if self.state.is_finished() => None,
+            // Contributing late brings the expectation back without a further entry.
+            (Intent::In, Presence::Missed) if self.state.open_round().is_some() => None,
+            (Intent::In, Presence::Absent | Presence::Missed) => Some(Entry::Joined { campaign, sequence }),
+            (Intent::Out | Intent::Paused, _) => Some(Entry::Left { campaign, sequence }),
+        }
+    }
+
+    pub(super) fn pursue_contribution(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
+        let Some((number, base)) = self.state.open_round().map(|round| (round.number(), round.base())) else {
+            return;
+        };
+        if !self.may_contribute_to(number) {
+            return;
+        }
+        let contribution = self
+            .contribution
+            .unwrap_or(Contribution { round: number, step: ContributionStep::Train(Attempt::new()) });
+        let step = match contribution.step {
+            ContributionStep::Train(mut attempt) => {
+                self.train(now, &mut attempt, number, base, actions);
+                ContributionStep::Train(attempt)
+            }
+            ContributionStep::Publish { metrics, mut attempt } => {
+                if attempt.start(now) {
+                    actions.push(ParticipantAction::Publish { round: number, base });
+                }
+                ContributionStep::Publish { metrics, attempt }
+            }
+            ContributionStep::Submit { metrics, update, mut submission } => {
+                // Training may run ahead of the log's saying that the account joined; the contribution may not.
+                if self.state.is_present(&self.account) {
+                    let entry = self.contribution_entry(number, base, update, metrics);
+                    self.submit(now, &mut submission, entry, actions);
+                }
+                ContributionStep::Submit { metrics, update, submission }
+            }
+        };
+        self.contribution = Some(Contribution { round: number, step });
+    }
+
+    fn train(
+        &mut self,
+        now: u64,
+        attempt: &mut Attempt,
+        round: RoundNumber,
+        base: Cid,
+        actions: &mut Vec<ParticipantAction>,
+    ) {
+        if attempt.is_running() || !self.hold(now, base, actions) || !attempt.start(now) {
+            return;
+        }
+        let rules = self.state.rules();
+        actions.push(ParticipantAction::Train {
+            round,
+            base,
+            shard: rules.split.shard(rules.seed, round, &self.account),
+            steps: rules.steps,
+            seed: training_seed(rules.seed, round, &self.account),
+        });
+    }
+
+    fn contribution_entry(&self, round: RoundNumber, base: Cid, update: Cid, metrics: Metrics) -> Entry {
+        Entry::Contribution {
+            campaign: self.state.campaign(),
+            round,
+            base,
+            update,
+            samples: self.state.rules().split.shard_len(),
+            metrics,
+        }
+    }
+
+    pub(super) fn pursue_attestation(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
+        if self.intent != Intent::In || !self.state.is_present(&self.account) {
+            return;
+        }
+        let Some(round) = self.state.round() else { return };
+        let (number, base) = (round.number(), round.base());
+        let attestation = match self.attestation {
+            Some(attestation) => attestation,
+            None if self.is_to_attest(round) => {
+                AttestationWork { round: number, step: AttestationStep::Aggregate(Attempt::new()) }
+            }
+            None => return,
+        };
+        let step = match attestation.step {
+            AttestationStep::Aggregate(mut attempt) => {
+                if attempt.start(now) {
+                    let accepted = round.accepted();
+                    actions.push(ParticipantAction::Aggregate { round: number, base, accepted });
+                }
+                AttestationStep::Aggregate(attempt)
+            }
+            AttestationStep::Submit { result, mut submission } => {
+                let campaign = self.state.campaign();
+                let entry = Entry::Checkpointed { campaign, round: number, base, result };
+                self.submit(now, &mut submission, entry, actions);
+                AttestationStep::Submit { result, submission }
+            }
+        };
+        self.attestation = Some(AttestationWork { round: number, step });
+    }
+
+    /// A round that settled before the work began needs no further attestation.
+    fn is_to_attest(&self, round: &Round) -> bool {
+        matches!(round.stage(), Stage::Closed { .. }) && !round.has_attested(&self.account)
+    }
+
+    pub(super) fn pursue_evaluation(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
+        let Some(cid) = self.state.checkpoint() else { return };
+        if self.intent != Intent::In || self.evaluated == Some(cid) || !self.hold(now, cid, actions) {
+            return;
+        }
+        self.evaluated = Some(cid);
+        let round = RoundNumber(self.state.settled());
+        actions.push(ParticipantAction::Evaluate { round, cid });
+    }
+
+    /// Whether the checkpoint is at hand; has it fetched if not.
+    fn hold(&mut self, now: u64, cid: Cid, actions: &mut Vec<ParticipantAction>) -> bool {
+        let checkpoint = match &mut self.checkpoint {
+            Some(checkpoint) if checkpoint.cid == cid => checkpoint,
+            other => {
+                // A checkpoint computed here need not be fetched.
+                let is_held = self.aggregated == Some(cid);
+                other.insert(Checkpoint { cid, fetch: Attempt::new(), is_held })
+            }
+        };
+        if !checkpoint.is_held && checkpoint.fetch.start(now) {
+            actions.push(ParticipantAction::Fetch { cid });
+        }
+        checkpoint.is_held
+    }
+
+    fn submit(
+        &mut self,
+        now: u64,
+        submission: &mut Submission,
+        entry: Entry,
+        actions: &mut Vec<ParticipantAction>,
+    ) {
+        if submission.attempt.start(now) {
+            self.tickets += 1;
+            submission.ticket = Ticket(self.tickets);
+            actions.push(ParticipantAction::Submit { ticket: submission.ticket, entry });
+        }
+    }
+}

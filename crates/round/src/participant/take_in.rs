@@ -1,0 +1,183 @@
+use alloc::vec::Vec;
+
+use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};
+
+use super::{
+    AttestationStep, AttestationWork, Contribution, ContributionStep, Intent, Link, Participant,
+    ParticipantAction, ParticipantEvent, Submission, Ticket,
+};
+use crate::attempt::Attempt;
+
+/// How long a submitted entry may go without an answer before it is submitted again, in milliseconds.
+const SUBMIT_TIMEOUT_MS: u64 = 10_000;
+
+/// Taking in what happened.
+impl Participant {
+    pub(super) fn take_in(
+        &mut self,
+        now: u64,
+        event: ParticipantEvent,
+        actions: &mut Vec<ParticipantAction>,
+    ) {
+        match event {
+            ParticipantEvent::Record { time, entry } => self.take_in_record(time, &entry, actions),
+            ParticipantEvent::Connected => {
+                self.interrupt();
+                self.link = Link::Reading;
+            }
+            ParticipantEvent::CaughtUp => self.link = Link::Live,
+            ParticipantEvent::Disconnected => {
+                self.interrupt();
+                self.link = Link::Down;
+            }
+            ParticipantEvent::Join => self.intent = Intent::In,
+            ParticipantEvent::Resume if self.intent == Intent::Paused => self.intent = Intent::In,
+            ParticipantEvent::Pause if self.intent == Intent::In => self.intent = Intent::Paused,
+            ParticipantEvent::Resume | ParticipantEvent::Pause => {}
+            ParticipantEvent::Leave => self.intent = Intent::Out,
+            ParticipantEvent::Fetched { cid } => {
+                if let Some(checkpoint) = self.checkpoint.as_mut().filter(|checkpoint| checkpoint.cid == cid)
+                {
+                    checkpoint.is_held = true;
+                }
+            }
+            ParticipantEvent::FetchFailed { cid } => {
+                if let Some(checkpoint) = self.checkpoint.as_mut().filter(|checkpoint| checkpoint.cid == cid)
+                {
+                    checkpoint.fetch.fail(now);
+                }
+            }
+            ParticipantEvent::Trained { round, metrics } => self.take_in_trained(round, metrics),
+            ParticipantEvent::TrainFailed { round } => {
+                if let Some(ContributionStep::Train(attempt)) = self.contribution_to(round)
+                    && attempt.is_running()
+                {
+                    attempt.fail(now);
+                }
+            }
+            ParticipantEvent::Stored { round, update } => self.take_in_stored(round, update),
+            ParticipantEvent::StoreFailed { round } => {
+                if let Some(ContributionStep::Publish { attempt, .. }) = self.contribution_to(round) {
+                    attempt.fail(now);
+                }
+            }
+            ParticipantEvent::Aggregated { round, result } => self.take_in_aggregated(round, result),
+            ParticipantEvent::AggregateFailed { round } => {
+                if let Some(AttestationStep::Aggregate(attempt)) = self.attestation_of(round) {
+                    attempt.fail(now);
+                }
+            }
+            // The log itself tells; until then the submission counts as under way.
+            ParticipantEvent::Appended { .. } => {}
+            ParticipantEvent::Refused { ticket } => self.take_in_refused(now, ticket),
+            ParticipantEvent::Tick => self.expire_submissions(now),
+        }
+    }
+
+    fn take_in_record(&mut self, time: u64, entry: &Verified<Entry>, actions: &mut Vec<ParticipantAction>) {
+        match self.state.apply(time, entry) {
+            Ok(changes) => actions.extend(changes.into_iter().map(ParticipantAction::Report)),
+            Err(refusal) => {
+                self.intent = Intent::Out;
+                self.drop_stale_work(actions);
+                self.link = Link::Distrusted;
+                actions.push(ParticipantAction::Distrust(refusal));
+            }
+        }
+    }
+
+    fn take_in_trained(&mut self, round: RoundNumber, metrics: Metrics) {
+        if let Some(step) = self.contribution_to(round)
+            && matches!(step, ContributionStep::Train(attempt) if attempt.is_running())
+        {
+            *step = ContributionStep::Publish { metrics, attempt: Attempt::new() };
+        }
+    }
+
+    fn take_in_stored(&mut self, round: RoundNumber, update: Cid) {
+        if let Some(step) = self.contribution_to(round)
+            && let ContributionStep::Publish { metrics, .. } = *step
+        {
+            *step = ContributionStep::Submit { metrics, update, submission: Submission::new() };
+        }
+    }
+
+    fn take_in_aggregated(&mut self, round: RoundNumber, result: Cid) {
+        if let Some(step) = self.attestation_of(round)
+            && matches!(step, AttestationStep::Aggregate(_))
+        {
+            *step = AttestationStep::Submit { result, submission: Submission::new() };
+        }
+        self.aggregated = Some(result);
+    }
+
+    fn take_in_refused(&mut self, now: u64, ticket: Ticket) {
+        if let Some(submission) = &mut self.membership
+            && submission.is_answered_by(ticket)
+        {
+            submission.attempt.fail(now);
+        }
+        if let Some(Contribution { step, .. }) = &mut self.contribution
+            && let ContributionStep::Submit { metrics, mut submission, .. } = *step
+            && submission.is_answered_by(ticket)
+        {
+            // The relay may have lost the update since it took it: hand it over again first.
+            submission.attempt.fail(now);
+            *step = ContributionStep::Publish { metrics, attempt: submission.attempt };
+        }
+        if let Some(AttestationWork { step: AttestationStep::Submit { submission, .. }, .. }) =
+            &mut self.attestation
+            && submission.is_answered_by(ticket)
+        {
+            submission.attempt.fail(now);
+        }
+    }
+
+    /// Every request to the relay is void: it is made again once the log is known.
+    fn interrupt(&mut self) {
+        self.membership = None;
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.fetch.interrupt();
+        }
+        match self.contribution.as_mut().map(|contribution| &mut contribution.step) {
+            Some(ContributionStep::Publish { attempt, .. }) => attempt.interrupt(),
+            Some(ContributionStep::Submit { submission, .. }) => submission.attempt.interrupt(),
+            Some(ContributionStep::Train(_)) | None => {}
+        }
+        match self.attestation.as_mut().map(|attestation| &mut attestation.step) {
+            Some(AttestationStep::Aggregate(attempt)) => attempt.interrupt(),
+            Some(AttestationStep::Submit { submission, .. }) => submission.attempt.interrupt(),
+            None => {}
+        }
+    }
+
+    fn expire_submissions(&mut self, now: u64) {
+        if let Some(submission) = &mut self.membership {
+            submission.attempt.expire(now, SUBMIT_TIMEOUT_MS);
+        }
+        if let Some(Contribution { step: ContributionStep::Submit { submission, .. }, .. }) =
+            &mut self.contribution
+        {
+            submission.attempt.expire(now, SUBMIT_TIMEOUT_MS);
+        }
+        if let Some(AttestationWork { step: AttestationStep::Submit { submission, .. }, .. }) =
+            &mut self.attestation
+        {
+            submission.attempt.expire(now, SUBMIT_TIMEOUT_MS);
+        }
+    }
+
+    fn contribution_to(&mut self, round: RoundNumber) -> Option<&mut ContributionStep> {
+        self.contribution
+            .as_mut()
+            .filter(|contribution| contribution.round == round)
+            .map(|contribution| &mut contribution.step)
+    }
+
+    fn attestation_of(&mut self, round: RoundNumber) -> Option<&mut AttestationStep> {
+        self.attestation
+            .as_mut()
+            .filter(|attestation| attestation.round == round)
+            .map(|attestation| &mut attestation.step)
+    }
+}

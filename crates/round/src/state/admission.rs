@@ -1,0 +1,175 @@
+use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber};
+
+use super::{Presence, Published};
+use crate::round::Attestation;
+use crate::{Refusal, Rules, Stage};
+
+/// What may stand at the head of a log.
+pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Refusal> {
+    match entry {
+        Entry::Published { manifest, .. } if *manifest == campaign.0 => Ok(()),
+        Entry::Published { .. } => Err(Refusal::WrongManifest),
+        _ => Err(Refusal::NotPublished),
+    }
+}
+
+/// What may stand in the log.
+impl Published {
+    pub(super) fn admit(
+        &self,
+        rules: &Rules,
+        time: u64,
+        account: AccountId,
+        entry: &Entry,
+    ) -> Result<(), Refusal> {
+        match entry {
+            Entry::Published { .. } => Err(Refusal::NotFirst),
+            Entry::Joined { sequence, .. } => self.admit_joined(rules, account, *sequence),
+            Entry::Left { sequence, .. } => self.admit_left(account, *sequence),
+            Entry::RoundOpened { round, base, .. } => self.admit_opened(rules, time, account, *round, *base),
+            Entry::Contribution { round, base, samples, .. } => {
+                self.admit_contribution(rules, account, *round, *base, *samples)
+            }
+            Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
+            Entry::Checkpointed { round, base, result, .. } => {
+                self.admit_checkpointed(account, *round, *base, *result)
+            }
+        }
+    }
+
+    fn admit_joined(&self, rules: &Rules, account: AccountId, sequence: u64) -> Result<(), Refusal> {
+        let member = self.members.get(&account);
+        if member.is_some_and(|member| sequence <= member.sequence) {
+            return Err(Refusal::StaleSequence);
+        }
+        if member.is_some_and(|member| member.presence == Presence::Expected) {
+            return Err(Refusal::Duplicate);
+        }
+        if self.settled() >= rules.limit {
+            return Err(Refusal::Finished);
+        }
+        Ok(())
+    }
+
+    fn admit_left(&self, account: AccountId, sequence: u64) -> Result<(), Refusal> {
+        let member = self.members.get(&account).ok_or(Refusal::NotAMember)?;
+        if sequence <= member.sequence {
+            return Err(Refusal::StaleSequence);
+        }
+        if !member.is_present() {
+            return Err(Refusal::Duplicate);
+        }
+        Ok(())
+    }
+
+    fn admit_opened(
+        &self,
+        rules: &Rules,
+        time: u64,
+        account: AccountId,
+        round: RoundNumber,
+        base: Cid,
+    ) -> Result<(), Refusal> {
+        if account != self.coordinator {
+            return Err(Refusal::NotCoordinator);
+        }
+        if self.settled() >= rules.limit {
+            return Err(Refusal::Finished);
+        }
+        if round != self.next_round() {
+            return Err(Refusal::WrongRound);
+        }
+        if let Some(last) = &self.round {
+            if !matches!(last.stage, Stage::Settled { .. }) {
+                return Err(Refusal::RoundNotSettled);
+            }
+            if time < last.opened.saturating_add(rules.interval_ms) {
+                return Err(Refusal::IntervalPending);
+            }
+        }
+        if base != self.checkpoint() {
+            return Err(Refusal::WrongBase);
+        }
+        if self.expected().next().is_none() {
+            return Err(Refusal::NobodyExpected);
+        }
+        Ok(())
+    }
+
+    fn admit_contribution(
+        &self,
+        rules: &Rules,
+        account: AccountId,
+        round: RoundNumber,
+        base: Cid,
+        samples: u32,
+    ) -> Result<(), Refusal> {
+        let current = self.at_round(round)?;
+        // Before anything else: who repeats an entry after losing its receipt shall learn that it stands.
+        if current.has_contributed(&account) {
+            return Err(Refusal::Duplicate);
+        }
+        if current.stage != Stage::Open {
+            return Err(Refusal::RoundNotOpen);
+        }
+        if base != current.base {
+            return Err(Refusal::WrongBase);
+        }
+        if !self.is_present(&account) {
+            return Err(Refusal::NotAMember);
+        }
+        if samples == 0 || samples > rules.split.shard_len() {
+            return Err(Refusal::WrongSamples);
+        }
+        Ok(())
+    }
+
+    fn admit_closed(
+        &self,
+        rules: &Rules,
+        time: u64,
+        account: AccountId,
+        round: RoundNumber,
+    ) -> Result<(), Refusal> {
+        if account != self.coordinator {
+            return Err(Refusal::NotCoordinator);
+        }
+        let current = self.at_round(round)?;
+        if current.stage != Stage::Open {
+            return Err(Refusal::RoundNotOpen);
+        }
+        if current.contributions.len() < rules.minimum.max(1) as usize {
+            return Err(Refusal::TooFewContributions);
+        }
+        if !current.awaited.is_empty() && time < current.deadline(rules) {
+            return Err(Refusal::DeadlinePending);
+        }
+        Ok(())
+    }
+
+    fn admit_checkpointed(
+        &self,
+        account: AccountId,
+        round: RoundNumber,
+        base: Cid,
+        result: Cid,
+    ) -> Result<(), Refusal> {
+        let current = self.at_round(round)?;
+        if current.stage == Stage::Open {
+            return Err(Refusal::RoundNotClosed);
+        }
+        if base != current.base {
+            return Err(Refusal::WrongBase);
+        }
+        match current.attestations.get(&account) {
+            // A second, different result is let in once: it is the proof of the fault.
+            Some(Attestation::Result(first)) if *first != result => return Ok(()),
+            Some(_) => return Err(Refusal::Duplicate),
+            None => {}
+        }
+        if account != self.coordinator && !self.is_present(&account) {
+            return Err(Refusal::NotAMember);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! What the relay does, event by event.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod fixture;
+
+use fixture::{
+    Log, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial, joined,
+    left, opened, published,
+};
+use lichen_record::RoundNumber;
+use lichen_round::{
+    CampaignState, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event, Refusal, Rules,
+};
+
+const ROUND: RoundNumber = RoundNumber(1);
+
+fn relay(rules: Rules) -> Coordinator {
+    Coordinator::new(coordinator().account(), CampaignState::new(campaign(), rules), initial())
+}
+
+/// What the event brings about, besides reports.
+fn tell(relay: &mut Coordinator, now: u64, event: Event) -> Vec<Action> {
+    let mut actions = relay.handle(now, event);
+    actions.retain(|action| !matches!(action, Action::Report(_)));
+    actions
+}
+
+/// A relay started on this log, and what it does first.
+fn started(log: &Log, now: u64) -> (Coordinator, Vec<Action>) {
+    let mut relay = relay(*log.state.rules());
+    for (time, entry) in &log.records {
+        let actions = tell(&mut relay, now, Event::Record { time: *time, entry: entry.clone() });
+        assert_eq!(actions, [], "nothing is done while the log is read");
+    }
+    let actions = tell(&mut relay, now, Event::CaughtUp);
+    (relay, actions)
+}
+
+/// Appends to the log and tells the relay.
+fn add(relay: &mut Coordinator, log: &mut Log, person: &Person, entry: &lichen_record::Entry) -> Vec<Action> {
+    log.add(person, entry);
+    let (time, entry) = log.records.last().unwrap().clone();
+    tell(relay, log.time, Event::Record { time, entry })
+}
+
+#[test]
+fn an_empty_log_is_opened_once() {
+    let mut log = Log::new(RULES);
+    let (mut relay, actions) = started(&log, log.time);
+    assert_eq!(actions, [Action::Append(published())]);
+    assert_eq!(tell(&mut relay, log.time, Event::Tick), [], "it is under way");
+    assert_eq!(add(&mut relay, &mut log, &coordinator(), &published()), []);
+    assert_eq!(started(&log, log.time).1, []);
+}
+
+#[test]
+fn what_could_not_be_appended_is_tried_again_after_a_pause() {
+    let (mut relay, actions) = started(&Log::new(RULES), 1_000);
+    assert_eq!(actions, [Action::Append(published())]);
+    assert_eq!(tell(&mut relay, 1_000, Event::AppendFailed), [Action::WakeAt(1_500)]);
+    assert_eq!(tell(&mut relay, 1_499, Event::Tick), [Action::WakeAt(1_500)], "it rang early");
+    assert_eq!(tell(&mut relay, 1_500, Event::Tick), [Action::Append(published())]);
+}
+
+#[test]
+fn an_opening_overtaken_by_the_only_member_s_leaving_is_dropped() {
+    let anna = Person::new(1);
+    let mut log = Log::with_members(RULES, &[]);
+    let (mut relay, _) = started(&log, log.time);
+    let actions = add(&mut relay, &mut log, &anna, &joined(1));
+    assert_eq!(actions, [Action::Append(opened(1, initial()))]);
+    assert_eq!(add(&mut relay, &mut log, &anna, &left(2)), []);
+    let late = coordinator().sign(&opened(1, initial()));
+    assert_eq!(relay.admit(log.time, &late), Err(Refusal::NobodyExpected));
+    assert_eq!(tell(&mut relay, log.time, Event::AppendFailed), []);
+    log.wait(10_000);
+    assert_eq!(add(&mut relay, &mut log, &anna, &joined(3)), [Action::Append(opened(1, initial()))]);
+}
+
+#[test]
+fn a_round_closes_when_complete_or_at_its_deadline() {
+    let (anna, bela) = (Person::new(1), Person::new(2));
+    let mut log = Log::with_members(RULES, &[&anna, &bela]);
+    let (mut relay, actions) = started(&log, log.time);
+    assert_eq!(actions, [Action::Append(opened(1, initial()))]);
+    assert_eq!(add(&mut relay, &mut log, &coordinator(), &opened(1, initial())), []);
+    let deadline = log.time + RULES.deadline_ms;
+    let actions = add(&mut relay, &mut log, &anna, &contribution(1, initial()));
+    assert_eq!(actions, [Action::WakeAt(deadline)]);
+    let mut waiting = relay.clone();
+    assert_eq!(tell(&mut waiting, deadline - 1, Event::Tick), [Action::WakeAt(deadline)], "it rang early");
+    assert_eq!(tell(&mut waiting, deadline, Event::Tick), [Action::Append(closed(1))]);
+    let actions = add(&mut relay, &mut log, &bela, &contribution(1, initial()));
+    assert_eq!(actions, [Action::Append(closed(1))]);
+}
+
+/// Round 1 is closed with the contributions of these members.
+fn closed_log(members: &[&Person]) -> Log {
+    let mut log = Log::with_members(RULES, members);
+    log.add(&coordinator(), &opened(1, initial()));
+    for member in members {
+        log.add(member, &contribution(1, initial()));
+    }
+    log.add(&coordinator(), &closed(1));
+    log
+}
+
+#[test]
+fn the_coordinator_attests_when_its_word_settles() {
+    let anna = Person::new(1);
+    let mut log = closed_log(&[&anna]);
+    let (mut relay, actions) = started(&log, log.time);
+    let accepted = vec![(16, cid("an update"))];
+    assert_eq!(actions, [Action::Aggregate { round: ROUND, base: initial(), accepted }]);
+    let result = cid("one");
+    let deadline = log.time + RULES.deadline_ms;
+    assert_eq!(
+        tell(&mut relay, log.time, Event::Aggregated { round: ROUND, result }),
+        [Action::WakeAt(deadline)]
+    );
+    let one = checkpointed(1, initial(), result);
+    let mut waiting = relay.clone();
+    assert_eq!(tell(&mut waiting, deadline, Event::Tick), [Action::Append(one.clone())], "nobody else spoke");
+    assert_eq!(add(&mut relay, &mut log, &anna, &one), [Action::Append(one.clone())]);
+    let actions = add(&mut relay, &mut log, &coordinator(), &one);
+    assert_eq!(actions, [Action::WakeAt(log.time + RULES.interval_ms)]);
+    let next = tell(&mut relay, log.time + RULES.interval_ms, Event::Tick);
+    assert_eq!(next, [Action::Append(opened(2, result))]);
+}
+
+#[test]
+fn the_coordinator_never_attests_twice() {
+    let anna = Person::new(1);
+    let mut log = closed_log(&[&anna]);
+    log.add(&anna, &checkpointed(1, initial(), cid("false")));
+    log.wait(RULES.deadline_ms);
+    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    assert_eq!(log.state.settled(), 0);
+    let (mut relay, actions) = started(&log, log.time + 60_000);
+    assert_eq!(actions, []);
+    let aggregated = Event::Aggregated { round: ROUND, result: cid("two") };
+    assert_eq!(tell(&mut relay, log.time + 60_000, aggregated), []);
+    assert_eq!(tell(&mut relay, log.time + 600_000, Event::Tick), []);
+}
+
+#[test]
+fn a_failed_aggregation_is_tried_again() {
+    let log = closed_log(&[&Person::new(1)]);
+    let (mut relay, actions) = started(&log, 5_000);
+    assert_eq!(tell(&mut relay, 5_000, Event::Tick), [], "it is under way");
+    assert_eq!(tell(&mut relay, 5_000, Event::AggregateFailed { round: ROUND }), [Action::WakeAt(5_500)]);
+    assert_eq!(tell(&mut relay, 5_500, Event::Tick), actions);
+}
+
+#[test]
+fn log_time_never_runs_backwards_though_clocks_may() {
+    let log = Log::with_members(RULES, &[]);
+    let (relay, _) = started(&log, log.time);
+    let entry = Person::new(1).sign(&joined(1));
+    assert_eq!(relay.admit(log.time + 5, &entry), Ok(log.time + 5));
+    assert_eq!(relay.admit(0, &entry), Ok(log.time));
+}
+
+#[test]
+fn in_another_coordinators_log_it_keeps_silent() {
+    let log = closed_log(&[&Person::new(1)]);
+    let stranger = Person::new(9).account();
+    let mut relay = Coordinator::new(stranger, CampaignState::new(campaign(), RULES), initial());
+    for (time, entry) in &log.records {
+        tell(&mut relay, log.time, Event::Record { time: *time, entry: entry.clone() });
+    }
+    assert_eq!(tell(&mut relay, log.time, Event::CaughtUp), []);
+    assert_eq!(tell(&mut relay, log.time + 60_000, Event::Tick), []);
+}
+
+#[test]
+fn a_false_log_is_not_continued() {
+    let mut relay = relay(RULES);
+    let forged = Person::new(1).sign(&joined(1));
+    let actions = tell(&mut relay, 0, Event::Record { time: 0, entry: forged });
+    assert_eq!(actions, [Action::Distrust(Refusal::NotPublished)]);
+    assert_eq!(tell(&mut relay, 0, Event::CaughtUp), []);
+}
