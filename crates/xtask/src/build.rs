@@ -54,6 +54,8 @@ pub(crate) fn page(toolchain: &Toolchain) -> Result<PathBuf> {
     let mut trunk = toolchain.command(tools.trunk());
     trunk.args(["build", "--release", "--offline", "--color", "never"]).current_dir(workspace::root());
     trunk.env("PATH", tools.path()?).env("CARGO_TARGET_DIR", workspace::target());
+    // A backtrace of Trunk would push the compiler's words out of sight.
+    trunk.env("RUST_BACKTRACE", "0");
     // Trunk reads NO_COLOR as a boolean and stops at its usual value `1`.
     trunk.env_remove("NO_COLOR");
     run::quietly(

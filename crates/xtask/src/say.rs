@@ -23,7 +23,6 @@ pub(crate) fn error(error: &anyhow::Error) {
 
 /// A step that takes a while, with the time it has taken so far.
 pub(crate) struct Progress {
-    what: String,
     start: Instant,
     last: Instant,
     drawn: bool,
@@ -34,7 +33,7 @@ impl Progress {
     pub(crate) fn start(what: &str, usually: &str) -> Self {
         let usually = if usually.is_empty() { String::new() } else { format!(" (usually {usually})") };
         eprintln!("{what}{usually}");
-        Self { what: what.into(), start: Instant::now(), last: Instant::now(), drawn: false }
+        Self { start: Instant::now(), last: Instant::now(), drawn: false }
     }
 
     /// Shows what the step is at.
@@ -48,7 +47,7 @@ impl Progress {
             let _drawn = stderr().flush();
         } else if self.last.elapsed() >= PLAIN_EVERY {
             self.last = Instant::now();
-            eprintln!("  {seconds:>3} s  {}: {detail}", self.what);
+            eprintln!("  {seconds:>3} s  {detail}");
         }
     }
 

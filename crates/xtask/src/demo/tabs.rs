@@ -1,5 +1,6 @@
 //! N real browser windows instead of a person.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -118,27 +119,28 @@ fn report(options: &Options, relay: &RelayProcess, outcome: &Outcome) {
         say::note(&format!("tab {}: click to first training step: {time}", number + 1));
     }
     if options.json {
+        let metrics = relay.metrics().unwrap_or_default();
         let object = json!({
             "tabs": options.tabs,
             "rounds": rounds,
             "accuracy": accuracy,
             "seconds": seconds,
             "contributions": contributions,
-            "log_size": log_size(relay),
+            "log_size": metric(&metrics, "lichen_log_length"),
             "checkpoint": ahead.and_then(|state| state.checkpoint.clone()),
             "first_step_ms": first_steps,
+            "bytes_to_relay": metric(&metrics, "lichen_received_bytes_total"),
+            "bytes_from_relay": metric(&metrics, "lichen_sent_bytes_total"),
             "engines": states.iter().map(|state| state.engine.clone()).collect::<Vec<_>>(),
         });
         println!("{object}");
     }
 }
 
-/// The number of records in the relay's log.
-fn log_size(relay: &RelayProcess) -> Option<u64> {
-    let metrics = relay.metrics().ok()?;
-    let (_, length) = metrics.iter().find(|(name, _)| name.starts_with("lichen_log_records"))?;
-    // A count far below 2^53: exact as f64.
-    format!("{length:.0}").parse().ok()
+/// A whole number from the relay's metrics.
+fn metric(metrics: &BTreeMap<String, f64>, name: &str) -> Option<u64> {
+    // Counts far below 2^53, exact as f64.
+    format!("{:.0}", metrics.get(name)?).parse().ok()
 }
 
 fn explain(failure: &Failure, pages: &[Page], relay: &RelayProcess) {
