@@ -1,5 +1,6 @@
 //! All tests: quick checks, native, in the browser, end to end; ends with one line of sums.
 
+mod interop;
 mod tally;
 
 use std::ffi::OsString;
@@ -40,6 +41,10 @@ pub(crate) fn test(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     match end_to_end(&toolchain) {
         Ok(mut command) => cargo_test(&mut tally, "end-to-end tests", &mut command),
         Err(error) => tally.count("building for end-to-end tests", Err(error)),
+    }
+    match interop::referee(&toolchain) {
+        Ok(mut command) => cargo_test(&mut tally, "interop tests with js-libp2p", &mut command),
+        Err(error) => tally.count("building for interop tests", Err(error)),
     }
     say::note(&format!("all tests took {:.0} s", start.elapsed().as_secs_f64()));
     for fault in &tally.faults {

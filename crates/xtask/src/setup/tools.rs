@@ -35,6 +35,11 @@ impl Tools {
         self.trunk.join("trunk")
     }
 
+    /// wasm-bindgen.
+    pub(crate) fn wasm_bindgen(&self) -> PathBuf {
+        self.wasm_bindgen.join("wasm-bindgen")
+    }
+
     /// A search path on which these tools come before others of the same name.
     pub(crate) fn path(&self) -> Result<OsString> {
         let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,0 +1,73 @@
+//! Builds both peers of the WebRTC transport's referee and runs its tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::setup::{Toolchain, Tools};
+use crate::workspace::{self, Stamp};
+use crate::{build, run};
+
+/// The tests, over freshly built peers and our relay.
+pub(super) fn referee(toolchain: &Toolchain) -> Result<Command> {
+    let js = workspace::root().join("tests/interop/js");
+    let dist = workspace::target().join("interop");
+    fs::create_dir_all(&dist).context("making the folder of the interop peers")?;
+    packages(&js)?;
+    js_peer(&js, &dist)?;
+    rust_peer(toolchain, &dist)?;
+    let programs = build::programs(toolchain, &build::page(toolchain)?)?;
+    let mut cargo = toolchain.cargo();
+    cargo.args(["test", "--no-fail-fast", "--package", "lichen-interop", "--", "--test-threads=1"]);
+    cargo.env("LICHEN_INTEROP_DIST", dist).env("LICHEN_RELAY_BIN", programs.relay);
+    Ok(cargo)
+}
+
+/// js-libp2p and what it needs, exactly as locked.
+fn packages(js: &Path) -> Result<()> {
+    let modules = js.join("node_modules");
+    let stamp = Stamp::new("interop-packages", &["tests/interop/js/package-lock.json"], &[])?;
+    let installed: PathBuf = modules.join(".package-lock.json");
+    if stamp.is_fresh(&installed) {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(js);
+    run::quietly("Installing js-libp2p for the interop tests", "1 minute, once", &mut npm)?;
+    stamp.write(&installed)
+}
+
+fn js_peer(js: &Path, dist: &Path) -> Result<()> {
+    let mut esbuild = Command::new(js.join("node_modules/.bin/esbuild"));
+    esbuild.args([
+        "peer.js",
+        "--bundle",
+        "--format=esm",
+        "--target=chrome120",
+        "--minify",
+        "--log-level=warning",
+    ]);
+    esbuild.arg(format!("--outfile={}", dist.join("peer.js").display())).current_dir(js);
+    run::quietly("Bundling the js-libp2p peer", "a second", &mut esbuild)
+}
+
+fn rust_peer(toolchain: &Toolchain, dist: &Path) -> Result<()> {
+    let mut cargo = toolchain.cargo();
+    // Optimised, because ten megabytes each way through an unoptimised peer outlast js-libp2p's patience.
+    cargo.args([
+        "build",
+        "--profile",
+        "wasm",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--package",
+        "lichen-interop",
+    ]);
+    run::quietly("Building the Rust peer", "2 minutes the first time", &mut cargo)?;
+    let module = workspace::target().join("wasm32-unknown-unknown/wasm/lichen_interop.wasm");
+    let mut bindgen = Command::new(Tools::ensure()?.wasm_bindgen());
+    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(dist).arg(module);
+    run::quietly("Binding the Rust peer", "a second", &mut bindgen)
+}
