@@ -7,8 +7,12 @@ mod error;
 pub mod gpu;
 mod schedule;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod testing;
 mod trainer;
+#[cfg(any(test, feature = "bench"))]
+pub mod workloads;
 
 pub use batch::Targets;
 pub use error::EngineError;
