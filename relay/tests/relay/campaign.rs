@@ -1,0 +1,33 @@
+//! What a tab of the embedded campaign contributes.
+
+use lichen_learn::Update;
+use lichen_record::{Cid, Entry, Metrics, RoundNumber};
+
+use crate::tab::Tab;
+
+/// Parameters of the digits model.
+pub(crate) const PARAMETERS: usize = 64 * 32 + 32 + 32 * 10 + 10;
+
+/// An update that moves every parameter by this much.
+pub(crate) fn update(step: f32) -> Vec<u8> {
+    Update::new(vec![step; PARAMETERS]).unwrap().encode().unwrap()
+}
+
+pub(crate) fn contribution(tab: &Tab, round: RoundNumber, base: Cid, update: Cid) -> Entry {
+    let metrics = Metrics::new(0.5, 0.9, 60).unwrap();
+    Entry::Contribution { campaign: tab.campaign, round, base, update, samples: 480, metrics }
+}
+
+/// Joins and waits for the round that opens because of it.
+pub(crate) async fn join_and_wait_for_round(tab: &Tab) -> (RoundNumber, Cid) {
+    tab.join(1).await;
+    wait_for_round(tab, RoundNumber::FIRST).await
+}
+
+pub(crate) async fn wait_for_round(tab: &Tab, number: RoundNumber) -> (RoundNumber, Cid) {
+    let is_it = |entry: &Entry| matches!(entry, Entry::RoundOpened { round, .. } if *round == number);
+    match tab.follow_until(is_it).await.1 {
+        Entry::RoundOpened { round, base, .. } => (round, base),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,22 @@
+//! A real relay process, spoken to over the network as tabs and auditors do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+mod campaign;
+mod hostile;
+mod http;
+mod process;
+mod restart;
+mod rounds;
+mod tab;
+
+use std::time::Duration;
+
+/// How long anything may take that happens at once when it works.
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,112 @@
+//! The relay as a process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Instant;
+
+use lichen_record::{CampaignId, decode};
+use lichen_testkit::http::{self, Response};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::PATIENCE;
+
+/// A relay on a port of its own, with a data folder that goes with it.
+pub(crate) struct Relay {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) data: TempDir,
+}
+
+/// What `/lichen.json` says.
+#[derive(Deserialize)]
+pub(crate) struct Info {
+    pub(crate) address: String,
+    pub(crate) campaign: CampaignId,
+}
+
+impl Relay {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(options: &[&str]) -> Self {
+        let data = TempDir::new().unwrap();
+        let (child, url) = spawn(data.path(), "127.0.0.1:0", options).await;
+        Self { child, url, data }
+    }
+
+    /// Kills it outright and starts it again with the same data, on the same port.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.child.kill().await.unwrap();
+        let listen = self.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        (self.child, self.url) = spawn(self.data.path(), &listen, &[]).await;
+    }
+
+    /// Asks it to end, and says how it ended and how long that took.
+    pub(crate) async fn terminate(&mut self) -> (ExitStatus, std::time::Duration) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        let start = Instant::now();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        (status, start.elapsed())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let url = format!("{}{path}", self.url);
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        tokio::task::spawn_blocking(move || {
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            http::get(&url, &headers, PATIENCE).unwrap()
+        })
+        .await
+        .unwrap()
+    }
+
+    pub(crate) async fn info(&self) -> Info {
+        decode_json(&self.get("lichen.json").await)
+    }
+
+    /// Records in the log.
+    pub(crate) async fn length(&self) -> u64 {
+        let bytes = self.get("campaigns").await.body;
+        let campaigns: Vec<lichen_net::hub::CampaignStatus> = decode(&bytes, 10_000).unwrap();
+        campaigns[0].length
+    }
+
+    /// How often the relay refused, by reason.
+    pub(crate) async fn refusals(&self) -> BTreeMap<String, u64> {
+        let text = self.get("metrics").await.text();
+        let counted = text.lines().filter_map(|line| line.strip_prefix("lichen_refused_total{reason=\""));
+        let pairs = counted.map(|line| line.split_once("\"} ").unwrap());
+        pairs.map(|(reason, count)| (reason.to_owned(), count.parse().unwrap())).collect()
+    }
+}
+
+fn decode_json<T: serde::de::DeserializeOwned>(response: &Response) -> T {
+    assert_eq!(response.status, 200);
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+async fn spawn(data: &Path, listen: &str, options: &[&str]) -> (Child, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lichen-relay"));
+    command.args(["--listen", listen, "--log-level", "warn", "--data"]).arg(data).args(options);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LICHEN_")) {
+        command.env_remove(name);
+    }
+    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("the relay ended");
+    (child, url)
+}

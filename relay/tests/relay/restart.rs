@@ -1,0 +1,116 @@
+//! What survives when the relay is killed, and how it ends when it is asked to.
+
+use std::time::Duration;
+
+use lichen_net::hub::{Reply, Request};
+use lichen_net::{Disconnection, Event};
+use lichen_record::Entry;
+use tokio::time::timeout;
+
+use crate::PATIENCE;
+use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::process::Relay;
+use crate::tab::{Answer, Tab};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_relay_goes_on_in_the_middle_of_a_round() {
+    let mut relay = Relay::start().await;
+    let mut tab = Tab::start(&relay, 1).await;
+    let other = Tab::start(&relay, 2).await;
+    other.join(1).await;
+    let (round, base) = wait_for_round(&other, lichen_record::RoundNumber::FIRST).await;
+    tab.join(1).await;
+    let cid = tab.put(update(0.01)).await;
+    tab.append_well(&contribution(&tab, round, base, cid)).await;
+    let length = relay.length().await;
+
+    relay.kill_and_restart().await;
+    assert_eq!(relay.length().await, length, "an acknowledged entry is lost");
+    let lost = tab.wait_for(|event| matches!(event, Event::Disconnected { .. })).await;
+    assert!(matches!(lost, Event::Disconnected { reason: Disconnection::Lost, retry_in: Some(_) }));
+    tab.wait_for(|event| matches!(event, Event::Connected { .. })).await;
+
+    // A new connection is a new session.
+    assert!(matches!(tab.hello().await, Reply::Welcome { .. }));
+    assert_eq!(tab.get(cid).await, update(0.01));
+    let other = Tab::start(&relay, 2).await;
+    let cid = other.put(update(-0.01)).await;
+    other.append_well(&contribution(&other, round, base, cid)).await;
+    other.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_entry_is_ever_lost() {
+    let mut relay = Relay::start_with(&["--entries-per-minute", "100000"]).await;
+    let mut acknowledged = 0;
+    for turn in 0..4 {
+        let tab = Tab::start(&relay, 1).await;
+        let campaign = tab.campaign;
+        let append = async {
+            let mut sequence = turn * 1_000_000;
+            loop {
+                sequence += 1;
+                let entry = if sequence % 2 == 1 {
+                    Entry::Joined { campaign, sequence }
+                } else {
+                    Entry::Left { campaign, sequence }
+                };
+                let entry = tab.key.sign(&entry).unwrap();
+                let request = Request::Append { campaign, entry }.to_bytes().unwrap();
+                match tab.begin(request).recv().await {
+                    Some(Answer::Reply(Reply::Receipt { receipt })) => {
+                        let receipt = lichen_record::verify::<lichen_log::Receipt>(&receipt).unwrap();
+                        acknowledged = receipt.get().head.length;
+                    }
+                    // What the relay said before the kill may leave the account in or out.
+                    Some(Answer::Reply(Reply::Refused { .. })) => {}
+                    _ => return,
+                }
+            }
+        };
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(150 + 70 * turn)).await;
+            relay.kill_and_restart().await;
+        };
+        tokio::join!(append, kill);
+        assert!(relay.length().await >= acknowledged);
+    }
+    assert!(acknowledged > 20, "only {acknowledged} entries were appended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_keys_stay_the_same() {
+    let mut relay = Relay::start().await;
+    let address = relay.info().await.address;
+    relay.kill_and_restart().await;
+    assert_eq!(relay.info().await.address, address);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_it_finishes_and_ends_well() {
+    let mut relay = Relay::start().await;
+    let mut tab = Tab::start(&relay, 1).await;
+    let (_, _) = join_and_wait_for_round(&tab).await;
+    let follow = Request::Follow { campaign: tab.campaign, from: 0 };
+    let mut following = tab.begin(follow.to_bytes().unwrap());
+
+    let (status, took) = relay.terminate().await;
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let ended = async { while !matches!(following.recv().await, Some(Answer::Ended)) {} };
+    timeout(PATIENCE, ended).await.expect("the stream was not ended");
+    tab.wait_for(|event| matches!(event, Event::Disconnected { .. })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_in_use_is_refused() {
+    let relay = Relay::start().await;
+    let second = tokio::process::Command::new(env!("CARGO_BIN_EXE_lichen-relay"))
+        .args(["--listen", "127.0.0.1:0", "--data"])
+        .arg(relay.data.path())
+        .output();
+    let second = timeout(PATIENCE, second).await.unwrap().unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("relay.redb"), "{said}");
+}
