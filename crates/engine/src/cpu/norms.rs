@@ -123,7 +123,8 @@ pub(crate) fn normalize_parameters(
         let (mean, deviation) = (F4::splat(moments[2 * number]), F4::splat(moments[2 * number + 1]));
         let first = number % shape.groups * (shape.width / shape.inner);
         if shape.inner == 1 {
-            let sums = by_scale.chunks_mut(4).zip(by_bias.chunks_mut(4));
+            let place = first..first + shape.width;
+            let sums = by_scale[place.clone()].chunks_mut(4).zip(by_bias[place].chunks_mut(4));
             for ((x, g), (scale, bias)) in x.chunks(4).zip(g.chunks(4)).zip(sums) {
                 let g = lanes(g, 0.0);
                 let normal = (lanes(x, 0.0) - mean) * deviation;

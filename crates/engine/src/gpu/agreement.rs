@@ -201,7 +201,8 @@ fn convolutions_by_weight() {
 }
 
 fn pool_window(draw: &mut Draw) -> Window {
-    let window = window(draw);
+    // No layer makes a dilated pool.
+    let window = Window { dilation: [1, 1], ..window(draw) };
     let half = |axis: usize| window.padding[axis].min(window.kernel[axis] / 2);
     let padding = [half(0), half(1)];
     let reach = |axis: usize| window.dilation[axis] * (window.kernel[axis] - 1) + 1;
