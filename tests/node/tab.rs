@@ -1,0 +1,165 @@
+//! A node with its swarm, as a page would run them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::{FutureExt, StreamExt};
+use lichen_bridge::{Command, CommandId, ContributionState, EnginePreference, Event, Outcome};
+use lichen_net::swarm;
+use lichen_node::native::{Device, Native};
+use lichen_record::SigningKey;
+use lichen_testkit::RelayProcess;
+use tokio::task::JoinHandle;
+
+use crate::LIMIT;
+
+/// Somebody with a device.
+pub(crate) struct Person {
+    key: SigningKey,
+    device: Rc<Device>,
+}
+
+impl Person {
+    pub(crate) fn new(number: u8) -> Self {
+        let key = SigningKey::generate([number; 32]);
+        Self { device: Device::new(key.clone()), key }
+    }
+
+    pub(crate) fn account(&self) -> String {
+        self.key.account().to_string()
+    }
+}
+
+/// A running node; closed when dropped, as a tab is: without a goodbye.
+pub(crate) struct Tab {
+    site: String,
+    commands: UnboundedSender<Command>,
+    events: UnboundedReceiver<Event>,
+    history: Vec<Event>,
+    ids: u32,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Tab {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Tab {
+    /// Opens a tab in front of this relay; must be called in a `LocalSet`.
+    pub(crate) fn open(relay: &RelayProcess, person: &Person) -> Self {
+        let site = relay.get("lichen.json").unwrap().text();
+        let campaign = serde_json::from_str::<serde_json::Value>(&site).unwrap()["campaign"].clone();
+        let manifest = relay.get(&format!("blob/{}", campaign.as_str().unwrap())).unwrap().body;
+        let (handle, mut reports) = swarm::spawn().unwrap();
+        let (commands, received) = unbounded();
+        let (sender, events) = unbounded();
+        let emit = move |event: Event| {
+            if let Event::Net(command) = &event {
+                handle.send(command.clone()).unwrap();
+            }
+            let _closed = sender.unbounded_send(event);
+        };
+        let platform = Native::new(Rc::clone(&person.device), manifest);
+        let node = tokio::task::spawn_local(lichen_node::run(platform, received, emit));
+        let to_node = commands.clone();
+        let swarm = tokio::task::spawn_local(async move {
+            while let Some(report) = reports.next().await {
+                let _closed = to_node.unbounded_send(Command::Net(report));
+            }
+        });
+        Self { site, commands, events, history: Vec::new(), ids: 0, tasks: [node, swarm] }
+    }
+
+    /// Opens a tab that takes part.
+    pub(crate) async fn joined(relay: &RelayProcess, person: &Person) -> Self {
+        let mut tab = Self::open(relay, person);
+        tab.start(EnginePreference::Cpu).await;
+        tab.join().await;
+        tab
+    }
+
+    pub(crate) async fn start(&mut self, engine: EnginePreference) {
+        let relay = self.site.clone();
+        self.ask(|id| Command::Start { id, relay, engine }).await;
+    }
+
+    pub(crate) async fn join(&mut self) {
+        self.ask(|id| Command::Join { id }).await;
+    }
+
+    pub(crate) async fn leave(&mut self) {
+        self.ask(|id| Command::Leave { id }).await;
+    }
+
+    /// Sends a command and waits until it is carried out.
+    async fn ask(&mut self, command: impl FnOnce(CommandId) -> Command) {
+        let id = self.send(command);
+        let done = Event::Answered { id, outcome: Outcome::Done };
+        self.until("the command to be carried out", |event| *event == done).await;
+    }
+
+    /// Sends a command.
+    pub(crate) fn send(&mut self, command: impl FnOnce(CommandId) -> Command) -> CommandId {
+        let id = CommandId(self.ids);
+        self.ids += 1;
+        self.commands.unbounded_send(command(id)).unwrap();
+        id
+    }
+
+    /// The next event.
+    pub(crate) async fn next(&mut self) -> Event {
+        let event = tokio::time::timeout(LIMIT, self.events.next()).await;
+        let event = event.unwrap_or_else(|_late| self.fail("an event")).expect("the node has ended");
+        self.history.push(event.clone());
+        event
+    }
+
+    /// Waits for an event like this, from now on.
+    pub(crate) async fn until(&mut self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+        let found = async {
+            loop {
+                let event = self.events.next().await.expect("the node has ended");
+                self.history.push(event.clone());
+                if is_it(&event) {
+                    return event;
+                }
+            }
+        };
+        match tokio::time::timeout(LIMIT, found).await {
+            Ok(event) => event,
+            Err(_late) => self.fail(what),
+        }
+    }
+
+    /// Whether there was an event like this, up to now.
+    pub(crate) fn seen(&mut self, is_it: impl Fn(&Event) -> bool) -> bool {
+        while let Some(Some(event)) = self.events.next().now_or_never() {
+            self.history.push(event);
+        }
+        self.history.iter().any(is_it)
+    }
+
+    /// The rounds for which a contribution of this account is in the log.
+    pub(crate) fn recorded(&mut self) -> Vec<u64> {
+        let rounds = RefCell::new(Vec::new());
+        self.seen(|event| {
+            if let Event::Contribution(contribution) = event
+                && matches!(contribution.state, ContributionState::Recorded { .. })
+            {
+                rounds.borrow_mut().push(contribution.round);
+            }
+            false
+        });
+        rounds.into_inner()
+    }
+
+    fn fail(&self, what: &str) -> ! {
+        let is_shown = |event: &&Event| !matches!(event, Event::Net(_) | Event::Loss { .. });
+        let shown: Vec<String> =
+            self.history.iter().filter(is_shown).map(|event| format!("{event:?}")).collect();
+        panic!("waited in vain for {what}; events were:\n{}", shown.join("\n"));
+    }
+}
