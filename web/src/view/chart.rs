@@ -50,13 +50,16 @@ fn plots(props: &PlotsProps) -> Html {
 }
 
 fn accuracy_plot(points: &[Point], target: Option<f64>) -> Html {
-    let labels = plot::labels(100.0).into_iter().map(|label| format!("{label}\u{a0}%")).collect();
+    let foot = plot::foot(points.iter().map(|point| point.value));
+    let labels =
+        plot::labels(foot * 100.0, 100.0).into_iter().map(|label| format!("{label}\u{a0}%")).collect();
     draw(&Drawing {
         name: "accuracy",
         title: "Accuracy",
         description: describe("Accuracy", points, format::percent),
         labels,
-        up: Span::new(0.0, 1.0),
+        up: Span::new(foot, 1.0),
+        from_zero: foot == 0.0,
         mark: target,
         points,
     })
@@ -68,8 +71,9 @@ fn loss_plot(points: &[Point]) -> Html {
         name: "loss",
         title: "Loss",
         description: describe("Loss", points, |loss| format!("{loss:.3}")),
-        labels: plot::labels(top),
+        labels: plot::labels(0.0, top),
         up: Span::new(0.0, top),
+        from_zero: true,
         mark: None,
         points,
     })
@@ -82,6 +86,7 @@ struct Drawing<'a> {
     description: String,
     labels: Vec<String>,
     up: Span,
+    from_zero: bool,
     mark: Option<f64>,
     points: &'a [Point],
 }
@@ -113,7 +118,10 @@ fn draw(drawing: &Drawing<'_>) -> Html {
                 <title id={title.clone()}>{ format!("{} by round", drawing.title) }</title>
                 <desc id={description.clone()}>{ &drawing.description }</desc>
                 <path class="grid" d={plot::grid()} />
-                <path class={format!("area-{name}")} d={plot::area(&drawn, across, up)} />
+                // An area compares with zero, so it is drawn only where the scale has it.
+                if drawing.from_zero {
+                    <path class={format!("area-{name}")} d={plot::area(&drawn, across, up)} />
+                }
                 if let Some(mark) = drawing.mark {
                     <path class="mark" d={plot::level(mark, up)} />
                 }

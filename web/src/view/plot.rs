@@ -66,11 +66,25 @@ pub(crate) fn ceiling(values: impl Iterator<Item = f64>) -> f64 {
     STEPS.iter().map(|step| step * decade).find(|top| *top >= greatest).unwrap_or(10.0 * decade)
 }
 
-/// The labels from the top of a scale that starts at zero down to zero, [`GAPS`] + 1 of them.
-pub(crate) fn labels(top: f64) -> Vec<String> {
-    let step = top / f64::from(GAPS);
-    let decimals = (0..6u8).find(|places| is_whole(step * 10f64.powi(i32::from(*places)))).unwrap_or(6);
-    (0..=GAPS).rev().map(|index| format!("{:.*}", usize::from(decimals), step * f64::from(index))).collect()
+/// The foot of a scale of fractions up to one: zero, or so near below the least value that late progress shows.
+pub(crate) fn foot(values: impl Iterator<Item = f64>) -> f64 {
+    const FEET: [f64; 3] = [0.92, 0.8, 0.6];
+    let least = values.filter(|value| value.is_finite()).fold(1.0, f64::min);
+    FEET.into_iter().find(|foot| least >= *foot).unwrap_or(0.0)
+}
+
+/// The labels from the top of a scale down to its foot, [`GAPS`] + 1 of them.
+pub(crate) fn labels(low: f64, top: f64) -> Vec<String> {
+    let step = (top - low) / f64::from(GAPS);
+    let is_short = |places: &u8| {
+        let shift = 10f64.powi(i32::from(*places));
+        is_whole(step * shift) && is_whole(low * shift)
+    };
+    let decimals = (0..6u8).find(is_short).unwrap_or(6);
+    (0..=GAPS)
+        .rev()
+        .map(|index| format!("{:.*}", usize::from(decimals), low + step * f64::from(index)))
+        .collect()
 }
 
 fn is_whole(value: f64) -> bool {
@@ -161,15 +175,25 @@ mod tests {
     }
 
     #[test]
+    fn a_scale_of_fractions_stands_on_zero_until_all_is_above_a_foot() {
+        assert_eq!(foot([0.1, 0.97].into_iter()), 0.0);
+        assert_eq!(foot([0.61, f64::NAN].into_iter()), 0.6);
+        assert_eq!(foot([0.95].into_iter()), 0.92);
+        for low in [0.0, 60.0, 80.0, 92.0] {
+            assert!(labels(low, 100.0).iter().all(|label| !label.contains('.')), "{low}");
+        }
+    }
+
+    #[test]
     fn labels_run_from_the_top_to_zero() {
-        assert_eq!(labels(1.0), ["1.00", "0.75", "0.50", "0.25", "0.00"]);
-        assert_eq!(labels(4.0), ["4", "3", "2", "1", "0"]);
-        assert_eq!(labels(1.2), ["1.2", "0.9", "0.6", "0.3", "0.0"]);
+        assert_eq!(labels(0.0, 1.0), ["1.00", "0.75", "0.50", "0.25", "0.00"]);
+        assert_eq!(labels(0.0, 4.0), ["4", "3", "2", "1", "0"]);
+        assert_eq!(labels(0.0, 1.2), ["1.2", "0.9", "0.6", "0.3", "0.0"]);
     }
 
     #[test]
     fn the_grid_has_a_line_for_each_label() {
-        assert_eq!(grid().matches('M').count(), labels(1.0).len());
+        assert_eq!(grid().matches('M').count(), labels(0.0, 1.0).len());
     }
 
     proptest! {
