@@ -1,4 +1,34 @@
 //! The campaign manifest: parse, validate, explain in plain words.
+//!
+//! A manifest is a TOML text of at most 64 KiB; the content id of its bytes names the campaign. [`Manifest::parse`]
+//! takes it as a whole or names everything that is wrong with it, each with the field and what to do.
+//!
+//! | table | field | what |
+//! |---|---|---|
+//! | | `version` | 1 |
+//! | `[campaign]` | `title`, `purpose`, `leaves_device` | plain words for visitors |
+//! | | `licence` | of the trained model (SPDX) |
+//! | | `target_accuracy` | 0 to 1; may be left out |
+//! | `[campaign.organiser]` | `name`, `contact` | who runs the campaign |
+//! | `[data]` | `kind` | `"shared"`: a public file that every tab fetches |
+//! | | `file`, `cid` | a file beside the manifest, and its content id (raw) |
+//! | | `samples`, `classes` | how many there are |
+//! | | `scale` | what each stored value is multiplied with |
+//! | | `shard` | samples that a tab trains on in a round |
+//! | | `held_out_every` | sample `i` with `i % held_out_every == 0` serves validation only |
+//! | | `credit`, `licence` | whom to thank for the data, and how it may be used |
+//! | `[model]` | see [`model_spec::ModelSpec`] | |
+//! | `[train]` | see [`model_spec::TrainSpec`] | |
+//! | `[rounds]` | `topology` | `"hub"` or `"mesh"` |
+//! | | `interval_seconds` | least time between two openings |
+//! | | `deadline_seconds` | how long a round waits for members that do not contribute |
+//! | | `minimum` | fewest contributions to close a round with |
+//! | | `quorum` | equal attestations that settle a round |
+//! | | `limit` | rounds after which the campaign is finished |
+//! | | `seed` | for the initial model, shards and training order |
+//!
+//! Which samples an account trains on in a round follows from public numbers alone ([`Split::shard`]), so that anyone
+//! can replay another's work.
 #![no_std]
 #![deny(missing_docs)]
 

@@ -3,7 +3,7 @@
 //! A tab turns the checkpoint it started from and the parameters it trained into an [`Update`] ([`difference`]);
 //! its bytes are a blob that a contribution in the log names. Whoever aggregates a round takes the round's base and
 //! the accepted updates in the log's order and computes the next checkpoint ([`aggregate_checkpoint`]): the same
-//! bytes, and so the same content id, on every machine.
+//! bytes, and so the same content id, on every machine. What a tab trains and measures on is a [`Dataset`].
 //!
 //! # The arithmetic
 //!

@@ -48,13 +48,7 @@ impl Participant {
                 }
             }
             ParticipantEvent::Trained { round, metrics } => self.take_in_trained(round, metrics),
-            ParticipantEvent::TrainFailed { round } => {
-                if let Some(ContributionStep::Train(attempt)) = self.contribution_to(round)
-                    && attempt.is_running()
-                {
-                    attempt.fail(now);
-                }
-            }
+            ParticipantEvent::TrainFailed { round } => self.take_in_train_failed(now, round),
             ParticipantEvent::Stored { round, update } => self.take_in_stored(round, update),
             ParticipantEvent::StoreFailed { round } => {
                 if let Some(ContributionStep::Publish { attempt, .. }) = self.contribution_to(round) {
@@ -91,6 +85,17 @@ impl Participant {
             && matches!(step, ContributionStep::Train(attempt) if attempt.is_running())
         {
             *step = ContributionStep::Publish { metrics, attempt: Attempt::new() };
+        }
+    }
+
+    fn take_in_train_failed(&mut self, now: u64, round: RoundNumber) {
+        if let Some(ContributionStep::Train(attempt)) = self.contribution_to(round)
+            && attempt.is_running()
+        {
+            attempt.fail(now);
+            // The device may have lost the checkpoint: it is asked for again before the next training.
+            self.checkpoint = None;
+            self.aggregated = None;
         }
     }
 
