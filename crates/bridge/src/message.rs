@@ -57,7 +57,8 @@ pub enum BridgeError {
     NotPosted(String),
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
     use crate::{CommandId, EnginePreference, LossPoint, Phase, Problem};

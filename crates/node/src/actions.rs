@@ -5,7 +5,7 @@ use lichen_record::{Cid, RoundNumber};
 use lichen_round::{Change, ParticipantAction, ParticipantEvent};
 
 use crate::Platform;
-use crate::jobs::{self, Failure};
+use crate::jobs::{self, Failure, TrainingTicket};
 use crate::session::{Session, false_log};
 use crate::training::Trained;
 
@@ -17,9 +17,12 @@ impl<P: Platform> Session<P> {
             ParticipantAction::Fetch { cid } => self.link_work.push(Box::pin(jobs::fetch(shared, cid))),
             ParticipantAction::Train { round, base, shard, steps, seed } => {
                 self.shared.progress.begin(round.0, steps);
-                self.training.push(Box::pin(jobs::train(shared, round, base, shard, steps, seed)));
+                let ticket = self.shared.next_training();
+                self.work.push(Box::pin(jobs::train(shared, ticket, round, base, shard, steps, seed)));
             }
-            ParticipantAction::StopTraining { .. } => self.training.clear(),
+            ParticipantAction::StopTraining { .. } => {
+                self.shared.next_training();
+            }
             ParticipantAction::Publish { round, .. } => self.publish(round),
             ParticipantAction::Submit { ticket, entry } => {
                 self.link_work.push(Box::pin(jobs::sign_entry(shared, ticket, entry)));
@@ -46,7 +49,15 @@ impl<P: Platform> Session<P> {
         }
     }
 
-    pub(crate) fn training_ended(&mut self, round: RoundNumber, result: Result<Trained, Failure>) {
+    pub(crate) fn training_ended(
+        &mut self,
+        ticket: TrainingTicket,
+        round: RoundNumber,
+        result: Result<Trained, Failure>,
+    ) {
+        if !self.shared.is_wanted(ticket) {
+            return;
+        }
         match result {
             Ok(trained) => {
                 let metrics = trained.metrics;

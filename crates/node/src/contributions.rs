@@ -66,7 +66,8 @@ fn prefix(campaign: &CampaignId) -> String {
     format!("contribution/{campaign}/")
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use lichen_record::SigningKey;
 

@@ -12,11 +12,14 @@ use lichen_record::DecodeError;
 /// Where events for the page go.
 pub(crate) type Outbox = Rc<dyn Fn(Event)>;
 
+/// A reply frame, or why there are no more.
+type Frame = Result<Vec<u8>, RequestError>;
+
 /// Requests to the relay and their replies, over the swarm that the page runs.
 pub(crate) struct Hub {
     out: Outbox,
     next: Cell<u64>,
-    pending: RefCell<BTreeMap<RequestId, UnboundedSender<Result<Vec<u8>, RequestError>>>>,
+    pending: RefCell<BTreeMap<RequestId, UnboundedSender<Frame>>>,
 }
 
 /// Why the relay gave no usable answer.
@@ -79,7 +82,7 @@ impl Hub {
         self.settle(id, Err(error));
     }
 
-    fn settle(&self, id: RequestId, last: Result<Vec<u8>, RequestError>) {
+    fn settle(&self, id: RequestId, last: Frame) {
         if let Some(sender) = self.pending.borrow_mut().remove(&id) {
             let _gone = sender.unbounded_send(last);
         }
@@ -90,7 +93,7 @@ impl Hub {
 pub(crate) struct Replies {
     hub: Rc<Hub>,
     id: RequestId,
-    frames: UnboundedReceiver<Result<Vec<u8>, RequestError>>,
+    frames: UnboundedReceiver<Frame>,
 }
 
 impl Replies {
@@ -113,7 +116,8 @@ impl Drop for Replies {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use futures::FutureExt;
     use lichen_record::Cid;

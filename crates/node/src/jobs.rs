@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::rc::Rc;
 
 use futures::lock::Mutex;
@@ -33,6 +34,7 @@ pub(crate) struct Shared<P> {
     pub(crate) setup: Rc<Setup>,
     pub(crate) progress: Progress,
     account: AccountId,
+    current_training: Cell<u64>,
     dataset: Mutex<Option<Rc<Dataset>>>,
     training: Mutex<Training>,
     evaluator: Mutex<Option<Evaluator>>,
@@ -54,10 +56,24 @@ impl<P: Platform> Shared<P> {
             setup,
             progress: Progress::new(),
             account,
+            current_training: Cell::new(0),
             dataset: Mutex::new(None),
             training: Mutex::new(Training::new(preference)),
             evaluator: Mutex::new(None),
         }
+    }
+
+    /// Ends the training under way, if there is one, and names the next.
+    ///
+    /// A training is told to stop and never dropped half way: a GPU would still be at work on its buffers.
+    pub(crate) fn next_training(&self) -> TrainingTicket {
+        self.current_training.set(self.current_training.get().wrapping_add(1));
+        TrainingTicket(self.current_training.get())
+    }
+
+    /// Whether nobody has ended this training.
+    pub(crate) fn is_wanted(&self, ticket: TrainingTicket) -> bool {
+        self.current_training.get() == ticket.0
     }
 }
 
@@ -80,7 +96,7 @@ pub(crate) enum Done<P: Platform> {
     /// A blob is on this device, or could not be got.
     Fetched { cid: Cid, is_here: bool },
     /// A training has ended.
-    Trained { round: RoundNumber, result: Result<Trained, Failure> },
+    Trained { ticket: TrainingTicket, round: RoundNumber, result: Result<Trained, Failure> },
     /// An update is at the relay, or could not be handed over.
     Published { round: RoundNumber, update: Option<Cid> },
     /// An entry is signed.
@@ -92,6 +108,10 @@ pub(crate) enum Done<P: Platform> {
     /// Nobody waits for this.
     Nothing,
 }
+
+/// Names one training, so that a stopped one can tell that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TrainingTicket(u64);
 
 /// Why a training came to nothing.
 pub(crate) enum Failure {
@@ -170,6 +190,7 @@ pub(crate) async fn fetch<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<
 /// Trains for a round, from a checkpoint that is on this device.
 pub(crate) async fn train<P: Platform>(
     shared: Rc<Shared<P>>,
+    ticket: TrainingTicket,
     round: RoundNumber,
     base: Cid,
     shard: Vec<u32>,
@@ -181,9 +202,10 @@ pub(crate) async fn train<P: Platform>(
         let dataset = dataset(&shared).await?;
         let mut training = shared.training.lock().await;
         training.choose(&shared).await.map_err(Failure::Fatal)?;
-        training.run(&shared, &dataset, Task { round, base, shard, steps, seed }).await
+        training.run(&shared, &dataset, Task { ticket, round, base, shard, steps, seed }).await
     };
-    Done::Trained { round, result: result.await }
+    let result = result.await;
+    Done::Trained { ticket, round, result }
 }
 
 /// Hands the update that a training gave to the relay.

@@ -114,7 +114,8 @@ impl<P: Platform> LogReader<P> {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use lichen_net::RequestId;
     use lichen_record::{CampaignId, SigningKey};

@@ -53,8 +53,6 @@ pub(crate) struct Session<P: Platform> {
     pub(crate) work: Work<P>,
     /// Work for which there is no answer once the connection is lost.
     pub(crate) link_work: Work<P>,
-    /// At most one training.
-    pub(crate) training: Work<P>,
     address: String,
     peer: Option<Vec<u8>>,
     coordinator: Option<AccountId>,
@@ -112,7 +110,6 @@ impl<P: Platform> Session<P> {
             view: View::new(Rc::clone(&shared.out)),
             work: Work::new(),
             link_work: Work::new(),
-            training: Work::new(),
             address,
             peer,
             coordinator: None,
@@ -136,7 +133,6 @@ impl<P: Platform> Session<P> {
         select_biased! {
             done = self.link_work.select_next_some() => done,
             done = self.work.select_next_some() => done,
-            done = self.training.select_next_some() => done,
             complete => futures::future::pending().await,
         }
     }
@@ -220,7 +216,7 @@ impl<P: Platform> Session<P> {
             }
             Done::ReadLog => self.read_log(),
             Done::Fetched { cid, is_here } => self.fetched(cid, is_here),
-            Done::Trained { round, result } => self.training_ended(round, result),
+            Done::Trained { ticket, round, result } => self.training_ended(ticket, round, result),
             Done::Published { round, update } => self.published(round, update),
             Done::Signed { ticket, entry, envelope } => self.send(ticket, &entry, envelope),
             Done::Appended { ticket, id, outcome } => self.appended(ticket, id, outcome),
@@ -243,7 +239,7 @@ impl<P: Platform> Session<P> {
     pub(crate) fn fail(&mut self, problem: Problem) {
         self.work.clear();
         self.link_work.clear();
-        self.training.clear();
+        self.shared.next_training();
         self.lease = None;
         self.failure = Some(problem);
         self.is_over |= !self.leaving.is_empty();
@@ -310,7 +306,7 @@ impl<P: Platform> Session<P> {
         self.chain = batch.chain;
         self.log_total = batch.total;
         for (record, entry) in batch.records {
-            self.take_in_record(record, entry);
+            self.take_in_record(&record, entry);
             if self.has_failed() {
                 return;
             }
@@ -322,14 +318,14 @@ impl<P: Platform> Session<P> {
         self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));
     }
 
-    fn take_in_record(&mut self, record: Record, entry: Verified<Entry>) {
+    fn take_in_record(&mut self, record: &Record, entry: Verified<Entry>) {
         if let Entry::Published { base, .. } = entry.get()
             && let Err(problem) = self.check_beginning(entry.account(), *base)
         {
             return self.fail(problem);
         }
         if entry.account() == self.participant.account() {
-            self.take_in_own_record(&record, &entry);
+            self.take_in_own_record(record, &entry);
         }
         self.tell(ParticipantEvent::Record { time: record.time, entry });
     }

@@ -4,7 +4,7 @@ use lichen_learn::Dataset;
 use lichen_model::Parameters;
 use lichen_record::{Metrics, RoundNumber};
 
-use crate::jobs::{Failure, Shared};
+use crate::jobs::{Failure, Shared, TrainingTicket};
 use crate::{Batches, Platform, measure};
 
 /// How long is trained before others have their turn, in milliseconds: Pause is answered well within 100 ms.
@@ -18,6 +18,7 @@ const METRIC_SAMPLES: usize = 256;
 
 /// What a training works on.
 pub(crate) struct Task {
+    pub(crate) ticket: TrainingTicket,
     pub(crate) round: RoundNumber,
     pub(crate) base: Parameters,
     pub(crate) shard: Vec<u32>,
@@ -86,7 +87,8 @@ impl Training {
                     self.keep(shared, cpu).map_err(Failure::Fatal)?;
                 }
                 Err(TrainingError::Engine(error)) => return Err(Failure::Fatal(unusable(&error))),
-                Err(TrainingError::Diverged) => return Err(Failure::Retry),
+                // Nobody waits for the outcome of a training that was stopped.
+                Err(TrainingError::Diverged | TrainingError::Stopped) => return Err(Failure::Retry),
             }
         }
     }
@@ -108,6 +110,8 @@ enum TrainingError {
     Engine(EngineError),
     /// Losses or parameters are not finite any more.
     Diverged,
+    /// Nobody wants it any more.
+    Stopped,
 }
 
 impl From<EngineError> for TrainingError {
@@ -152,6 +156,9 @@ async fn train<P: Platform>(
     let began = shared.platform.clock();
     chosen.trainer.load(&task.base, task.seed).await?;
     for step in 1..=task.steps {
+        if !shared.is_wanted(task.ticket) {
+            return Err(TrainingError::Stopped);
+        }
         let (x, labels) = dataset.gather(&batches.next_batch());
         chosen.trainer.step(&x, &labels).await?;
         if report.is_turn_over() || step == 1 {
@@ -185,6 +192,7 @@ fn speed(batch: usize, steps: u32, seconds: f64) -> Option<f64> {
 /// What the page hears of a training.
 struct Report<'a, P> {
     shared: &'a Shared<P>,
+    ticket: TrainingTicket,
     round: u64,
     steps: u32,
     turn_began: f64,
@@ -204,6 +212,7 @@ impl<'a, P: Platform> Report<'a, P> {
         let turn_began = shared.platform.clock();
         Self {
             shared,
+            ticket: task.ticket,
             round: task.round.0,
             steps: task.steps,
             turn_began,
@@ -257,6 +266,10 @@ impl<'a, P: Platform> Report<'a, P> {
     }
 
     fn tell(&mut self, step: u32) {
+        // A stopped training ends a moment later: nothing may be heard of it after the page heard that it rests.
+        if !self.shared.is_wanted(self.ticket) {
+            return;
+        }
         self.shared.progress.advance(step);
         let (round, steps) = (self.round, self.steps);
         (self.shared.out)(Event::Status(Phase::Training { round, step, steps }));
