@@ -1,4 +1,11 @@
-//! Benchmarks: each crate's own cargo benches, by the crate's short name.
+//! Benchmarks: engines beside each other in a browser, and each crate's own cargo benches by its short name.
+
+mod bundle;
+mod contestants;
+mod engine;
+mod options;
+mod report;
+mod window;
 
 use std::process::ExitCode;
 
@@ -9,11 +16,15 @@ use serde_json::Value;
 use crate::setup::Toolchain;
 use crate::{check, run, say};
 
+/// The benchmark that runs in a browser.
+const ENGINE: &str = "engine";
+
 /// The `bench` command.
 pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let toolchain = Toolchain::ensure()?;
     let Some(argument) = arguments.next()? else {
         say::note("benchmarks:");
+        println!("{ENGINE}");
         for name in names(&toolchain)? {
             println!("{name}");
         }
@@ -21,6 +32,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     };
     let Arg::Value(name) = argument else { return Err(argument.unexpected().into()) };
     let name = name.string()?;
+    if name == ENGINE {
+        return engine::engine(&toolchain, arguments);
+    }
     if !names(&toolchain)?.contains(&name) {
         bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");
     }

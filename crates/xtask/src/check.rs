@@ -17,7 +17,8 @@ use crate::{run, say};
 pub(crate) const NATIVE_ONLY: [&str; 5] =
     ["lichen-relay", "lichen-cli", "lichen-testkit", "lichen-tests", "xtask"];
 /// Crates that build for the browser only.
-pub(crate) const BROWSER_ONLY: [&str; 3] = ["lichen-web", "lichen-worker", "lichen-interop"];
+pub(crate) const BROWSER_ONLY: [&str; 4] =
+    ["lichen-web", "lichen-worker", "lichen-interop", "lichen-engine-bench"];
 /// Crates that build without an operating system.
 const BARE: [&str; 6] =
     ["lichen-record", "lichen-campaign", "lichen-model", "lichen-learn", "lichen-round", "lichen-log"];

@@ -45,6 +45,11 @@ Developer commands of Lichen.
     cargo xtask size          what a visitor downloads, part by part
     cargo xtask screenshots   take the README's pictures from a live training session
     cargo xtask bench [NAME]  run benchmarks; without a name, list them
+    cargo xtask bench engine  our engine beside TensorFlow.js and jax-js in one browser
+        --only W1,W3          these of the workloads W1 to W5
+        --engines ours,jax,tfjs, --devices cpu,webgl,webgpu
+        --quick               fewer and shorter samples
+        --json                print one JSON object instead of tables
     cargo xtask setup         only get the tools (done by the others when needed)
         --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download
     cargo xtask help          this text

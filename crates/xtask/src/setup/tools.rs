@@ -103,6 +103,14 @@ fn wasm_bindgen() -> Result<PathBuf> {
     cargo_install("wasm-bindgen-cli", "wasm-bindgen-test-runner", WASM_BINDGEN, "2 to 4 minutes, once", false)
 }
 
+/// Makes sure of Node and npm.
+pub(crate) fn node() -> Result<()> {
+    if ["node", "npm"].iter().any(|name| process::find_program(name).is_none()) {
+        debian::install("Node with npm", "1 to 2 minutes", &["npm", "nodejs"])?;
+    }
+    Ok(())
+}
+
 /// Binaryen comes as an npm package that needs Node and nothing else.
 fn binaryen() -> Result<PathBuf> {
     let place = cache()?.join(format!("binaryen-{BINARYEN}"));
