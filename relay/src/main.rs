@@ -7,6 +7,7 @@
 
 mod accepted;
 mod campaign;
+mod circuits;
 mod clock;
 mod http;
 mod hub;

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabel, Counter>,
     entries: Family<EntryLabel, Counter>,
     faults: Family<FaultLabel, Counter>,
+    circuits: Family<OutcomeLabel, Counter>,
     pub(crate) append_seconds: Histogram,
     pub(crate) blobs_stored: Counter,
     pub(crate) blob_bytes_stored: Counter,
@@ -59,6 +60,11 @@ struct FaultLabel {
     fault: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 impl Metrics {
     /// All at zero.
     pub(crate) fn new() -> Self {
@@ -77,6 +83,11 @@ impl Metrics {
             requests: family(&mut registry, "requests", "Requests answered or refused, by kind"),
             entries: family(&mut registry, "entries", "Entries appended since the start, by kind"),
             faults: family(&mut registry, "faults", "Faults proven since the start, by kind"),
+            circuits: family(
+                &mut registry,
+                "circuits",
+                "Circuits and reservations for signalling, by outcome",
+            ),
             append_seconds,
             blobs_stored: counter(&mut registry, "blobs_stored", "Blobs that peers have handed over"),
             blob_bytes_stored: counter(&mut registry, "blob_bytes_stored", "Bytes of these blobs"),
@@ -106,6 +117,10 @@ impl Metrics {
 
     pub(crate) fn refuse(&self, reason: Reason) {
         self.refused.get_or_create(&ReasonLabel { reason: reason.label() }).inc();
+    }
+
+    pub(crate) fn circuit(&self, outcome: &'static str) {
+        self.circuits.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn request(&self, request: &'static str) {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accepted::Accepted;
+use crate::circuits;
 use crate::hub::{Hub, Session};
 use crate::metrics::Metrics;
 
@@ -29,6 +30,9 @@ const MAX_PENDING: u32 = 512;
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
 
+/// Longest time for all connections to close at the end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "lichen_net::swarm::libp2p::swarm::derive_prelude")]
 struct Behaviour {
@@ -36,6 +40,7 @@ struct Behaviour {
     streams: streams::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
+    circuits: libp2p::relay::Behaviour,
 }
 
 /// Runs the swarm and one task per stream.
@@ -68,21 +73,36 @@ impl Peers {
             streams: streams::Behaviour::server(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
+            circuits: circuits::behaviour(keys.public().to_peer_id()),
         };
         let transport = secure(accepted, keys, metrics.traffic())?;
         let config = Config::with_tokio_executor().with_substream_upgrade_protocol_override(Version::V1Lazy);
         let mut swarm = Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
-        swarm.listen_on(address).context("the swarm cannot listen")?;
+        swarm.listen_on(address.clone()).context("the swarm cannot listen")?;
+        // Circuits are given only under an address known to be ours.
+        swarm.add_external_address(address);
         Ok(Self { swarm, sessions: HashMap::new(), hub, metrics, requests })
     }
 
-    /// Runs until the token is cancelled; every connection is closed then.
+    /// Runs until the token is cancelled, then closes every connection, which sends what is still to be sent.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
             tokio::select! {
                 event = self.swarm.select_next_some() => self.handle(event),
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             }
+        }
+        for connection in self.sessions.keys() {
+            self.swarm.close_connection(*connection);
+        }
+        let close = async {
+            while !self.sessions.is_empty() {
+                let event = self.swarm.select_next_some().await;
+                self.handle(event);
+            }
+        };
+        if tokio::time::timeout(CLOSE_PATIENCE, close).await.is_err() {
+            tracing::debug!("some connections did not close in time");
         }
     }
 
@@ -94,6 +114,7 @@ impl Peers {
                 ..
             })) => self.serve(connection, stream),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Circuits(event)) => circuits::count(&event, &self.metrics),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.sessions.insert(connection_id, Arc::new(Session::new(peer_id)));
                 self.show_peers();

@@ -180,7 +180,7 @@ impl OurRelay {
         };
         let process = RelayProcess::start(options).expect("start the relay");
         let facts: Value =
-            serde_json::from_slice(&process.get("/lichen.json").expect("its facts").body).expect("JSON");
+            serde_json::from_slice(&process.get("lichen.json").expect("its facts").body).expect("JSON");
         let address = facts["address"].as_str().expect("an address").to_owned();
         Self { address, _process: process, _data: data }
     }
