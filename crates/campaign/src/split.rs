@@ -119,7 +119,8 @@ impl Draws {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use lichen_record::SigningKey;
     use proptest::prelude::*;

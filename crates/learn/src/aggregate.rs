@@ -109,7 +109,8 @@ fn to_finite_f32(value: f64) -> f32 {
     value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use alloc::format;
 
@@ -225,6 +226,7 @@ mod tests {
         }
 
         #[test]
+        #[expect(clippy::cast_possible_truncation, reason = "the nearest f32 is what is expected")]
         fn equal_updates_give_base_plus_update(base in proptest::collection::vec(-1e6f32..1e6, 6), change in proptest::collection::vec(-1e6f32..1e6, 6), weights in proptest::collection::vec(1u32..65536, 1..8)) {
             let change = update(&change);
             let accepted: Vec<_> = weights.iter().map(|samples| (*samples, &change)).collect();
