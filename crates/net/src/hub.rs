@@ -186,3 +186,6 @@ impl Reply {
         decode(bytes, MAX_FRAME)
     }
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;

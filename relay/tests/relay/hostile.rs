@@ -76,7 +76,7 @@ async fn sessions_that_are_not_theirs() {
 
     refusals.expect("no hello", Reason::NotIntroduced, tab.append(&joined)).await;
     refusals.expect("no hello", Reason::NotIntroduced, tab.ask(Request::PutBlob { bytes: vec![1] })).await;
-    let large = Request::PutBlob { bytes: vec![1; 100_000] };
+    let large = Request::PutBlob { bytes: vec![1; 20_000_000] };
     refusals.expect("a large frame without hello", Reason::NotIntroduced, tab.ask(large)).await;
 
     let other = Tab::connect(&relay, 2).await;

@@ -66,6 +66,15 @@ async fn the_page_comes_with_strict_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_page_it_says_what_to_do() {
+    let empty = tempfile::tempdir().unwrap();
+    let relay = Relay::start_with(&["--page", empty.path().to_str().unwrap()]).await;
+    let answer = relay.get("").await;
+    assert_eq!((answer.status, answer.header("content-type")), (503, Some("text/html; charset=utf-8")));
+    assert!(answer.text().contains("cargo xtask demo"), "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_come_compressed_and_are_kept() {
     let page = page();
     let relay = Relay::start_with(&["--page", page.path().to_str().unwrap()]).await;

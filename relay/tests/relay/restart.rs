@@ -97,8 +97,11 @@ async fn asked_to_end_it_finishes_and_ends_well() {
     let (status, took) = relay.terminate().await;
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(5), "{took:?}");
-    let ended = async { while !matches!(following.recv().await, Some(Answer::Ended)) {} };
-    timeout(PATIENCE, ended).await.expect("the stream was not ended");
+    let mut last = None;
+    while let Some(answer) = timeout(PATIENCE, following.recv()).await.expect("the stream goes on") {
+        last = Some(answer);
+    }
+    assert!(matches!(last, Some(Answer::Ended)), "the stream broke off");
     tab.wait_for(|event| matches!(event, Event::Disconnected { .. })).await;
 }
 

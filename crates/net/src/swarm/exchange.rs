@@ -1,8 +1,12 @@
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use futures::{AsyncWriteExt, SinkExt};
+use futures::future::{Either, select};
+use futures::io::{ReadHalf, WriteHalf};
+use futures::{AsyncReadExt, AsyncWriteExt, SinkExt};
+use futures_timer::Delay;
 use libp2p::core::upgrade::NegotiationError;
 use libp2p::swarm::Stream;
 
@@ -12,23 +16,63 @@ use crate::{Event, MAX_FRAME, RequestError, RequestId};
 /// Longest time in which no byte of a request or reply moves. A relay that follows a log sends more often.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest time of anything: what has to end in time is ended by somebody else.
+const ANY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Sends one request and reports the frames of the reply until the hub ends the stream.
 pub(super) async fn exchange(
     id: RequestId,
     request: Vec<u8>,
-    mut stream: Stream,
+    stream: Stream,
     mut events: mpsc::Sender<Event>,
 ) -> Result<(), RequestError> {
-    frame::write(&mut stream, &request, PATIENCE).await.map_err(request_error)?;
-    drop(request);
-    stream.close().await.map_err(|error| request_error(FrameError::Stream(error)))?;
-    while let Some(bytes) = frame::read(&mut stream, MAX_FRAME, PATIENCE).await.map_err(request_error)? {
+    let (mut reader, writer) = stream.split();
+    let mut length = match send_until_answered(&mut reader, writer, request).await? {
+        Some(length) => length,
+        None => return Ok(()),
+    };
+    loop {
+        if length > MAX_FRAME {
+            return Err(RequestError::FrameTooLarge);
+        }
+        let bytes = frame::read_content(&mut reader, length, PATIENCE).await.map_err(request_error)?;
         // Nobody left to tell: the driver ends by itself.
         if events.send(Event::Frame { id, bytes }).await.is_err() {
-            break;
+            return Ok(());
         }
+        length = match frame::read_length(&mut reader, PATIENCE).await.map_err(request_error)? {
+            Some(length) => length,
+            None => return Ok(()),
+        };
     }
-    Ok(())
+}
+
+/// Sends the request and returns the length of the first frame of the reply, if there is one. A hub may refuse a
+/// request by its length, and then it answers without reading the rest.
+async fn send_until_answered(
+    reader: &mut ReadHalf<Stream>,
+    writer: WriteHalf<Stream>,
+    request: Vec<u8>,
+) -> Result<Option<usize>, RequestError> {
+    let sending = pin!(send(writer, request));
+    let answered = pin!(frame::read_length(reader, ANY_TIME));
+    let (sent, answered) = match select(sending, answered).await {
+        Either::Left((sent, answered)) => match select(answered, Delay::new(PATIENCE)).await {
+            Either::Left((answered, _)) => (sent, answered),
+            Either::Right(((), _)) => (sent, Err(FrameError::Stalled)),
+        },
+        Either::Right((answered, _)) => (Ok(()), answered),
+    };
+    match (sent, answered) {
+        (_, Ok(Some(length))) => Ok(Some(length)),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(request_error(error)),
+        (Ok(()), Ok(None)) => Ok(None),
+    }
+}
+
+async fn send(mut writer: WriteHalf<Stream>, request: Vec<u8>) -> Result<(), FrameError> {
+    frame::write(&mut writer, &request, PATIENCE).await?;
+    writer.close().await.map_err(FrameError::Stream)
 }
 
 fn request_error(error: FrameError) -> RequestError {

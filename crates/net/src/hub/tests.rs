@@ -1,0 +1,107 @@
+use lichen_record::SigningKey;
+use proptest::prelude::*;
+
+use super::*;
+
+fn campaign() -> CampaignId {
+    CampaignId::of_manifest(b"a campaign")
+}
+
+fn account() -> AccountId {
+    SigningKey::generate([1; 32]).account()
+}
+
+fn requests() -> impl Strategy<Value = Request> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..100);
+    prop_oneof![
+        bytes().prop_map(|certificate| Request::Hello { certificate }),
+        Just(Request::Campaigns),
+        (any::<u64>(), any::<u32>()).prop_map(|(from, limit)| Request::ReadLog {
+            campaign: campaign(),
+            from,
+            limit
+        }),
+        any::<u64>().prop_map(|from| Request::Follow { campaign: campaign(), from }),
+        bytes().prop_map(|entry| Request::Append { campaign: campaign(), entry }),
+        bytes().prop_map(|bytes| Request::GetBlob { cid: Cid::of_raw(&bytes) }),
+        bytes().prop_map(|bytes| Request::PutBlob { bytes }),
+    ]
+}
+
+fn replies() -> impl Strategy<Value = Reply> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..100);
+    let records = || {
+        let record = (any::<u64>(), any::<u64>(), bytes(), any::<[u8; 32]>())
+            .prop_map(|(index, time, entry, hash)| Record { index, time, entry, hash });
+        prop::collection::vec(record, 0..4)
+    };
+    prop_oneof![
+        any::<u64>().prop_map(|time| Reply::Welcome { coordinator: account(), account: account(), time }),
+        any::<u64>().prop_map(|length| Reply::Campaigns {
+            campaigns: vec![CampaignStatus { campaign: campaign(), length }]
+        }),
+        (records(), bytes()).prop_map(|(records, head)| Reply::Records(Records { records, head })),
+        bytes().prop_map(|receipt| Reply::Receipt { receipt }),
+        Just(Reply::Refused { reason: Reason::Inadmissible(lichen_round::Refusal::WrongRound) }),
+        bytes().prop_map(|bytes| Reply::Blob { bytes }),
+        bytes().prop_map(|bytes| Reply::Stored { cid: Cid::of_raw(&bytes) }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn requests_come_back_and_damage_is_never_the_same(
+        request in requests(), at in any::<prop::sample::Index>(), with in 1..=255_u8,
+    ) {
+        let bytes = request.to_bytes().unwrap();
+        prop_assert_eq!(Request::from_bytes(&bytes), Ok(request.clone()));
+        let mut damaged = bytes.clone();
+        damaged[at.index(bytes.len())] ^= with;
+        prop_assert_ne!(Request::from_bytes(&damaged), Ok(request));
+        prop_assert!(Request::from_bytes(&bytes[..at.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn replies_come_back_and_damage_is_never_the_same(
+        reply in replies(), at in any::<prop::sample::Index>(), with in 1..=255_u8,
+    ) {
+        let bytes = reply.to_bytes().unwrap();
+        prop_assert_eq!(Reply::from_bytes(&bytes), Ok(reply.clone()));
+        let mut damaged = bytes.clone();
+        damaged[at.index(bytes.len())] ^= with;
+        prop_assert_ne!(Reply::from_bytes(&damaged), Ok(reply));
+        prop_assert!(Reply::from_bytes(&bytes[..at.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_harmless(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        if let Ok(request) = Request::from_bytes(&bytes) {
+            prop_assert_eq!(request.to_bytes().unwrap(), bytes.clone());
+        }
+        if let Ok(reply) = Reply::from_bytes(&bytes) {
+            prop_assert_eq!(reply.to_bytes().unwrap(), bytes);
+        }
+    }
+}
+
+#[test]
+fn the_wire_form_is_as_it_was() {
+    assert_eq!(Request::Campaigns.to_bytes().unwrap(), b"\x69campaigns");
+    let read = Request::ReadLog { campaign: campaign(), from: 1, limit: 2 }.to_bytes().unwrap();
+    let link = [&b"\xd8\x2a\x58\x25\x00"[..], &campaign().0.to_bytes()].concat();
+    let expected = [&b"\xa1\x68read-log\xa3\x64from\x01\x65limit\x02\x68campaign"[..], &link].concat();
+    assert_eq!(read, expected);
+    let refused = Reply::Refused { reason: Reason::UpdateNotFinite }.to_bytes().unwrap();
+    assert_eq!(refused, b"\xa1\x67refused\xa1\x66reason\x71update-not-finite");
+}
+
+#[test]
+fn only_a_blob_may_be_large() {
+    let bytes = vec![0; MAX_SMALL_REQUEST];
+    let append = Request::Append { campaign: campaign(), entry: bytes.clone() }.to_bytes().unwrap();
+    assert!(matches!(Request::from_bytes(&append), Err(DecodeError::TooLarge { .. })));
+    let put = Request::PutBlob { bytes }.to_bytes().unwrap();
+    assert!(Request::from_bytes(&put).is_ok());
+    let largest = Request::PutBlob { bytes: vec![0; lichen_record::MAX_BLOB] }.to_bytes().unwrap();
+    assert!(largest.len() <= MAX_FRAME);
+}
