@@ -90,7 +90,7 @@ fn agree(make: impl Fn(&mut Draw) -> Case) {
             Rc::get_mut(gpu).unwrap().width = width;
             let Case { kernel, contents, tolerance } = make(&mut Draw(seed));
             let program = program_of(kernel.clone(), &contents);
-            lower(&program, width).unwrap().0.iter().for_each(|launch| validate(&launch.source.wgsl));
+            lower(&program, width).unwrap().iter().for_each(|launch| validate(&launch.source.wgsl));
             let expected = on_cpu(&program, &contents, &STEP);
             let got = run(gpu, kernel.clone(), &contents, &STEP);
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {

@@ -71,7 +71,9 @@ fn correlate(convolution: &Convolution) -> Launch {
     operands.extend(convolution.bias.map(Operand::from));
     operands.push(convolution.y.into());
     let reads: &[&str] = if convolution.bias.is_some() { &["x", "w", "bias"] } else { &["x", "w"] };
-    let tile = Tile { pixels, vectors, stride: stride[1], dilation: dilation[1], kernel: kernel[1], turned };
+    let exact = output[1].is_multiple_of(pixels);
+    let tile =
+        Tile { pixels, vectors, stride: stride[1], dilation: dilation[1], kernel: kernel[1], turned, exact };
     let body = tile.correlate(convolution.bias.is_some(), convolution.activation);
     let signed = |extent: usize| word(extent & 0xffff_ffff);
     Launch {
@@ -121,25 +123,40 @@ struct Tile {
     dilation: usize,
     kernel: usize,
     turned: bool,
+    /// Whether the outputs are a whole number of tiles.
+    exact: bool,
 }
 
 impl Tile {
     fn correlate(&self, bias: bool, activation: Epilogue) -> String {
         let accumulators = self.each(|p, v| format!("    var c{p}_{v} = vec4f();\n"));
         let inner = if self.kernel <= WIDEST_UNROLLED { self.unrolled() } else { self.rolled() };
-        let store = self.each(|p, v| {
-            let lanes = (0..4).map(|lane| {
-                let channel = format!("channel + {}u", 4 * v + lane);
-                let bias = if bias { format!(" + bias[group * dims.group_out + {channel}]") } else { String::new() };
-                let component = LANES.get(lane).copied().unwrap_or_default();
-                format!(
-                    "        if {channel} < dims.group_out {{\n            let x = c{p}_{v}.{component}{bias};\n            \
-                     y[y0 + ({channel}) * plane + {p}u] = {};\n        }}\n",
-                    expression(activation)
-                )
-            });
-            format!("    if column + {p}u < dims.out_width {{\n{}    }}\n", lanes.collect::<String>())
-        });
+        let biases: String = (0..4 * self.vectors)
+            .filter(|_| bias)
+            .map(|i| {
+                let channel = format!("group * dims.group_out + min(channel + {i}u, dims.group_out - 1u)");
+                format!("    let b{i} = bias[{channel}];\n")
+            })
+            .collect();
+        let store: String = (0..4 * self.vectors)
+            .map(|i| {
+                let lane = LANES.get(i % 4).copied().unwrap_or_default();
+                let bias = if bias { format!(" + b{i}") } else { String::new() };
+                let outputs: String = (0..self.pixels)
+                    .map(|p| {
+                        let inside = if self.exact { "true" } else { "column + PIXELu < dims.out_width" };
+                        format!(
+                            "        if {} {{\n            let x = c{p}_{}.{lane}{bias};\n            y[at + {p}u] = {};\n        }}\n",
+                            inside.replace("PIXEL", &p.to_string()),
+                            i / 4,
+                            expression(activation)
+                        )
+                    })
+                    .collect();
+                let outputs = outputs.replace("if true ", "");
+                format!("    if channel + {i}u < dims.group_out {{\n        let at = y0 + (channel + {i}u) * plane;\n{outputs}    }}\n")
+            })
+            .collect();
         format!(
             "alias T = f32;
 {LOAD}
@@ -172,7 +189,7 @@ fn tile(i: u32) {{
     }}
     let plane = dims.rows * dims.out_width;
     let y0 = ((sample * dims.groups + group) * dims.group_out * dims.rows + row) * dims.out_width + column;
-{store}}}
+{biases}{store}}}
 ",
             pixels = self.pixels,
             channels = 4 * self.vectors,
@@ -282,47 +299,56 @@ fn scatter(convolution: &Convolution) -> Launch {
 const WINDOW: &str = "count group_in group_out groups height width out_height out_width kernel_height kernel_width stride_y \
                       stride_x padding_y padding_x dilation_y dilation_x";
 
-/// The gradient by the weight: each thread sums one row of the kernel for four output channels and one input channel
-/// over a slice of all output rows; a second kernel sums the slices.
+/// The gradient by the weight: each thread sums one row of the kernel for four output channels and up to two input
+/// channels over a slice of all output rows; a second kernel sums the slices.
 fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     let Window { batch, in_channels, out_channels, input, output, kernel, stride, padding, dilation, groups } =
         convolution.window;
     let (group_in, group_out) = (in_channels / groups, out_channels / groups);
     let unrolled = kernel[1] <= WIDEST_UNROLLED;
     let kernel_tiles = if unrolled { 1 } else { kernel[1] };
-    let tiles = groups * group_out.div_ceil(4) * group_in * kernel[0] * kernel_tiles;
+    let together = if group_in.is_multiple_of(2) { 2 } else { 1 };
+    let tiles = groups * group_out.div_ceil(4) * group_in / together * kernel[0] * kernel_tiles;
     let rows = batch * output[0];
-    let slices = (width as usize / tiles.max(1)).clamp(1, rows.max(1)).min(64);
-    let rows_per_slice = rows.div_ceil(slices);
+    // At least a few workgroups, even where few threads keep the adapter busy.
+    let slices = (width.max(512) as usize / tiles.max(1)).clamp(1, rows.max(1)).min(64);
     let weights = out_channels * group_in * kernel[0] * kernel[1];
     let target = if slices == 1 { convolution.w.into() } else { Operand::Scratch(word(weights * slices)) };
-    let pixels = outputs_per_thread(output[1]).min(if unrolled { MOST_OUTPUTS } else { 4 });
+    let pixels = outputs_per_thread(output[1]);
+    let exact = output[1].is_multiple_of(pixels);
+    let taps = if unrolled { kernel[1] } else { 1 };
     let tile = Tile {
         pixels,
         vectors: 1,
         stride: stride[1],
         dilation: dilation[1],
-        kernel: kernel[1],
+        kernel: taps,
         turned: false,
+        exact,
     };
-    let body = tile.weight_gradient(if unrolled { kernel[1] } else { 1 });
     let threads = word(tiles * slices);
     let product = Launch {
-        source: source("convolution weight", WEIGHT, &["x", "y"], &["w"], false, &body),
+        source: source(
+            "convolution weight",
+            WEIGHT,
+            &["x", "y"],
+            &["w"],
+            false,
+            &tile.weight_gradient(together),
+        ),
         dims: [
-            word(kernel_tiles),
-            word(rows),
-            word(rows_per_slice),
-            word(weights),
-            word(group_out.div_ceil(4)),
-            word(tiles),
-            threads,
-            word(group_in),
-            word(group_out),
-            word(groups),
+            kernel_tiles,
+            rows,
+            rows.div_ceil(slices),
+            weights,
+            group_out.div_ceil(4),
+            tiles,
+            tiles * slices,
         ]
         .into_iter()
-        .chain([input, output, kernel, stride, padding, dilation].into_iter().flatten().map(word))
+        .chain([group_in, group_out, groups])
+        .chain([input, output, kernel, stride, padding, dilation].into_iter().flatten())
+        .map(word)
         .collect(),
         operands: vec![convolution.x.into(), convolution.y.into(), target],
         grid: elements(threads),
@@ -340,51 +366,62 @@ fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     vec![product, sum]
 }
 
-const WEIGHT: &str = "kernel_tiles rows rows_per_slice weights channel_tiles tiles threads group_in group_out groups height \
-                      width out_height out_width kernel_height kernel_width stride_y stride_x padding_y padding_x \
-                      dilation_y dilation_x";
+const WEIGHT: &str = "kernel_tiles rows rows_per_slice weights channel_tiles tiles threads group_in group_out groups \
+                      height width out_height out_width kernel_height kernel_width stride_y stride_x padding_y \
+                      padding_x dilation_y dilation_x";
 
 impl Tile {
-    /// `taps` positions of the kernel's row at once.
-    fn weight_gradient(&self, taps: usize) -> String {
-        let pixels = self.pixels;
+    /// Sums `kernel` positions of the kernel's row for `together` input channels at once.
+    fn weight_gradient(&self, together: usize) -> String {
+        let (pixels, taps) = (self.pixels, self.kernel);
         let seen: BTreeSet<usize> = (0..pixels)
             .flat_map(|p| (0..taps).map(move |k| (p, k)))
             .map(|(p, k)| p * self.stride + k * self.dilation)
             .collect();
-        let inputs: String =
-            seen.iter().map(|t| format!("            let x{t} = load(line, left + {t});\n")).collect();
+        let inputs: String = (0..together)
+            .flat_map(|c| seen.iter().map(move |t| (c, t)))
+            .map(|(c, t)| format!("            let x{c}_{t} = load(line{c}, left + {t});\n"))
+            .collect();
         let outputs: String = (0..pixels)
             .map(|p| {
-                let lane = |i: usize| format!("y[y{i}_ + at]");
+                if self.exact {
+                    let lane = |i: usize| format!("y[y{i}_ + column + {p}u]");
+                    return format!("            let g{p} = vec4f({}, {}, {}, {});\n", lane(0), lane(1), lane(2), lane(3));
+                }
+                let lane = |i: usize| format!("y[y{i}_ + at{p}]");
                 format!(
-                    "            let p{p} = min(column + {p}u, dims.out_width - 1u);\n            let y{p} = select(vec4f(), \
+                    "            let at{p} = min(column + {p}u, dims.out_width - 1u);\n            let g{p} = select(vec4f(), \
                      vec4f({}, {}, {}, {}), column + {p}u < dims.out_width);\n",
                     lane(0),
                     lane(1),
                     lane(2),
                     lane(3)
                 )
-                .replace("at]", &format!("p{p}]"))
             })
             .collect();
-        let products: String = (0..taps)
-            .flat_map(|k| (0..pixels).map(move |p| (k, p)))
-            .map(|(k, p)| format!("            c{k} += x{} * y{p};\n", p * self.stride + k * self.dilation))
+        let sums = || (0..together).flat_map(|c| (0..taps).map(move |k| (c, k)));
+        let products: String = sums()
+            .flat_map(|(c, k)| (0..pixels).map(move |p| (c, k, p)))
+            .map(|(c, k, p)| {
+                format!("            c{c}_{k} += x{c}_{} * g{p};\n", p * self.stride + k * self.dilation)
+            })
             .collect();
         let starts: String = (0..4)
             .map(|i| {
-                format!(
-                    "        let y{i}_ = (y0 + min(channel + {i}u, dims.group_out - 1u)) * plane + oy * dims.out_width;\n"
-                )
+                let channel = format!("y0 + min(channel + {i}u, dims.group_out - 1u)");
+                format!("        let y{i}_ = ({channel}) * plane + oy * dims.out_width;\n")
             })
             .collect();
-        let accumulators: String = (0..taps).map(|k| format!("    var c{k} = vec4f();\n")).collect();
+        let lines: String = (1..together)
+            .map(|c| format!("        let line{c} = line0 + {c}u * dims.height * dims.width;\n"))
+            .collect();
+        let accumulators: String = sums().map(|(c, k)| format!("    var c{c}_{k} = vec4f();\n")).collect();
         let stores: String = (0..4usize)
-            .flat_map(|i| (0..taps).map(move |k| (i, k)))
-            .map(|(i, k)| {
-                let component = LANES.get(i).copied().unwrap_or_default();
-                format!("    if channel + {i}u < dims.group_out {{ w[w0 + {i}u * across + {k}u] = c{k}.{component}; }}\n")
+            .flat_map(|i| sums().map(move |(c, k)| (i, c, k)))
+            .map(|(i, c, k)| {
+                let lane = LANES.get(i).copied().unwrap_or_default();
+                let at = format!("w0 + {i}u * across + {c}u * dims.kernel_height * dims.kernel_width + {k}u");
+                format!("    if channel + {i}u < dims.group_out {{ w[{at}] = c{c}_{k}.{lane}; }}\n")
             })
             .collect();
         format!(
@@ -402,8 +439,8 @@ fn tile(i: u32) {{
     var rest = i % dims.tiles / dims.kernel_tiles;
     let ky = rest % dims.kernel_height;
     rest /= dims.kernel_height;
-    let c = rest % dims.group_in;
-    rest /= dims.group_in;
+    let c = rest % (dims.group_in / {together}u) * {together}u;
+    rest /= dims.group_in / {together}u;
     let channel = rest % dims.channel_tiles * 4u;
     let group = rest / dims.channel_tiles;
     let plane = dims.out_height * dims.out_width;
@@ -415,8 +452,8 @@ fn tile(i: u32) {{
         if iy < 0 || iy >= i32(dims.height) {{
             continue;
         }}
-        let line = (((sample * dims.groups + group) * dims.group_in + c) * dims.height + u32(iy)) * dims.width;
-        let y0 = (sample * dims.groups + group) * dims.group_out;
+        let line0 = (((sample * dims.groups + group) * dims.group_in + c) * dims.height + u32(iy)) * dims.width;
+{lines}        let y0 = (sample * dims.groups + group) * dims.group_out;
 {starts}        for (var column = 0u; column < dims.out_width; column += {pixels}u) {{
             let left = i32(column * dims.stride_x + kx * dims.dilation_x) - i32(dims.padding_x);
 {inputs}{outputs}{products}        }}

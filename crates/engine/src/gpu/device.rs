@@ -9,6 +9,8 @@ use super::GpuError;
 
 /// Threads that a graphics processor of a laptop runs at once, more or less.
 const WIDTH: u32 = 8192;
+/// Threads that keep a software adapter busy: a few for every core.
+const SOFTWARE_WIDTH: u32 = 64;
 
 /// An open WebGPU device together with its queue and its fault record.
 pub struct Gpu {
@@ -54,8 +56,9 @@ impl Gpu {
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| GpuError::Device(error.to_string()))?;
         let largest_binding = u64::from(offered.max_storage_buffer_binding_size).min(offered.max_buffer_size);
-        let adapter = adapter.get_info().name;
-        Ok(Self { faults: Faults::watch(&device), adapter, device, queue, largest_binding, width: WIDTH })
+        let info = adapter.get_info();
+        let width = if is_software(&info) { SOFTWARE_WIDTH } else { WIDTH };
+        Ok(Self { faults: Faults::watch(&device), adapter: info.name, device, queue, largest_binding, width })
     }
 
     /// What the adapter calls itself; empty where the browser hides it.
@@ -137,6 +140,20 @@ impl Gpu {
     fn drive(&self) {
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
     }
+}
+
+/// The device's memory is given back at once: in a browser it would wait for the garbage collector.
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.destroy();
+    }
+}
+
+/// Whether the adapter is a program. Says how finely to cut the work, nothing else.
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    let name = info.name.to_ascii_lowercase();
+    info.device_type == wgpu::DeviceType::Cpu
+        || ["swiftshader", "llvmpipe", "warp"].iter().any(|n| name.contains(n))
 }
 
 impl Faults {

@@ -5,20 +5,16 @@ use lichen_model::program::{BufferKind, Kernel, Program};
 use super::launch::{Launch, word};
 use super::{GpuError, convolution, elementwise, gemm, map, pool, recurrent, rows};
 
-/// The launches of every kernel, and how many of them belong to the forward pass.
+/// The launches of every kernel, in order; `width` is how many threads keep the adapter busy.
 ///
 /// # Errors
-/// `Unsupported` for kernels that only the CPU runs.
-pub(super) fn lower(program: &Program, width: u32) -> Result<(Vec<Launch>, usize), GpuError> {
+/// `Unsupported` for shapes that only the CPU runs.
+pub(super) fn lower(program: &Program, width: u32) -> Result<Vec<Launch>, GpuError> {
     let mut launches = Vec::with_capacity(program.kernels.len());
-    let mut forward = 0;
-    for (index, kernel) in program.kernels.iter().enumerate() {
+    for kernel in &program.kernels {
         launches.extend(kernel_launches(program, kernel, width)?);
-        if index < program.forward {
-            forward = launches.len();
-        }
     }
-    Ok((launches, forward))
+    Ok(launches)
 }
 
 fn kernel_launches(program: &Program, kernel: &Kernel, width: u32) -> Result<Vec<Launch>, GpuError> {

@@ -20,7 +20,7 @@ mod run;
 mod testing;
 
 pub use device::Gpu;
-pub use run::{Forward, GpuProgram};
+pub use run::GpuProgram;
 
 /// Why the GPU could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,9 +14,11 @@ pub(super) struct Pipeline {
 
 /// One dispatch with everything it binds, made once and replayed every step.
 pub(super) struct Dispatch {
+    /// The kernel's.
+    pub(super) name: &'static str,
     pipeline: Rc<Pipeline>,
     bindings: wgpu::BindGroup,
-    grid: [u32; 3],
+    pub(super) grid: [u32; 3],
 }
 
 /// Compiles each distinct kernel once.
@@ -92,6 +94,7 @@ impl Dispatch {
     /// Binds `resources` in order to a kernel on a grid of workgroups.
     pub(super) fn new(
         gpu: &Gpu,
+        name: &'static str,
         pipeline: Rc<Pipeline>,
         resources: Vec<wgpu::BindingResource<'_>>,
         grid: [u32; 3],
@@ -102,7 +105,7 @@ impl Dispatch {
             .collect();
         let descriptor =
             wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
-        Self { bindings: gpu.device.create_bind_group(&descriptor), pipeline, grid }
+        Self { name, bindings: gpu.device.create_bind_group(&descriptor), pipeline, grid }
     }
 
     /// Records this dispatch into a pass.

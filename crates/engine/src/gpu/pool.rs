@@ -8,10 +8,13 @@ const FIELDS: &str = "count kind height width out_height out_width kernel_height
                       padding_x dilation_y dilation_x";
 
 pub(super) fn forward(pool: &Pool) -> Launch {
-    let Window { batch, out_channels, output, .. } = pool.window;
+    let Window { batch, out_channels, output, padding, .. } = pool.window;
     let count = word(batch * out_channels * output[0] * output[1]);
+    let text = include_str!("wgsl/pool.wgsl");
+    // Without a border every position is inside.
+    let body = if padding == [0, 0] { text.split("//BORDER").step_by(2).collect() } else { text.to_owned() };
     Launch {
-        source: source("pool", FIELDS, &["input"], &["output"], false, include_str!("wgsl/pool.wgsl")),
+        source: source("pool", FIELDS, &["input"], &["output"], false, &body),
         dims: dims(count, pool.kind, &pool.window),
         operands: vec![pool.input.into(), pool.output.into()],
         grid: elements(count),
@@ -19,7 +22,24 @@ pub(super) fn forward(pool: &Pool) -> Launch {
 }
 
 pub(super) fn backward(pool: &PoolBackward) -> Launch {
-    let Window { batch, in_channels, input, .. } = pool.window;
+    let Window { batch, in_channels, input, output, .. } = pool.window;
+    if pool.kind == PoolKind::Max && is_tiling(&pool.window) {
+        let count = word(batch * in_channels * output[0] * output[1]);
+        let body = include_str!("wgsl/pool_backward_tiles.wgsl");
+        return Launch {
+            source: source(
+                "pool backward",
+                FIELDS,
+                &["gradient", "input", "output"],
+                &["result"],
+                false,
+                body,
+            ),
+            dims: dims(count, pool.kind, &pool.window),
+            operands: vec![pool.gradient.into(), pool.input.into(), pool.output.into(), pool.result.into()],
+            grid: elements(count),
+        };
+    }
     let count = word(batch * in_channels * input[0] * input[1]);
     let text = include_str!("wgsl/pool_backward.wgsl");
     let (reads, operands, share): (&[&str], _, _) = match pool.kind {
@@ -40,6 +60,13 @@ pub(super) fn backward(pool: &PoolBackward) -> Launch {
         operands,
         grid: elements(count),
     }
+}
+
+/// Whether every input lies in exactly one window.
+fn is_tiling(window: &Window) -> bool {
+    let Window { input, output, kernel, stride, padding, dilation, .. } = *window;
+    let covered = [output[0] * stride[0], output[1] * stride[1]];
+    kernel == stride && padding == [0, 0] && dilation == [1, 1] && covered == input
 }
 
 fn dims(count: u32, kind: PoolKind, window: &Window) -> Vec<u32> {

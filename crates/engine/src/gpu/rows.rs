@@ -36,7 +36,9 @@ impl Rows<'_> {
     /// `dims.rows` comes first in the uniform block.
     fn launch(self) -> Launch {
         let rows = word(self.rows);
-        let many = self.length >= 256 || (self.length >= 64 && rows < 64);
+        // Barriers are dear: a workgroup per row pays where rows are few or long.
+        let many =
+            (self.length >= 256 && rows < 512) || self.length >= 4096 || (self.length >= 64 && rows < 64);
         let (lanes, groups) = if many { (MANY_LANES, rows) } else { (ONE_LANE, rows.div_ceil(WORKGROUP)) };
         let across = groups.clamp(1, MOST_ALONG_AXIS);
         let names = |arrays: &[(&'_ str, Operand)]| {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use lichen_model::program::{BufferId, INPUT, PARAMETERS, Program, STATISTICS, StepValues, TARGET};
+use lichen_model::program::{BufferId, INPUT, Program, StepValues, TARGET};
 
 use super::GpuError;
 use super::device::Gpu;
@@ -22,21 +22,11 @@ pub struct GpuProgram {
     gpu: Rc<Gpu>,
     program: Program,
     slots: Vec<wgpu::Buffer>,
-    /// Made for this program alone, hence destroyed with it.
-    owned: Vec<wgpu::Buffer>,
+    scratch: wgpu::Buffer,
+    uniforms: wgpu::Buffer,
     step_block: wgpu::Buffer,
     dispatches: Vec<Dispatch>,
-    forward: usize,
     losses: LossRing,
-}
-
-/// What a forward pass gave.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Forward {
-    /// The batch's mean loss.
-    pub loss: f32,
-    /// The model's output.
-    pub output: Vec<f32>,
 }
 
 impl GpuProgram {
@@ -45,41 +35,10 @@ impl GpuProgram {
     /// # Errors
     /// `TooLarge` if a slot is larger than the device allows, `Unsupported` for kernels that only the CPU runs.
     pub fn new(gpu: &Rc<Gpu>, program: Program) -> Result<Self, GpuError> {
-        Self::build(gpu, program, &[])
-    }
-
-    /// Puts another program on the same device which works on this one's parameters and statistics.
-    ///
-    /// # Errors
-    /// As [`GpuProgram::new`]; `Unsupported` if the programs' parameters differ.
-    pub fn sharing_parameters(&self, program: Program) -> Result<Self, GpuError> {
-        let shared = [PARAMETERS, STATISTICS];
-        if shared.iter().any(|&slot| self.program.slots.get(slot) != program.slots.get(slot)) {
-            return Err(GpuError::Unsupported("parameters of another model"));
-        }
-        let shared: Vec<_> = shared
-            .iter()
-            .filter_map(|&slot| self.slots.get(slot).map(|buffer| (slot, buffer.clone())))
-            .collect();
-        Self::build(&self.gpu, program, &shared)
-    }
-
-    fn build(gpu: &Rc<Gpu>, program: Program, shared: &[(usize, wgpu::Buffer)]) -> Result<Self, GpuError> {
         gpu.check()?;
-        let (launches, forward) = lower(&program, gpu.width)?;
-        let mut owned = Vec::new();
-        let mut slots = Vec::with_capacity(program.slots.len());
-        for (slot, &elements) in program.slots.iter().enumerate() {
-            let existing = shared.iter().find(|(index, _)| *index == slot).map(|(_, buffer)| buffer.clone());
-            let buffer = match existing {
-                Some(buffer) => buffer,
-                None => storage(gpu, elements as u64)?,
-            };
-            if !shared.iter().any(|(index, _)| *index == slot) {
-                owned.push(buffer.clone());
-            }
-            slots.push(buffer);
-        }
+        let launches = lower(&program, gpu.width)?;
+        let slots: Vec<_> =
+            program.slots.iter().map(|&elements| storage(gpu, elements as u64)).collect::<Result<_, _>>()?;
         let scratch = storage(gpu, scratch_elements(&launches))?;
         let uniforms = uniforms(gpu, &launches);
         let step_block = uniform(gpu, STEP_BLOCK);
@@ -88,19 +47,18 @@ impl GpuProgram {
         let dispatches = (0..)
             .zip(&launches)
             .map(|(index, launch)| {
-                let pipeline = pipelines.get(gpu, &launch.source);
                 let dims = wgpu::BufferBinding {
                     buffer: &uniforms,
                     offset: UNIFORM_STRIDE * index,
                     size: core::num::NonZero::new(UNIFORM_STRIDE),
                 };
-                Dispatch::new(gpu, pipeline, memory.resources(launch, dims), launch.grid)
+                let pipeline = pipelines.get(gpu, &launch.source);
+                Dispatch::new(gpu, launch.source.name, pipeline, memory.resources(launch, dims), launch.grid)
             })
             .collect();
         let losses = LossRing::new(gpu);
-        owned.extend([scratch, uniforms, step_block.clone()]);
         gpu.check()?;
-        Ok(Self { gpu: Rc::clone(gpu), program, slots, owned, step_block, dispatches, forward, losses })
+        Ok(Self { gpu: Rc::clone(gpu), program, slots, scratch, uniforms, step_block, dispatches, losses })
     }
 
     /// How many dispatches a step is.
@@ -116,7 +74,7 @@ impl GpuProgram {
     pub async fn step(&mut self, input: &[f32], target: &[f32], values: &StepValues) -> Result<(), GpuError> {
         self.losses.make_room(&self.gpu).await?;
         self.feed(input, target, values)?;
-        let mut encoder = self.record(self.dispatches.len());
+        let mut encoder = self.record();
         let (loss, offset) = self.place(self.program.loss);
         self.losses.record(&mut encoder, &loss, offset);
         self.gpu.queue.submit([encoder.finish()]);
@@ -130,32 +88,6 @@ impl GpuProgram {
     /// `DeviceLost`, or what the device reported.
     pub async fn take_losses(&mut self) -> Result<Vec<f32>, GpuError> {
         self.losses.take(&self.gpu).await
-    }
-
-    /// Runs the forward kernels and reads output and loss.
-    ///
-    /// # Errors
-    /// `DeviceLost`, or what the device reported.
-    pub async fn forward(
-        &self,
-        input: &[f32],
-        target: &[f32],
-        values: &StepValues,
-    ) -> Result<Forward, GpuError> {
-        self.feed(input, target, values)?;
-        let count = self.program.buffer(self.program.output).elements();
-        let staging = staging(&self.gpu, count as u64 + 1);
-        let mut encoder = self.record(self.forward);
-        let (output, offset) = self.place(self.program.output);
-        encoder.copy_buffer_to_buffer(&output, offset, &staging, 0, ELEMENT * count as u64);
-        let (loss, offset) = self.place(self.program.loss);
-        encoder.copy_buffer_to_buffer(&loss, offset, &staging, ELEMENT * count as u64, ELEMENT);
-        self.gpu.queue.submit([encoder.finish()]);
-        let floats = self.gpu.read_floats(&staging, count + 1).await;
-        staging.destroy();
-        let mut output = floats?;
-        let loss = output.pop().unwrap_or(f32::NAN);
-        Ok(Forward { loss, output })
     }
 
     /// Overwrites the beginning of a slot.
@@ -197,12 +129,30 @@ impl GpuProgram {
         self.gpu.idle().await
     }
 
-    /// Frees this program's memory on the device at once, whatever the host's garbage collector does.
-    pub fn destroy(self) {
-        self.losses.destroy();
-        for buffer in &self.owned {
-            buffer.destroy();
+    /// Time per run of every dispatch by its kernel's name, by the caller's clock, each run `rounds` times in one pass.
+    ///
+    /// # Errors
+    /// `DeviceLost`, or what the device reported.
+    #[cfg(feature = "bench")]
+    pub async fn profile(
+        &self,
+        clock: impl Fn() -> f64,
+        rounds: u32,
+    ) -> Result<Vec<(&'static str, [u32; 3], f64)>, GpuError> {
+        let mut times = Vec::new();
+        for dispatch in &self.dispatches {
+            let mut encoder =
+                self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            (0..rounds).for_each(|_| dispatch.record(&mut pass));
+            drop(pass);
+            self.gpu.idle().await?;
+            let start = clock();
+            self.gpu.queue.submit([encoder.finish()]);
+            self.gpu.idle().await?;
+            times.push((dispatch.name, dispatch.grid, (clock() - start) / f64::from(rounds)));
         }
+        Ok(times)
     }
 
     fn feed(&self, input: &[f32], target: &[f32], values: &StepValues) -> Result<(), GpuError> {
@@ -212,10 +162,10 @@ impl GpuProgram {
         Ok(())
     }
 
-    fn record(&self, count: usize) -> wgpu::CommandEncoder {
+    fn record(&self) -> wgpu::CommandEncoder {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for dispatch in self.dispatches.iter().take(count) {
+        for dispatch in &self.dispatches {
             dispatch.record(&mut pass);
         }
         drop(pass);
@@ -229,6 +179,17 @@ impl GpuProgram {
     fn place(&self, id: BufferId) -> (wgpu::Buffer, u64) {
         let buffer = self.program.buffer(id);
         (self.slots[buffer.slot].clone(), ELEMENT * buffer.offset as u64)
+    }
+}
+
+/// Memory is given back at once: in a browser it would wait for the garbage collector.
+impl Drop for GpuProgram {
+    fn drop(&mut self) {
+        self.losses.destroy();
+        self.slots
+            .iter()
+            .chain([&self.scratch, &self.uniforms, &self.step_block])
+            .for_each(wgpu::Buffer::destroy);
     }
 }
 

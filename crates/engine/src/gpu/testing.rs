@@ -63,9 +63,7 @@ pub(super) fn run(
         slot.truncate(content.len());
         slot
     };
-    let after = contents.iter().enumerate().map(read).collect();
-    program.destroy();
-    after
+    contents.iter().enumerate().map(read).collect()
 }
 
 /// What all buffers hold after the kernel ran on the CPU.
