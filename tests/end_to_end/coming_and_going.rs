@@ -18,10 +18,7 @@ fn a_closed_tab_holds_nobody_up_and_a_late_one_catches_up() {
     let late = site.join();
     let caught_up = site.wait(&late, "a contribution", TRAINED, |state| state.contributions > 0);
     assert!(caught_up.round >= before + 2, "it did not start from the last settled round: {caught_up:?}");
-    for page in staying.iter().chain([&late]) {
-        page.click("Pause", super::site::SOON).unwrap();
-    }
     let [one, two] = &staying;
-    let audit = site.wait_for_agreement(&[one, two, &late]);
+    let audit = site.assert_settled(&[one, two, &late]);
     assert_eq!(audit.number("contributors"), 4.0, "{audit:?}");
 }

@@ -8,6 +8,7 @@ mod before_the_click;
 mod coming_and_going;
 mod engines;
 mod identity;
+mod liar;
 mod one_profile;
 mod pausing;
 mod relay_restart;

@@ -25,11 +25,8 @@ fn a_relay_killed_in_the_middle_of_a_round_goes_on() {
     let after = site.log();
     assert!(after.len() > before.len());
     assert_eq!(after[..before.len()], before, "the log was changed\n{}", relay_log(&site));
-    for page in &pages {
-        page.click("Pause", SOON).unwrap();
-    }
     let [one, two] = &pages;
-    site.wait_for_agreement(&[one, two]);
+    site.assert_settled(&[one, two]);
     for page in &pages {
         let shown = page.state().unwrap().unwrap().contributions;
         let own = super::site::account(page);

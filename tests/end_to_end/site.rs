@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lichen_log::{MAX_RECORD, Record};
 use lichen_net::hub::{MAX_RECORDS, Records};
-use lichen_record::{Entry, MAX_ENVELOPE, decode, verify};
+use lichen_record::{Entry, MAX_ENVELOPE, Verified, decode, verify};
 use lichen_testkit::{
     Browser, BrowserOptions, Context, Page, RelayOptions, RelayProcess, TabState, http, process, wait,
 };
@@ -126,16 +126,31 @@ impl Site {
         .unwrap()
     }
 
-    /// Runs `lichen verify`.
+    /// Runs `lichen verify` against the relay.
     pub(crate) fn audit(&self) -> Audit {
-        let relay = self.relay.url();
-        let output = Command::new(from_environment("LICHEN_CLI_BIN"))
-            .args(["verify", "--json", "--relay", relay.trim_end_matches('/')])
-            .output()
-            .unwrap();
-        let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        Audit { passed: output.status.success(), report, words }
+        audit(&self.relay.url())
+    }
+
+    /// Checks that the audit passes, and that what each tab shows as its round's result is what the log settled.
+    pub(crate) fn assert_settled(&self, pages: &[&Page]) -> Audit {
+        let shown: Vec<TabState> = pages.iter().map(|page| page.state().unwrap().unwrap()).collect();
+        let log: Vec<Verified<Entry>> =
+            self.log().iter().map(|record| verify::<Entry>(&record.entry).unwrap()).collect();
+        let coordinator = log[0].account();
+        for state in shown {
+            let attested = log.iter().find_map(|entry| match entry.get() {
+                Entry::Checkpointed { round, result, .. }
+                    if round.0 == state.round && entry.account() == coordinator =>
+                {
+                    Some(result.to_string())
+                }
+                _ => None,
+            });
+            assert_eq!(state.checkpoint, attested, "{state:?}");
+        }
+        let audit = self.audit();
+        assert!(audit.passed, "{audit:?}");
+        audit
     }
 
     /// The relay's log from its first record on.
@@ -180,11 +195,21 @@ impl Audit {
     }
 }
 
-/// The `did:key` that a page shows.
+/// Runs `lichen verify` against the relay at `url`.
+pub(crate) fn audit(url: &str) -> Audit {
+    let output = Command::new(from_environment("LICHEN_CLI_BIN"))
+        .args(["verify", "--json", "--relay", url.trim_end_matches('/')])
+        .output()
+        .unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    Audit { passed: output.status.success(), report, words }
+}
+
+/// The `did:key` that a page shows as its own.
 pub(crate) fn account(page: &Page) -> String {
     // Such a name has 46 more digits; other text may follow without a space.
-    let shown = "document.body.textContent.match(/did:key:zDn[1-9A-HJ-NP-Za-km-z]{46}/)?.[0] \
-        ?? [...document.querySelectorAll('[title]')].map(e => e.title).find(t => t.startsWith('did:key:zDn'))";
+    let shown = "document.querySelector('[aria-labelledby=identity] [title^=\"did:key:zDn\"]')?.title";
     page.wait_for("the account to be shown", shown, SOON).unwrap().as_str().unwrap().to_owned()
 }
 

@@ -1,75 +1,116 @@
-//! One changed byte in what the relay stores is found, and its place is named.
+//! One changed byte in what the relay keeps is found, and its place is named.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lichen_record::Entry;
+use lichen_record::{Cid, Entry};
 
-use super::site::{ENDLESS, Site};
+use super::liar;
+use super::site::{Audit, ENDLESS, Site, audit};
 
 #[test]
-fn a_changed_byte_in_a_stored_update_is_found() {
-    let mut site = trained();
-    let (_, contribution) = site.contributions().swap_remove(0);
-    let Entry::Contribution { update, .. } = contribution else { panic!("{contribution:?}") };
-    let bytes = site.relay.get(&format!("blob/{update}")).unwrap().body;
-    assert!(update.matches(&bytes), "the relay serves another blob");
-
-    change_stored(&mut site, &bytes);
-    let audit = site.audit();
-    assert!(!audit.passed, "{audit:?}");
-    assert!(audit.words.contains(&update.to_string()), "the place is not named: {audit:?}");
+fn an_auditor_finds_a_changed_byte_in_an_update() {
+    let site = trained();
+    let (cid, bytes) = first_update(&site);
+    let found = audit_with_changed(&site, &bytes);
+    assert!(!found.passed, "{found:?}");
+    assert!(found.words.contains(&cid.to_string()), "the place is not named: {found:?}");
 }
 
 #[test]
-fn a_changed_byte_in_a_stored_entry_is_found() {
+fn an_auditor_finds_a_changed_byte_in_an_entry() {
+    let site = trained();
+    for (index, record) in site.log().iter().enumerate().skip(1) {
+        let found = audit_with_changed(&site, &record.entry);
+        assert!(!found.passed, "record {index}: {found:?}");
+        assert!(
+            found.words.contains(&format!("record {index}")),
+            "the place is not named: {index} {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_relay_does_not_serve_a_changed_update_as_if_nothing_were() {
+    let mut site = trained();
+    let (cid, bytes) = first_update(&site);
+    refuses_or_fails_to_prove(&mut site, &bytes, &cid.to_string());
+}
+
+#[test]
+fn a_relay_does_not_serve_a_changed_entry_as_if_nothing_were() {
     let mut site = trained();
     let log = site.log();
     let index = log.len() / 2;
-    let entry = log[index].entry.clone();
-
-    change_stored(&mut site, &entry);
-    let audit = site.audit();
-    assert!(!audit.passed, "{audit:?}");
-    assert!(audit.words.contains(&format!("record {index}")), "the place is not named: {audit:?}");
+    refuses_or_fails_to_prove(&mut site, &log[index].entry, &format!("record {index}"));
 }
 
 fn trained() -> Site {
     let site = Site::start(ENDLESS);
     let page = site.join();
     site.wait_for_round(&page, 3);
+    page.close().unwrap();
     let audit = site.audit();
     assert!(audit.passed, "{audit:?}");
-    page.close().unwrap();
     site
 }
 
-/// Changes one byte in the middle of every stored copy of `bytes`, while the relay is down.
-fn change_stored(site: &mut Site, bytes: &[u8]) {
+/// The first contribution's update, as the relay keeps it.
+fn first_update(site: &Site) -> (Cid, Vec<u8>) {
+    let (_, contribution) = site.contributions().swap_remove(0);
+    let Entry::Contribution { update, .. } = contribution else { panic!("{contribution:?}") };
+    let bytes = site.relay.get(&format!("blob/{update}")).unwrap().body;
+    assert!(update.matches(&bytes), "the relay serves another blob");
+    (update, bytes)
+}
+
+/// What the auditor says of a relay that has one byte of these changed.
+fn audit_with_changed(site: &Site, bytes: &[u8]) -> Audit {
+    let original = bytes.to_vec();
+    let url = liar::serve(site.relay.url(), move |_, body| {
+        change(body, &original);
+    });
+    audit(&url)
+}
+
+/// Changes one byte on the disk: either the relay says at its start what is wrong where, or the auditor does.
+fn refuses_or_fails_to_prove(site: &mut Site, bytes: &[u8], place: &str) {
     let (status, _) = site.relay.terminate(Duration::from_secs(10)).unwrap().expect("the relay did not end");
     assert!(status.success(), "{status}");
-    let changed: usize = files(&site.data()).iter().map(|file| change_in(file, bytes)).sum();
+    let changed: usize = files(&site.data()).iter().map(|file| change_file(file, bytes)).sum();
     assert!(changed > 0, "the bytes are not in the data folder as they are");
-    site.relay.restart().unwrap();
+    let words = match site.relay.restart() {
+        Ok(()) => {
+            let audit = site.audit();
+            assert!(!audit.passed, "{audit:?}");
+            audit.words
+        }
+        Err(error) => error.to_string(),
+    };
+    assert!(words.contains(place), "{place} is not named: {words}");
 }
 
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
-fn change_in(file: &Path, bytes: &[u8]) -> usize {
-    let mut content = fs::read(file).unwrap();
-    let first = bytes[0];
-    let starts: Vec<usize> = (0..content.len().saturating_sub(bytes.len()))
-        .filter(|start| content[*start] == first && content[*start..].starts_with(bytes))
-        .collect();
+/// Changes a byte in the middle of each place where `original` is in `content`; how many there are.
+fn change(content: &mut [u8], original: &[u8]) -> usize {
+    let last = content.len().saturating_sub(original.len());
+    let starts: Vec<usize> = (0..=last).filter(|start| content[*start..].starts_with(original)).collect();
     for start in &starts {
-        content[start + bytes.len() / 2] ^= 1;
-    }
-    if !starts.is_empty() {
-        fs::write(file, content).unwrap();
+        content[start + original.len() / 2] ^= 1;
     }
     starts.len()
+}
+
+fn change_file(file: &Path, original: &[u8]) -> usize {
+    let mut content = fs::read(file).unwrap();
+    let places = change(&mut content, original);
+    if places > 0 {
+        fs::write(file, content).unwrap();
+    }
+    places
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
