@@ -63,3 +63,26 @@ fn twenty_steps_are_those_of_pytorch() {
         }
     }
 }
+
+/// Hashes of all parameters' bits after 100 steps, found natively on x86-64 and in wasm alike.
+const BITS: [u64; 5] = [
+    0x476f_f1c7_e8d5_5f43,
+    0x2577_d9af_81ed_5ee9,
+    0xaea5_33b0_274a_5244,
+    0xa854_7096_5403_0492,
+    0x06a0_4a7f_659c_a944,
+];
+
+fn hash_after_100_steps(index: usize) -> u64 {
+    let mut bench = crate::bench::Bench::new(index).unwrap();
+    bench.steps(100).unwrap();
+    bench.hash().unwrap()
+}
+
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+fn a_hundred_steps_give_the_same_bits_everywhere() {
+    let found: Vec<String> = (0..5).map(|index| format!("{:#018x}", hash_after_100_steps(index))).collect();
+    let expected: Vec<String> = BITS.iter().map(|bits| format!("{bits:#018x}")).collect();
+    assert_eq!(found, expected);
+}

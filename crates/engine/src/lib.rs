@@ -1,6 +1,8 @@
 //! Runs step programs on the CPU and on WebGPU, the faster one chosen by measuring.
 
 mod batch;
+#[cfg(any(test, feature = "bench"))]
+pub mod bench;
 pub mod cpu;
 mod error;
 #[cfg(feature = "gpu")]

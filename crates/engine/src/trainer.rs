@@ -293,7 +293,10 @@ fn share(count: usize) -> f32 {
 }
 
 /// The slots of trained parameters and of statistics, filled from named tensors.
-fn parameter_slots(program: &Program, parameters: &Parameters) -> Result<[Vec<f32>; 2], EngineError> {
+pub(crate) fn parameter_slots(
+    program: &Program,
+    parameters: &Parameters,
+) -> Result<[Vec<f32>; 2], EngineError> {
     let size = |slot: usize| program.slots.get(slot).copied().unwrap_or(0);
     let mut slots = [vec![0.0; size(PARAMETERS)], vec![0.0; size(STATISTICS)]];
     for binding in &program.parameters {

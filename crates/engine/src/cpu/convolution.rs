@@ -4,9 +4,8 @@
 //! vector of eight neighbouring outputs' inputs is contiguous for every element of the kernel: a product with
 //! the weights as left factor, and a table of offsets in place of the right factor's rows.
 
-use super::gemm::{Finish, MR, activate, pack};
+use super::gemm::{Finish, MR, Tile, activate, pack, rank_one};
 use super::memory::Memory;
-use super::rows::lanes;
 use super::simd::F4;
 use lichen_model::program::{Convolution, Direction, Window};
 
@@ -271,17 +270,14 @@ fn correlate(
     }
 }
 
-#[inline(always)]
-fn tile(buffer: &[f32], offsets: &[usize], panel: &[f32]) -> [[F4; 2]; MR] {
+// Not inlined: a caller that walks through the tile would keep it in memory during the loop.
+#[inline(never)]
+fn tile(buffer: &[f32], offsets: &[usize], panel: &[f32]) -> Tile {
     let mut tile = [[F4::splat(0.0); 2]; MR];
     for (&offset, weights) in offsets.iter().zip(panel.chunks_exact(MR)) {
         let part = &buffer[offset..offset + WIDE];
         let (low, high) = (F4::load(&part[..4]), F4::load(&part[4..]));
-        for (row, &weight) in tile.iter_mut().zip(weights) {
-            let weight = F4::splat(weight);
-            row[0] = row[0] + weight * low;
-            row[1] = row[1] + weight * high;
-        }
+        rank_one!(tile, weights, low, high, 0, 1, 2, 3);
     }
     tile
 }
@@ -359,7 +355,7 @@ impl Sides<'_> {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn tile(&self, planes: [&[f32]; TILE_OUT], starts: [usize; TILE_TAPS]) -> [[F4; TILE_TAPS]; TILE_OUT] {
         let mut sums = [[F4::splat(0.0); TILE_TAPS]; TILE_OUT];
         let rows = planes[0].chunks_exact(self.pitch).zip(planes[1].chunks_exact(self.pitch));
@@ -371,12 +367,16 @@ impl Sides<'_> {
             let positions = first.chunks_exact(4).zip(second.chunks_exact(4));
             let [a, b, c, d] = taps.map(|tap| tap.chunks_exact(4));
             for ((((first, second), a), (b, c)), d) in positions.zip(a).zip(b.zip(c)).zip(d) {
-                let outputs = [F4::load(first), F4::load(second)];
-                for (tap, x) in [a, b, c, d].into_iter().enumerate() {
-                    let x = lanes(x, 0.0);
-                    sums[0][tap] = sums[0][tap] + outputs[0] * x;
-                    sums[1][tap] = sums[1][tap] + outputs[1] * x;
-                }
+                let (first, second) = (F4::load(first), F4::load(second));
+                let x = [F4::load(a), F4::load(b), F4::load(c), F4::load(d)];
+                sums[0][0] = sums[0][0] + first * x[0];
+                sums[1][0] = sums[1][0] + second * x[0];
+                sums[0][1] = sums[0][1] + first * x[1];
+                sums[1][1] = sums[1][1] + second * x[1];
+                sums[0][2] = sums[0][2] + first * x[2];
+                sums[1][2] = sums[1][2] + second * x[2];
+                sums[0][3] = sums[0][3] + first * x[3];
+                sums[1][3] = sums[1][3] + second * x[3];
             }
         }
         sums

@@ -7,6 +7,18 @@ use super::memory::Memory;
 use super::simd::F4;
 use lichen_model::program::{Epilogue, Gemm};
 
+/// Adds the product of a column and a row to a tile.
+macro_rules! rank_one {
+    ($tile:ident, $column:ident, $low:ident, $high:ident, $($row:literal),*) => {
+        $(
+            let x = F4::splat($column[$row]);
+            $tile[$row][0] = $tile[$row][0] + x * $low;
+            $tile[$row][1] = $tile[$row][1] + x * $high;
+        )*
+    };
+}
+pub(crate) use rank_one;
+
 /// Rows of a tile.
 pub(crate) const MR: usize = 4;
 /// Columns of a tile.
@@ -214,20 +226,20 @@ fn interleave(panel: &mut [f32], rows: [&[f32]; 4], lane: usize, width: usize) {
 }
 
 /// One tile of the product of two panels.
-#[inline(always)]
-fn multiply(a: &[f32], b: &[f32]) -> [[F4; 2]; MR] {
-    let zero = F4::splat(0.0);
-    let mut tile = [[zero; 2]; MR];
+// Not inlined: a caller that walks through the tile would keep it in memory during the loop.
+#[inline(never)]
+fn multiply(a: &[f32], b: &[f32]) -> Tile {
+    let mut tile = [[F4::splat(0.0); 2]; MR];
+    // Indices are literals, so that the tile stays in registers.
     for (a, b) in a.chunks_exact(MR).zip(b.chunks_exact(NR)) {
         let (low, high) = (F4::load(&b[..4]), F4::load(&b[4..]));
-        for (row, &a) in tile.iter_mut().zip(a) {
-            let a = F4::splat(a);
-            row[0] = row[0] + a * low;
-            row[1] = row[1] + a * high;
-        }
+        rank_one!(tile, a, low, high, 0, 1, 2, 3);
     }
     tile
 }
+
+/// Sums of a tile.
+pub(crate) type Tile = [[F4; 2]; MR];
 
 struct Place {
     stride: usize,
@@ -241,38 +253,39 @@ struct Place {
 
 impl Place {
     /// Writes a tile, with everything that goes with the last block.
-    #[inline]
-    fn finish(&self, tile: [[F4; 2]; MR], c: &mut [f32], finish: &Finish<'_>) {
+    #[inline(always)]
+    fn finish(&self, tile: Tile, c: &mut [f32], finish: &Finish<'_>) {
         let alpha = F4::splat(finish.alpha);
-        for (i, sums) in tile.iter().take(self.high).enumerate() {
+        let bias = finish.bias.filter(|_| self.last).map(|bias| &bias[self.column..self.column + self.wide]);
+        for (i, sums) in tile.into_iter().enumerate().take(self.high) {
             let start = (self.row + i) * self.stride + self.column;
             let row = &mut c[start..start + self.wide];
-            for (half, sum) in row.chunks_mut(4).zip(sums) {
-                let mut value = *sum * alpha;
+            let offset = finish.row_bias.filter(|_| self.last).map(|bias| F4::splat(bias[self.row + i]));
+            for (half, sum) in sums.into_iter().enumerate() {
+                let from = half * 4;
+                let Some(to) = row.get_mut(from..).filter(|to| !to.is_empty()) else { break };
+                let mut value = sum * alpha;
                 if !self.first {
-                    value = F4::load_partial(half, 0.0) + value;
+                    value = part(to) + value;
                 }
-                value.store(half);
-            }
-            if self.last {
-                self.epilogue(row, self.row + i, finish);
+                if let Some(bias) = bias {
+                    value = value + part(&bias[from..]);
+                }
+                if let Some(offset) = offset {
+                    value = value + offset;
+                }
+                if self.last {
+                    value = activate(value, finish.activation);
+                }
+                value.store(to);
             }
         }
     }
+}
 
-    fn epilogue(&self, row: &mut [f32], number: usize, finish: &Finish<'_>) {
-        let offset = finish.row_bias.map_or(0.0, |bias| bias[number]);
-        for (part, to) in row.chunks_mut(4).enumerate() {
-            let mut value = F4::load_partial(to, 0.0);
-            if let Some(bias) = finish.bias {
-                value = value + F4::load_partial(&bias[self.column + part * 4..self.column + self.wide], 0.0);
-            }
-            if finish.row_bias.is_some() {
-                value = value + F4::splat(offset);
-            }
-            activate(value, finish.activation).store(to);
-        }
-    }
+#[inline(always)]
+fn part(slice: &[f32]) -> F4 {
+    if slice.len() >= 4 { F4::load(slice) } else { F4::load_partial(slice, 0.0) }
 }
 
 /// Applies an epilogue's function.
@@ -283,9 +296,20 @@ pub(crate) fn activate(x: F4, activation: Epilogue) -> F4 {
         Epilogue::None => x,
         Epilogue::Relu => x.max(zero),
         Epilogue::LeakyRelu(slope) => F4::select(x.gt(zero), x, x * F4::splat(slope)),
-        Epilogue::Tanh => super::math::tanh(x),
-        Epilogue::Sigmoid => super::math::sigmoid(x),
+        Epilogue::Tanh => tanh(x),
+        Epilogue::Sigmoid => sigmoid(x),
     }
+}
+
+// Not inlined: frequent epilogues should not pay for rare ones' size.
+#[inline(never)]
+fn tanh(x: F4) -> F4 {
+    super::math::tanh(x)
+}
+
+#[inline(never)]
+fn sigmoid(x: F4) -> F4 {
+    super::math::sigmoid(x)
 }
 
 #[cfg(test)]

@@ -86,47 +86,106 @@ impl CpuExecutor {
 
     /// Runs all kernels once.
     pub fn run(&mut self, step: &StepValues) {
-        for kernel in &self.program.kernels {
-            let memory = &mut self.memory;
-            match kernel {
-                Kernel::Gemm(kernel) => gemm::run(kernel, memory, &mut self.panels),
-                Kernel::Map(kernel) => map::run(kernel, memory, step, &mut self.registers),
-                Kernel::Reduce(kernel) => rows::reduce(kernel, memory, step),
-                Kernel::Copy(kernel) => rows::copy(kernel, memory),
-                Kernel::Fill { output, value } => memory.get_mut(*output).fill(*value),
-                Kernel::Softmax(kernel) => rows::softmax(kernel, memory),
-                Kernel::SoftmaxBackward(kernel) => rows::softmax_backward(kernel, memory),
-                Kernel::CrossEntropy(kernel) => rows::cross_entropy(kernel, memory, step, &mut self.scratch),
-                Kernel::Gather(kernel) => rows::gather(kernel, memory),
-                Kernel::GatherBackward(kernel) => rows::gather_backward(kernel, memory),
-                Kernel::Dropout(kernel) => rows::dropout(kernel, memory, step),
-                Kernel::ScaleGradients(kernel) => update::scale_gradients(kernel, memory),
-                Kernel::Optimise(kernel) => update::optimise(kernel, memory, step),
-                Kernel::Convolution(kernel) => convolution::run(kernel, memory, &mut self.convolution),
-                Kernel::Pool(kernel) => pool::pool(kernel, memory),
-                Kernel::PoolBackward(kernel) => pool::pool_backward(kernel, memory),
-                Kernel::Normalize(kernel) => norms::normalize(kernel, memory, &mut self.scratch),
-                Kernel::NormalizeBackward(kernel) => {
-                    norms::normalize_backward(kernel, memory, &mut self.scratch)
-                }
-                Kernel::NormalizeParameters(kernel) => {
-                    norms::normalize_parameters(kernel, memory, &mut self.scratch)
-                }
-                Kernel::BatchNormalize(kernel) => norms::batch_normalize(kernel, memory),
-                Kernel::BatchNormalizeBackward(kernel) => {
-                    norms::batch_normalize_backward(kernel, memory, &mut self.scratch)
-                }
-                Kernel::Gru(kernel) => recurrent::gru(kernel, memory, &mut self.recurrent, &mut self.panels),
-                Kernel::GruBackward(kernel) => {
-                    recurrent::gru_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
-                }
-                Kernel::Lstm(kernel) => {
-                    recurrent::lstm(kernel, memory, &mut self.recurrent, &mut self.panels)
-                }
-                Kernel::LstmBackward(kernel) => {
-                    recurrent::lstm_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
-                }
+        for index in 0..self.program.kernels.len() {
+            self.kernel(index, step);
+        }
+    }
+
+    /// Runs all kernels once and adds the time of each to the entry of its kind.
+    #[cfg(any(test, feature = "bench"))]
+    pub(crate) fn profile(&mut self, now: &dyn Fn() -> f64, times: &mut Vec<(String, f64)>) {
+        let step = StepValues { first_correction: 1.0, second_correction: 1.0, ..StepValues::default() };
+        for index in 0..self.program.kernels.len() {
+            let start = now();
+            self.kernel(index, &step);
+            let time = now() - start;
+            let name = describe(&self.program.kernels[index]);
+            match times.iter_mut().find(|entry| entry.0 == name) {
+                Some(entry) => entry.1 += time,
+                None => times.push((name, time)),
             }
         }
     }
+
+    fn kernel(&mut self, index: usize, step: &StepValues) {
+        let memory = &mut self.memory;
+        match &self.program.kernels[index] {
+            Kernel::Gemm(kernel) => gemm::run(kernel, memory, &mut self.panels),
+            Kernel::Map(kernel) => map::run(kernel, memory, step, &mut self.registers),
+            Kernel::Reduce(kernel) => rows::reduce(kernel, memory, step),
+            Kernel::Copy(kernel) => rows::copy(kernel, memory),
+            Kernel::Fill { output, value } => memory.get_mut(*output).fill(*value),
+            Kernel::Softmax(kernel) => rows::softmax(kernel, memory),
+            Kernel::SoftmaxBackward(kernel) => rows::softmax_backward(kernel, memory),
+            Kernel::CrossEntropy(kernel) => rows::cross_entropy(kernel, memory, step, &mut self.scratch),
+            Kernel::Gather(kernel) => rows::gather(kernel, memory),
+            Kernel::GatherBackward(kernel) => rows::gather_backward(kernel, memory),
+            Kernel::Dropout(kernel) => rows::dropout(kernel, memory, step),
+            Kernel::ScaleGradients(kernel) => update::scale_gradients(kernel, memory),
+            Kernel::Optimise(kernel) => update::optimise(kernel, memory, step),
+            Kernel::Convolution(kernel) => convolution::run(kernel, memory, &mut self.convolution),
+            Kernel::Pool(kernel) => pool::pool(kernel, memory),
+            Kernel::PoolBackward(kernel) => pool::pool_backward(kernel, memory),
+            Kernel::Normalize(kernel) => norms::normalize(kernel, memory, &mut self.scratch),
+            Kernel::NormalizeBackward(kernel) => norms::normalize_backward(kernel, memory, &mut self.scratch),
+            Kernel::NormalizeParameters(kernel) => {
+                norms::normalize_parameters(kernel, memory, &mut self.scratch)
+            }
+            Kernel::BatchNormalize(kernel) => norms::batch_normalize(kernel, memory),
+            Kernel::BatchNormalizeBackward(kernel) => {
+                norms::batch_normalize_backward(kernel, memory, &mut self.scratch)
+            }
+            Kernel::Gru(kernel) => recurrent::gru(kernel, memory, &mut self.recurrent, &mut self.panels),
+            Kernel::GruBackward(kernel) => {
+                recurrent::gru_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
+            }
+            Kernel::Lstm(kernel) => recurrent::lstm(kernel, memory, &mut self.recurrent, &mut self.panels),
+            Kernel::LstmBackward(kernel) => {
+                recurrent::lstm_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
+            }
+        }
+    }
+}
+
+#[cfg(any(test, feature = "bench"))]
+fn describe(kernel: &Kernel) -> String {
+    match kernel {
+        Kernel::Gemm(g) => {
+            let sides = [g.a.transposed, g.b.transposed].map(|t| if t { "T" } else { "N" });
+            format!("Gemm {}{} {}x{}x{} batch {:?}", sides[0], sides[1], g.m, g.n, g.k, g.batch)
+        }
+        Kernel::Map(map) => format!("Map {:?} with {} instructions", map.shape, map.code.len()),
+        Kernel::Convolution(c) => format!("Convolution {:?} {:?}", c.direction, c.window),
+        other => format!("{other:?}").chars().take_while(|&c| c != '(').collect(),
+    }
+}
+
+/// Twelve independent sums of products on four lanes; see [`crate::bench::peak`].
+#[cfg(any(test, feature = "bench"))]
+pub(crate) fn peak(rounds: u32) -> f32 {
+    use simd::F4;
+    let mut sums = [F4::splat(0.0); 12];
+    let (a, b) = (F4::splat(std::hint::black_box(1e-9)), F4::splat(std::hint::black_box(0.999)));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = *sum * b + a;
+        }
+    }
+    sums.into_iter().map(F4::sum).sum()
+}
+
+/// See [`crate::bench::product`].
+#[cfg(any(test, feature = "bench"))]
+pub(crate) fn product([m, n, k]: [usize; 3], layout: u32, rounds: u32) -> f32 {
+    use gemm::{Finish, Panels, View};
+    let (a, b) = (vec![0.5; m * k], vec![0.25; k * n]);
+    let a =
+        if layout == 2 { View { data: &a, row: 1, column: m } } else { View { data: &a, row: k, column: 1 } };
+    let b =
+        if layout == 1 { View { data: &b, row: 1, column: k } } else { View { data: &b, row: n, column: 1 } };
+    let (mut c, mut panels) = (vec![0.0; m * n], Panels::default());
+    for _ in 0..rounds {
+        gemm::product(a, b, &mut c, n, [m, n, k], &Finish::PLAIN, &mut panels);
+    }
+    c[m * n - 1]
 }

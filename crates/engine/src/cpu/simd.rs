@@ -4,14 +4,25 @@
 //! of all ones or zeros as lane bits.
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[expect(unsafe_code, reason = "loads and stores of vectors take pointers")]
 mod lanes {
     use core::arch::wasm32::{
         f32x4, f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_gt, f32x4_mul,
         f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_add, i32x4_shl, u32x4_shr, u32x4_splat, v128, v128_and,
-        v128_bitselect, v128_or, v128_xor,
+        v128_bitselect, v128_load, v128_or, v128_store, v128_xor,
     };
 
     pub(crate) type Lanes = v128;
+    #[inline(always)]
+    pub(super) fn load(x: &[f32; 4]) -> Lanes {
+        // SAFETY: the reference is to 16 bytes; the instruction needs no alignment.
+        unsafe { v128_load(x.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    pub(super) fn store(a: Lanes, to: &mut [f32; 4]) {
+        // SAFETY: the reference is to 16 bytes; the instruction needs no alignment.
+        unsafe { v128_store(to.as_mut_ptr().cast(), a) }
+    }
     #[inline(always)]
     pub(super) fn new(x: [f32; 4]) -> Lanes {
         f32x4(x[0], x[1], x[2], x[3])
@@ -103,11 +114,22 @@ mod lanes {
 mod lanes {
     use core::arch::x86_64::{
         __m128, _mm_add_epi32, _mm_add_ps, _mm_and_ps, _mm_andnot_ps, _mm_castps_si128, _mm_castsi128_ps,
-        _mm_cmpeq_ps, _mm_cmpgt_ps, _mm_cvtepi32_ps, _mm_div_ps, _mm_mul_ps, _mm_or_ps, _mm_set_ps,
-        _mm_set1_epi32, _mm_set1_ps, _mm_slli_epi32, _mm_sqrt_ps, _mm_srli_epi32, _mm_sub_ps, _mm_xor_ps,
+        _mm_cmpeq_ps, _mm_cmpgt_ps, _mm_cvtepi32_ps, _mm_div_ps, _mm_loadu_ps, _mm_mul_ps, _mm_or_ps,
+        _mm_set_ps, _mm_set1_epi32, _mm_set1_ps, _mm_slli_epi32, _mm_sqrt_ps, _mm_srli_epi32, _mm_storeu_ps,
+        _mm_sub_ps, _mm_xor_ps,
     };
 
     pub(crate) type Lanes = __m128;
+    #[inline(always)]
+    pub(super) fn load(x: &[f32; 4]) -> Lanes {
+        // SAFETY: SSE2 is part of x86-64; the reference is to 16 bytes, and no alignment is needed.
+        unsafe { _mm_loadu_ps(x.as_ptr()) }
+    }
+    #[inline(always)]
+    pub(super) fn store(a: Lanes, to: &mut [f32; 4]) {
+        // SAFETY: SSE2 is part of x86-64; the reference is to 16 bytes, and no alignment is needed.
+        unsafe { _mm_storeu_ps(to.as_mut_ptr(), a) }
+    }
     #[inline(always)]
     pub(super) fn new(x: [f32; 4]) -> Lanes {
         // SAFETY: SSE2 is part of x86-64.
@@ -211,6 +233,14 @@ mod lanes {
 
     pub(crate) type Lanes = [f32; 4];
     #[inline(always)]
+    pub(super) fn load(x: &[f32; 4]) -> Lanes {
+        *x
+    }
+    #[inline(always)]
+    pub(super) fn store(a: Lanes, to: &mut [f32; 4]) {
+        *to = a;
+    }
+    #[inline(always)]
     pub(super) fn new(x: [f32; 4]) -> Lanes {
         x
     }
@@ -297,19 +327,11 @@ mod lanes {
 #[derive(Clone, Copy)]
 pub(crate) struct F4(lanes::Lanes);
 
-#[inline]
-fn four(slice: &[f32]) -> [f32; 4] {
-    match *slice {
-        [a, b, c, d, ..] => [a, b, c, d],
-        _ => [0.0; 4],
-    }
-}
-
 impl F4 {
     /// The first four elements; zeros if there are fewer.
     #[inline(always)]
     pub(crate) fn load(slice: &[f32]) -> Self {
-        Self(lanes::new(four(slice)))
+        slice.first_chunk::<4>().map_or_else(|| Self::splat(0.0), |four| Self(lanes::load(four)))
     }
 
     /// As many elements as there are, then `rest`.
@@ -349,7 +371,7 @@ impl F4 {
     #[inline(always)]
     pub(crate) fn store(self, slice: &mut [f32]) {
         if let Some(to) = slice.first_chunk_mut::<4>() {
-            *to = self.array();
+            lanes::store(self.0, to);
         } else {
             for (to, from) in slice.iter_mut().zip(self.array()) {
                 *to = from;
