@@ -228,7 +228,7 @@ async fn add_headers(request: Request, next: Next) -> Answer {
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (
             HeaderName::from_static("permissions-policy"),
-            "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), \
+            "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), \
              midi=(), display-capture=(), browsing-topics=()",
         ),
     ];

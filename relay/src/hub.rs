@@ -65,6 +65,15 @@ pub(crate) struct HubParts {
     pub(crate) stop: CancellationToken,
 }
 
+/// A request that was read.
+struct Incoming<'a> {
+    request: Request,
+    /// Whether its bytes are taken from the account's allowance already.
+    is_charged: bool,
+    /// Held while the request is in memory.
+    _memory: SemaphorePermit<'a>,
+}
+
 /// One connection of a peer.
 pub(crate) struct Session {
     peer: PeerId,
@@ -114,13 +123,13 @@ impl Hub {
         let Ok(_in_flight) = session.in_flight.try_acquire() else {
             return self.refuse(stream, Reason::Busy).await;
         };
-        let (request, _memory) = match self.read(session, stream).await {
-            Ok(Some(read)) => read,
+        let Incoming { request, is_charged, _memory } = match self.read(session, stream).await {
+            Ok(Some(incoming)) => incoming,
             Ok(None) => return Ok(()),
             Err(reason) => return self.refuse(stream, reason).await,
         };
         self.metrics.request(kind(&request));
-        match self.answer(session, stream, request).await {
+        match self.answer(session, stream, request, is_charged).await {
             Ok(sent) => sent,
             Err(reason) => self.refuse(stream, reason).await,
         }
@@ -131,12 +140,9 @@ impl Hub {
         send(stream, &Reply::Refused { reason }).await
     }
 
-    /// Reads one request; a large frame only from a session that has an account, and within the memory there is.
-    async fn read(
-        &self,
-        session: &Session,
-        stream: &mut Stream,
-    ) -> Result<Option<(Request, SemaphorePermit<'_>)>, Reason> {
+    /// Reads one request; a large frame only from a session that has an account with that much allowance left, and
+    /// within the memory there is.
+    async fn read(&self, session: &Session, stream: &mut Stream) -> Result<Option<Incoming<'_>>, Reason> {
         let Some(length) =
             frame::read_length(stream, PATIENCE).await.map_err(|error| frame_reason(&error))?
         else {
@@ -145,14 +151,15 @@ impl Hub {
         if length > MAX_FRAME {
             return Err(Reason::TooLarge);
         }
-        if length > MAX_SMALL_REQUEST {
-            session.account()?;
+        let is_large = length > MAX_SMALL_REQUEST;
+        if is_large {
+            self.charge_bytes(session.account()?, length)?;
         }
         let memory = self.transfers.try_acquire_many(kib(length)).map_err(|_full| Reason::Busy)?;
         let bytes =
             frame::read_content(stream, length, PATIENCE).await.map_err(|error| frame_reason(&error))?;
         let request = Request::from_bytes(&bytes).map_err(|error| decode_reason(&error))?;
-        Ok(Some((request, memory)))
+        Ok(Some(Incoming { request, is_charged: is_large, _memory: memory }))
     }
 
     /// Answers a request, or says why not. What is sent may break off.
@@ -161,6 +168,7 @@ impl Hub {
         session: &Session,
         stream: &mut Stream,
         request: Request,
+        is_charged: bool,
     ) -> Result<Result<(), FrameError>, Reason> {
         let reply = match request {
             Request::Hello { certificate } => self.hello(session, &certificate)?,
@@ -171,7 +179,7 @@ impl Hub {
             Request::Follow { campaign, from } => return self.follow(stream, campaign, from).await,
             Request::Append { campaign, entry } => self.append(session, campaign, &entry).await?,
             Request::GetBlob { cid } => return self.get_blob(stream, &cid).await,
-            Request::PutBlob { bytes } => self.put_blob(session, &bytes).await?,
+            Request::PutBlob { bytes } => self.put_blob(session, &bytes, is_charged).await?,
         };
         Ok(send(stream, &reply).await)
     }
@@ -279,10 +287,10 @@ impl Hub {
         Ok(send(stream, &Reply::Blob { bytes }).await)
     }
 
-    async fn put_blob(&self, session: &Session, bytes: &[u8]) -> Result<Reply, Reason> {
+    async fn put_blob(&self, session: &Session, bytes: &[u8], is_charged: bool) -> Result<Reply, Reason> {
         let account = session.account()?;
-        if !self.blob_bytes.take(account, bytes.len(), Instant::now()) {
-            return Err(Reason::QuotaBytes);
+        if !is_charged {
+            self.charge_bytes(account, bytes.len())?;
         }
         let cid = Cid::of_raw(bytes);
         match self.disk.put(&cid, bytes).await {
@@ -293,6 +301,10 @@ impl Hub {
         self.metrics.blobs_stored.inc();
         self.metrics.blob_bytes_stored.inc_by(bytes.len() as u64);
         Ok(Reply::Stored { cid })
+    }
+
+    fn charge_bytes(&self, account: AccountId, amount: usize) -> Result<(), Reason> {
+        if self.blob_bytes.take(account, amount, Instant::now()) { Ok(()) } else { Err(Reason::QuotaBytes) }
     }
 
     fn check_campaign(&self, campaign: CampaignId) -> Result<(), Reason> {

@@ -326,7 +326,7 @@ impl Writer {
             let _gone = answer.send(Ok(receipt));
         }
         for change in batch.changes {
-            tracing::info!(?change, "the log changed the campaign");
+            report(&change);
             self.metrics.changed(&change);
         }
         for aggregation in batch.aggregations {
@@ -339,6 +339,16 @@ impl Writer {
         self.head.send_replace(sign_head(&self.key, self.chain.head())?);
         self.metrics.show(self.coordinator.state());
         Ok(())
+    }
+}
+
+fn report(change: &Change) {
+    match change {
+        Change::Published { .. } | Change::Settled { .. } | Change::Finished { .. } => {
+            tracing::info!(?change, "the campaign goes on");
+        }
+        Change::Faulted(fault) => tracing::warn!(?fault, "an account contradicted the log"),
+        _ => tracing::debug!(?change, "the log changed the campaign"),
     }
 }
 

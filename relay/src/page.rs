@@ -167,10 +167,10 @@ fn cache_control(path: &str) -> &'static str {
     if has_hash(path) { "public, max-age=31536000, immutable" } else { "no-cache" }
 }
 
-/// Whether Trunk put a hash into the name: at least 12 hexadecimal digits after a hyphen.
+/// Whether Trunk put a hash into the name: at least 12 hexadecimal digits by themselves.
 fn has_hash(path: &str) -> bool {
     let is_hash = |part: &str| part.len() >= 12 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    path.split(['-', '_', '.', '/']).skip(1).any(is_hash)
+    path.split(['-', '_', '.', '/']).any(is_hash)
 }
 
 pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
@@ -215,6 +215,7 @@ mod tests {
     #[test]
     fn only_hashed_names_are_kept_for_ever() {
         assert!(has_hash("lichen-web-3f2a9c0d11e2b4c5.js"));
+        assert!(has_hash("3f2a9c0d11e2b4c5-start.mjs"));
         assert!(has_hash("lichen-web-3f2a9c0d11e2b4c5_bg.wasm"));
         assert!(!has_hash("index.html"));
         assert!(!has_hash("lichen-worker_bg.wasm"));

@@ -263,6 +263,8 @@ async fn quotas_hold_per_account() {
     tab.put(vec![1; 900]).await;
     let more = Request::PutBlob { bytes: vec![2; 900] };
     refusals.expect("900 bytes more", Reason::QuotaBytes, tab.ask(more)).await;
+    let large = Request::PutBlob { bytes: vec![4; 10_000] };
+    refusals.expect("a large blob, by its length", Reason::QuotaBytes, tab.ask(large)).await;
     let other = Tab::start(&relay, 2).await;
     other.join(1).await;
     other.put(vec![3; 900]).await;
