@@ -169,6 +169,14 @@ pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>)
     }
 }
 
+/// Gets the campaign's data onto this device, so that it is here when the first round wants it.
+pub(crate) async fn fetch_data<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
+    match dataset(&shared).await {
+        Err(Failure::Fatal(problem)) => Done::Broken(problem),
+        Ok(_) | Err(Failure::Retry) => Done::Nothing,
+    }
+}
+
 /// Waits before the log is read again.
 pub(crate) async fn pause_before_reading<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
     shared.platform.sleep(RETRY_MS).await;
@@ -198,7 +206,7 @@ pub(crate) async fn train<P: Platform>(
     seed: u64,
 ) -> Done<P> {
     let result = async {
-        let base = stored_parameters(&shared, &base).await.ok_or(Failure::Retry)?;
+        let base = checkpoint(&shared, &base).await.ok_or(Failure::Retry)?;
         let dataset = dataset(&shared).await?;
         let mut training = shared.training.lock().await;
         training.choose(&shared).await.map_err(Failure::Fatal)?;
@@ -281,7 +289,7 @@ pub(crate) async fn evaluate<P: Platform>(
     round: RoundNumber,
     checkpoint: Cid,
 ) -> Done<P> {
-    let Some(parameters) = stored_parameters(&shared, &checkpoint).await else { return Done::Nothing };
+    let Some(parameters) = self::checkpoint(&shared, &checkpoint).await else { return Done::Nothing };
     let Ok(dataset) = dataset(&shared).await else { return Done::Nothing };
     let Some(result) = measure(&shared, &dataset, &parameters).await else { return Done::Nothing };
     let evaluated = Event::Evaluated {
@@ -339,6 +347,7 @@ async fn dataset<P: Platform>(shared: &Rc<Shared<P>>) -> Result<Rc<Dataset>, Fai
         Ok(Some(bytes)) => bytes,
         Ok(None) | Err(_) => {
             let bytes = download(shared, &cid).await.ok_or(Failure::Retry)?;
+            // Not kept, it is fetched again next time.
             let _kept = shared.platform.blobs().put(&cid, &bytes).await;
             bytes
         }
@@ -354,9 +363,8 @@ async fn dataset<P: Platform>(shared: &Rc<Shared<P>>) -> Result<Rc<Dataset>, Fai
     Ok(dataset)
 }
 
-async fn stored_parameters<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Parameters> {
-    let bytes = shared.platform.blobs().get(cid).await.ok()??;
-    Parameters::from_safetensors(&bytes).ok()
+async fn checkpoint<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Parameters> {
+    Parameters::from_safetensors(&bytes(shared, cid).await?).ok()
 }
 
 /// A blob's bytes, from this device or from the relay; in the latter case they are not kept.

@@ -17,7 +17,7 @@ use crate::jobs::{self, Done, Shared};
 use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::setup::Setup;
 use crate::training::Trained;
-use crate::view::View;
+use crate::view::{View, saved_evaluation};
 
 /// How long a goodbye may take before the connection is closed without it, in milliseconds.
 const GOODBYE_MS: u32 = 1_200;
@@ -92,7 +92,10 @@ impl<P: Platform> Session<P> {
         let Start { platform, out, setup, address, preference, account, peer } = start;
         let campaign = setup.campaign;
         let contributions = Contributions::load(&*platform, campaign).await;
-        let loose = contributions.iter().last().map(|contribution| contribution.update).into_iter().collect();
+        let mut loose: Vec<Cid> = contributions.iter().last().map(|last| last.update).into_iter().collect();
+        if let Some(Event::Evaluated { checkpoint, .. }) = saved_evaluation(&*platform, campaign).await {
+            loose.push(checkpoint);
+        }
         let lease = platform.try_lead(&campaign).await?;
         let shared =
             Rc::new(Shared::new(platform, Rc::clone(&out), Hub::new(out), setup, account, preference));
@@ -291,6 +294,7 @@ impl<P: Platform> Session<P> {
         }
         self.coordinator = Some(coordinator);
         self.tell(ParticipantEvent::Connected);
+        self.link_work.push(Box::pin(jobs::fetch_data(Rc::clone(&self.shared))));
         self.read_log();
     }
 

@@ -329,3 +329,7 @@ fn unusable(error: &EngineError) -> Problem {
         remedy: "Try another device or browser, or tell the people who run this campaign.".into(),
     }
 }
+
+#[cfg(test)]
+#[cfg(all(target_arch = "wasm32", feature = "gpu"))]
+mod tests;

@@ -1,0 +1,197 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use lichen_campaign::Manifest;
+use lichen_record::{AccountId, CampaignId};
+use lichen_round::Rules;
+use lichen_store::Memory;
+use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+use super::*;
+use crate::hub::Hub;
+use crate::setup::Setup;
+
+wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");
+const DATA: &[u8] = include_bytes!("../../../../relay/campaigns/digits/digits.safetensors");
+
+/// Remembers every GPU device that is opened from now on.
+const WATCH_DEVICES: &str = "(() => {
+    if (globalThis.devices) return;
+    globalThis.devices = [];
+    const open = GPUAdapter.prototype.requestDevice;
+    GPUAdapter.prototype.requestDevice = async function (...wanted) {
+        const device = await open.apply(this, wanted);
+        devices.push(device);
+        return device;
+    };
+})()";
+
+/// What training needs of a tab; destroys every GPU device at the given turn.
+#[derive(Default)]
+struct Tab {
+    blobs: Memory,
+    turns: Cell<u32>,
+    lost_at: Option<u32>,
+}
+
+fn keyless<T>() -> Result<T, Problem> {
+    Err(Problem { message: "This tab only trains.".into(), remedy: String::new() })
+}
+
+impl Platform for Tab {
+    type Blobs = Memory;
+    type Lease = ();
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
+    fn now(&self) -> u64 {
+        js_sys::Date::now() as u64
+    }
+
+    fn clock(&self) -> f64 {
+        js_sys::Date::now()
+    }
+
+    fn blobs(&self) -> &Memory {
+        &self.blobs
+    }
+
+    async fn yield_now(&self) {
+        self.turns.set(self.turns.get() + 1);
+        if Some(self.turns.get()) == self.lost_at {
+            js_sys::eval("devices.forEach(device => device.destroy())").unwrap();
+        }
+        let turn = js_sys::eval("new Promise(resolve => setTimeout(resolve))").unwrap();
+        JsFuture::from(js_sys::Promise::from(turn)).await.unwrap();
+    }
+
+    async fn sleep(&self, _milliseconds: u32) {
+        self.yield_now().await;
+    }
+
+    async fn manifest(&self, _campaign: &CampaignId) -> Result<Vec<u8>, Problem> {
+        Ok(MANIFEST.to_vec())
+    }
+
+    async fn find_account(&self) -> Result<Option<AccountId>, Problem> {
+        keyless()
+    }
+
+    async fn make_account(&self) -> Result<AccountId, Problem> {
+        keyless()
+    }
+
+    async fn sign(&self, _bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+        keyless()
+    }
+
+    async fn try_lead(&self, _campaign: &CampaignId) -> Result<Option<()>, Problem> {
+        Ok(Some(()))
+    }
+
+    async fn lead(&self, _campaign: &CampaignId) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn save(&self, _name: &str, _bytes: &[u8]) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn load(&self, _prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+        Ok(Vec::new())
+    }
+}
+
+struct Bench {
+    shared: Shared<Tab>,
+    dataset: Dataset,
+    events: Rc<RefCell<Vec<Event>>>,
+}
+
+impl Bench {
+    fn new(tab: Tab) -> Self {
+        let manifest = Manifest::from_bytes(MANIFEST).unwrap();
+        let dataset = Dataset::decode(DATA, &manifest).unwrap();
+        let rules = Rules::from(&manifest);
+        let setup = Rc::new(Setup { campaign: CampaignId::of_manifest(MANIFEST), manifest, rules });
+        let events = Rc::new(RefCell::new(Vec::new()));
+        let keep = Rc::clone(&events);
+        let out: crate::hub::Outbox = Rc::new(move |event| keep.borrow_mut().push(event));
+        let account = AccountId::from_sec1(&GENERATOR).unwrap();
+        let hub = Hub::new(Rc::clone(&out));
+        let shared = Shared::new(Rc::new(tab), out, hub, setup, account, EnginePreference::Auto);
+        Self { shared, dataset, events }
+    }
+
+    async fn train(&self, preference: EnginePreference, steps: u32) -> Result<Trained, Failure> {
+        let ticket = self.shared.next_training();
+        let (_cid, base) = self.shared.setup.initial().ok().unwrap();
+        let shard = self.shared.setup.rules.split.training();
+        let mut training = Training::new(preference);
+        training.choose(&self.shared).await.map_err(Failure::Fatal)?;
+        let round = RoundNumber(1);
+        training.run(&self.shared, &self.dataset, Task { ticket, round, base, shard, steps, seed: 7 }).await
+    }
+
+    fn engines(&self) -> Vec<Engine> {
+        let engine = |event: &Event| match event {
+            Event::Engine(engine) => Some(engine.clone()),
+            _ => None,
+        };
+        self.events.borrow().iter().filter_map(engine).collect()
+    }
+}
+
+/// The curve's generator: some account.
+const GENERATOR: [u8; 33] = [
+    0x03, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
+    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
+];
+
+fn trained(result: Result<Trained, Failure>) -> Trained {
+    match result {
+        Ok(trained) => trained,
+        Err(Failure::Retry) => panic!("nothing was trained"),
+        Err(Failure::Fatal(problem)) => panic!("{}", problem.message),
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_lost_gpu_does_not_cost_the_round() {
+    js_sys::eval(WATCH_DEVICES).unwrap();
+    let lost = Bench::new(Tab { lost_at: Some(2), ..Tab::default() });
+    let by_both = trained(lost.train(EnginePreference::Gpu, 200).await);
+    let engines = lost.engines();
+    assert_eq!(engines.first().map(|engine| engine.kind), Some(EngineKind::Gpu));
+    let last = engines.last().unwrap();
+    assert_eq!((last.kind, last.why.as_str()), (EngineKind::Cpu, "The GPU was lost; the CPU goes on."));
+    let by_cpu = trained(Bench::new(Tab::default()).train(EnginePreference::Cpu, 200).await);
+    assert_eq!(by_both.parameters.to_safetensors(), by_cpu.parameters.to_safetensors());
+    assert_eq!(by_both.metrics, by_cpu.metrics);
+}
+
+#[wasm_bindgen_test]
+async fn both_engines_learn_alike() {
+    let loss = async |preference| {
+        let bench = Bench::new(Tab::default());
+        let metrics = trained(bench.train(preference, 200).await).metrics;
+        let kind = bench.engines().last().unwrap().kind;
+        (kind, metrics.loss(), metrics.accuracy())
+    };
+    let (cpu, cpu_loss, cpu_accuracy) = loss(EnginePreference::Cpu).await;
+    let (gpu, gpu_loss, gpu_accuracy) = loss(EnginePreference::Gpu).await;
+    assert_eq!((cpu, gpu), (EngineKind::Cpu, EngineKind::Gpu));
+    assert!((cpu_loss - gpu_loss).abs() < 1e-3 * cpu_loss, "{cpu_loss} {gpu_loss}");
+    assert!((cpu_accuracy - gpu_accuracy).abs() < 0.01, "{cpu_accuracy} {gpu_accuracy}");
+}
+
+#[wasm_bindgen_test]
+async fn the_faster_engine_is_chosen_by_measuring() {
+    let bench = Bench::new(Tab::default());
+    trained(bench.train(EnginePreference::Auto, 10).await);
+    let engine = bench.engines().pop().unwrap();
+    let (cpu_ms, gpu_ms) = (engine.cpu_ms.unwrap(), engine.gpu_ms.unwrap());
+    assert_eq!(engine.kind == EngineKind::Gpu, gpu_ms < cpu_ms, "{engine:?}");
+}
