@@ -45,9 +45,9 @@ pub(crate) struct ViewState {
     pub(crate) recorded: u64,
     /// The engine in use, how fast it is and why it was chosen.
     pub(crate) engine: Option<Engine>,
-    /// Accounts taking part, as far as the worker lists them.
+    /// Accounts that have joined and not left, as far as the worker lists them.
     pub(crate) members: Vec<String>,
-    /// How many take part, this one included.
+    /// How many there are, this one included.
     pub(crate) member_count: u64,
     /// This browser's account, `did:key:…`.
     pub(crate) account: Option<Account>,
@@ -245,7 +245,7 @@ impl ViewState {
         self.history.last().map_or(0, |last| last.round)
     }
 
-    /// Accounts taking part besides this one.
+    /// Members besides this account.
     pub(crate) fn others(&self) -> u64 {
         let own = self.account.as_ref().map(|account| &account.did);
         let counted = own.is_some_and(|own| self.members.contains(own));

@@ -192,7 +192,8 @@ impl ViewState {
             "idle" | "left" => return format!("{name} · Lichen"),
             "paused" => "Paused",
             "standby" => "Standing by",
-            "offline" | "failed" => "Stopped",
+            "offline" => "Offline",
+            "failed" => "Stopped",
             "finished" => "Finished",
             _ => "Running",
         };

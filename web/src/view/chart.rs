@@ -60,7 +60,7 @@ fn accuracy_plot(points: &[Point], target: Option<f64>) -> Html {
         labels,
         up: Span::new(foot, 1.0),
         from_zero: foot == 0.0,
-        mark: target,
+        mark: target.filter(|target| *target >= foot),
         points,
     })
 }
@@ -178,7 +178,7 @@ fn table(props: &TableProps) -> Html {
         <details {ontoggle}>
             <summary>{ "Show as a table" }</summary>
             if *open {
-                <div class="scroll" tabindex="0" role="region" aria-label="Accuracy and loss by round">
+                <div class="scroll" tabindex="0" role="group" aria-label="Accuracy and loss by round">
                     <table>
                         <caption>
                             { "Accuracy and loss on held-out data, latest round first" }

@@ -33,7 +33,7 @@ fn table(state: &ViewState) -> Html {
     let left_out = state.contributions.len().saturating_sub(MAX_ROWS);
     html! {
         <>
-            <div class="scroll" tabindex="0" role="region" aria-labelledby="contributions">
+            <div class="scroll" tabindex="0" role="group" aria-label="Contributions, latest first">
                 <table>
                     <caption class="visually-hidden">{ "Contributions of this browser, latest first" }</caption>
                     <thead>

@@ -2,7 +2,7 @@
 
 use super::fact;
 use crate::format;
-use crate::state::ViewState;
+use crate::state::{Round, ViewState};
 use yew::prelude::*;
 
 /// Accuracy on held-out data, with the mark to be reached.
@@ -19,10 +19,8 @@ pub(super) fn score(state: &ViewState) -> Html {
             <dl class="facts">
                 { fact("Round", html! { round.map_or("–".to_owned(), |round| format::count(round.number)) }) }
                 { fact("Loss", html! { state.history.last().map_or("–".to_owned(), |last| format!("{:.3}", last.loss)) }) }
-                { fact("Updates received", html! {
-                    round.map_or("–".to_owned(), |round| format!("{} of {}", round.contributions, round.cohort.max(round.contributions)))
-                }) }
-                { fact("Taking part", html! { taking_part(state.member_count) }) }
+                { fact("Updates received", html! { round.map_or("–".to_owned(), received) }) }
+                { fact("Members", html! { members(state.member_count) }) }
             </dl>
         </section>
     }
@@ -73,6 +71,10 @@ fn goal(accuracy: Option<f64>, target: f64) -> String {
     }
 }
 
-fn taking_part(count: u64) -> String {
-    if count == 0 { "–".to_owned() } else { format::plural(count, "tab", "tabs") }
+fn received(round: Round) -> String {
+    format!("{} of {}", round.contributions, round.cohort.max(round.contributions))
+}
+
+fn members(count: u64) -> String {
+    if count == 0 { "–".to_owned() } else { format::count(count) }
 }
