@@ -17,6 +17,7 @@ use lichen_record::{CampaignId, Cid};
 mod audit;
 mod progress;
 mod relay;
+mod train;
 
 use audit::Report;
 use progress::ProgressLine;
@@ -55,6 +56,8 @@ enum Command {
         /// The manifest, a TOML file.
         manifest: PathBuf,
     },
+    /// Trains a manifest's model on this machine and prints the loss of every step.
+    Train(train::TrainArguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Verify { relay, campaign, json } => verify(&relay, campaign, json),
         Command::Explain { manifest } => explain(&manifest),
         Command::Check { manifest } => check(&manifest),
+        Command::Train(arguments) => train::train(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

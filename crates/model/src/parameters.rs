@@ -137,13 +137,16 @@ impl Parameters {
     }
 
     /// Reads any safetensors file of finite single-precision tensors, in whatever order and with metadata, as
-    /// other programs write it.
+    /// other programs write it. PyTorch's counters `*.num_batches_tracked` are left out: nothing depends on them.
     ///
     /// # Errors
     /// [`ModelError::File`] or [`ModelError::FileTensor`] if the file is broken or holds something else.
     pub fn import_safetensors(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut parameters = Self::new();
         for (name, view) in safetensors::read(bytes)? {
+            if name.ends_with(".num_batches_tracked") {
+                continue;
+            }
             if view.element != ElementType::F32 {
                 return Err(ModelError::FileTensor { name, problem: "is not of type F32" });
             }

@@ -1,0 +1,285 @@
+//! Trains a manifest's model here, so that anybody can compare with another program.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use futures::executor::block_on;
+use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
+use lichen_engine::{EngineChoice, Targets, Trainer};
+use lichen_model::program::{random_bits, stream_key};
+use lichen_model::safetensors::{self, View};
+use lichen_model::{Parameters, initial_parameters};
+use serde::Deserialize;
+
+/// What to train, on what, and for how long.
+#[derive(Args)]
+pub(crate) struct TrainArguments {
+    /// A campaign's manifest, or any TOML file with its tables [model] and [train].
+    manifest: PathBuf,
+    /// A safetensors file with tensors x [samples, ..] and y: labels [samples, ..], or values of the output's
+    /// shape. x is multiplied by the manifest's data.scale, where there is one.
+    #[arg(long)]
+    data: PathBuf,
+    /// Parameters to start from (safetensors, PyTorch's names and layouts); drawn from the seed unless given.
+    #[arg(long)]
+    init: Option<PathBuf>,
+    /// Steps to train; the manifest's train.steps unless given.
+    #[arg(long)]
+    steps: Option<u32>,
+    /// Seed of the first parameters, of the order of the samples and of dropout.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The order of the samples.
+    #[arg(long, value_enum, default_value_t = Order::Shuffled)]
+    order: Order,
+    /// The back end.
+    #[arg(long, value_enum, default_value_t = Engine::Cpu)]
+    engine: Engine,
+    /// Where the trained parameters go.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Order {
+    /// A fresh permutation of all samples in every pass, given by the seed.
+    Shuffled,
+    /// As the file has them, again from the start when they are used up.
+    Sequential,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Engine {
+    /// Reproducible to the bit.
+    Cpu,
+    /// WebGPU's native sibling.
+    Gpu,
+}
+
+/// The tables of a manifest that training needs; the others may be there or not.
+#[derive(Deserialize)]
+struct Training {
+    model: ModelSpec,
+    train: TrainSpec,
+    #[serde(default)]
+    data: Scale,
+}
+
+#[derive(Default, Deserialize)]
+struct Scale {
+    scale: Option<f32>,
+}
+
+/// Samples in memory.
+struct Samples {
+    x: Vec<f32>,
+    y: Answers,
+    count: usize,
+}
+
+enum Answers {
+    Labels(Vec<u32>),
+    Values(Vec<f32>),
+}
+
+pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(&arguments.manifest)
+        .with_context(|| format!("cannot read {}", arguments.manifest.display()))?;
+    let mut training: Training =
+        toml::from_str(&text).with_context(|| format!("in {}", arguments.manifest.display()))?;
+    training.train.steps = arguments.steps.unwrap_or(training.train.steps);
+    let samples = read_samples(&arguments.data, &training)?;
+    let parameters = match &arguments.init {
+        Some(path) => {
+            Parameters::import_safetensors(&read(path)?).with_context(|| format!("in {}", path.display()))?
+        }
+        None => initial_parameters(&training.model, arguments.seed)?,
+    };
+    let choice = if arguments.engine == Engine::Cpu { EngineChoice::Cpu } else { EngineChoice::Gpu };
+    let started = Instant::now();
+    let (losses, trained) = block_on(run(arguments, &training, choice, &samples, &parameters))?;
+    let seconds = started.elapsed().as_secs_f64();
+    if let Some(path) = &arguments.out {
+        std::fs::write(path, trained.to_safetensors())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let engine = if arguments.engine == Engine::Cpu { "cpu" } else { "gpu" };
+        let result = serde_json::json!({ "engine": engine, "seconds": seconds, "losses": losses });
+        writeln!(out, "{result}")?;
+    } else {
+        for (step, loss) in losses.iter().enumerate() {
+            writeln!(out, "{step}\t{loss}")?;
+        }
+    }
+    Ok(())
+}
+
+async fn run(
+    arguments: &TrainArguments,
+    training: &Training,
+    choice: EngineChoice,
+    samples: &Samples,
+    parameters: &Parameters,
+) -> anyhow::Result<(Vec<f32>, Parameters)> {
+    let mut trainer = Trainer::new(choice, &training.model, &training.train).await?;
+    trainer.load(parameters, arguments.seed).await?;
+    let mut order = SampleOrder::new(arguments.order, arguments.seed, samples.count);
+    let mut bar = Bar::new(training.train.steps);
+    let mut losses = Vec::new();
+    for step in 0..training.train.steps {
+        let chosen: Vec<usize> = (0..training.train.batch).map(|_| order.next()).collect();
+        let x = pick(&samples.x, samples.count, &chosen);
+        let fault = || format!("step {step}");
+        match &samples.y {
+            Answers::Labels(labels) => {
+                let y = pick(labels, samples.count, &chosen);
+                trainer.step(&x, Targets::Labels(&y)).await.with_context(fault)?;
+            }
+            Answers::Values(values) => {
+                let y = pick(values, samples.count, &chosen);
+                trainer.step(&x, Targets::Values(&y)).await.with_context(fault)?;
+            }
+        }
+        losses.extend(trainer.take_losses().await?);
+        bar.show(step + 1, losses.last().copied());
+    }
+    bar.end();
+    losses.extend(trainer.take_losses().await?);
+    Ok((losses, trainer.parameters().await?))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
+    let bytes = read(path)?;
+    let tensors = safetensors::read(&bytes).with_context(|| format!("in {}", path.display()))?;
+    let tensor =
+        |name: &str| tensors.get(name).with_context(|| format!("{} has no tensor {name}", path.display()));
+    let (inputs, answers) = (tensor("x")?, tensor("y")?);
+    let count = inputs.shape.first().copied().unwrap_or(0);
+    let width: usize = training.model.input.iter().product();
+    if count == 0 || inputs.shape.iter().product::<usize>() != count * width {
+        bail!("x has shape {:?}, but the model takes samples of {:?}", inputs.shape, training.model.input);
+    }
+    if answers.shape.first() != Some(&count) {
+        bail!("y has shape {:?}, but x has {count} samples", answers.shape);
+    }
+    let scale = training.data.scale.unwrap_or(1.0);
+    let x = inputs.to_f32().iter().map(|value| value * scale).collect();
+    let y = match training.model.loss {
+        Loss::SoftmaxCrossEntropy => Answers::Labels(labels(answers)?),
+        _ => Answers::Values(answers.to_f32()),
+    };
+    Ok(Samples { x, y, count })
+}
+
+fn labels(answers: &View<'_>) -> anyhow::Result<Vec<u32>> {
+    let whole = answers.to_integers().context("y must hold whole numbers for this loss")?;
+    // Negative labels (PyTorch's -100) count as the largest number, which a manifest can name as ignore_label.
+    Ok(whole.into_iter().map(|label| u32::try_from(label).unwrap_or(u32::MAX)).collect())
+}
+
+/// The chosen samples, one behind the other.
+fn pick<T: Copy>(data: &[T], count: usize, chosen: &[usize]) -> Vec<T> {
+    let width = data.len() / count;
+    chosen.iter().flat_map(|&sample| data.iter().skip(sample * width).take(width)).copied().collect()
+}
+
+/// Which sample comes next.
+struct SampleOrder {
+    order: Order,
+    seed: u64,
+    pass: u32,
+    at: usize,
+    permutation: Vec<usize>,
+}
+
+impl SampleOrder {
+    fn new(order: Order, seed: u64, count: usize) -> Self {
+        let mut new = Self { order, seed, pass: 0, at: 0, permutation: (0..count).collect() };
+        new.shuffle();
+        new
+    }
+
+    /// Fisher and Yates's shuffle of the samples in their given order, anew for every pass.
+    fn shuffle(&mut self) {
+        if self.order == Order::Sequential {
+            return;
+        }
+        let folded = u32::try_from((self.seed ^ (self.seed >> 32)) & 0xffff_ffff).unwrap_or(0);
+        let key = stream_key(folded, self.pass);
+        self.permutation.sort_unstable();
+        for last in (1..self.permutation.len()).rev() {
+            let number = u32::try_from(last).unwrap_or(u32::MAX);
+            self.permutation.swap(last, random_bits(key, number) as usize % (last + 1));
+        }
+    }
+
+    fn next(&mut self) -> usize {
+        if self.at == self.permutation.len() {
+            self.at = 0;
+            self.pass += 1;
+            self.shuffle();
+        }
+        let sample = self.permutation.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        sample
+    }
+}
+
+/// A bar on standard error, on terminals only.
+struct Bar {
+    steps: u32,
+    is_terminal: bool,
+    shown: Instant,
+}
+
+impl Bar {
+    fn new(steps: u32) -> Self {
+        Self { steps, is_terminal: std::io::stderr().is_terminal(), shown: Instant::now() }
+    }
+
+    fn show(&mut self, step: u32, loss: Option<f32>) {
+        if !self.is_terminal || self.shown.elapsed().as_millis() < 50 {
+            return;
+        }
+        self.shown = Instant::now();
+        let filled = (u64::from(step) * 30 / u64::from(self.steps)) as usize;
+        let bar = format!("{}{}", "#".repeat(filled), ".".repeat(30 - filled.min(30)));
+        let loss = loss.map_or(String::new(), |loss| format!(" loss {loss:.4}"));
+        eprint!("\r\x1b[2K[{bar}] {step} of {}{loss}", self.steps);
+    }
+
+    fn end(&self) {
+        if self.is_terminal {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_takes_every_sample_once() {
+        let mut order = SampleOrder::new(Order::Shuffled, 5, 10);
+        let passes: Vec<Vec<usize>> = (0..2).map(|_| (0..10).map(|_| order.next()).collect()).collect();
+        for pass in &passes {
+            let mut sorted = pass.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..10).collect::<Vec<_>>());
+        }
+        assert_ne!(passes[0], passes[1]);
+    }
+}
