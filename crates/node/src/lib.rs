@@ -17,6 +17,9 @@
 mod actions;
 mod batches;
 mod contributions;
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
+mod false_relay;
 mod hub;
 mod jobs;
 mod log_reader;

@@ -1,0 +1,312 @@
+//! A relay that lies in one way, and what the node makes of it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use lichen_bridge::{Command, CommandId, ContributionState, EnginePreference, Event, Phase, Problem};
+use lichen_log::{Chain, Receipt, Record};
+use lichen_model::initial_parameters;
+use lichen_net::hub::{Records, Reply, Request};
+use lichen_net::{Command as NetCommand, Event as NetEvent, RequestId};
+use lichen_record::{CampaignId, Cid, Entry, RoundNumber, SigningKey, verify};
+use tokio::task::LocalSet;
+
+use crate::native::{Device, Native};
+
+const MANIFEST: &[u8] = include_bytes!("../../../relay/campaigns/digits/campaign.toml");
+const DATA: &[u8] = include_bytes!("../../../relay/campaigns/digits/digits.safetensors");
+
+/// The one thing that a relay does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// It does nothing wrong.
+    None,
+    /// Its receipts are for the place of the record in another log.
+    ForkedReceipt,
+    /// Its receipts are signed by somebody else.
+    StrangersReceipt,
+    /// The campaign begins with another model than the manifest's.
+    OtherModel,
+    /// A stranger opens the log.
+    StrangersLog,
+    /// The log holds an entry that may not stand there.
+    InadmissibleEntry,
+    /// A record's entry is changed after it was ordered.
+    ChangedEntry,
+    /// It hands out other bytes than it is asked for.
+    WrongBlobs,
+    /// Its replies are no messages.
+    Junk,
+}
+
+/// A relay in memory: the campaign's log, its blobs, and whoever follows.
+struct Relay {
+    lie: Lie,
+    coordinator: SigningKey,
+    stranger: SigningKey,
+    chain: Chain,
+    records: Vec<Record>,
+    blobs: BTreeMap<Cid, Vec<u8>>,
+    follower: Option<RequestId>,
+    tab: UnboundedSender<Command>,
+}
+
+impl Relay {
+    fn new(lie: Lie, tab: UnboundedSender<Command>) -> Self {
+        let manifest = lichen_campaign::Manifest::from_bytes(MANIFEST).unwrap();
+        let seed = manifest.rounds.seed + u64::from(lie == Lie::OtherModel);
+        let model = initial_parameters(&manifest.model, seed).unwrap().to_safetensors();
+        let base = Cid::of_raw(&model);
+        let blobs = [model, DATA.to_vec()].into_iter().map(|bytes| (Cid::of_raw(&bytes), bytes)).collect();
+        let chain = Chain::new(CampaignId::of_manifest(MANIFEST));
+        let (coordinator, stranger) = (SigningKey::generate([90; 32]), SigningKey::generate([91; 32]));
+        let mut relay =
+            Self { lie, coordinator, stranger, chain, records: Vec::new(), blobs, follower: None, tab };
+        let campaign = relay.chain.head().campaign;
+        let published = Entry::Published { campaign, manifest: campaign.0, base };
+        let opener = if lie == Lie::StrangersLog { &relay.stranger } else { &relay.coordinator };
+        let published = opener.sign(&published).unwrap();
+        relay.append(&published);
+        if lie == Lie::InadmissibleEntry {
+            let opened = Entry::RoundOpened { campaign, round: RoundNumber(7), base };
+            let opened = relay.coordinator.sign(&opened).unwrap();
+            relay.append(&opened);
+        }
+        relay
+    }
+
+    /// Orders an entry without asking whether it may stand.
+    fn append(&mut self, envelope: &[u8]) -> Receipt {
+        let entry = verify::<Entry>(envelope).unwrap();
+        let (mut record, receipt) = self.chain.append(self.chain.time() + 10_000, &entry).unwrap();
+        if self.lie == Lie::ChangedEntry && record.index > 0 {
+            *record.entry.last_mut().unwrap() ^= 1;
+        }
+        self.records.push(record);
+        receipt
+    }
+
+    fn carry_out(&mut self, command: NetCommand) {
+        match command {
+            NetCommand::Connect { address } => {
+                self.tell(NetEvent::Connected { peer: vec![1], address });
+            }
+            NetCommand::Request { id, bytes } => self.answer(id, Request::from_bytes(&bytes).unwrap()),
+            NetCommand::Disconnect | NetCommand::Cancel { .. } => {}
+        }
+    }
+
+    fn answer(&mut self, id: RequestId, request: Request) {
+        if self.lie == Lie::Junk {
+            return self.tell(NetEvent::Frame { id, bytes: vec![0xa1, 0x61] });
+        }
+        let reply = match request {
+            Request::Hello { certificate } => Reply::Welcome {
+                coordinator: self.coordinator.account(),
+                account: lichen_record::Envelope::from_bytes(&certificate).unwrap().account(),
+                time: 0,
+            },
+            Request::Follow { from, .. } => {
+                self.follower = Some(id);
+                return self.send_records(usize::try_from(from).unwrap());
+            }
+            Request::GetBlob { cid } => {
+                let mut bytes = self.blobs.get(&cid).unwrap().clone();
+                if self.lie == Lie::WrongBlobs {
+                    bytes[100] ^= 1;
+                }
+                Reply::Blob { bytes }
+            }
+            Request::PutBlob { bytes } => {
+                let cid = Cid::of_raw(&bytes);
+                self.blobs.insert(cid, bytes);
+                Reply::Stored { cid }
+            }
+            Request::Append { entry, .. } => return self.take_in(id, &entry),
+            other => panic!("{other:?}"),
+        };
+        self.reply(id, &reply);
+        self.tell(NetEvent::Ended { id });
+    }
+
+    fn take_in(&mut self, id: RequestId, envelope: &[u8]) {
+        let from = self.records.len();
+        let mut receipt = self.append(envelope);
+        if self.lie == Lie::ForkedReceipt {
+            receipt.head.hash[0] ^= 1;
+        }
+        let signer = if self.lie == Lie::StrangersReceipt { &self.stranger } else { &self.coordinator };
+        let receipt = signer.sign(&receipt).unwrap();
+        let campaign = self.chain.head().campaign;
+        let next = match verify::<Entry>(envelope).unwrap().get() {
+            Entry::Joined { .. } => {
+                let first = verify::<Entry>(&self.records[0].entry).unwrap();
+                let Entry::Published { base, .. } = *first.get() else { panic!("{first:?}") };
+                Some(Entry::RoundOpened { campaign, round: RoundNumber::FIRST, base })
+            }
+            Entry::Contribution { round, .. } => Some(Entry::RoundClosed { campaign, round: *round }),
+            _ => None,
+        };
+        if let Some(next) = next {
+            let next = self.coordinator.sign(&next).unwrap();
+            self.append(&next);
+        }
+        self.reply(id, &Reply::Receipt { receipt });
+        self.tell(NetEvent::Ended { id });
+        self.send_records(from);
+    }
+
+    fn send_records(&self, from: usize) {
+        let Some(id) = self.follower else { return };
+        let head = self.coordinator.sign(self.chain.head()).unwrap();
+        self.reply(id, &Reply::Records(Records { records: self.records[from..].to_vec(), head }));
+    }
+
+    fn reply(&self, id: RequestId, reply: &Reply) {
+        self.tell(NetEvent::Frame { id, bytes: reply.to_bytes().unwrap() });
+    }
+
+    fn tell(&self, event: NetEvent) {
+        self.tab.unbounded_send(Command::Net(event)).unwrap();
+    }
+}
+
+/// The events of a tab that joins a campaign at such a relay.
+fn join(lie: Lie) -> UnboundedReceiver<Event> {
+    let (commands, received) = unbounded();
+    let relay = RefCell::new(Relay::new(lie, commands.clone()));
+    let (sender, events) = unbounded();
+    let emit = move |event: Event| {
+        if let Event::Net(command) = &event {
+            relay.borrow_mut().carry_out(command.clone());
+        }
+        let _closed = sender.unbounded_send(event);
+    };
+    let campaign = CampaignId::of_manifest(MANIFEST);
+    let site = format!(r#"{{"address": "/ip4/127.0.0.1/tcp/1/ws/p2p/x", "campaign": "{campaign}"}}"#);
+    let start = Command::Start { id: CommandId(1), relay: site, engine: EnginePreference::Cpu };
+    for command in
+        [Command::Net(NetEvent::Started { peer: vec![2] }), start, Command::Join { id: CommandId(2) }]
+    {
+        commands.unbounded_send(command).unwrap();
+    }
+    let platform = Native::new(Device::new(SigningKey::generate([1; 32])), MANIFEST.to_vec());
+    tokio::task::spawn_local(crate::run(platform, received, emit));
+    events
+}
+
+/// Everything up to the first event like this.
+async fn until(events: &mut UnboundedReceiver<Event>, is_it: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let mut seen = Vec::new();
+    let all = async {
+        loop {
+            let event = events.next().await.unwrap();
+            let is_last = is_it(&event);
+            seen.push(event);
+            if is_last {
+                return;
+            }
+        }
+    };
+    let is_there = tokio::time::timeout(Duration::from_secs(20), all).await.is_ok();
+    assert!(is_there, "{seen:#?}");
+    seen
+}
+
+fn failed(event: &Event) -> bool {
+    matches!(event, Event::Status(Phase::Failed(_)))
+}
+
+fn state(event: &Event) -> Option<&ContributionState> {
+    match event {
+        Event::Contribution(contribution) => Some(&contribution.state),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_honest_relay_is_believed() {
+    LocalSet::new()
+        .run_until(async {
+            let mut events = join(Lie::None);
+            let is_recorded =
+                |event: &Event| matches!(state(event), Some(ContributionState::Recorded { index: 3 }));
+            until(&mut events, is_recorded).await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_relay_with_a_false_log_is_believed_no_more() {
+    LocalSet::new()
+        .run_until(async {
+            let lies = [
+                (Lie::ForkedReceipt, "another log"),
+                (Lie::StrangersReceipt, "not by the coordinator"),
+                (Lie::OtherModel, "does not begin with the model"),
+                (Lie::StrangersLog, "first entry is not by the coordinator"),
+                (Lie::InadmissibleEntry, "not the one that the campaign is at"),
+                (Lie::ChangedEntry, "record 1"),
+            ];
+            for (lie, reason) in lies {
+                let mut events = join(lie);
+                let seen = until(&mut events, failed).await;
+                let Some(Event::Status(Phase::Failed(Problem { message, .. }))) = seen.last() else {
+                    panic!()
+                };
+                assert!(message.contains(reason), "{lie:?}: {message}");
+                let disconnects = |event: &Event| matches!(event, Event::Net(NetCommand::Disconnect));
+                assert!(seen.iter().any(disconnects), "{lie:?}: {seen:?}");
+                let is_recorded = |event| matches!(state(event), Some(ContributionState::Recorded { .. }));
+                assert!(!seen.iter().any(is_recorded), "{lie:?}: {seen:?}");
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn wrong_bytes_train_nothing() {
+    LocalSet::new()
+        .run_until(async {
+            let mut events = join(Lie::WrongBlobs);
+            // The data is asked for again and again, and never taken.
+            let asked = Rc::new(RefCell::new(0));
+            let seen = until(&mut events, |event| {
+                if let Event::Net(NetCommand::Request { bytes, .. }) = event
+                    && matches!(Request::from_bytes(bytes), Ok(Request::GetBlob { .. }))
+                {
+                    *asked.borrow_mut() += 1;
+                }
+                *asked.borrow() == 4
+            })
+            .await;
+            assert!(
+                !seen.iter().any(|event| failed(event) || matches!(event, Event::Loss { .. })),
+                "{seen:?}"
+            );
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn replies_that_are_no_messages_change_nothing() {
+    LocalSet::new()
+        .run_until(async {
+            let mut events = join(Lie::Junk);
+            let hellos = Rc::new(RefCell::new(0));
+            let seen = until(&mut events, |event| {
+                *hellos.borrow_mut() += u32::from(matches!(event, Event::Net(NetCommand::Request { .. })));
+                *hellos.borrow() == 2
+            })
+            .await;
+            assert!(
+                !seen.iter().any(|event| failed(event) || matches!(event, Event::Round { .. })),
+                "{seen:?}"
+            );
+        })
+        .await;
+}
