@@ -46,14 +46,20 @@ fn our_engine(toolchain: &Toolchain, folder: &Path) -> Result<()> {
     cargo.args(["build", "--package", PACKAGE, "--profile", "wasm", "--target", "wasm32-unknown-unknown"]);
     run::quietly("Building our engine for the browser", "2 minutes the first time", &mut cargo)?;
     let built = workspace::target().join("wasm32-unknown-unknown/wasm/lichen_engine_bench.wasm");
+    let wasm = our_wasm(folder);
+    let sources = built.to_str().context("the path of the build folder is not text")?;
+    let stamp = workspace::Stamp::new("bench-engine-wasm", &[sources], &Tools::versions())?;
+    if stamp.is_fresh(&wasm) {
+        return Ok(());
+    }
     let mut bindgen = process::command("wasm-bindgen");
-    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(folder).arg(built);
+    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(folder).arg(sources);
     bindgen.env("PATH", tools.path()?);
     run::quietly("Binding it to JavaScript", "", &mut bindgen)?;
-    let wasm = our_wasm(folder);
     let mut optimise = process::command("wasm-opt");
     optimise.args(WASM_OPT).arg(&wasm).arg("-o").arg(&wasm).env("PATH", tools.path()?);
-    run::quietly("Optimising it", "10 s", &mut optimise)
+    run::quietly("Optimising it", "10 s", &mut optimise)?;
+    stamp.write(&wasm)
 }
 
 fn our_wasm(folder: &Path) -> PathBuf {
