@@ -27,7 +27,8 @@ mod view;
 #[cfg(target_arch = "wasm32")]
 fn main() {
     console_error_panic_hook::set_once();
-    app::mount();
+    // Instantiating the module took its part of this task's time; drawing gets a task of its own.
+    gloo_timers::callback::Timeout::new(0, app::mount).forget();
 }
 
 #[cfg(not(target_arch = "wasm32"))]
