@@ -12,7 +12,6 @@ use super::launch::{Launch, Operand, WORKGROUP, elements, source, word};
 const WIDEST_UNROLLED: usize = 7;
 /// Outputs along the last axis per thread, at most.
 const MOST_OUTPUTS: usize = 8;
-const LANES: [&str; 4] = ["x", "y", "z", "w"];
 
 /// The launches of a convolution or of one of its gradients; `width` is how many threads keep the adapter busy.
 pub(super) fn lower(convolution: &Convolution, width: u32) -> Vec<Launch> {
@@ -62,8 +61,7 @@ fn correlate(convolution: &Convolution) -> Launch {
     // Turned around, the weight's first axis is the channel read.
     let (out_stride, in_stride) =
         if turned { (positions, group_out * positions) } else { (group_in * positions, positions) };
-    let group_stride =
-        if turned { group_in * group_out * positions } else { group_out * group_in * positions };
+    let group_stride = group_in * group_out * positions;
     let columns = output[1].div_ceil(pixels);
     let channel_tiles = group_out.div_ceil(4 * vectors);
     let threads = batch * groups * channel_tiles * output[0] * columns;
@@ -131,32 +129,7 @@ impl Tile {
     fn correlate(&self, bias: bool, activation: Epilogue) -> String {
         let accumulators = self.each(|p, v| format!("    var c{p}_{v} = vec4f();\n"));
         let inner = if self.kernel <= WIDEST_UNROLLED { self.unrolled() } else { self.rolled() };
-        let biases: String = (0..4 * self.vectors)
-            .filter(|_| bias)
-            .map(|i| {
-                let channel = format!("group * dims.group_out + min(channel + {i}u, dims.group_out - 1u)");
-                format!("    let b{i} = bias[{channel}];\n")
-            })
-            .collect();
-        let store: String = (0..4 * self.vectors)
-            .map(|i| {
-                let lane = LANES.get(i % 4).copied().unwrap_or_default();
-                let bias = if bias { format!(" + b{i}") } else { String::new() };
-                let outputs: String = (0..self.pixels)
-                    .map(|p| {
-                        let inside = if self.exact { "true" } else { "column + PIXELu < dims.out_width" };
-                        format!(
-                            "        if {} {{\n            let x = c{p}_{}.{lane}{bias};\n            y[at + {p}u] = {};\n        }}\n",
-                            inside.replace("PIXEL", &p.to_string()),
-                            i / 4,
-                            expression(activation)
-                        )
-                    })
-                    .collect();
-                let outputs = outputs.replace("if true ", "");
-                format!("    if channel + {i}u < dims.group_out {{\n        let at = y0 + (channel + {i}u) * plane;\n{outputs}    }}\n")
-            })
-            .collect();
+        let bias = if bias { "bias[group * dims.group_out + channel + i]" } else { "0.0" };
         format!(
             "alias T = f32;
 {LOAD}
@@ -189,10 +162,23 @@ fn tile(i: u32) {{
     }}
     let plane = dims.rows * dims.out_width;
     let y0 = ((sample * dims.groups + group) * dims.group_out * dims.rows + row) * dims.out_width + column;
-{biases}{store}}}
+    var sums = array<vec4f, {count}>({sums});
+    for (var i = 0u; i < min({channels}u, dims.group_out - channel); i++) {{
+        let b = {bias};
+        let at = y0 + (channel + i) * plane;
+        for (var p = 0u; p < min({pixels}u, dims.out_width - column); p++) {{
+            let x = sums[p * {vectors}u + i / 4u][i % 4u] + b;
+            y[at + p] = {activation};
+        }}
+    }}
+}}
 ",
             pixels = self.pixels,
             channels = 4 * self.vectors,
+            vectors = self.vectors,
+            count = self.pixels * self.vectors,
+            sums = self.each(|p, v| format!("c{p}_{v}, ")),
+            activation = expression(activation),
             weights = self.weights(),
             ky = if self.turned { "(dims.kernel_height - 1u - ky)" } else { "ky" },
         )
@@ -209,13 +195,14 @@ fn tile(i: u32) {{
 
     /// All positions along the kernel's row: each input is loaded once and used by all outputs that see it.
     fn unrolled(&self) -> String {
-        let seen: BTreeSet<usize> = (0..self.pixels)
-            .flat_map(|p| (0..self.kernel).map(move |k| (p, k)))
-            .map(|(p, k)| p * self.stride + k * self.dilation)
-            .collect();
-        let mut text: String =
-            seen.iter().map(|t| format!("            let x{t} = load(line, left + {t});\n")).collect();
+        let mut loaded = BTreeSet::new();
+        let mut text = String::new();
         for k in 0..self.kernel {
+            for t in (0..self.pixels).map(|p| p * self.stride + k * self.dilation) {
+                if loaded.insert(t) {
+                    text.push_str(&format!("            let x{t} = load(line, left + {t});\n"));
+                }
+            }
             let position = if self.turned { self.kernel - 1 - k } else { k };
             text.push_str(&self.weight_vectors(k, &format!("k + {position}u")));
             text.push_str(&self.each(|p, v| {
@@ -299,16 +286,16 @@ fn scatter(convolution: &Convolution) -> Launch {
 const WINDOW: &str = "count group_in group_out groups height width out_height out_width kernel_height kernel_width stride_y \
                       stride_x padding_y padding_x dilation_y dilation_x";
 
-/// The gradient by the weight: each thread sums one row of the kernel for four output channels and up to two input
-/// channels over a slice of all output rows; a second kernel sums the slices.
+/// The gradient by the weight: each thread sums one row of the kernel for four output channels and one input channel
+/// over a slice of all output rows; a second kernel sums the slices. (Two input channels share more loads, but took
+/// SwiftShader four seconds to compile.)
 fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     let Window { batch, in_channels, out_channels, input, output, kernel, stride, padding, dilation, groups } =
         convolution.window;
     let (group_in, group_out) = (in_channels / groups, out_channels / groups);
     let unrolled = kernel[1] <= WIDEST_UNROLLED;
     let kernel_tiles = if unrolled { 1 } else { kernel[1] };
-    let together = if group_in.is_multiple_of(2) { 2 } else { 1 };
-    let tiles = groups * group_out.div_ceil(4) * group_in / together * kernel[0] * kernel_tiles;
+    let tiles = groups * group_out.div_ceil(4) * group_in * kernel[0] * kernel_tiles;
     let rows = batch * output[0];
     // At least a few workgroups, even where few threads keep the adapter busy.
     let slices = (width.max(512) as usize / tiles.max(1)).clamp(1, rows.max(1)).min(64);
@@ -328,14 +315,7 @@ fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     };
     let threads = word(tiles * slices);
     let product = Launch {
-        source: source(
-            "convolution weight",
-            WEIGHT,
-            &["x", "y"],
-            &["w"],
-            false,
-            &tile.weight_gradient(together),
-        ),
+        source: source("convolution weight", WEIGHT, &["x", "y"], &["w"], false, &tile.weight_gradient()),
         dims: [
             kernel_tiles,
             rows,
@@ -371,59 +351,55 @@ const WEIGHT: &str = "kernel_tiles rows rows_per_slice weights channel_tiles til
                       padding_x dilation_y dilation_x";
 
 impl Tile {
-    /// Sums `kernel` positions of the kernel's row for `together` input channels at once.
-    fn weight_gradient(&self, together: usize) -> String {
+    /// The gradients of four channels at output `p` of the tile.
+    fn gradients(&self, p: usize) -> String {
+        if self.exact {
+            let lane = |i: usize| format!("y[y{i}_ + column + {p}u]");
+            return format!(
+                "            let g{p} = vec4f({}, {}, {}, {});\n",
+                lane(0),
+                lane(1),
+                lane(2),
+                lane(3)
+            );
+        }
+        let lane = |i: usize| format!("y[y{i}_ + at{p}]");
+        format!(
+            "            let at{p} = min(column + {p}u, dims.out_width - 1u);\n            let g{p} = select(vec4f(), \
+             vec4f({}, {}, {}, {}), column + {p}u < dims.out_width);\n",
+            lane(0),
+            lane(1),
+            lane(2),
+            lane(3)
+        )
+    }
+
+    /// Sums `kernel` positions of the kernel's row at once.
+    fn weight_gradient(&self) -> String {
         let (pixels, taps) = (self.pixels, self.kernel);
-        let seen: BTreeSet<usize> = (0..pixels)
-            .flat_map(|p| (0..taps).map(move |k| (p, k)))
-            .map(|(p, k)| p * self.stride + k * self.dilation)
-            .collect();
-        let inputs: String = (0..together)
-            .flat_map(|c| seen.iter().map(move |t| (c, t)))
-            .map(|(c, t)| format!("            let x{c}_{t} = load(line{c}, left + {t});\n"))
-            .collect();
-        let outputs: String = (0..pixels)
-            .map(|p| {
-                if self.exact {
-                    let lane = |i: usize| format!("y[y{i}_ + column + {p}u]");
-                    return format!("            let g{p} = vec4f({}, {}, {}, {});\n", lane(0), lane(1), lane(2), lane(3));
+        // Each input is loaded just before its first use: few are alive at once.
+        let mut loaded = BTreeSet::new();
+        let mut inner = String::new();
+        for p in 0..pixels {
+            for t in (0..taps).map(|k| p * self.stride + k * self.dilation) {
+                if loaded.insert(t) {
+                    inner.push_str(&format!("            let x{t} = load(line, left + {t});\n"));
                 }
-                let lane = |i: usize| format!("y[y{i}_ + at{p}]");
-                format!(
-                    "            let at{p} = min(column + {p}u, dims.out_width - 1u);\n            let g{p} = select(vec4f(), \
-                     vec4f({}, {}, {}, {}), column + {p}u < dims.out_width);\n",
-                    lane(0),
-                    lane(1),
-                    lane(2),
-                    lane(3)
-                )
-            })
-            .collect();
-        let sums = || (0..together).flat_map(|c| (0..taps).map(move |k| (c, k)));
-        let products: String = sums()
-            .flat_map(|(c, k)| (0..pixels).map(move |p| (c, k, p)))
-            .map(|(c, k, p)| {
-                format!("            c{c}_{k} += x{c}_{} * g{p};\n", p * self.stride + k * self.dilation)
-            })
-            .collect();
+            }
+            inner.push_str(&self.gradients(p));
+            for k in 0..taps {
+                let t = p * self.stride + k * self.dilation;
+                inner.push_str(&format!("            c{k} += x{t} * g{p};\n"));
+            }
+        }
         let starts: String = (0..4)
             .map(|i| {
                 let channel = format!("y0 + min(channel + {i}u, dims.group_out - 1u)");
                 format!("        let y{i}_ = ({channel}) * plane + oy * dims.out_width;\n")
             })
             .collect();
-        let lines: String = (1..together)
-            .map(|c| format!("        let line{c} = line0 + {c}u * dims.height * dims.width;\n"))
-            .collect();
-        let accumulators: String = sums().map(|(c, k)| format!("    var c{c}_{k} = vec4f();\n")).collect();
-        let stores: String = (0..4usize)
-            .flat_map(|i| sums().map(move |(c, k)| (i, c, k)))
-            .map(|(i, c, k)| {
-                let lane = LANES.get(i).copied().unwrap_or_default();
-                let at = format!("w0 + {i}u * across + {c}u * dims.kernel_height * dims.kernel_width + {k}u");
-                format!("    if channel + {i}u < dims.group_out {{ w[{at}] = c{c}_{k}.{lane}; }}\n")
-            })
-            .collect();
+        let accumulators: String = (0..taps).map(|k| format!("    var c{k} = vec4f();\n")).collect();
+        let names: String = (0..taps).map(|k| format!("c{k}, ")).collect();
         format!(
             "{LOAD}
 @compute @workgroup_size({WORKGROUP})
@@ -439,8 +415,8 @@ fn tile(i: u32) {{
     var rest = i % dims.tiles / dims.kernel_tiles;
     let ky = rest % dims.kernel_height;
     rest /= dims.kernel_height;
-    let c = rest % (dims.group_in / {together}u) * {together}u;
-    rest /= dims.group_in / {together}u;
+    let c = rest % dims.group_in;
+    rest /= dims.group_in;
     let channel = rest % dims.channel_tiles * 4u;
     let group = rest / dims.channel_tiles;
     let plane = dims.out_height * dims.out_width;
@@ -452,16 +428,22 @@ fn tile(i: u32) {{
         if iy < 0 || iy >= i32(dims.height) {{
             continue;
         }}
-        let line0 = (((sample * dims.groups + group) * dims.group_in + c) * dims.height + u32(iy)) * dims.width;
-{lines}        let y0 = (sample * dims.groups + group) * dims.group_out;
+        let line = (((sample * dims.groups + group) * dims.group_in + c) * dims.height + u32(iy)) * dims.width;
+        let y0 = (sample * dims.groups + group) * dims.group_out;
 {starts}        for (var column = 0u; column < dims.out_width; column += {pixels}u) {{
             let left = i32(column * dims.stride_x + kx * dims.dilation_x) - i32(dims.padding_x);
-{inputs}{outputs}{products}        }}
+{inner}        }}
     }}
     let across = dims.group_in * dims.kernel_height * dims.kernel_width;
     let w0 = slice * dims.weights + (group * dims.group_out + channel) * across
         + (c * dims.kernel_height + ky) * dims.kernel_width + kx;
-{stores}}}
+    var sums = array<vec4f, {taps}>({names});
+    for (var i = 0u; i < min(4u, dims.group_out - channel); i++) {{
+        for (var k = 0u; k < {taps}u; k++) {{
+            w[w0 + i * across + k] = sums[k][i];
+        }}
+    }}
+}}
 "
         )
     }

@@ -55,7 +55,7 @@ impl Gpu {
         let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| GpuError::Device(error.to_string()))?;
-        let largest_binding = u64::from(offered.max_storage_buffer_binding_size).min(offered.max_buffer_size);
+        let largest_binding = offered.max_storage_buffer_binding_size.min(offered.max_buffer_size);
         let info = adapter.get_info();
         let width = if is_software(&info) { SOFTWARE_WIDTH } else { WIDTH };
         Ok(Self { faults: Faults::watch(&device), adapter: info.name, device, queue, largest_binding, width })
@@ -91,7 +91,7 @@ impl Gpu {
             let _ = sender.send(());
         });
         self.drive();
-        receiver.await.map_err(|_| GpuError::DeviceLost)?;
+        receiver.await.or(Err(GpuError::DeviceLost))?;
         self.check()
     }
 
@@ -122,9 +122,9 @@ impl Gpu {
         mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
     ) -> Result<Vec<f32>, GpuError> {
         self.drive();
-        let mapped = mapped.await.map_err(|_| GpuError::DeviceLost)?;
+        let mapped = mapped.await.or(Err(GpuError::DeviceLost))?;
         self.check()?;
-        mapped.map_err(|_| GpuError::DeviceLost)?;
+        mapped.or(Err(GpuError::DeviceLost))?;
         let floats = floats_of(&staging.get_mapped_range(0..4 * count as u64));
         staging.unmap();
         Ok(floats)

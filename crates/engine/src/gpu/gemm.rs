@@ -264,6 +264,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
         }
     }
 
+    /// The tile goes through an array, so that the kernel stays short enough to be compiled quickly.
     fn store(&self, bias: bool) -> String {
         let direct = self.slices == 1;
         let start = if direct {
@@ -271,36 +272,42 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
         } else {
             "    let c0 = (slice * dims.matrices + matrix) * dims.m * dims.n;\n    let c_row = dims.n;\n"
         };
-        let activation = if direct { expression(self.gemm.activation) } else { expression(Epilogue::None) };
-        let alpha = if direct && self.gemm.alpha.to_bits() != 1.0_f32.to_bits() {
-            " * bitcast<f32>(dims.alpha)"
-        } else {
-            ""
-        };
+        let activation = expression(if direct { self.gemm.activation } else { Epilogue::None });
+        let scaled = direct && self.gemm.alpha.to_bits() != 1.0_f32.to_bits();
+        let alpha = if scaled { " * bitcast<f32>(dims.alpha)" } else { "" };
         let assign = if direct && self.gemm.accumulate { "+=" } else { "=" };
-        let rows = self.each(|i, v| {
-            let column = format!("n0 + {}u", 4 * v);
-            let bias = match (bias, self.wide) {
-                (false, _) => String::new(),
-                (true, true) => format!(" + bias[({column}) / 4u]"),
-                (true, false) => {
-                    let lane = |j| format!("bias[min({column} + {j}u, dims.n - 1u)]");
-                    format!(" + vec4f({}, {}, {}, {})", lane(0), lane(1), lane(2), lane(3))
-                }
-            };
-            let at = format!("c0 + (m0 + {i}u) * c_row + {column}");
-            let stores: String = if self.wide {
-                format!("        c[({at}) / 4u] {assign} y;\n")
-            } else {
-                let lane = |j| format!("        if {column} + {j}u < dims.n {{ c[{at} + {j}u] {assign} y[{j}]; }}\n");
-                (0..4).map(lane).collect()
-            };
+        let bias = match (bias, self.wide) {
+            (false, _) => String::new(),
+            (true, true) => String::from(" + bias[column / 4u]"),
+            (true, false) => {
+                let lane = |j| format!("bias[min(column + {j}u, dims.n - 1u)]");
+                format!(" + vec4f({}, {}, {}, {})", lane(0), lane(1), lane(2), lane(3))
+            }
+        };
+        let store = if self.wide {
+            format!("c[at / 4u] {assign} y;")
+        } else {
             format!(
-                "    if m0 + {i}u < dims.m && {column} < dims.n {{\n        let x = c{i}_{v}{alpha}{bias};\n        \
-                 let y = {activation};\n{stores}    }}\n"
+                "for (var j = 0u; j < min(4u, dims.n - column); j++) {{\n                c[at + j] {assign} y[j];\n            }}"
             )
-        });
-        start.to_owned() + &rows
+        };
+        let vectors = self.tile / 4;
+        format!(
+            "    var tile = array<vec4f, {}>({});
+{start}    for (var i = 0u; i < min({}u, dims.m - m0); i++) {{
+        for (var column = n0; column < min(n0 + {}u, dims.n); column += 4u) {{
+            let x = tile[i * {vectors}u + (column - n0) / 4u]{alpha}{bias};
+            let y = {activation};
+            let at = c0 + (m0 + i) * c_row + column;
+            {store}
+        }}
+    }}
+",
+            self.tile * vectors,
+            self.each(|i, v| format!("c{i}_{v}, ")),
+            self.tile,
+            self.tile,
+        )
     }
 
     /// One line per row and vector of the tile.

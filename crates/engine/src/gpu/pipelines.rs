@@ -14,7 +14,7 @@ pub(super) struct Pipeline {
 
 /// One dispatch with everything it binds, made once and replayed every step.
 pub(super) struct Dispatch {
-    /// The kernel's.
+    #[cfg(feature = "bench")]
     pub(super) name: &'static str,
     pipeline: Rc<Pipeline>,
     bindings: wgpu::BindGroup,
@@ -94,7 +94,7 @@ impl Dispatch {
     /// Binds `resources` in order to a kernel on a grid of workgroups.
     pub(super) fn new(
         gpu: &Gpu,
-        name: &'static str,
+        source: &Source,
         pipeline: Rc<Pipeline>,
         resources: Vec<wgpu::BindingResource<'_>>,
         grid: [u32; 3],
@@ -103,9 +103,18 @@ impl Dispatch {
             .zip(resources)
             .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
             .collect();
-        let descriptor =
-            wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
-        Self { name, bindings: gpu.device.create_bind_group(&descriptor), pipeline, grid }
+        let descriptor = wgpu::BindGroupDescriptor {
+            label: Some(source.name),
+            layout: &pipeline.layout,
+            entries: &entries,
+        };
+        Self {
+            #[cfg(feature = "bench")]
+            name: source.name,
+            bindings: gpu.device.create_bind_group(&descriptor),
+            pipeline,
+            grid,
+        }
     }
 
     /// Records this dispatch into a pass.

@@ -131,16 +131,9 @@ impl Cell<'_> {
             weights + &states + &sums
         };
         let step = if hidden.is_multiple_of(4) { 4 } else { 1 };
-        let finish: String = (0..samples)
-            .map(|s| {
-                let arguments: String = (0..self.gates).map(|g| format!(", u{s}_{g}")).collect();
-                let old = format!("state[now + {}u + j]", s * hidden);
-                format!(
-                    "            state[next + {}u + j] = unit(first + {s}u, t, j, {old}{arguments});\n",
-                    s * hidden
-                )
-            })
-            .collect();
+        let names: String = pairs().map(|(s, g)| format!("u{s}_{g}, ")).collect();
+        let arguments: String =
+            (0..self.gates).map(|g| format!(", sums[s * {}u + {g}u]", self.gates)).collect();
         let body = format!(
             "const HIDDEN = {hidden}u;
 const SAMPLES = {samples}u;
@@ -159,13 +152,19 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
         for (var j = lane; j < HIDDEN; j += {LANES}u) {{
 {start}            for (var k = 0u; k < HIDDEN; k += {step}u) {{
 {}            }}
-{finish}        }}
+            var sums = array<f32, {}>({names});
+            for (var s = 0u; s < SAMPLES; s++) {{
+                let at = s * HIDDEN + j;
+                state[next + at] = unit(first + s, t, j, state[now + at]{arguments});
+            }}
+        }}
         workgroupBarrier();
     }}
 }}
 ",
             2 * samples * hidden,
             products(step),
+            samples * self.gates,
         );
         Ok(self.launch(samples, &body))
     }
@@ -177,15 +176,6 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
         let per_sample = (self.gates + 2) * hidden;
         let samples = self.samples(per_sample)?;
         let du = self.gates * hidden;
-        let units: String = (0..samples)
-            .map(|s| {
-                let at = s * hidden;
-                format!(
-                    "            carry[{at}u + j] = unit({}u, first + {s}u, t, j, carry[{at}u + j]);\n",
-                    s * du
-                )
-            })
-            .collect();
         let start: String =
             (0..samples).map(|s| format!("            var sum{s} = carry[{}u + j];\n", s * hidden)).collect();
         let sums: String =
@@ -210,7 +200,11 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
     for (var back = 0u; back < dims.steps; back++) {{
         let t = dims.steps - 1u - back;
         for (var j = lane; j < HIDDEN; j += {LANES}u) {{
-{units}        }}
+            for (var s = 0u; s < SAMPLES; s++) {{
+                let at = s * HIDDEN + j;
+                carry[at] = unit(s * {du}u, first + s, t, j, carry[at]);
+            }}
+        }}
         workgroupBarrier();
         for (var j = lane; j < HIDDEN; j += {LANES}u) {{
 {start}            for (var i = 0u; i < {du}u; i++) {{

@@ -53,7 +53,7 @@ impl GpuProgram {
                     size: core::num::NonZero::new(UNIFORM_STRIDE),
                 };
                 let pipeline = pipelines.get(gpu, &launch.source);
-                Dispatch::new(gpu, launch.source.name, pipeline, memory.resources(launch, dims), launch.grid)
+                Dispatch::new(gpu, &launch.source, pipeline, memory.resources(launch, dims), launch.grid)
             })
             .collect();
         let losses = LossRing::new(gpu);
@@ -272,10 +272,10 @@ fn staging(gpu: &Gpu, elements: u64) -> wgpu::Buffer {
 
 /// All dispatches' uniform blocks in one buffer, written once.
 fn uniforms(gpu: &Gpu, launches: &[Launch]) -> wgpu::Buffer {
-    let words = UNIFORM_STRIDE as usize / 4;
+    const WORDS: usize = 64;
     let blocks: Vec<u32> = launches
         .iter()
-        .flat_map(|launch| launch.dims.iter().copied().chain(core::iter::repeat(0)).take(words))
+        .flat_map(|launch| launch.dims.iter().copied().chain(core::iter::repeat(0)).take(WORDS))
         .collect();
     let buffer = uniform(gpu, (UNIFORM_STRIDE * launches.len() as u64).max(UNIFORM_STRIDE));
     gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&blocks));
