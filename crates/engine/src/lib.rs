@@ -3,6 +3,7 @@
 mod batch;
 #[cfg(any(test, feature = "bench"))]
 pub mod bench;
+mod choice;
 pub mod cpu;
 mod error;
 #[cfg(feature = "gpu")]
@@ -17,5 +18,6 @@ mod trainer;
 pub mod workloads;
 
 pub use batch::Targets;
+pub use choice::{Choice, choose_engine};
 pub use error::EngineError;
 pub use trainer::{EngineChoice, EngineKind, Evaluation, Trainer};

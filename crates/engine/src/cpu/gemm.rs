@@ -184,8 +184,15 @@ pub(crate) fn pack(
         }
         if across == 1 {
             for (step, to) in panel.chunks_exact_mut(width).enumerate() {
-                let from = start + step * along;
-                to[..here].copy_from_slice(&data[from..from + here]);
+                let from = &data[start + step * along..];
+                if here == width {
+                    // Whole vectors: a copy of unknown length would be a call.
+                    for (to, from) in to.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
+                        F4::load(from).store(to);
+                    }
+                } else {
+                    to[..here].copy_from_slice(&from[..here]);
+                }
             }
         } else if along == 1 {
             pack_rows(panel, &data[start..], across, here, depth, width);
@@ -229,8 +236,14 @@ fn interleave(panel: &mut [f32], rows: [&[f32]; 4], lane: usize, width: usize) {
 // Not inlined: a caller that walks through the tile would keep it in memory during the loop.
 #[inline(never)]
 fn multiply(a: &[f32], b: &[f32]) -> Tile {
-    let mut tile = [[F4::splat(0.0); 2]; MR];
-    // Indices are literals, so that the tile stays in registers.
+    // Starting with the first product instead of zeros saves clearing the result's memory; indices are
+    // literals, so that the tile stays in registers.
+    let (Some((first, a)), Some((row, b))) = (a.split_first_chunk::<MR>(), b.split_first_chunk::<NR>()) else {
+        return [[F4::splat(0.0); 2]; MR];
+    };
+    let (low, high) = (F4::load(&row[..4]), F4::load(&row[4..]));
+    let start = |x: f32| [F4::splat(x) * low, F4::splat(x) * high];
+    let mut tile = [start(first[0]), start(first[1]), start(first[2]), start(first[3])];
     for (a, b) in a.chunks_exact(MR).zip(b.chunks_exact(NR)) {
         let (low, high) = (F4::load(&b[..4]), F4::load(&b[4..]));
         rank_one!(tile, a, low, high, 0, 1, 2, 3);
@@ -255,6 +268,9 @@ impl Place {
     /// Writes a tile, with everything that goes with the last block.
     #[inline(always)]
     fn finish(&self, tile: Tile, c: &mut [f32], finish: &Finish<'_>) {
+        if self.wide == NR && self.high == MR {
+            return self.finish_whole(tile, c, finish);
+        }
         let alpha = F4::splat(finish.alpha);
         let bias = finish.bias.filter(|_| self.last).map(|bias| &bias[self.column..self.column + self.wide]);
         for (i, sums) in tile.into_iter().enumerate().take(self.high) {
@@ -279,6 +295,40 @@ impl Place {
                 }
                 value.store(to);
             }
+        }
+    }
+}
+
+impl Place {
+    /// [`Place::finish`] for tiles that are not cut off by an edge.
+    #[inline(always)]
+    fn finish_whole(&self, tile: Tile, c: &mut [f32], finish: &Finish<'_>) {
+        let alpha = F4::splat(finish.alpha);
+        let bias = finish.bias.filter(|_| self.last).map(|bias| {
+            let bias = &bias[self.column..self.column + NR];
+            [F4::load(&bias[..4]), F4::load(&bias[4..])]
+        });
+        for (i, [low, high]) in tile.into_iter().enumerate() {
+            let start = (self.row + i) * self.stride + self.column;
+            let Some(row) = c[start..].first_chunk_mut::<NR>() else { return };
+            let mut values = [low * alpha, high * alpha];
+            if !self.first {
+                values = [F4::load(&row[..4]) + values[0], F4::load(&row[4..]) + values[1]];
+            }
+            if let Some([low, high]) = bias {
+                values = [values[0] + low, values[1] + high];
+            }
+            if self.last {
+                if let Some(bias) = finish.row_bias {
+                    let offset = F4::splat(bias[self.row + i]);
+                    values = values.map(|value| value + offset);
+                }
+                if finish.activation != Epilogue::None {
+                    values = values.map(|value| activate(value, finish.activation));
+                }
+            }
+            values[0].store(&mut row[..4]);
+            values[1].store(&mut row[4..]);
         }
     }
 }

@@ -1,0 +1,112 @@
+//! Which back end to use: measured on the campaign's own model, never guessed from names.
+
+use crate::{EngineChoice, EngineError, EngineKind, Targets, Trainer};
+use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
+use lichen_model::initial_parameters;
+
+/// Milliseconds of timed steps per back end, after one step that warms up; together with the checks between
+/// steps a measurement stays under 200 ms wherever single steps take less than 40 ms.
+const BUDGET: f64 = 40.0;
+
+/// Most steps timed, in case the clock hardly moves.
+const MOST_STEPS: u32 = 20_000;
+
+/// What a measurement found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// The faster back end.
+    pub kind: EngineKind,
+    /// Milliseconds per step on the CPU.
+    pub cpu_ms: f64,
+    /// Milliseconds per step on the GPU, if it runs the model at all.
+    pub gpu_ms: Option<f64>,
+}
+
+/// Measures both back ends on steps of the model itself; `now` gives milliseconds. A GPU that cannot be had, fails
+/// or cannot run the model loses; so does one that is no faster.
+///
+/// # Errors
+/// As [`Trainer::new`] for the CPU.
+pub async fn choose_engine(
+    model: &ModelSpec,
+    train: &TrainSpec,
+    now: &dyn Fn() -> f64,
+) -> Result<Choice, EngineError> {
+    let cpu_ms = measure(EngineChoice::Cpu, model, train, now, f64::INFINITY).await?;
+    let gpu_ms = if cfg!(feature = "gpu") {
+        measure(EngineChoice::Gpu, model, train, now, cpu_ms).await.ok()
+    } else {
+        None
+    };
+    let kind = if gpu_ms.is_some_and(|gpu_ms| gpu_ms < cpu_ms) { EngineKind::Gpu } else { EngineKind::Cpu };
+    Ok(Choice { kind, cpu_ms, gpu_ms })
+}
+
+/// Milliseconds per step; stops early once it is clearly slower than `rival` per step.
+async fn measure(
+    choice: EngineChoice,
+    model: &ModelSpec,
+    train: &TrainSpec,
+    now: &dyn Fn() -> f64,
+    rival: f64,
+) -> Result<f64, EngineError> {
+    let mut trainer = Trainer::new(choice, model, train).await?;
+    trainer.load(&initial_parameters(model, 0)?, 0).await?;
+    let program = trainer.program();
+    // Zeros are valid tokens and labels, and take as long as other numbers.
+    let x = vec![0.0; program.buffer(program.input).elements()];
+    let count = program.buffer(program.target).elements();
+    let (labels, values) = (vec![0; count], vec![0.0; count]);
+    let targets = if program.classes > 0 { Targets::Labels(&labels) } else { Targets::Values(&values) };
+    timed(&mut trainer, &x, targets, now, 1).await?;
+    let mut batch = 1;
+    let (mut steps, mut total) = (0u32, 0.0);
+    while total < BUDGET && steps < MOST_STEPS {
+        total += timed(&mut trainer, &x, targets, now, batch).await?;
+        steps += batch;
+        if total / f64::from(steps) > 2.0 * rival {
+            break;
+        }
+        batch = (batch * 2).min(64);
+    }
+    Ok(total / f64::from(steps))
+}
+
+/// Milliseconds for so many steps, the last one's loss read back.
+async fn timed(
+    trainer: &mut Trainer,
+    x: &[f32],
+    targets: Targets<'_>,
+    now: &dyn Fn() -> f64,
+    steps: u32,
+) -> Result<f64, EngineError> {
+    let start = now();
+    for _ in 0..steps {
+        trainer.step(x, targets).await?;
+    }
+    trainer.take_losses().await?;
+    Ok((now() - start).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{adam, dense, ready, spec};
+    use lichen_campaign::model_spec::{Activation, Loss};
+    use std::cell::Cell;
+
+    #[test]
+    fn a_measurement_ends_with_its_budget() {
+        let model = spec(&[4], Loss::MeanSquaredError, vec![dense("a", 2, Activation::None)]);
+        // A clock that moves by a millisecond whenever it is read.
+        let clock = Cell::new(0.0);
+        let now = || {
+            clock.set(clock.get() + 1.0);
+            clock.get()
+        };
+        let choice = ready(choose_engine(&model, &adam(0.1, 8), &now)).unwrap();
+        assert!(choice.cpu_ms > 0.0 && choice.cpu_ms < 1.0, "{choice:?}");
+        assert!(clock.get() < 200.0);
+        assert_eq!(choice.kind, EngineKind::Cpu);
+    }
+}
