@@ -3,8 +3,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::Manifest;
 use crate::model_spec::ModelSpec;
-use crate::{Manifest, Topology};
 
 /// One thing that a visitor should know before saying yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +67,9 @@ impl Manifest {
     }
 
     fn explain_leaving(&self) -> String {
-        let way = match self.rounds.topology {
-            Topology::Hub => {
-                "This goes to the relay that serves this page, which passes it on to the other participants."
-            }
-            Topology::Mesh => {
-                "This goes directly to other participants, who can see your network address then."
-            }
-        };
         format!(
-            "{} {way} Each contribution is signed with a key made by your browser and stays in the campaign's public \
-             record.",
+            "{} This goes to the relay that serves this page, which passes it on to the other participants. Each \
+             contribution is signed with a key made by your browser and stays in the campaign's public record.",
             self.campaign.leaves_device
         )
     }
