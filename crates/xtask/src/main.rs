@@ -49,6 +49,7 @@ Developer commands of Lichen.
         --only W1,W3          these of the workloads W1 to W5
         --engines ours,jax,tfjs, --devices cpu,webgl,webgpu
         --quick               fewer and shorter samples
+        --profile             instead, what our kernels take on the CPU
         --json                print one JSON object instead of tables
     cargo xtask setup         only get the tools (done by the others when needed)
         --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download

@@ -1,11 +1,15 @@
-// Our engine: { workload, device: "cpu" | "webgpu" }.
-import init, { Training } from "./lichen_engine_bench.js";
+// Our engine: { workload, device: "cpu" | "webgpu" }, or with `profile` what its kernels take on the CPU.
+import init, { Data, Training, profile } from "./lichen_engine_bench.js";
 import { serve } from "./serve.js";
 
-serve(async ({ workload, device }) => {
+const PROFILED_STEPS = 50;
+
+serve(async ({ workload, device, profile: profiled }) => {
   await init();
+  if (profiled) return async () => ({ run: async () => profile(workload, PROFILED_STEPS) });
+  const data = new Data(workload);
   return async () => {
-    const training = await Training.open(workload, device === "webgpu");
+    const training = await Training.open(data, device === "webgpu");
     return { run: (steps) => training.run(steps) };
   };
 });

@@ -16,11 +16,12 @@ pub fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// The data of a workload, for engines that are not ours.
+/// The data of a workload.
 #[wasm_bindgen]
 pub struct Data {
     workload: Workload,
     parameters: Parameters,
+    all_batches: Vec<(Vec<f32>, Vec<u32>)>,
 }
 
 #[wasm_bindgen]
@@ -33,7 +34,8 @@ impl Data {
     pub fn new(name: &str) -> Result<Self, JsError> {
         let workload = find(name)?;
         let parameters = initial_parameters(&workload.model, SEED)?;
-        Ok(Self { workload, parameters })
+        let all_batches = (0..BATCHES).map(|number| workload.batch(number)).collect();
+        Ok(Self { workload, parameters, all_batches })
     }
 
     /// How many different batches there are.
@@ -48,14 +50,14 @@ impl Data {
         self.workload.flops
     }
 
-    /// The inputs of a batch, row-major, the batch first.
+    /// The inputs of a batch, row-major, the batch first; empty where there is no such batch.
     pub fn inputs(&self, number: u32) -> Vec<f32> {
-        self.workload.batch(number).0
+        self.all_batches.get(number as usize).map(|(x, _)| x.clone()).unwrap_or_default()
     }
 
-    /// The labels of a batch.
+    /// The labels of a batch; empty where there is no such batch.
     pub fn labels(&self, number: u32) -> Vec<u32> {
-        self.workload.batch(number).1
+        self.all_batches.get(number as usize).map(|(_, labels)| labels.clone()).unwrap_or_default()
     }
 
     /// The names of the parameters.
@@ -88,13 +90,11 @@ impl Training {
     ///
     /// # Errors
     /// When our engine cannot train it, or there is no WebGPU.
-    pub async fn open(name: String, gpu: bool) -> Result<Self, JsError> {
-        let workload = find(&name)?;
+    pub async fn open(data: Data, gpu: bool) -> Result<Self, JsError> {
         let choice = if gpu { EngineChoice::Gpu } else { EngineChoice::Cpu };
-        let mut trainer = Trainer::new(choice, &workload.model, &workload.train).await?;
-        trainer.load(&initial_parameters(&workload.model, SEED)?, SEED).await?;
-        let batches = (0..BATCHES).map(|number| workload.batch(number)).collect();
-        Ok(Self { trainer, batches, next: 0 })
+        let mut trainer = Trainer::new(choice, &data.workload.model, &data.workload.train).await?;
+        trainer.load(&data.parameters, SEED).await?;
+        Ok(Self { trainer, batches: data.all_batches, next: 0 })
     }
 
     /// Takes so many steps, waits until they are done, and returns the last one's loss.
@@ -110,6 +110,25 @@ impl Training {
         let losses = self.trainer.take_losses().await?;
         losses.last().copied().ok_or_else(|| JsError::new("no loss came back"))
     }
+}
+
+/// The kinds of kernels of a workload's step on the CPU, and the microseconds that each took a step.
+///
+/// # Errors
+/// When our engine cannot train it.
+#[wasm_bindgen]
+pub fn profile(name: &str, steps: u32) -> Result<Vec<String>, JsError> {
+    let index = workloads::all().iter().position(|workload| workload.name == name).unwrap_or(usize::MAX);
+    let mut times = lichen_engine::bench::profile(index, steps as usize, &now)?;
+    times.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let line = |(kind, ms): &(String, f64)| format!("{:10.1} us  {kind}", ms * 1e3 / f64::from(steps));
+    Ok(times.iter().map(line).collect())
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
 }
 
 /// Multiplies and adds in registers for so many rounds, as fast as one thread can.

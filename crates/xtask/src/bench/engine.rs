@@ -39,6 +39,8 @@ struct Lane {
     key: String,
     count: u32,
     samples: Vec<f64>,
+    /// Of the last sample.
+    last: Value,
     fault: Option<String>,
 }
 
@@ -48,6 +50,9 @@ pub(super) fn engine(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result
     setup::browser()?;
     let folder = bundle::build(toolchain)?;
     let window = Window::open(&folder)?;
+    if options.profile {
+        return profile(&window, &options);
+    }
     say::note(&format!("Measuring in {}, {} samples each", window.browser(), options.samples));
     let mut probes = Probes::start(&window)?;
     let mut results = Vec::new();
@@ -68,6 +73,22 @@ pub(super) fn engine(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result
         println!("{result}");
     } else {
         print!("{}", report::summary(&result));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the kernels of our engine take, by kind.
+fn profile(window: &Window, options: &Options) -> Result<ExitCode> {
+    for workload in &options.workloads {
+        let order = json!({ "workload": workload, "profile": true });
+        window.start("profile", "ours", &order, LIMIT)?;
+        // The first time, the browser was still compiling.
+        let answer = window.run("profile", 1, LIMIT)?;
+        println!("{}: microseconds a step on the CPU by kind of kernel", workload.to_uppercase());
+        for line in answer["result"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            println!("{line}");
+        }
+        window.close("profile")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -107,7 +128,7 @@ fn measure(
 /// Starts an engine, times its first step, warms it up, and finds how many steps make a sample.
 fn ready(window: &Window, contestant: &Contestant, workload: &str, options: &Options) -> (Lane, Value) {
     let key = format!("{workload} {}", contestant.name);
-    let mut lane = Lane { key, count: 1, samples: Vec::new(), fault: None };
+    let mut lane = Lane { key, count: 1, samples: Vec::new(), last: Value::Null, fault: None };
     let first = window.start(&lane.key, contestant.family, &contestant.order(workload), LIMIT);
     let warm = first.and_then(|mut first| {
         let warm = window.run(&lane.key, WARM_UP, LIMIT)?;
@@ -142,8 +163,12 @@ impl Lane {
         if self.fault.is_some() {
             return;
         }
-        match window.run(&self.key, self.count, LIMIT).and_then(|answer| milliseconds(&answer)) {
-            Ok(ms) => self.samples.push(ms / f64::from(self.count)),
+        let answer = window.run(&self.key, self.count, LIMIT);
+        match answer.and_then(|answer| Ok((milliseconds(&answer)?, answer))) {
+            Ok((ms, answer)) => {
+                self.samples.push(ms / f64::from(self.count));
+                self.last = answer;
+            }
             Err(error) => self.fault = Some(format!("{error:#}")),
         }
     }
@@ -163,6 +188,11 @@ fn line(contestant: &Contestant, lane: &Lane, first: &Value, flops: f64) -> Valu
     line["gflops"] = (flops / ms / 1e6).into();
     line["first_step_ms"] = first["ms"].clone();
     line["loss_at_step_3"] = first["loss"].clone();
+    if contestant.device == "webgpu" {
+        let a_step = |name: &str| lane.last[name].as_f64().map(|all| all / f64::from(lane.count));
+        line["submits"] = a_step("submits").into();
+        line["dispatches"] = a_step("dispatches").into();
+    }
     line
 }
 
@@ -190,7 +220,7 @@ impl Probes {
         let mut probes = Self { lanes: Vec::new(), flops: Value::Null };
         for Probe { script, probe, device } in PROBES {
             let key = format!("{device} {probe}");
-            let mut lane = Lane { key, count: 1, samples: Vec::new(), fault: None };
+            let mut lane = Lane { key, count: 1, samples: Vec::new(), last: Value::Null, fault: None };
             match window.start(&lane.key, script, &json!({ "probe": probe }), LIMIT) {
                 Ok(first) => {
                     if let Some(flops) = first.get("flops") {

@@ -8,6 +8,8 @@ use lexopt::{Arg, ValueExt as _};
 pub(super) struct Options {
     /// Whether to print one JSON object instead of tables.
     pub(super) json: bool,
+    /// Whether to show what our kernels take instead.
+    pub(super) profile: bool,
     /// Samples per engine and workload.
     pub(super) samples: usize,
     /// Milliseconds that a sample should take at least.
@@ -28,6 +30,7 @@ impl Options {
     pub(super) fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
         let mut options = Self {
             json: false,
+            profile: false,
             samples: 7,
             sample_ms: 300.0,
             workloads: WORKLOADS.map(str::to_owned).to_vec(),
@@ -37,7 +40,8 @@ impl Options {
         while let Some(argument) = arguments.next()? {
             match argument {
                 Arg::Long("json") => options.json = true,
-                Arg::Long("quick") => (options.samples, options.sample_ms) = (3, 60.0),
+                Arg::Long("profile") => options.profile = true,
+                Arg::Long("quick") => (options.samples, options.sample_ms) = (5, 60.0),
                 Arg::Long("only") => options.workloads = list(&mut arguments, "--only", &WORKLOADS)?,
                 Arg::Long("engines") => options.engines = list(&mut arguments, "--engines", &ENGINES)?,
                 Arg::Long("devices") => options.devices = list(&mut arguments, "--devices", &DEVICES)?,
@@ -71,7 +75,7 @@ mod tests {
         let options = parse(&["--quick", "--only", "W1,w3", "--engines", "ours,jax"]).unwrap();
         assert_eq!(options.workloads, ["w1", "w3"]);
         assert_eq!(options.engines, ["ours", "jax"]);
-        assert_eq!(options.samples, 3);
+        assert_eq!(options.samples, 5);
         let error = parse(&["--only", "w9"]).unwrap_err().to_string();
         assert_eq!(error, "--only takes w1,w2,w3,w4,w5, not \"w9\"");
     }

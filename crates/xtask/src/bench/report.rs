@@ -69,10 +69,10 @@ impl Ratios {
 /// One workload's table.
 pub(super) fn table(workload: &str, flops: f64, lines: &[Value], limits: &Value) -> String {
     let mut out = String::new();
-    let heads = ["ms/step", "fastest", "GFLOP/s", "of limit", "x peer", "first ms"];
+    let heads = ["ms/step", "fastest", "GFLOP/s", "of limit", "x peer", "first ms", "submits", "dispatches"];
     // Writing to a string does not fail.
     let _ = writeln!(out, "{}: {:.3} MFLOP a step in products", workload.to_uppercase(), flops / 1e6);
-    let _ = writeln!(out, "  {:<38}{}", "", heads.map(|head| format!("{head:>10}")).join(""));
+    let _ = writeln!(out, "  {:<38}{}", "", heads.map(|head| format!("{head:>11}")).concat());
     for line in lines {
         let _ = write!(out, "  {:<38}", text(line, "name"));
         if let Some(fault) = line.get("cannot").and_then(Value::as_str) {
@@ -88,9 +88,12 @@ pub(super) fn table(workload: &str, flops: f64, lines: &[Value], limits: &Value)
             share,
             ratios.peer.map(|ratio| format!("{ratio:.2}")),
             number(line, "first_step_ms").map(|ms| format!("{ms:.0}")),
+            number(line, "submits").map(significant),
+            number(line, "dispatches").map(significant),
         ];
-        for cell in cells {
-            let _ = write!(out, "{:>10}", cell.unwrap_or_else(|| "-".into()));
+        let device = ratios.limit.is_some() && text(line, "device") == "webgpu";
+        for cell in cells.into_iter().take(if device { 8 } else { 6 }) {
+            let _ = write!(out, "{:>11}", cell.unwrap_or_else(|| "-".into()));
         }
         let _ = writeln!(
             out,
