@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         std::process::exit(INTERRUPTED);
     });
     let result = handler.context("installing the Ctrl-C handler").and_then(|()| dispatch());
-    if IS_INTERRUPTED.load(Ordering::Relaxed) {
+    if is_interrupted() {
         // Whatever failed, failed because of that; the handler ends this process.
         thread::sleep(END_LIMIT * 2);
     }
@@ -82,6 +82,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether this program is about to end because it was asked to.
+fn is_interrupted() -> bool {
+    IS_INTERRUPTED.load(Ordering::Relaxed)
 }
 
 fn dispatch() -> Result<ExitCode> {

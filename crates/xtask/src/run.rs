@@ -40,7 +40,8 @@ pub(crate) fn quietly(what: &str, usually: &str, command: &mut Command) -> Resul
         }
         _ => {
             progress.clear();
-            for line in last {
+            // What was interrupted has nothing to explain.
+            for line in last.iter().filter(|_| !crate::is_interrupted()) {
                 eprintln!("  | {line}");
             }
             bail!("{what}: failed")

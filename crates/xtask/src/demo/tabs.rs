@@ -153,36 +153,44 @@ fn explain(failure: &Failure, pages: &[Page], relay: &RelayProcess) {
     say::note(&format!("failed: {}", failure.reason));
 }
 
-/// One line for each tab, drawn over on a terminal and repeated on change elsewhere.
+/// One line for each tab, drawn over on a terminal; elsewhere a new one when there is news.
 struct Lines {
-    shown: Vec<String>,
+    shown: Vec<TabState>,
     drawn: bool,
 }
 
 impl Lines {
     fn new(tabs: usize) -> Self {
-        Self { shown: vec![String::new(); tabs], drawn: false }
+        Self { shown: vec![TabState::default(); tabs], drawn: false }
     }
 
     fn show(&mut self, elapsed: Duration, states: &[TabState]) {
-        let lines: Vec<String> = states.iter().map(describe).collect();
         let seconds = elapsed.as_secs_f64();
         if say::is_terminal() {
             if std::mem::replace(&mut self.drawn, true) {
-                eprint!("\x1b[{}A", lines.len());
+                eprint!("\x1b[{}A", states.len());
             }
-            for (number, line) in lines.iter().enumerate() {
-                eprintln!("\r\x1b[2Ktab {}: {line}", number + 1);
+            for (number, state) in states.iter().enumerate() {
+                eprintln!("\r\x1b[2Ktab {}: {}", number + 1, describe(state));
             }
         } else {
-            for (number, (line, shown)) in lines.iter().zip(&self.shown).enumerate() {
-                if line != shown {
-                    eprintln!("{seconds:>6.1} s  tab {}: {line}", number + 1);
+            for (number, (state, shown)) in states.iter().zip(&mut self.shown).enumerate() {
+                if has_news(state, shown) {
+                    eprintln!("{seconds:>6.1} s  tab {}: {}", number + 1, describe(state));
+                    shown.clone_from(state);
                 }
             }
         }
-        self.shown = lines;
     }
+}
+
+/// Whether a line of its own is worth it: a round has settled, or the tab is not at its usual work any more.
+fn has_news(state: &TabState, shown: &TabState) -> bool {
+    const AT_WORK: [&str; 5] = ["training", "sending", "waiting", "aggregating", "checking"];
+    let at_work = |state: &TabState| AT_WORK.contains(&state.state.as_str());
+    state.round != shown.round
+        || at_work(state) != at_work(shown)
+        || !at_work(state) && state.state != shown.state
 }
 
 fn describe(state: &TabState) -> String {
