@@ -238,7 +238,8 @@ fn interleave(panel: &mut [f32], rows: [&[f32]; 4], lane: usize, width: usize) {
 fn multiply(a: &[f32], b: &[f32]) -> Tile {
     // Starting with the first product instead of zeros saves clearing the result's memory; indices are
     // literals, so that the tile stays in registers.
-    let (Some((first, a)), Some((row, b))) = (a.split_first_chunk::<MR>(), b.split_first_chunk::<NR>()) else {
+    let (Some((first, a)), Some((row, b))) = (a.split_first_chunk::<MR>(), b.split_first_chunk::<NR>())
+    else {
         return [[F4::splat(0.0); 2]; MR];
     };
     let (low, high) = (F4::load(&row[..4]), F4::load(&row[4..]));

@@ -5,12 +5,7 @@
 //! builds them.
 
 #![cfg(not(target_arch = "wasm32"))]
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod server;
 
