@@ -1,6 +1,6 @@
 // What the worker of an engine answers: `open` gets it ready and times the first step, `run` times some more.
-// Submits and dispatches to WebGPU are counted.
-const counted = { submits: 0, dispatches: 0 };
+// What WebGPU is asked for is counted.
+const counted = { pipelines: 0, submits: 0, dispatches: 0 };
 
 function count(prototype, methods, name) {
   for (const method of methods) {
@@ -16,8 +16,10 @@ function count(prototype, methods, name) {
 count(globalThis.GPUQueue?.prototype, ["submit"], "submits");
 count(globalThis.GPUComputePassEncoder?.prototype, ["dispatchWorkgroups", "dispatchWorkgroupsIndirect"], "dispatches");
 
+count(globalThis.GPUDevice?.prototype, ["createComputePipeline", "createComputePipelineAsync"], "pipelines");
+
 async function timed(work) {
-  Object.assign(counted, { submits: 0, dispatches: 0 });
+  Object.assign(counted, { pipelines: 0, submits: 0, dispatches: 0 });
   const start = performance.now();
   const result = await work();
   return { ms: performance.now() - start, result, ...counted };

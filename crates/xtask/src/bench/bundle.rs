@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use lichen_testkit::process;
-use serde_json::{Value, json};
 
+use super::report::Sizes;
 use crate::setup::{self, Toolchain, Tools};
 use crate::{compress, run, workspace};
 
 const PACKAGE: &str = "lichen-engine-bench";
+/// What wasm-bindgen makes of it.
+const OUR_WASM: &str = "lichen_engine_bench_bg.wasm";
 /// The scripts that run as workers.
 const WORKERS: [&str; 5] = ["ours", "jax", "tfjs", "processor_peak", "gpu_peak"];
 /// What the worker's build tells wasm-opt.
@@ -46,7 +48,7 @@ fn our_engine(toolchain: &Toolchain, folder: &Path) -> Result<()> {
     cargo.args(["build", "--package", PACKAGE, "--profile", "wasm", "--target", "wasm32-unknown-unknown"]);
     run::quietly("Building our engine for the browser", "2 minutes the first time", &mut cargo)?;
     let built = workspace::target().join("wasm32-unknown-unknown/wasm/lichen_engine_bench.wasm");
-    let wasm = our_wasm(folder);
+    let wasm = folder.join(OUR_WASM);
     let sources = built.to_str().context("the path of the build folder is not text")?;
     let stamp = workspace::Stamp::new("bench-engine-wasm", &[sources], &Tools::versions())?;
     if stamp.is_fresh(&wasm) {
@@ -60,10 +62,6 @@ fn our_engine(toolchain: &Toolchain, folder: &Path) -> Result<()> {
     optimise.args(WASM_OPT).arg(&wasm).arg("-o").arg(&wasm).env("PATH", tools.path()?);
     run::quietly("Optimising it", "10 s", &mut optimise)?;
     stamp.write(&wasm)
-}
-
-fn our_wasm(folder: &Path) -> PathBuf {
-    folder.join("lichen_engine_bench_bg.wasm")
 }
 
 fn peers(folder: &Path) -> Result<()> {
@@ -98,17 +96,18 @@ fn peers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Compressed sizes: our engine with its model code and the glue around it, and the peers' bundles.
-pub(super) fn sizes(folder: &Path) -> Result<Value> {
-    let gzipped = |file: PathBuf| -> Result<usize> {
+/// What the engines weigh.
+pub(super) fn sizes(folder: &Path) -> Result<Sizes> {
+    let gzipped = |name: &str| -> Result<usize> {
+        let file = folder.join(name);
         let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
         Ok(compress::gzip(&bytes)?.len())
     };
-    Ok(json!({
-        "ours_wasm_gzip": gzipped(our_wasm(folder))?,
-        "ours_glue_gzip": gzipped(folder.join("lichen_engine_bench.js"))?,
-        "jax_gzip": gzipped(folder.join("jax.js"))?,
-        "tfjs_gzip": gzipped(folder.join("tfjs.js"))?,
-        "tfjs_wasm_gzip": gzipped(folder.join("tfjs-backend-wasm-simd.wasm"))?,
-    }))
+    Ok(Sizes {
+        ours: gzipped(OUR_WASM)?,
+        glue: gzipped("lichen_engine_bench.js")?,
+        jax: gzipped("jax.js")?,
+        tfjs: gzipped("tfjs.js")?,
+        tfjs_wasm: gzipped("tfjs-backend-wasm-simd.wasm")?,
+    })
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::contestants::{ALL, Contestant};
+use super::bundle;
+use super::contestants::ALL;
 use super::options::Options;
+use super::report::{Limit, Limits, Line, Measured, Table};
 use super::window::Window;
-use super::{bundle, report};
 use crate::say::{self, Progress};
 use crate::setup::{self, Toolchain};
 
@@ -17,32 +18,24 @@ use crate::setup::{self, Toolchain};
 const LIMIT: Duration = Duration::from_secs(150);
 /// Steps before the first sample; the last one's loss is compared across engines.
 const WARM_UP: u32 = 2;
+/// Milliseconds of a sample of a device's limits.
+const PROBE_MS: f64 = 50.0;
 /// The most steps in a sample.
 const MOST_STEPS: f64 = 20_000.0;
 
-/// The device's limits, in the order in which they are probed: key, script, what it is told, device, unit.
-const PROBES: [Probe; 4] = [
-    Probe { script: "processor_peak", probe: "multiply-add", device: "cpu" },
-    Probe { script: "processor_peak", probe: "copy", device: "cpu" },
-    Probe { script: "gpu_peak", probe: "multiply-add", device: "webgpu" },
-    Probe { script: "gpu_peak", probe: "copy", device: "webgpu" },
-];
-
+/// What a device can do at most, and how that is found out.
 struct Probe {
     script: &'static str,
     probe: &'static str,
     device: &'static str,
 }
 
-/// One worker that is sampled again and again.
-struct Lane {
-    key: String,
-    count: u32,
-    samples: Vec<f64>,
-    /// Of the last sample.
-    last: Value,
-    fault: Option<String>,
-}
+const PROBES: [Probe; 4] = [
+    Probe { script: "processor_peak", probe: "multiply-add", device: "cpu" },
+    Probe { script: "processor_peak", probe: "copy", device: "cpu" },
+    Probe { script: "gpu_peak", probe: "multiply-add", device: "webgpu" },
+    Probe { script: "gpu_peak", probe: "copy", device: "webgpu" },
+];
 
 /// The `bench engine` command.
 pub(super) fn engine(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result<ExitCode> {
@@ -55,24 +48,24 @@ pub(super) fn engine(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result
     }
     say::note(&format!("Measuring in {}, {} samples each", window.browser(), options.samples));
     let mut probes = Probes::start(&window)?;
-    let mut results = Vec::new();
+    let mut tables = Vec::new();
     for workload in &options.workloads {
         let flops = probes.flops(workload)?;
         let lines = measure(&window, workload, flops, &options, &mut probes)?;
+        let table = Table { workload: workload.clone(), flops, lines, limits: probes.limits() };
         if !options.json {
-            print!("{}", report::table(workload, flops, &lines, &probes.limits()));
+            print!("{table}");
         }
-        results.push(json!({ "workload": workload, "flops": flops, "engines": lines }));
+        tables.push(table);
     }
-    let mut result = json!({
-        "browser": window.browser(), "samples": options.samples, "limits": probes.limits(),
-        "sizes": bundle::sizes(&folder)?, "workloads": results,
-    });
-    report::compare(&mut result);
+    let sizes = bundle::sizes(&folder)?;
     if options.json {
+        let tables: Vec<Value> = tables.iter().map(Table::json).collect();
+        let result = json!({ "browser": window.browser(), "samples": options.samples, "workloads": tables,
+            "limits": probes.limits().json(), "sizes": sizes.json() });
         println!("{result}");
     } else {
-        print!("{}", report::summary(&result));
+        print!("{}{sizes}", probes.limits());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,7 +78,8 @@ fn profile(window: &Window, options: &Options) -> Result<ExitCode> {
         // The first time, the browser was still compiling.
         let answer = window.run("profile", 1, LIMIT)?;
         println!("{}: microseconds a step on the CPU by kind of kernel", workload.to_uppercase());
-        for line in answer["result"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let lines = answer.get("result").and_then(Value::as_array);
+        for line in lines.into_iter().flatten().filter_map(Value::as_str) {
             println!("{line}");
         }
         window.close("profile")?;
@@ -100,53 +94,86 @@ fn measure(
     flops: f64,
     options: &Options,
     probes: &mut Probes,
-) -> Result<Vec<Value>> {
+) -> Result<Vec<Line>> {
     let mut progress = Progress::start(&format!("Workload {}", workload.to_uppercase()), "1 to 4 minutes");
-    let contestants: Vec<Contestant> =
-        ALL.into_iter().filter(|contestant| contestant.takes_part(workload, options)).collect();
-    let mut lanes = Vec::new();
-    for contestant in &contestants {
+    let contestants = ALL.into_iter().filter(|contestant| contestant.takes_part(workload, options));
+    let mut running = Vec::new();
+    for contestant in contestants {
         progress.at(&format!("{}: first step", contestant.name));
-        lanes.push(ready(window, contestant, workload, options));
+        let key = format!("{workload} {}", contestant.name);
+        let order = contestant.order(workload);
+        let ready = Lane::ready(window, &key, contestant.family, &order, options.sample_ms);
+        running.push((contestant, key, ready));
     }
     for round in 1..=options.samples {
         progress.at(&format!("sample {round} of {}", options.samples));
         probes.sample(window)?;
-        for (lane, _) in &mut lanes {
-            lane.sample(window);
+        for (_, _, ready) in &mut running {
+            let Ok(lane) = ready else { continue };
+            if let Err(fault) = lane.sample(window) {
+                *ready = Err(fault);
+            }
         }
     }
     let mut lines = Vec::new();
-    for (contestant, (lane, first)) in contestants.iter().zip(lanes) {
-        window.close(&lane.key)?;
-        lines.push(line(contestant, &lane, &first, flops));
+    for (contestant, key, ready) in running {
+        window.close(&key)?;
+        let measured = ready.map(|lane| lane.measured(flops)).map_err(|fault| format!("{fault:#}"));
+        lines.push(Line { contestant, measured });
     }
     progress.done();
     Ok(lines)
 }
 
-/// Starts an engine, times its first step, warms it up, and finds how many steps make a sample.
-fn ready(window: &Window, contestant: &Contestant, workload: &str, options: &Options) -> (Lane, Value) {
-    let key = format!("{workload} {}", contestant.name);
-    let mut lane = Lane { key, count: 1, samples: Vec::new(), last: Value::Null, fault: None };
-    let first = window.start(&lane.key, contestant.family, &contestant.order(workload), LIMIT);
-    let warm = first.and_then(|mut first| {
-        let warm = window.run(&lane.key, WARM_UP, LIMIT)?;
-        first["loss"] = warm["result"].clone();
-        let mut one = milliseconds(&warm)? / f64::from(WARM_UP);
-        if one < options.sample_ms / 2.0 {
+/// A worker that is sampled again and again.
+struct Lane {
+    key: String,
+    /// Steps of a sample.
+    count: u32,
+    samples: Vec<f64>,
+    first: Value,
+    /// The loss after the first step and the warm-up.
+    loss: f64,
+    last: Value,
+}
+
+impl Lane {
+    /// Starts a worker, times its first step, warms it up, and finds how many steps make a sample.
+    fn ready(window: &Window, key: &str, script: &str, order: &Value, sample_ms: f64) -> Result<Self> {
+        let first = window.start(key, script, order, LIMIT)?;
+        let warm = window.run(key, WARM_UP, LIMIT)?;
+        let loss = warm.get("result").and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let mut one = number(&warm, "ms")? / f64::from(WARM_UP);
+        if one < sample_ms / 2.0 {
             // The browser compiles hot code again while it runs: the first steps say little about later ones.
-            let count = steps(options.sample_ms / 2.0, one);
-            one = milliseconds(&window.run(&lane.key, count, LIMIT)?)? / f64::from(count);
+            let count = steps(sample_ms / 2.0, one);
+            one = number(&window.run(key, count, LIMIT)?, "ms")? / f64::from(count);
         }
-        lane.count = steps(options.sample_ms, one);
-        Ok(first)
-    });
-    let first = warm.unwrap_or_else(|error| {
-        lane.fault = Some(format!("{error:#}"));
-        Value::Null
-    });
-    (lane, first)
+        let count = steps(sample_ms, one);
+        Ok(Self { key: key.into(), count, samples: Vec::new(), first, loss, last: Value::Null })
+    }
+
+    fn sample(&mut self, window: &Window) -> Result<()> {
+        self.last = window.run(&self.key, self.count, LIMIT)?;
+        self.samples.push(number(&self.last, "ms")? / f64::from(self.count));
+        Ok(())
+    }
+
+    fn measured(&self, flops: f64) -> Measured {
+        let ms = median(&self.samples);
+        let counted = |answer: &Value, name: &str| number(answer, name).unwrap_or(f64::NAN);
+        Measured {
+            ms,
+            fastest_ms: self.samples.iter().copied().fold(f64::INFINITY, f64::min),
+            samples_ms: self.samples.clone(),
+            gflops: flops / ms / 1e6,
+            first_step_ms: counted(&self.first, "ms"),
+            loss: self.loss,
+            pipelines: counted(&self.first, "pipelines"),
+            submits: counted(&self.last, "submits") / f64::from(self.count),
+            dispatches: counted(&self.last, "dispatches") / f64::from(self.count),
+        }
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small range")]
@@ -154,46 +181,8 @@ fn steps(wanted_ms: f64, one_ms: f64) -> u32 {
     (wanted_ms / one_ms.max(1e-3)).ceil().clamp(1.0, MOST_STEPS) as u32
 }
 
-fn milliseconds(answer: &Value) -> Result<f64> {
-    answer["ms"].as_f64().context("the worker gave no time")
-}
-
-impl Lane {
-    fn sample(&mut self, window: &Window) {
-        if self.fault.is_some() {
-            return;
-        }
-        let answer = window.run(&self.key, self.count, LIMIT);
-        match answer.and_then(|answer| Ok((milliseconds(&answer)?, answer))) {
-            Ok((ms, answer)) => {
-                self.samples.push(ms / f64::from(self.count));
-                self.last = answer;
-            }
-            Err(error) => self.fault = Some(format!("{error:#}")),
-        }
-    }
-}
-
-fn line(contestant: &Contestant, lane: &Lane, first: &Value, flops: f64) -> Value {
-    let mut line =
-        json!({ "name": contestant.name, "family": contestant.family, "device": contestant.device });
-    if let Some(fault) = &lane.fault {
-        line["cannot"] = fault.as_str().into();
-        return line;
-    }
-    let ms = median(&lane.samples);
-    line["ms"] = ms.into();
-    line["fastest_ms"] = lane.samples.iter().copied().fold(f64::INFINITY, f64::min).into();
-    line["samples_ms"] = lane.samples.clone().into();
-    line["gflops"] = (flops / ms / 1e6).into();
-    line["first_step_ms"] = first["ms"].clone();
-    line["loss_at_step_3"] = first["loss"].clone();
-    if contestant.device == "webgpu" {
-        let a_step = |name: &str| lane.last[name].as_f64().map(|all| all / f64::from(lane.count));
-        line["submits"] = a_step("submits").into();
-        line["dispatches"] = a_step("dispatches").into();
-    }
-    line
+fn number(answer: &Value, name: &str) -> Result<f64> {
+    answer.get(name).and_then(Value::as_f64).with_context(|| format!("the worker gave no {name}"))
 }
 
 /// The middle one, or the mean of the middle two.
@@ -211,60 +200,50 @@ fn median(samples: &[f64]) -> f64 {
 
 /// The limits of the devices, sampled in turn with the engines.
 struct Probes {
-    lanes: Vec<(Lane, f64)>,
-    flops: Value,
+    lanes: Vec<(Probe, Lane)>,
 }
 
 impl Probes {
     fn start(window: &Window) -> Result<Self> {
-        let mut probes = Self { lanes: Vec::new(), flops: Value::Null };
-        for Probe { script, probe, device } in PROBES {
-            let key = format!("{device} {probe}");
-            let mut lane = Lane { key, count: 1, samples: Vec::new(), last: Value::Null, fault: None };
-            match window.start(&lane.key, script, &json!({ "probe": probe }), LIMIT) {
-                Ok(first) => {
-                    if let Some(flops) = first.get("flops") {
-                        probes.flops = flops.clone();
-                    }
-                    lane.count = steps(50.0, milliseconds(&window.run(&lane.key, 2, LIMIT)?)? / 2.0);
-                    probes.lanes.push((lane, first["work"].as_f64().context("a probe without work")?));
-                }
+        let mut lanes = Vec::new();
+        for probe in PROBES {
+            let key = format!("{} {}", probe.device, probe.probe);
+            match Lane::ready(window, &key, probe.script, &json!({ "probe": probe.probe }), PROBE_MS) {
+                Ok(lane) => lanes.push((probe, lane)),
                 // A machine without WebGPU still has a processor.
-                Err(error) if device == "webgpu" => say::note(&format!("no limits of WebGPU: {error:#}")),
+                Err(error) if probe.device == "webgpu" => {
+                    say::note(&format!("no limits of WebGPU: {error:#}"));
+                }
                 Err(error) => return Err(error.context("probing the processor")),
             }
         }
-        Ok(probes)
+        Ok(Self { lanes })
     }
 
     fn sample(&mut self, window: &Window) -> Result<()> {
-        for (lane, _) in &mut self.lanes {
-            lane.sample(window);
-            if let Some(fault) = &lane.fault {
-                anyhow::bail!("the probe {} failed: {fault}", lane.key);
-            }
+        for (_, lane) in &mut self.lanes {
+            lane.sample(window).with_context(|| format!("probing {}", lane.key))?;
         }
         Ok(())
     }
 
-    /// Floating-point operations of a workload's step.
+    /// Floating-point operations of a workload's step, which the first probe knows.
     fn flops(&self, workload: &str) -> Result<f64> {
-        self.flops.get(workload).and_then(Value::as_f64).with_context(|| format!("no workload {workload}"))
+        let known = self.lanes.iter().find_map(|(_, lane)| lane.first.get("flops"));
+        number(known.unwrap_or(&Value::Null), workload)
     }
 
     /// GFLOP/s and GB/s by device.
-    fn limits(&self) -> Value {
-        let mut limits = json!({});
-        for (lane, work) in &self.lanes {
-            let [device, unit] = match lane.key.as_str() {
-                "cpu multiply-add" => ["cpu", "gflops"],
-                "cpu copy" => ["cpu", "copy_gbps"],
-                "webgpu multiply-add" => ["webgpu", "gflops"],
-                _ => ["webgpu", "copy_gbps"],
-            };
-            limits[device][unit] = (work / median(&lane.samples) / 1e6).into();
-        }
-        limits
+    fn limits(&self) -> Limits {
+        let rate = |device: &str, probe: &str| {
+            let mut lanes = self.lanes.iter();
+            let (_, lane) = lanes.find(|(one, _)| one.device == device && one.probe == probe)?;
+            Some(number(&lane.first, "work").ok()? / median(&lane.samples) / 1e6)
+        };
+        let of = |device: &str| {
+            Some(Limit { gflops: rate(device, "multiply-add")?, copy_gbps: rate(device, "copy")? })
+        };
+        Limits { cpu: of("cpu"), webgpu: of("webgpu") }
     }
 }
 
