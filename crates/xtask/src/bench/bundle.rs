@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use lichen_testkit::process;
@@ -15,6 +16,9 @@ const PACKAGE: &str = "lichen-engine-bench";
 const OUR_WASM: &str = "lichen_engine_bench_bg.wasm";
 /// The scripts that run as workers.
 const WORKERS: [&str; 5] = ["ours", "jax", "tfjs", "processor_peak", "gpu_peak"];
+/// What TensorFlow.js loads at run time, whichever of them the browser can run.
+const TFJS_WASM: [&str; 3] =
+    ["tfjs-backend-wasm.wasm", "tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm-threaded-simd.wasm"];
 /// What the worker's build tells wasm-opt.
 const WASM_OPT: [&str; 9] = [
     "-O3",
@@ -28,8 +32,7 @@ const WASM_OPT: [&str; 9] = [
     "--enable-multivalue",
 ];
 
-/// The folder of sources.
-pub(super) fn sources() -> PathBuf {
+fn sources() -> PathBuf {
     workspace::root().join("crates/engine/bench")
 }
 
@@ -65,33 +68,51 @@ fn our_engine(toolchain: &Toolchain, folder: &Path) -> Result<()> {
 }
 
 fn peers(folder: &Path) -> Result<()> {
-    setup::node()?;
+    let modules = packages()?;
     let sources = sources();
-    let modules = sources.join("node_modules");
-    let stamp =
-        workspace::Stamp::new("bench-engine-packages", &["crates/engine/bench/package-lock.json"], &[])?;
-    let installed = modules.join(".package-lock.json");
-    if !stamp.is_fresh(&installed) {
-        let mut npm = process::command("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&sources);
-        run::quietly("Getting the other engines from npm", "10 s", &mut npm)?;
-        stamp.write(&installed)?;
-    }
-    let mut esbuild = process::command(modules.join(".bin/esbuild"));
-    esbuild.current_dir(&sources);
+    let mut esbuild = esbuild();
+    esbuild.current_dir(&sources).env("NODE_PATH", &modules);
     esbuild.args(WORKERS.map(|name| format!("peers/{name}.js")));
     esbuild.args(["--bundle", "--format=esm", "--target=chrome120", "--minify", "--log-level=warning"]);
     esbuild.arg("--external:./lichen_engine_bench.js").arg(format!("--outdir={}", folder.display()));
     run::quietly("Bundling the other engines", "", &mut esbuild)?;
     let wasm = modules.join("@tensorflow/tfjs-backend-wasm/dist");
-    for name in
-        ["tfjs-backend-wasm.wasm", "tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm-threaded-simd.wasm"]
-    {
-        fs::copy(wasm.join(name), folder.join(name)).with_context(|| format!("copying {name}"))?;
+    copy(&wasm, folder, &TFJS_WASM)?;
+    copy(&sources.join("page"), folder, &["index.html", "page.js"])
+}
+
+/// The other engines with all they need, as npm's lock file has them; kept out of the sources.
+fn packages() -> Result<PathBuf> {
+    setup::node()?;
+    let place = packages_folder();
+    let modules = place.join("node_modules");
+    let installed = modules.join(".package-lock.json");
+    let stamp =
+        workspace::Stamp::new("bench-engine-packages", &["crates/engine/bench/package-lock.json"], &[])?;
+    if stamp.is_fresh(&installed) {
+        return Ok(modules);
     }
-    for name in ["index.html", "page.js"] {
-        fs::copy(sources.join("page").join(name), folder.join(name))
-            .with_context(|| format!("copying {name}"))?;
+    fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+    copy(&sources(), &place, &["package.json", "package-lock.json"])?;
+    let mut npm = process::command("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&place);
+    run::quietly("Getting the other engines from npm", "10 s", &mut npm)?;
+    stamp.write(&installed)?;
+    Ok(modules)
+}
+
+fn packages_folder() -> PathBuf {
+    workspace::target().join("xtask/bench-engine-packages")
+}
+
+/// The bundler, which is also the page's server.
+pub(super) fn esbuild() -> Command {
+    process::command(packages_folder().join("node_modules/.bin/esbuild"))
+}
+
+fn copy(from: &Path, to: &Path, names: &[&str]) -> Result<()> {
+    for name in names {
+        fs::copy(from.join(name), to.join(name)).with_context(|| format!("copying {name}"))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use lichen_testkit::process::{self, Guarded};
+use lichen_testkit::process::Guarded;
 use lichen_testkit::{Browser, BrowserOptions, Page, http, wait};
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ impl Window {
 
 /// esbuild's own server; it ends when its standard input does.
 fn serve(folder: &Path, port: u16) -> Result<Guarded> {
-    let mut esbuild = process::command(bundle::sources().join("node_modules/.bin/esbuild"));
+    let mut esbuild = bundle::esbuild();
     esbuild.arg(format!("--servedir={}", folder.display())).arg(format!("--serve=127.0.0.1:{port}"));
     esbuild.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let server = Guarded::spawn(&mut esbuild).context("starting the page's server")?;
