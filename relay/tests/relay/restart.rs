@@ -93,6 +93,8 @@ async fn asked_to_end_it_finishes_and_ends_well() {
     let (_, _) = join_and_wait_for_round(&tab).await;
     let follow = Request::Follow { campaign: tab.campaign, from: 0 };
     let mut following = tab.begin(follow.to_bytes().unwrap());
+    let first = timeout(PATIENCE, following.recv()).await.expect("the relay answers");
+    assert!(matches!(first, Some(Answer::Reply(_))), "the relay serves the stream before it is asked to end");
 
     let (status, took) = relay.terminate().await;
     assert!(status.success(), "{status}");
