@@ -3,8 +3,8 @@
 mod interop;
 mod tally;
 
-use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -28,15 +28,9 @@ pub(crate) fn test(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         tally.count(name, quick(&toolchain));
     }
     cargo_test(&mut tally, "native tests", &mut native(&toolchain));
-    let packages = browser_packages(&toolchain)?;
-    for package in &packages {
-        let command = in_browser(&toolchain, package, chromedriver.as_os_str().to_owned());
-        match command {
-            Ok(mut command) => {
-                cargo_test(&mut tally, &format!("tests of {package} in the browser"), &mut command)
-            }
-            Err(error) => tally.count(package, Err(error)),
-        }
+    match in_browser(&toolchain, &chromedriver) {
+        Ok(mut command) => cargo_test(&mut tally, "tests in the browser", &mut command),
+        Err(error) => tally.count("preparing tests in the browser", Err(error)),
     }
     match end_to_end(&toolchain) {
         Ok(mut command) => cargo_test(&mut tally, "end-to-end tests", &mut command),
@@ -93,9 +87,13 @@ fn browser_packages(toolchain: &Toolchain) -> Result<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-fn in_browser(toolchain: &Toolchain, package: &str, chromedriver: OsString) -> Result<Command> {
+fn in_browser(toolchain: &Toolchain, chromedriver: &Path) -> Result<Command> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["test", "--no-fail-fast", "--target", "wasm32-unknown-unknown", "--package", package]);
+    // All in one go, so that what they have in common is built once.
+    cargo.args(["test", "--no-fail-fast", "--target", "wasm32-unknown-unknown", "--all-features"]);
+    for package in browser_packages(toolchain)? {
+        cargo.args(["--package", &package]);
+    }
     cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", setup::wasm_bindgen_test_runner()?);
     cargo.env("CHROMEDRIVER", chromedriver);
     cargo.env("WASM_BINDGEN_TEST_TIMEOUT", "180");

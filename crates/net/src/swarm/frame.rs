@@ -127,7 +127,7 @@ async fn within<T>(patience: Duration, step: impl Future<Output = io::Result<T>>
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use futures::executor::block_on;
     use futures::io::Cursor;
