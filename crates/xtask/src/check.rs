@@ -5,7 +5,7 @@ mod files;
 mod layers;
 mod licences;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -14,11 +14,7 @@ use crate::setup::Toolchain;
 use crate::{run, say};
 
 /// Crates that are programs of the developer's or the operator's machine only.
-pub(crate) const NATIVE_ONLY: [&str; 5] =
-    ["lichen-relay", "lichen-cli", "lichen-testkit", "lichen-tests", "xtask"];
-/// Crates that build for the browser only.
-pub(crate) const BROWSER_ONLY: [&str; 4] =
-    ["lichen-web", "lichen-worker", "lichen-interop", "lichen-engine-bench"];
+const NATIVE_ONLY: [&str; 5] = ["lichen-relay", "lichen-cli", "lichen-testkit", "lichen-tests", "xtask"];
 /// Crates that build without an operating system.
 const BARE: [&str; 6] =
     ["lichen-record", "lichen-campaign", "lichen-model", "lichen-learn", "lichen-round", "lichen-log"];
@@ -76,16 +72,17 @@ fn format(toolchain: &Toolchain) -> Result<()> {
 
 fn lint_native(toolchain: &Toolchain) -> Result<()> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["clippy", "--workspace", "--all-targets"]);
-    exclude(&mut cargo, &BROWSER_ONLY);
-    cargo.args(["--", "-Dwarnings"]);
+    cargo.args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]);
     run::quietly("Linting native code", "2 minutes the first time", &mut cargo)
 }
 
 fn lint_browser(toolchain: &Toolchain) -> Result<()> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["clippy", "--workspace", "--all-targets", "--target", "wasm32-unknown-unknown"]);
-    exclude(&mut cargo, &NATIVE_ONLY);
+    cargo.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
+    cargo.args(["--target", "wasm32-unknown-unknown"]);
+    for package in NATIVE_ONLY {
+        cargo.args(["--exclude", package]);
+    }
     cargo.args(["--", "-Dwarnings"]);
     run::quietly("Linting the browser's code", "2 minutes the first time", &mut cargo)
 }
@@ -97,12 +94,6 @@ fn build_bare_metal(toolchain: &Toolchain) -> Result<()> {
         cargo.args(["--package", package]);
     }
     run::quietly("Building the core for a machine without an operating system", "1 minute", &mut cargo)
-}
-
-fn exclude(cargo: &mut Command, packages: &[&str]) {
-    for package in packages {
-        cargo.args(["--exclude", package]);
-    }
 }
 
 /// Fails with all of the faults, one a line, if there are any.
