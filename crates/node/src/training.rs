@@ -59,7 +59,9 @@ impl Training {
         let chosen = match self.preference {
             EnginePreference::Cpu => open(shared, EngineChoice::Cpu, "You asked for the CPU.").await,
             EnginePreference::Gpu => match open(shared, EngineChoice::Gpu, "You asked for the GPU.").await {
-                Err(EngineError::Gpu(reason)) => without_gpu(shared, &reason).await,
+                Err(EngineError::Gpu(reason)) => {
+                    open(shared, EngineChoice::Cpu, &format!("The GPU cannot be used here: {reason}.")).await
+                }
                 opened => opened,
             },
             EnginePreference::Auto => measure::faster(shared).await,
@@ -134,14 +136,6 @@ pub(crate) async fn open<P: Platform>(
     };
     let shown = Engine { kind, cpu_ms: None, gpu_ms: None, samples_per_second: None, why: why.into() };
     Ok(Chosen { trainer, shown })
-}
-
-/// Opens the CPU engine where there is no GPU.
-pub(crate) async fn without_gpu<P: Platform>(
-    shared: &Shared<P>,
-    reason: &str,
-) -> Result<Chosen, EngineError> {
-    open(shared, EngineChoice::Cpu, &format!("The GPU cannot be used here: {reason}.")).await
 }
 
 async fn train<P: Platform>(
