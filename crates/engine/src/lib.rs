@@ -6,11 +6,12 @@ pub mod bench;
 mod choice;
 pub mod cpu;
 mod error;
-#[cfg(feature = "gpu")]
-pub mod gpu;
-mod schedule;
 #[cfg(test)]
 mod golden;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+mod per_sample;
+mod schedule;
 #[cfg(test)]
 mod testing;
 mod trainer;

@@ -5,6 +5,7 @@ use crate::batch::{self, Targets};
 use crate::cpu::CpuExecutor;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Gpu, GpuProgram};
+use crate::per_sample::PerSample;
 use crate::schedule::{StepSchedule, rule};
 use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
 use lichen_model::lower::{Purpose, lower};
@@ -61,6 +62,7 @@ pub struct Trainer {
     losses: Vec<f32>,
     targets: Vec<f32>,
     evaluations: Vec<CpuExecutor>,
+    per_sample: Option<PerSample>,
     loaded: bool,
 }
 
@@ -83,6 +85,11 @@ impl Trainer {
         let graph = layers::build(model, train.batch)?;
         let clip_norm = train.clip_norm.map(|limit| limit as f32);
         let program = lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?;
+        if choice == EngineChoice::Gpu && train.clip_sample_norm.is_some() {
+            return Err(EngineError::Gpu("train.clip_sample_norm runs on the CPU only".into()));
+        }
+        let limit = train.clip_sample_norm.map(|limit| limit as f32);
+        let per_sample = limit.map(|limit| PerSample::new(model, limit)).transpose()?;
         let backend = open(choice, &program).await?;
         let schedule = StepSchedule::new(train, 0);
         Ok(Self {
@@ -93,6 +100,7 @@ impl Trainer {
             losses: Vec::new(),
             targets: Vec::new(),
             evaluations: Vec::new(),
+            per_sample,
             loaded: false,
         })
     }
@@ -168,6 +176,11 @@ impl Trainer {
         let values = self.schedule.next(share(counted));
         match &mut self.backend {
             Backend::Cpu(executor) => {
+                if let Some(per_sample) = &mut self.per_sample {
+                    self.losses.push(per_sample.gradients(executor, x, &self.targets, &values));
+                    executor.update(&values);
+                    return Ok(());
+                }
                 executor.feed(x, &self.targets);
                 executor.run(&values);
                 self.losses.extend(executor.read(self.program.loss).first());
@@ -232,7 +245,7 @@ impl Trainer {
     ) -> Result<Evaluation, EngineError> {
         let width: usize = self.model.input.iter().product();
         let samples = x.len() / width.max(1);
-        if samples == 0 || targets.len() % samples != 0 {
+        if samples == 0 || !targets.len().is_multiple_of(samples) {
             return Err(EngineError::Empty);
         }
         let per_sample = targets.len() / samples;
@@ -442,6 +455,43 @@ mod tests {
         assert_eq!(step(&[0.0; 8], &[0, 3]), outside);
         assert_eq!(ready(trainer.parameters()).unwrap(), parameters);
         assert!(ready(trainer.take_losses()).unwrap().is_empty());
+    }
+
+    /// Gradients of one step with all samples' norms clipped to `limit`.
+    fn clipped(limit: Option<f64>) -> (Vec<f32>, f32) {
+        let model = small();
+        let train = TrainSpec { clip_sample_norm: limit, ..adam(0.02, 16) };
+        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
+        let (x, y) = blobs(16, 4, 3);
+        ready(trainer.step(&x, &y)).unwrap();
+        let gradients = ready(trainer.gradients()).unwrap();
+        let all = gradients.iter().flat_map(|(_, tensor)| tensor.data().to_vec()).collect();
+        (all, ready(trainer.take_losses()).unwrap()[0])
+    }
+
+    #[test]
+    fn gradients_are_clipped_sample_by_sample() {
+        let norm = |gradient: &[f32]| gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
+        let ((plain, loss), (loose, same)) = (clipped(None), clipped(Some(1e6)));
+        assert!((loss - same).abs() < 1e-5);
+        assert!(plain.iter().zip(&loose).all(|(a, b)| (a - b).abs() < 1e-5));
+        let (tight, _) = clipped(Some(0.01));
+        assert!(norm(&tight) <= 0.01 + 1e-6 && norm(&tight) > 1e-4, "{}", norm(&tight));
+    }
+
+    #[test]
+    fn degenerate_models_train() {
+        let model = spec(&[1], Loss::Huber, vec![dense("a", 1, Activation::None)]);
+        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &adam(0.1, 1))).unwrap();
+        ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
+        for _ in 0..300 {
+            ready(trainer.step(&[1.0], &[3.0f32][..])).unwrap();
+        }
+        let losses = ready(trainer.take_losses()).unwrap();
+        assert!(losses[299] < 1e-3, "{}", losses[299]);
+        assert!(ready(trainer.step(&[], &[][..] as &[f32])).is_err(), "an empty batch is refused");
+        assert_eq!(ready(trainer.evaluate(&[], &[][..] as &[f32])), Err(EngineError::Empty));
     }
 
     #[test]

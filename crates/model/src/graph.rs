@@ -435,6 +435,7 @@ impl Graph {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "there are two spatial axes in every array")]
 impl ConvAttributes {
     /// The geometry of a convolution of x `[n, c, (h,) w]` with `out_channels`, if the window fits.
     #[must_use]

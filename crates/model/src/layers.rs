@@ -320,6 +320,7 @@ impl Builder {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there are two spatial axes in every array")]
     fn window(
         &self,
         kernel: &Extent,
@@ -365,7 +366,7 @@ impl Builder {
         let attributes =
             self.window(fields.kernel, fields.stride, fields.padding, fields.dilation, fields.groups, x)?;
         let channels = self.sample(x).first().copied().unwrap_or(1);
-        if channels % fields.groups != 0 || fields.filters % fields.groups != 0 {
+        if channels % fields.groups != 0 || !fields.filters.is_multiple_of(fields.groups) {
             return self.mismatch(&format!("channels and filters in {} equal groups", fields.groups), x);
         }
         let mut shape = vec![fields.filters, channels / fields.groups];
@@ -388,7 +389,7 @@ impl Builder {
     ) -> Result<Value, ModelError> {
         let channels = self.sample(x).first().copied().unwrap_or(1);
         let groups = attributes.groups;
-        if channels % groups != 0 || filters % groups != 0 {
+        if channels % groups != 0 || !filters.is_multiple_of(groups) {
             return self.mismatch(&format!("channels and filters in {groups} equal groups"), x);
         }
         let mut shape = vec![channels, filters / groups];

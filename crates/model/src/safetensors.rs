@@ -129,8 +129,7 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, ModelError> {
         return Err(ModelError::File("header too long"));
     }
     let (header, data) = rest.split_at_checked(length).ok_or(ModelError::File("shorter than its header"))?;
-    let header = core::str::from_utf8(header).map_err(|_| ModelError::File("header is not UTF-8"))?;
-    let entries = Header { rest: header.as_bytes() }.entries()?;
+    let entries = Header { rest: header }.entries()?;
     let mut tensors = BTreeMap::new();
     let mut spans = Vec::with_capacity(entries.len());
     for entry in entries {

@@ -232,7 +232,7 @@ fn matmul(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
 
 fn attention(heads: usize, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
     let problem = || format!("[tokens, width] with a width of {heads} equal heads");
-    let divides = |width: usize| heads > 0 && width > 0 && width % heads == 0;
+    let divides = |width: usize| heads > 0 && width > 0 && width.is_multiple_of(heads);
     match *inputs {
         [&[batch, tokens, packed]] if packed % 3 == 0 && divides(packed / 3) => {
             Ok(vec![batch, tokens, packed / 3])

@@ -63,7 +63,7 @@ pub(crate) fn log(x: F4) -> F4 {
     let tiny = smallest.gt(x);
     // Subnormal numbers are brought into range by 2^24.
     let x0 = F4::select(tiny, x * F4::splat(16_777_216.0), x);
-    let exponent = x0.shift_right_23().from_integers() - F4::splat(126.0);
+    let exponent = x0.shift_right_23().integers_to_numbers() - F4::splat(126.0);
     let exponent = F4::select(tiny, exponent - F4::splat(24.0), exponent);
     let mantissa = x0.and(F4::splat_bits(0x007f_ffff)).or(F4::splat(0.5));
     let low = F4::splat(core::f32::consts::FRAC_1_SQRT_2).gt(mantissa);

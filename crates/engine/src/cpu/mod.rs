@@ -91,6 +91,15 @@ impl CpuExecutor {
         }
     }
 
+    /// Runs only the kernels that change parameters by the gradients there are.
+    pub fn update(&mut self, step: &StepValues) {
+        let changes = |kernel: &Kernel| matches!(kernel, Kernel::ScaleGradients(_) | Kernel::Optimise(_));
+        let kernels = &self.program.kernels;
+        for index in kernels.iter().position(changes).unwrap_or(kernels.len())..kernels.len() {
+            self.kernel(index, step);
+        }
+    }
+
     /// Runs all kernels once and adds the time of each to the entry of its kind.
     #[cfg(any(test, feature = "bench"))]
     pub(crate) fn profile(&mut self, now: &dyn Fn() -> f64, times: &mut Vec<(String, f64)>) {
@@ -155,8 +164,17 @@ fn describe(kernel: &Kernel) -> String {
             format!("Gemm {}{} {}x{}x{} batch {:?}", sides[0], sides[1], g.m, g.n, g.k, g.batch)
         }
         Kernel::Map(map) => format!("Map {:?} with {} instructions", map.shape, map.code.len()),
-        Kernel::Convolution(c) => format!("Convolution {:?} {:?}", c.direction, c.window),
-        other => format!("{other:?}").chars().take_while(|&c| c != '(').collect(),
+        Kernel::Convolution(c) => {
+            format!("Convolution {:?} {}x{}", c.direction, c.window.in_channels, c.window.out_channels)
+        }
+        Kernel::Softmax(_) | Kernel::SoftmaxBackward(_) | Kernel::CrossEntropy(_) => "softmax".into(),
+        Kernel::Pool(_) | Kernel::PoolBackward(_) => "pool".into(),
+        Kernel::Gru(_) | Kernel::GruBackward(_) | Kernel::Lstm(_) | Kernel::LstmBackward(_) => {
+            "recurrence".into()
+        }
+        Kernel::Reduce(_) => "reduce".into(),
+        Kernel::Optimise(_) => "optimise".into(),
+        _ => "others".into(),
     }
 }
 

@@ -152,12 +152,12 @@ pub(crate) fn normalize_parameters(
 }
 
 /// Rows of one channel, sample by sample.
-fn channel<'a>(
-    data: &'a [f32],
+fn channel(
+    data: &[f32],
     channels: usize,
     inner: usize,
     channel: usize,
-) -> impl Iterator<Item = &'a [f32]> + Clone {
+) -> impl Iterator<Item = &[f32]> + Clone {
     data.chunks_exact(inner).skip(channel).step_by(channels)
 }
 

@@ -98,6 +98,10 @@ pub(crate) fn pool_backward(kernel: &PoolBackward, memory: &mut Memory) {
         }
         let from = &input[number * in_plane..(number + 1) * in_plane];
         let most = &output[number * out_plane..(number + 1) * out_plane];
+        if is_pairs(kernel.kind, window) {
+            gradient_of_pairs(window, from, most, gradient, to);
+            continue;
+        }
         windows(window, |at, rows, columns| {
             for y in rows {
                 let row = &from[y * width + columns.start..y * width + columns.end];
@@ -110,4 +114,29 @@ pub(crate) fn pool_backward(kernel: &PoolBackward, memory: &mut Memory) {
         });
     }
     memory.put(result);
+}
+
+/// The first of four cells that is as large as the largest gets the gradient, the others nothing.
+#[expect(clippy::float_cmp, reason = "the largest is one of them to the bit")]
+fn gradient_of_pairs(window: &Window, from: &[f32], most: &[f32], gradient: &[f32], to: &mut [f32]) {
+    let width = window.input[1];
+    let cells = from.chunks_exact(2 * width).zip(to.chunks_exact_mut(2 * width));
+    let results = most.chunks_exact(window.output[1]).zip(gradient.chunks_exact(window.output[1]));
+    for ((from, to), (most, gradient)) in cells.zip(results) {
+        let ((top, bottom), (to_top, to_bottom)) = (from.split_at(width), to.split_at_mut(width));
+        let inputs = top.chunks_exact(2).zip(bottom.chunks_exact(2));
+        let places = to_top.chunks_exact_mut(2).zip(to_bottom.chunks_exact_mut(2));
+        for (((top, bottom), (to_top, to_bottom)), (&most, &gradient)) in
+            inputs.zip(places).zip(most.iter().zip(gradient))
+        {
+            let first = top[0] == most;
+            let second = !first & (top[1] == most);
+            let third = !first & !second & (bottom[0] == most);
+            let fourth = !first & !second & !third;
+            to_top[0] = if first { gradient } else { 0.0 };
+            to_top[1] = if second { gradient } else { 0.0 };
+            to_bottom[0] = if third { gradient } else { 0.0 };
+            to_bottom[1] = if fourth { gradient } else { 0.0 };
+        }
+    }
 }

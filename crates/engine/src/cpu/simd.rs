@@ -449,7 +449,7 @@ impl F4 {
 
     /// Lane bits as signed integers, converted to numbers.
     #[inline(always)]
-    pub(crate) fn from_integers(self) -> Self {
+    pub(crate) fn integers_to_numbers(self) -> Self {
         Self(lanes::from_integers(self.0))
     }
 

@@ -375,7 +375,7 @@ impl Lowering<'_> {
                 self.push_map(code.into_map_of(result, full));
                 full
             };
-            let reduced = self.reduce_to(full, &shape, &self.graph.shape(input).to_vec());
+            let reduced = self.reduce_to(full, &shape, self.graph.shape(input));
             self.add_gradient(input, reduced);
         }
     }

@@ -24,7 +24,7 @@ fn whole(shape: &[usize]) -> Walk {
 
 #[expect(clippy::indexing_slicing, reason = "axes and operands were checked by shape inference")]
 impl Lowering<'_> {
-    fn copy(&mut self, shape: &[usize], input: BufferId, from: Walk, output: BufferId, to: Walk) {
+    fn copy(&mut self, shape: &[usize], input: BufferId, from: &Walk, output: BufferId, to: &Walk) {
         let mut kept = Copy {
             shape: Vec::new(),
             input,
@@ -72,7 +72,7 @@ impl Lowering<'_> {
         for (&value, input) in node.inputs.iter().zip(inputs) {
             let from = self.graph.shape(value).to_vec();
             let (extents, inner, outer) = walks(&node.op, &from, &shape, &mut at);
-            self.copy(&extents, input, inner, output, outer);
+            self.copy(&extents, input, &inner, output, &outer);
         }
     }
 
@@ -89,7 +89,7 @@ impl Lowering<'_> {
             if matches!(node.op, Op::Slice { .. }) {
                 self.kernels.push(Kernel::Fill { output: result, value: 0.0 });
             }
-            self.copy(&extents, gradient, outer, result, inner);
+            self.copy(&extents, gradient, &outer, result, &inner);
             self.add_gradient(value, result);
         }
     }
@@ -216,7 +216,7 @@ impl Lowering<'_> {
         let Some(stream) = self.saved.get(&index).and_then(|saved| saved.first()).copied() else {
             return self.add_gradient(node.inputs[0], gradient);
         };
-        let result = self.scratch(&self.graph.shape(node.output).to_vec());
+        let result = self.scratch(self.graph.shape(node.output));
         self.push_dropout(rate, stream.0, gradient, result);
         self.add_gradient(node.inputs[0], result);
     }

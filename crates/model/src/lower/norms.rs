@@ -77,7 +77,7 @@ impl Lowering<'_> {
             }
         }
         if self.wanted(node.inputs[0]) {
-            let result = self.scratch(&self.graph.shape(node.inputs[0]).to_vec());
+            let result = self.scratch(self.graph.shape(node.inputs[0]));
             let scale = Some(scale);
             let kernel = NormalizeBackward { shape, rms, input, scale, moments, gradient, result };
             self.kernels.push(Kernel::NormalizeBackward(kernel));
@@ -144,7 +144,7 @@ impl Lowering<'_> {
     pub(super) fn softmax_backward(&mut self, node: &Node, gradient: BufferId) {
         let (rows, width) = self.rows(node);
         let output = self.place(node.output);
-        let result = self.scratch(&self.graph.shape(node.output).to_vec());
+        let result = self.scratch(self.graph.shape(node.output));
         let log = matches!(node.op, Op::LogSoftmax);
         let kernel = SoftmaxBackward { rows, width, log, causal: 0, output, gradient, result };
         self.kernels.push(Kernel::SoftmaxBackward(kernel));

@@ -72,7 +72,7 @@ impl Lowering<'_> {
         let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
         let g = matrix(gradient, n);
         if self.wanted(node.inputs[1]) {
-            let result = self.scratch(&self.graph.shape(node.inputs[1]).to_vec());
+            let result = self.scratch(self.graph.shape(node.inputs[1]));
             if trans_b {
                 self.product(g.transpose(), matrix(x, k), matrix(result, k), [n, k, m]);
             } else {
@@ -133,7 +133,7 @@ impl Lowering<'_> {
                 let c = matrix(result, n).batched(strides(k * n));
                 self.product(a, g, c, [k, n, m]).batch = [1, shape.count];
             }
-            let reduced = self.reduce_to(result, &full, &self.graph.shape(value).to_vec());
+            let reduced = self.reduce_to(result, &full, self.graph.shape(value));
             self.add_gradient(value, reduced);
         }
     }
@@ -204,12 +204,12 @@ impl Lowering<'_> {
         let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
         self.channel_bias_backward(node, gradient);
         if self.wanted(node.inputs[1]) {
-            let result = self.scratch(&self.graph.shape(node.inputs[1]).to_vec());
+            let result = self.scratch(self.graph.shape(node.inputs[1]));
             self.convolve(Direction::Weight, window, [x, result, gradient], None);
             self.add_gradient(node.inputs[1], result);
         }
         if self.wanted(node.inputs[0]) {
-            let result = self.scratch(&self.graph.shape(node.inputs[0]).to_vec());
+            let result = self.scratch(self.graph.shape(node.inputs[0]));
             self.convolve(Direction::Input, window, [result, w, gradient], None);
             self.add_gradient(node.inputs[0], result);
         }
@@ -233,12 +233,12 @@ impl Lowering<'_> {
         let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
         self.channel_bias_backward(node, gradient);
         if self.wanted(node.inputs[1]) {
-            let result = self.scratch(&self.graph.shape(node.inputs[1]).to_vec());
+            let result = self.scratch(self.graph.shape(node.inputs[1]));
             self.convolve(Direction::Weight, window, [gradient, result, x], None);
             self.add_gradient(node.inputs[1], result);
         }
         if self.wanted(node.inputs[0]) {
-            let result = self.scratch(&self.graph.shape(node.inputs[0]).to_vec());
+            let result = self.scratch(self.graph.shape(node.inputs[0]));
             self.convolve(Direction::Forward, window, [gradient, w, result], None);
             self.add_gradient(node.inputs[0], result);
         }
@@ -265,7 +265,7 @@ impl Lowering<'_> {
     pub(super) fn pool_backward(&mut self, node: &Node, attributes: &ConvAttributes, gradient: BufferId) {
         let window = self.conv_window(node, attributes);
         let kind = pool_kind(&node.op);
-        let result = self.scratch(&self.graph.shape(node.inputs[0]).to_vec());
+        let result = self.scratch(self.graph.shape(node.inputs[0]));
         // Only a maximum has to look at the values again.
         let (input, output) = match kind {
             PoolKind::Max => (self.place(node.inputs[0]), self.place(node.output)),
@@ -345,7 +345,7 @@ impl Lowering<'_> {
         let ([q, k, v], shape) = self.heads(node, heads, places);
         let shares = self.saved[&index][0];
         let results: Vec<BufferId> =
-            node.inputs.iter().map(|&input| self.scratch(&self.graph.shape(input).to_vec())).collect();
+            node.inputs.iter().map(|&input| self.scratch(self.graph.shape(input))).collect();
         let targets = if shape.packed { [results[0]; 3] } else { [results[0], results[1], results[2]] };
         let ([dq, dk, dv], _) = self.heads(node, heads, targets);
         let [batch, _] = shape.batch;

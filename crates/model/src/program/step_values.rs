@@ -30,17 +30,10 @@ impl StepValues {
     /// The uniform block: 16 words, the unused ones 0.
     #[must_use]
     pub fn to_words(&self) -> [u32; 16] {
-        let mut words = [0; 16];
-        let values = [
-            self.learning_rate.to_bits(),
-            self.first_correction.to_bits(),
-            self.second_correction.to_bits(),
-            self.loss_scale.to_bits(),
-            self.step,
-            self.seed,
-        ];
-        words[..values.len()].copy_from_slice(&values);
-        words
+        let rate = self.learning_rate.to_bits();
+        let corrections = [self.first_correction.to_bits(), self.second_correction.to_bits()];
+        let scale = self.loss_scale.to_bits();
+        [rate, corrections[0], corrections[1], scale, self.step, self.seed, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     }
 
     /// The named value.
