@@ -103,3 +103,31 @@ fn losses_agree() {
 async fn losses_agree() {
     assert!(same_losses().await, "the browser has no WebGPU adapter");
 }
+
+/// Someone who stops waiting for a read-back (a pause, say) must find the trainer as usable as before.
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen_test::wasm_bindgen_test]
+async fn an_abandoned_read_back_harms_nothing() {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    let (model, training) = (digits(), training());
+    let mut trainer = Trainer::new(EngineChoice::Gpu, &model, &training).await.unwrap();
+    trainer.load(&initial_parameters(&model, 5).unwrap(), 1).await.unwrap();
+    let steps = async |trainer: &mut Trainer, count| {
+        for step in 0..count {
+            let (x, labels) = batch(step);
+            trainer.step(&x, &labels).await.unwrap();
+        }
+    };
+    steps(&mut trainer, 3).await;
+    for _ in 0..2 {
+        let waiting = pin!(trainer.take_losses()).poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        assert!(waiting, "a browser never maps at once");
+        let waiting = pin!(trainer.parameters()).poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        assert!(waiting, "a browser never maps at once");
+    }
+    steps(&mut trainer, 40).await;
+    assert_eq!(trainer.take_losses().await.unwrap().len(), 43);
+}

@@ -12,6 +12,18 @@ const WIDTH: u32 = 8192;
 /// Threads that keep a software adapter busy: a few for every core.
 const SOFTWARE_WIDTH: u32 = 64;
 
+/// What becomes of a mapping.
+pub(super) type Mapping = oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
+
+/// Starts to map a staging buffer.
+pub(super) fn map(staging: &wgpu::Buffer) -> Mapping {
+    let (sender, mapping) = oneshot::channel();
+    staging.map_async(wgpu::MapMode::Read, .., move |result| {
+        let _ = sender.send(result);
+    });
+    mapping
+}
+
 /// An open WebGPU device together with its queue and its fault record.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
@@ -95,22 +107,6 @@ impl Gpu {
         self.check()
     }
 
-    /// Maps a staging buffer and copies its first `count` floats out of it.
-    ///
-    /// # Errors
-    /// `DeviceLost` when the buffer cannot be mapped.
-    pub(super) async fn read_floats(
-        &self,
-        staging: &wgpu::Buffer,
-        count: usize,
-    ) -> Result<Vec<f32>, GpuError> {
-        let (sender, mapped) = oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = sender.send(result);
-        });
-        self.mapped_floats(staging, count, mapped).await
-    }
-
     /// Waits for a mapping under way, copies the first `count` floats and unmaps.
     ///
     /// # Errors
@@ -119,13 +115,14 @@ impl Gpu {
         &self,
         staging: &wgpu::Buffer,
         count: usize,
-        mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+        mapped: &mut Mapping,
     ) -> Result<Vec<f32>, GpuError> {
         self.drive();
         let mapped = mapped.await.or(Err(GpuError::DeviceLost))?;
         self.check()?;
         mapped.or(Err(GpuError::DeviceLost))?;
-        let floats = floats_of(&staging.get_mapped_range(0..4 * count as u64));
+        let mut floats = floats_of(&staging.get_mapped_range(..));
+        floats.truncate(count);
         staging.unmap();
         Ok(floats)
     }

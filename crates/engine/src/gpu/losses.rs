@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use futures::channel::oneshot;
-
 use super::GpuError;
-use super::device::Gpu;
+use super::device::{Gpu, Mapping, map};
 
 /// Steps between two copies; also bounds how far the host may run ahead of the device.
 const RING: usize = 16;
@@ -26,7 +24,7 @@ pub(super) struct LossRing {
 struct Flight {
     staging: usize,
     count: usize,
-    mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    mapped: Mapping,
 }
 
 impl LossRing {
@@ -91,6 +89,13 @@ impl LossRing {
         Ok(core::mem::take(&mut self.collected))
     }
 
+    /// Drops all losses not taken yet, also those still on their way.
+    pub(super) fn forget(&mut self) {
+        self.filled = 0;
+        self.collected.clear();
+        self.flights.iter_mut().for_each(|flight| flight.count = 0);
+    }
+
     pub(super) fn destroy(&self) {
         self.ring.destroy();
         self.staging.iter().for_each(wgpu::Buffer::destroy);
@@ -104,21 +109,19 @@ impl LossRing {
 
     #[expect(clippy::indexing_slicing, reason = "next is 0 or 1")]
     fn take_off(&mut self) {
-        let (sender, mapped) = oneshot::channel();
-        self.staging[self.next].map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = sender.send(result);
-        });
+        let mapped = map(&self.staging[self.next]);
         self.flights.push_back(Flight { staging: self.next, count: self.filled, mapped });
         self.next = (self.next + 1) % self.staging.len();
         self.filled = 0;
     }
 
+    /// Collects the oldest flight. A caller that stops waiting loses nothing: the flight stays first in the queue.
     #[expect(clippy::indexing_slicing, reason = "flights name a staging buffer of this ring")]
     async fn land(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
-        if let Some(flight) = self.flights.pop_front() {
-            let floats =
-                gpu.mapped_floats(&self.staging[flight.staging], flight.count, flight.mapped).await?;
-            self.collected.extend(floats);
+        if let Some(flight) = self.flights.front_mut() {
+            let staging = &self.staging[flight.staging];
+            self.collected.extend(gpu.mapped_floats(staging, flight.count, &mut flight.mapped).await?);
+            self.flights.pop_front();
         }
         Ok(())
     }

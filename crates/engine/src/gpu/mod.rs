@@ -1,6 +1,6 @@
 //! The WebGPU back end: WGSL kernels, static dispatch lists, one pass and one submit per step.
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
 mod agreement;
 mod convolution;
 mod device;
@@ -16,7 +16,7 @@ mod pool;
 mod recurrent;
 mod rows;
 mod run;
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
 mod testing;
 
 pub use device::Gpu;

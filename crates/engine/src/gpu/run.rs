@@ -5,7 +5,7 @@ use std::rc::Rc;
 use lichen_model::program::{BufferId, INPUT, Program, StepValues, TARGET};
 
 use super::GpuError;
-use super::device::Gpu;
+use super::device::{Gpu, map};
 use super::launch::{Launch, Operand};
 use super::losses::LossRing;
 use super::lower::lower;
@@ -90,6 +90,11 @@ impl GpuProgram {
         self.losses.take(&self.gpu).await
     }
 
+    /// Drops the losses of all steps so far that were not taken.
+    pub fn forget_losses(&mut self) {
+        self.losses.forget();
+    }
+
     /// Overwrites the beginning of a slot.
     ///
     /// # Errors
@@ -112,13 +117,11 @@ impl GpuProgram {
         let Some(buffer) = self.slots.get(slot).filter(|_| count > 0) else {
             return Ok(Vec::new());
         };
-        let staging = staging(&self.gpu, count as u64);
+        let staging = Staging::new(&self.gpu, count as u64);
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, ELEMENT * count as u64);
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging.0, 0, ELEMENT * count as u64);
         self.gpu.queue.submit([encoder.finish()]);
-        let floats = self.gpu.read_floats(&staging, count).await;
-        staging.destroy();
-        floats
+        self.gpu.mapped_floats(&staging.0, count, &mut map(&staging.0)).await
     }
 
     /// Waits until all submitted steps are done.
@@ -261,13 +264,24 @@ fn uniform(gpu: &Gpu, size: u64) -> wgpu::Buffer {
     })
 }
 
-fn staging(gpu: &Gpu, elements: u64) -> wgpu::Buffer {
-    gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: None,
-        size: ELEMENT * elements,
-        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
+/// Memory that the host can read; given back also when whoever waits for it stops waiting.
+struct Staging(wgpu::Buffer);
+
+impl Staging {
+    fn new(gpu: &Gpu, elements: u64) -> Self {
+        Self(gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: ELEMENT * elements,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        }))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.0.destroy();
+    }
 }
 
 /// All dispatches' uniform blocks in one buffer, written once.

@@ -3,35 +3,43 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
-use futures::executor::block_on;
 use lichen_model::program::{
-    ALIGNMENT, Buffer, BufferId, BufferKind, FIRST_ACTIVATION, Kernel, Program, StepValues,
+    ALIGNMENT, Buffer, BufferId, BufferKind, FIRST_ACTIVATION, Kernel, PARAMETERS, Program, StepValues,
 };
 
 use super::{Gpu, GpuProgram};
 use crate::cpu::CpuExecutor;
 
-/// Runs `test` on the first Vulkan or Metal adapter; says so where there is none.
-pub(super) fn with_gpu(test: impl FnOnce(&mut Rc<Gpu>)) {
-    match block_on(Gpu::open()) {
-        Ok(gpu) => test(&mut Rc::new(gpu)),
-        Err(error) => eprintln!("not run: {error}"),
+/// The first Vulkan or Metal adapter, or the browser's; says so where there is none.
+pub(super) async fn open() -> Option<Rc<Gpu>> {
+    match Gpu::open().await {
+        Ok(gpu) => Some(Rc::new(gpu)),
+        Err(error) => {
+            // Every browser that these tests run in has an adapter, if only in software.
+            assert!(cfg!(not(target_arch = "wasm32")), "{error}");
+            eprintln!("not run: {error}");
+            None
+        }
     }
 }
 
 /// A program of one kernel over buffers that each have a slot of their own, filled with `contents`; buffer 0 is input,
 /// target, output and loss as far as the program is concerned.
 pub(super) fn program_of(kernel: Kernel, contents: &[Vec<f32>]) -> Program {
+    let first = first_slot(&kernel);
     let buffer = |(index, content): (usize, &Vec<f32>)| Buffer {
         shape: vec![content.len()],
         kind: BufferKind::Activation,
-        slot: FIRST_ACTIVATION + index,
+        slot: first + index,
         offset: 0,
     };
     let padded = |content: &Vec<f32>| content.len().next_multiple_of(ALIGNMENT);
     Program {
         buffers: contents.iter().enumerate().map(buffer).collect(),
-        slots: [0; FIRST_ACTIVATION].into_iter().chain(contents.iter().map(padded)).collect(),
+        slots: core::iter::repeat_n(0, first)
+            .chain(contents.iter().map(padded))
+            .chain([0; FIRST_ACTIVATION])
+            .collect(),
         kernels: vec![kernel],
         forward: 1,
         input: BufferId(0),
@@ -46,24 +54,35 @@ pub(super) fn program_of(kernel: Kernel, contents: &[Vec<f32>]) -> Program {
     }
 }
 
+/// Kernels that change parameters know their slots.
+fn first_slot(kernel: &Kernel) -> usize {
+    if matches!(kernel, Kernel::Optimise(_) | Kernel::ScaleGradients(_)) {
+        PARAMETERS
+    } else {
+        FIRST_ACTIVATION
+    }
+}
+
 /// Runs one kernel once; what all buffers hold afterwards.
-pub(super) fn run(
+pub(super) async fn run(
     gpu: &Rc<Gpu>,
     kernel: Kernel,
     contents: &[Vec<f32>],
     values: &StepValues,
 ) -> Vec<Vec<f32>> {
+    let first = first_slot(&kernel);
     let mut program = GpuProgram::new(gpu, program_of(kernel, contents)).unwrap();
     for (index, content) in contents.iter().enumerate() {
-        program.write_slot(FIRST_ACTIVATION + index, content).unwrap();
+        program.write_slot(first + index, content).unwrap();
     }
-    block_on(program.step(&[], &[], values)).unwrap();
-    let read = |(index, content): (usize, &Vec<f32>)| {
-        let mut slot = block_on(program.read_slot(FIRST_ACTIVATION + index)).unwrap();
+    program.step(&[], &[], values).await.unwrap();
+    let mut after = Vec::new();
+    for (index, content) in contents.iter().enumerate() {
+        let mut slot = program.read_slot(first + index).await.unwrap();
         slot.truncate(content.len());
-        slot
-    };
-    contents.iter().enumerate().map(read).collect()
+        after.push(slot);
+    }
+    after
 }
 
 /// What all buffers hold after the kernel ran on the CPU.
@@ -97,7 +116,12 @@ pub(super) fn assert_close(got: &[f32], expected: &[f32], tolerance: f64, what: 
     }
 }
 
+/// Parses and validates WGSL the way a browser must; in a browser the browser does.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn validate(_: &str) {}
+
 /// Parses and validates WGSL the way a browser must.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn validate(wgsl: &str) {
     let module = naga::front::wgsl::parse_str(wgsl)
         .unwrap_or_else(|error| panic!("{}\n{wgsl}", error.emit_to_string(wgsl)));
