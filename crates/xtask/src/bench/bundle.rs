@@ -87,8 +87,7 @@ fn packages() -> Result<PathBuf> {
     let place = packages_folder();
     let modules = place.join("node_modules");
     let installed = modules.join(".package-lock.json");
-    let stamp =
-        workspace::Stamp::new("bench-engine-packages", &["crates/engine/bench/package-lock.json"], &[])?;
+    let stamp = workspace::Stamp::new("bench-engine-lock", &["crates/engine/bench/package-lock.json"], &[])?;
     if stamp.is_fresh(&installed) {
         return Ok(modules);
     }
