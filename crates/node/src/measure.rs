@@ -1,3 +1,6 @@
+use std::pin::pin;
+
+use futures::future::{Either, select};
 use lichen_engine::{EngineChoice, EngineError, choose_engine};
 use lichen_record::{decode, encode};
 use serde::{Deserialize, Serialize};
@@ -5,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::Platform;
 use crate::jobs::Shared;
 use crate::training::{Chosen, open};
+
+/// How long a measurement may keep the first step waiting, in milliseconds.
+const MOST_MS: u32 = 200;
 
 /// How long a measurement is believed, in milliseconds: browsers and drivers change.
 const BELIEVED_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
@@ -32,7 +38,16 @@ pub(crate) async fn faster<P: Platform>(shared: &Shared<P>) -> Result<Chosen, En
     }
     // Never measured, long ago, or a GPU that has gone since.
     let manifest = &shared.setup.manifest;
-    let choice = choose_engine(&manifest.model, &manifest.train, &|| shared.platform.clock()).await?;
+    let clock = || shared.platform.clock();
+    let measuring = pin!(choose_engine(&manifest.model, &manifest.train, &clock));
+    let choice = match select(measuring, pin!(shared.platform.sleep(MOST_MS))).await {
+        Either::Left((choice, _limit)) => choice?,
+        // Not remembered: the next session tries again, perhaps with shaders that the browser then has compiled.
+        Either::Right(((), _measuring)) => {
+            let why = "The GPU takes long to get ready here, so the CPU trains.";
+            return open(shared, EngineChoice::Cpu, why).await;
+        }
+    };
     let measured = Measurement { cpu_ms: choice.cpu_ms, gpu_ms: choice.gpu_ms, at: shared.platform.now() };
     let chosen = open_faster(shared, measured).await?;
     remember(shared, measured).await;
