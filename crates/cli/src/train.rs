@@ -254,8 +254,8 @@ impl Bar {
             return;
         }
         self.shown = Instant::now();
-        let filled = (u64::from(step) * 30 / u64::from(self.steps)) as usize;
-        let bar = format!("{}{}", "#".repeat(filled), ".".repeat(30 - filled.min(30)));
+        let is_done = |place: u32| u64::from(place) * u64::from(self.steps) < u64::from(step) * 30;
+        let bar: String = (0..30).map(|place| if is_done(place) { '#' } else { '.' }).collect();
         let loss = loss.map_or(String::new(), |loss| format!(" loss {loss:.4}"));
         eprint!("\r\x1b[2K[{bar}] {step} of {}{loss}", self.steps);
     }

@@ -1,4 +1,5 @@
 //! `lichen train` on the digits campaign, as an outsider would run it.
+#![cfg(test)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -42,13 +42,13 @@ pub(crate) fn adam(learning_rate: f64, batch: usize) -> TrainSpec {
 /// Numbers from -1 to 1, the same everywhere.
 pub(crate) fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let number = |index| lichen_model::program::random_bits(seed, index) as f32 / 2f32.powi(31) - 1.0;
-    (0..count as u32).map(number).collect()
+    (0..u32::try_from(count).unwrap()).map(number).collect()
 }
 
 /// Samples around one centre per class.
 pub(crate) fn blobs(samples: usize, width: usize, classes: usize) -> (Vec<f32>, Vec<u32>) {
     let centres = numbers(5, classes * width);
-    let labels: Vec<u32> = (0..samples).map(|sample| (sample * 7 % classes) as u32).collect();
+    let labels: Vec<u32> = (0..samples).map(|sample| u32::try_from(sample * 7 % classes).unwrap()).collect();
     let mut x = numbers(6, samples * width);
     for (index, value) in x.iter_mut().enumerate() {
         *value = 0.5 * *value + 2.0 * centres[labels[index / width] as usize * width + index % width];

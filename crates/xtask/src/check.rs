@@ -72,13 +72,13 @@ fn format(toolchain: &Toolchain) -> Result<()> {
 
 fn lint_native(toolchain: &Toolchain) -> Result<()> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]);
+    cargo.args(["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-Dwarnings"]);
     run::quietly("Linting native code", "2 minutes the first time", &mut cargo)
 }
 
 fn lint_browser(toolchain: &Toolchain) -> Result<()> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
+    cargo.args(["clippy", "--workspace", "--all-targets", "--all-features", "--keep-going"]);
     cargo.args(["--target", "wasm32-unknown-unknown"]);
     for package in NATIVE_ONLY {
         cargo.args(["--exclude", package]);

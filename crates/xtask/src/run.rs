@@ -13,7 +13,7 @@ use lichen_testkit::process::Guarded;
 use crate::say::Progress;
 
 /// Lines shown of a program that failed.
-const SHOWN: usize = 60;
+const SHOWN: usize = 300;
 const REDRAW: Duration = Duration::from_millis(200);
 
 /// Runs a program quietly: its last line is shown as progress, its last words when it fails.

@@ -81,7 +81,7 @@ pub(crate) fn log(x: F4) -> F4 {
             -1.666_805_8e-1,
             2.000_071_5e-1,
             -2.499_999_4e-1,
-            3.333_333_1e-1,
+            3.333_333e-1,
         ],
     );
     let tail = m * square * p + exponent * F4::splat(-2.121_944_4e-4) - square * F4::splat(0.5);
@@ -110,7 +110,7 @@ pub(crate) fn tanh(x: F4) -> F4 {
             4.893_525e-3,
         ],
     );
-    let denominator = polynomial(square, [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525_2e-3]);
+    let denominator = polynomial(square, [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3]);
     let result = limited * numerator / denominator;
     let small = F4::splat(0.0004).gt(x.abs());
     F4::select(small, x, result)

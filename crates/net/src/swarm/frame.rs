@@ -127,7 +127,8 @@ async fn within<T>(patience: Duration, step: impl Future<Output = io::Result<T>>
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use futures::executor::block_on;
     use futures::io::Cursor;

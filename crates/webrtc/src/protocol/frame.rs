@@ -138,7 +138,8 @@ fn split_frame(bytes: &[u8]) -> Result<Option<Split<'_>>, FrameError> {
     Ok(body.split_at_checked(length))
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
     use alloc::vec;

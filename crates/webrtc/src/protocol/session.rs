@@ -242,5 +242,6 @@ pub fn surviving_role(local: &[u8], remote: &[u8]) -> Role {
     if local < remote { Role::Offerer } else { Role::Answerer }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests;
