@@ -268,6 +268,7 @@ impl Driver {
         match &self.hub {
             Hub::Connected { target, connection } if *connection == closed => {
                 let target = target.clone();
+                self.finish_ready().await?;
                 self.fail_all().await?;
                 self.retry(target, 1, Disconnection::Lost).await
             }
@@ -355,6 +356,14 @@ impl Driver {
         }
         self.reported = (received, sent);
         self.emit(Event::Traffic { received, sent }).await
+    }
+
+    /// Reports the exchanges whose end came before the connection's: a hub that ends well ends its streams first.
+    async fn finish_ready(&mut self) -> Result<(), Unheard> {
+        while let Some(Some(finished)) = self.exchanges.next().now_or_never() {
+            self.on_finished(finished).await?;
+        }
+        Ok(())
     }
 
     async fn fail_all(&mut self) -> Result<(), Unheard> {

@@ -29,7 +29,8 @@ pub(super) async fn exchange(
     let (mut reader, writer) = stream.split();
     let mut length = match send_until_answered(&mut reader, writer, request).await? {
         Some(length) => length,
-        None => return Ok(()),
+        // A lost connection ends its streams as a closed one does; an answer has at least one frame.
+        None => return Err(RequestError::ConnectionLost),
     };
     loop {
         if length > MAX_FRAME {
