@@ -40,6 +40,14 @@ pub enum Command {
         /// Comes back in the answer.
         id: CommandId,
     },
+    /// Whether to use the relay only: no connection to other tabs is made or accepted, and none of them learns this
+    /// device's network address. Holds until told otherwise, from any moment on.
+    RelayOnly {
+        /// Comes back in the answer.
+        id: CommandId,
+        /// True for the relay only.
+        on: bool,
+    },
     /// Something the swarm reports; not answered.
     Net(lichen_net::Event),
 }
@@ -53,7 +61,8 @@ impl Command {
             | Self::Join { id }
             | Self::Pause { id }
             | Self::Resume { id }
-            | Self::Leave { id } => Some(*id),
+            | Self::Leave { id }
+            | Self::RelayOnly { id, .. } => Some(*id),
             Self::Net(_) => None,
         }
     }

@@ -24,4 +24,4 @@ pub use event::{
 pub use message::{BridgeError, MAX_MESSAGE, Message};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

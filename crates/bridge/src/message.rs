@@ -77,7 +77,8 @@ mod tests {
             id.clone().prop_map(|id| Command::Join { id }),
             id.clone().prop_map(|id| Command::Pause { id }),
             id.clone().prop_map(|id| Command::Resume { id }),
-            id.prop_map(|id| Command::Leave { id }),
+            id.clone().prop_map(|id| Command::Leave { id }),
+            (id, any::<bool>()).prop_map(|(id, on)| Command::RelayOnly { id, on }),
             (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..300)).prop_map(|(id, bytes)| {
                 Command::Net(lichen_net::Event::Frame { id: RequestId(id), bytes })
             }),

@@ -1,5 +1,6 @@
 //! What the swarm can be told and what it reports, as plain data that crosses from page to worker.
 
+use lichen_record::CampaignId;
 use serde::{Deserialize, Serialize};
 
 /// Longest frame on a hub stream, in bytes: one blob of the largest size with its wrapping.
@@ -11,9 +12,37 @@ pub const MAX_ADDRESS: usize = 512;
 /// Most requests under way at a time; one more fails with [`RequestError::TooManyInFlight`].
 pub const MAX_IN_FLIGHT: usize = 64;
 
+/// Longest request to a peer, in bytes.
+pub const MAX_ASK: usize = 1024;
+
+/// Longest frame of a peer's reply, in bytes, its wrapping included.
+pub const MAX_PEER_FRAME: usize = 16 * 1024;
+
+/// Longest announcement, in bytes.
+pub const MAX_ANNOUNCEMENT: usize = 64 * 1024;
+
+/// Most requests of one peer that are answered at a time; one more is reset.
+pub const MAX_INBOUND_PER_PEER: usize = 8;
+
+/// Most requests of all peers together that are answered at a time; one more is reset.
+pub const MAX_INBOUND: usize = 64;
+
+/// Most bytes of answers that wait to be sent for one inbound request; past it the request is given up.
+pub const MAX_UNSENT: usize = 1024 * 1024;
+
+/// Direct connections that a tab makes on its own account while it has fewer.
+pub const WANTED_DEGREE: usize = 8;
+
+/// Most direct connections that a tab has; it refuses more.
+pub const MAX_DEGREE: usize = 16;
+
 /// Names one request; chosen by whoever sends the command, not used twice while the request is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
+
+/// Names one request of a peer; chosen by the swarm, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InboundId(pub u64);
 
 /// What the swarm is told to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +67,54 @@ pub enum Command {
     Cancel {
         /// The request to drop; unknown ids are ignored.
         id: RequestId,
+    },
+    /// Take part in a campaign's mesh: be found through the hub, connect to peers directly up to [`WANTED_DEGREE`],
+    /// accept others up to [`MAX_DEGREE`]. Holds until [`Command::Part`] or [`Command::Disconnect`] and across lost
+    /// connections; given again, it replaces what was given before.
+    Meet {
+        /// Whose peers.
+        campaign: CampaignId,
+        /// Make and accept no connection to peers, and let nobody know that we are here.
+        relay_only: bool,
+    },
+    /// Leave the mesh: peers are disconnected, the hub stays.
+    Part,
+    /// Open a stream to a directly connected peer and send one request frame; answered as [`Command::Request`] is,
+    /// and ended by [`Command::Cancel`].
+    Ask {
+        /// Comes back in every event about this request; shares its numbers with [`Command::Request`].
+        id: RequestId,
+        /// The peer's id, in its binary form.
+        #[serde(with = "serde_bytes")]
+        peer: Vec<u8>,
+        /// At most [`MAX_ASK`] bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// One frame in answer to [`Event::Asked`]. Frames wait where the peer is slow, at most [`MAX_UNSENT`] bytes.
+    Answer {
+        /// The request answered; unknown ids are ignored.
+        id: InboundId,
+        /// At most [`MAX_PEER_FRAME`] bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// Nothing more comes in answer to a peer's request.
+    Finish {
+        /// The request answered; unknown ids are ignored.
+        id: InboundId,
+    },
+    /// Tell every peer of the campaign, through whoever is connected. Nobody hears it where nobody is.
+    Announce {
+        /// At most [`MAX_ANNOUNCEMENT`] bytes; longer ones are dropped.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// Disconnect a peer that misbehaved, and neither dial nor accept it for a while, longer each time.
+    Shun {
+        /// The peer's id, in its binary form.
+        #[serde(with = "serde_bytes")]
+        peer: Vec<u8>,
     },
 }
 
@@ -77,11 +154,11 @@ pub enum Event {
     Frame {
         /// The request answered.
         id: RequestId,
-        /// An encoded [`hub::Reply`](crate::hub::Reply), unchecked.
+        /// What the hub or the peer sent, unchecked: of a hub, an encoded [`hub::Reply`](crate::hub::Reply).
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
-    /// The hub has answered in full; the last event for this id.
+    /// The hub or the peer has answered in full; the last event for this id.
     Ended {
         /// The request answered.
         id: RequestId,
@@ -93,7 +170,7 @@ pub enum Event {
         /// Why.
         error: RequestError,
     },
-    /// The connected peers, whenever they change.
+    /// The connected peers, whenever they change, but at most once a second where only numbers did.
     PeersChanged {
         /// Every connected peer, ordered by peer id.
         peers: Vec<Peer>,
@@ -104,6 +181,37 @@ pub enum Event {
         received: u64,
         /// Bytes sent.
         sent: u64,
+    },
+    /// A directly connected peer asks for something, to be answered by [`Command::Answer`] and [`Command::Finish`].
+    Asked {
+        /// Comes back in the answers.
+        id: InboundId,
+        /// Who asks: its peer id, in its binary form.
+        #[serde(with = "serde_bytes")]
+        peer: Vec<u8>,
+        /// The request, unchecked, at most [`MAX_ASK`] bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The peer does not wait for the answer any more; the last event for this id where nothing was finished.
+    Unasked {
+        /// The request.
+        id: InboundId,
+    },
+    /// A peer of the campaign announced something.
+    Announced {
+        /// Who signed the announcement: its peer id, in its binary form; not always a connected peer.
+        #[serde(with = "serde_bytes")]
+        peer: Vec<u8>,
+        /// What it says, unchecked, at most [`MAX_ANNOUNCEMENT`] bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A peer of the campaign is there, but no direct connection to it could be made; it is tried again later.
+    NoDirectPath {
+        /// Its peer id, in its binary form.
+        #[serde(with = "serde_bytes")]
+        peer: Vec<u8>,
     },
 }
 
@@ -122,6 +230,10 @@ pub struct Peer {
     pub round_trip: Option<u32>,
     /// Whether this side dialled.
     pub dialled: bool,
+    /// Bytes received from it over all connections to it in this session.
+    pub received: u64,
+    /// Bytes sent to it over all connections to it in this session.
+    pub sent: u64,
 }
 
 /// How a peer is reached.
@@ -161,7 +273,7 @@ pub enum Disconnection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestError {
-    /// The hub is not connected.
+    /// The hub, or the peer asked, is not connected.
     #[error("not connected")]
     NotConnected,
     /// The connection was lost while the request was under way; whether it took effect is unknown.
@@ -170,10 +282,10 @@ pub enum RequestError {
     /// No byte moved for too long; whether the request took effect is unknown.
     #[error("no answer in time")]
     TimedOut,
-    /// The hub does not speak this protocol.
+    /// The hub or the peer does not speak this protocol, or this build has no mesh.
     #[error("the peer does not speak this protocol")]
     Unsupported,
-    /// The request, or a frame of the reply, is longer than [`MAX_FRAME`].
+    /// The request, or a frame of the reply, is longer than it may be.
     #[error("a frame is too long")]
     FrameTooLarge,
     /// Too many requests are under way ([`MAX_IN_FLIGHT`]).

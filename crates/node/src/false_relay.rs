@@ -96,7 +96,7 @@ impl Relay {
                 self.tell(NetEvent::Connected { peer: vec![1], address });
             }
             NetCommand::Request { id, bytes } => self.answer(id, Request::from_bytes(&bytes).unwrap()),
-            NetCommand::Disconnect | NetCommand::Cancel { .. } => {}
+            _ => {}
         }
     }
 

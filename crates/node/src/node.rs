@@ -21,7 +21,8 @@ pub async fn run<P: Platform>(
 ) {
     let out: Outbox = Rc::new(emit);
     out(Event::Ready { version: VERSION });
-    let mut node = Node { platform: Rc::new(platform), out, peer: None, ready: None, session: None };
+    let mut node =
+        Node { platform: Rc::new(platform), out, peer: None, relay_only: false, ready: None, session: None };
     loop {
         let Some(session) = &mut node.session else {
             let Some(command) = commands.next().await else { return };
@@ -49,6 +50,9 @@ struct Node<P: Platform> {
     out: Outbox,
     /// The swarm's peer id, once it runs.
     peer: Option<Vec<u8>>,
+    /// Whether the visitor wants no connection to other tabs.
+    #[expect(dead_code, reason = "there is no mesh to keep out of yet")]
+    relay_only: bool,
     ready: Option<Ready>,
     session: Option<Session<P>>,
 }
@@ -77,6 +81,10 @@ impl<P: Platform> Node<P> {
             Command::Pause { id } => self.tell_session(id, Session::pause),
             Command::Resume { id } => self.tell_session(id, Session::resume),
             Command::Leave { id } => self.leave(id),
+            Command::RelayOnly { id, on } => {
+                self.relay_only = on;
+                self.answer(id, Ok(()));
+            }
             Command::Net(event) => self.net(event),
         }
     }

@@ -193,7 +193,12 @@ impl<P: Platform> Session<P> {
             NetEvent::Frame { id, bytes } => return self.shared.hub.frame(id, bytes),
             NetEvent::Ended { id } => return self.shared.hub.ended(id),
             NetEvent::Failed { id, error } => return self.shared.hub.failed(id, error),
-            NetEvent::PeersChanged { .. } | NetEvent::Traffic { .. } => return,
+            NetEvent::PeersChanged { .. }
+            | NetEvent::Traffic { .. }
+            | NetEvent::Asked { .. }
+            | NetEvent::Unasked { .. }
+            | NetEvent::Announced { .. }
+            | NetEvent::NoDirectPath { .. } => return,
             NetEvent::Connecting { .. } => self.link = Link::Connecting,
             NetEvent::Connected { .. } => self.connected(),
             NetEvent::Disconnected { reason, retry_in } => self.disconnected(reason, retry_in),

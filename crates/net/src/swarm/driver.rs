@@ -151,6 +151,18 @@ impl Driver {
                 }
                 Ok(())
             }
+            Command::Ask { id, .. } => {
+                self.emit(Event::Failed { id, error: RequestError::Unsupported }).await
+            }
+            Command::Meet { .. }
+            | Command::Part
+            | Command::Answer { .. }
+            | Command::Finish { .. }
+            | Command::Announce { .. }
+            | Command::Shun { .. } => {
+                tracing::debug!("there is no mesh in this build");
+                Ok(())
+            }
         }
     }
 
@@ -249,7 +261,9 @@ impl Driver {
         } else {
             Path::Direct
         };
-        self.peers.insert(peer, Peer { peer: peer.to_bytes(), address, path, round_trip: None, dialled });
+        let known =
+            Peer { peer: peer.to_bytes(), address, path, round_trip: None, dialled, received: 0, sent: 0 };
+        self.peers.insert(peer, known);
         if let Hub::Dialling { target, .. } = &self.hub
             && is_hub
         {
