@@ -51,7 +51,6 @@ struct Node<P: Platform> {
     /// The swarm's peer id, once it runs.
     peer: Option<Vec<u8>>,
     /// Whether the visitor wants no connection to other tabs.
-    #[expect(dead_code, reason = "there is no mesh to keep out of yet")]
     relay_only: bool,
     ready: Option<Ready>,
     session: Option<Session<P>>,
