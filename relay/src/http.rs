@@ -110,7 +110,9 @@ async fn root(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     headers: HeaderMap,
 ) -> Answer {
-    let Ok(upgrade) = upgrade else { return page(State(site), headers, Uri::from_static("/")).await };
+    let Ok(upgrade) = upgrade else {
+        return page(State(site), Extension(connection), headers, Uri::from_static("/")).await;
+    };
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -120,25 +122,33 @@ async fn root(
 }
 
 async fn hand_over(site: Arc<Site>, socket: WebSocket, connection: Arc<Connection>) {
-    let remote = Multiaddr::from(connection.remote.ip())
-        .with(Protocol::Tcp(connection.remote.port()))
-        .with(Protocol::Ws("/".into()));
+    let remote =
+        web_socket(Multiaddr::from(connection.remote.ip()), connection.remote.port(), connection.is_tls);
     let incoming = Incoming { socket: Socket::new(socket, connection), remote };
     if site.sockets.clone().send(incoming).await.is_err() {
         tracing::debug!("the swarm has ended");
     }
 }
 
-async fn page(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Answer {
-    let origin = site.socket_origin(&headers);
+async fn page(
+    State(site): State<Arc<Site>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    let origin = site.socket_origin(&headers, connection.is_tls);
     site.page.answer(uri.path().trim_start_matches('/'), &headers, origin.as_deref()).await
 }
 
-async fn info(State(site): State<Arc<Site>>, headers: HeaderMap) -> Answer {
+async fn info(
+    State(site): State<Arc<Site>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    headers: HeaderMap,
+) -> Answer {
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         peer: site.peer.to_string(),
-        address: site.address(&headers).with(Protocol::P2p(site.peer)).to_string(),
+        address: site.address(&headers, connection.is_tls).with(Protocol::P2p(site.peer)).to_string(),
         campaign: site.campaign,
         coordinator: site.coordinator,
         words: &site.words,
@@ -240,16 +250,19 @@ async fn add_headers(request: Request, next: Next) -> Answer {
 
 impl Site {
     /// Where the client of this request reaches the relay: as the operator says, else as the client came.
-    fn address(&self, headers: &HeaderMap) -> Multiaddr {
+    fn address(&self, headers: &HeaderMap, is_tls: bool) -> Multiaddr {
         let configured = self.public_address.clone();
-        let as_it_came = || client_authority(headers).and_then(|(host, tls)| multiaddr(&host, tls));
+        let as_it_came = || {
+            let (host, by_proxy) = client_authority(headers)?;
+            multiaddr(&host, is_tls || by_proxy)
+        };
         configured.or_else(as_it_came).unwrap_or_else(|| self.listen_address.clone())
     }
 
     /// The same as a source for the page's policy. Not every browser counts a page's own address as `'self'` when
     /// a WebSocket goes there.
-    fn socket_origin(&self, headers: &HeaderMap) -> Option<String> {
-        let address = self.address(headers);
+    fn socket_origin(&self, headers: &HeaderMap, is_tls: bool) -> Option<String> {
+        let address = self.address(headers, is_tls);
         let mut parts = address.iter();
         let host = match parts.next()? {
             Protocol::Ip4(ip) => ip.to_string(),
@@ -263,7 +276,7 @@ impl Site {
     }
 }
 
-/// Host and port that the client asked for, and whether it came by TLS. Only that client sees what follows from it.
+/// Host and port that the client asked for, and whether it speaks TLS with a proxy. Only that client sees what follows from it.
 fn client_authority(headers: &HeaderMap) -> Option<(Authority, bool)> {
     let authority = headers.get(HOST)?.to_str().ok()?.parse().ok()?;
     let is_tls = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
@@ -282,9 +295,14 @@ fn multiaddr(authority: &Authority, is_tls: bool) -> Option<Multiaddr> {
         Err(_name) if is_name(bare) => Multiaddr::from(Protocol::Dns(bare.into())),
         Err(_neither) => return None,
     };
-    let address = address.with(Protocol::Tcp(port));
+    Some(web_socket(address, port, is_tls))
+}
+
+/// A WebSocket on a port of a host.
+pub(crate) fn web_socket(host: Multiaddr, port: u16, is_tls: bool) -> Multiaddr {
+    let address = host.with(Protocol::Tcp(port));
     let address = if is_tls { address.with(Protocol::Tls) } else { address };
-    Some(address.with(Protocol::Ws("/".into())))
+    address.with(Protocol::Ws("/".into()))
 }
 
 #[cfg(test)]

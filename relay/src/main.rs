@@ -20,6 +20,7 @@ mod quota;
 mod server;
 mod socket;
 mod swarm;
+mod tls;
 mod words;
 
 use std::fs;
@@ -30,8 +31,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lichen_net::swarm::libp2p::Multiaddr;
-use lichen_net::swarm::libp2p::multiaddr::Protocol;
 use lichen_store::Disk;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,7 +39,7 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
 use crate::campaign::Campaign;
-use crate::http::Site;
+use crate::http::{Site, web_socket};
 use crate::hub::{Hub, HubParts};
 use crate::keys::Keys;
 use crate::ledger::Writer;
@@ -49,6 +48,7 @@ use crate::options::Settings;
 use crate::page::Page;
 use crate::server::Connections;
 use crate::swarm::Peers;
+use crate::tls::Certificate;
 use crate::words::Words;
 
 /// Longest time for requests under way to finish once the relay is asked to end.
@@ -90,14 +90,15 @@ async fn run(settings: Settings) -> Result<()> {
     let (ledger, writer) =
         Writer::open(&campaign, keys.account.clone(), disk.clone(), Arc::clone(&metrics)).await?;
 
+    let certificate =
+        settings.tls.map(|files| Certificate::open(files.certificate, files.key)).transpose()?;
+    let acceptor = certificate.clone().map(Certificate::acceptor).transpose()?;
+
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let listen = listener.local_addr()?;
-    let listen_address =
-        Multiaddr::from(listen.ip()).with(Protocol::Tcp(listen.port())).with(Protocol::Ws("/".into()));
-    let public_address = settings.public_address.as_deref().map(str::parse::<Multiaddr>).transpose();
-    let public_address = public_address.context("--public-address is no multiaddress")?;
+    let listen_address = web_socket(listen.ip().into(), listen.port(), certificate.is_some());
 
     let (stop_requests, stop_connections, stop_ledger) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -118,6 +119,7 @@ async fn run(settings: Settings) -> Result<()> {
         &keys.peer,
         accepted,
         listen_address.clone(),
+        settings.public_address.clone(),
         Arc::clone(&hub),
         Arc::clone(&metrics),
         requests.clone(),
@@ -131,7 +133,7 @@ async fn run(settings: Settings) -> Result<()> {
         campaign: campaign.id,
         coordinator,
         words: Words::of(&campaign.manifest),
-        public_address,
+        public_address: settings.public_address,
         listen_address,
         ready: AtomicBool::new(true),
     });
@@ -143,10 +145,13 @@ async fn run(settings: Settings) -> Result<()> {
 
     let mut writer = tokio::spawn(writer.run(stop_ledger.clone()));
     let peers = tokio::spawn(peers.run(stop_connections.clone()));
-    let server = server::serve(listener, http::router(Arc::clone(&site)), connections, stop_requests.clone());
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    let router = http::router(Arc::clone(&site));
+    let server = server::serve(listener, acceptor, router, connections, stop_requests.clone());
     let server = tokio::spawn(server);
+    let reloader = tokio::spawn(reload(certificate, Arc::clone(&metrics)));
     let sweeper = tokio::spawn(sweep(disk, Duration::from_secs(60) * settings.loose_blob_minutes, metrics));
-    println!("http://{listen}/");
+    println!("{scheme}://{listen}/");
     tracing::info!(%listen, campaign = %campaign.id, peer = %site.peer, %coordinator, "the relay serves");
 
     let failure = tokio::select! {
@@ -165,6 +170,7 @@ async fn run(settings: Settings) -> Result<()> {
         tracing::warn!("some requests did not finish in time");
     }
     sweeper.abort();
+    reloader.abort();
     stop_ledger.cancel();
     let ended = match failure {
         Some(ended) => ended,
@@ -189,6 +195,30 @@ async fn asked_to_end() {
     tokio::select! {
         _ = terminate => {}
         _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Reads the certificate again at each SIGHUP.
+async fn reload(certificate: Option<Arc<Certificate>>, metrics: Arc<Metrics>) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::error!(%error, "cannot wait for SIGHUP"),
+    };
+    while hangup.recv().await.is_some() {
+        let Some(certificate) = &certificate else {
+            tracing::info!("SIGHUP, but there is no certificate to read again");
+            continue;
+        };
+        match certificate.reload() {
+            Ok(()) => {
+                metrics.certificate_read("taken");
+                tracing::info!("the certificate was read again");
+            }
+            Err(error) => {
+                metrics.certificate_read("refused");
+                tracing::error!("the certificate stays as it was: {error:#}");
+            }
+        }
     }
 }
 

@@ -29,7 +29,9 @@ pub(crate) struct Metrics {
     pub(crate) blob_bytes_stored: Counter,
     pub(crate) blobs_dropped: Counter,
     pub(crate) connections: Gauge,
-    pub(crate) connections_refused: Counter,
+    limits: Family<LimitLabel, Counter>,
+    pub(crate) tls_failures: Counter,
+    certificates: Family<OutcomeLabel, Counter>,
     pub(crate) peers: Gauge,
     log_length: Gauge,
     round: Gauge,
@@ -58,6 +60,11 @@ struct EntryLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FaultLabel {
     fault: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,7 +104,17 @@ impl Metrics {
                 "Blobs dropped because no entry named them",
             ),
             connections: gauge(&mut registry, "connections", "Open connections, HTTP and peers together"),
-            connections_refused: counter(&mut registry, "connections_refused", "Connections over a limit"),
+            limits: family(
+                &mut registry,
+                "limited",
+                "What was refused because a limit was reached, by limit",
+            ),
+            tls_failures: counter(&mut registry, "tls_failures", "Connections that did not agree on TLS"),
+            certificates: family(
+                &mut registry,
+                "certificate_reloads",
+                "Times the certificate was read again, by outcome",
+            ),
             peers: gauge(&mut registry, "peers", "Connected peers"),
             log_length: gauge(&mut registry, "log_length", "Records in the log"),
             round: gauge(&mut registry, "round", "The last round opened"),
@@ -121,6 +138,15 @@ impl Metrics {
 
     pub(crate) fn circuit(&self, outcome: &'static str) {
         self.circuits.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts what a limit has kept out.
+    pub(crate) fn limit(&self, limit: &'static str) {
+        self.limits.get_or_create(&LimitLabel { limit }).inc();
+    }
+
+    pub(crate) fn certificate_read(&self, outcome: &'static str) {
+        self.certificates.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn request(&self, request: &'static str) {

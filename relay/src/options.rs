@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
+use lichen_net::swarm::libp2p::Multiaddr;
 use serde::Deserialize;
 
 /// Serves a Lichen campaign: the page, the ordered log, the blobs, and the way in to the peer-to-peer network.
@@ -41,6 +42,15 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_PUBLIC_ADDRESS", value_name = "MULTIADDRESS")]
     pub(crate) public_address: Option<String>,
 
+    /// The certificate to speak https and wss with: a PEM file with the whole chain, the relay's own first. Read again
+    /// on SIGHUP, together with the key [default: http and ws, for loopback or behind a TLS proxy]
+    #[arg(long, env = "LICHEN_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The certificate's private key: a PEM file that not everybody can read [default: none]
+    #[arg(long, env = "LICHEN_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
     /// What to log: error, warn, info, debug, trace, or such for each part, as in info,libp2p_swarm=debug
     /// [default: info]
     #[arg(long, env = "LICHEN_LOG_LEVEL", value_name = "FILTER")]
@@ -74,7 +84,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) campaign: Option<PathBuf>,
     pub(crate) page: Option<PathBuf>,
-    pub(crate) public_address: Option<String>,
+    pub(crate) public_address: Option<Multiaddr>,
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) log_level: String,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_address: usize,
@@ -83,28 +94,42 @@ pub(crate) struct Settings {
     pub(crate) loose_blob_minutes: u32,
 }
 
+/// Where the certificate and its key are.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
 impl Settings {
     /// Reads flags and variables of this process and the file that they name.
     pub(crate) fn read() -> Result<Self> {
         let options = Options::parse();
         let file = options.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
-        Ok(Self::of(options.or(file)))
+        Self::of(options.or(file))
     }
 
-    fn of(options: Options) -> Self {
-        Self {
+    fn of(options: Options) -> Result<Self> {
+        let tls = match (options.tls_certificate, options.tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => bail!("--tls-certificate and --tls-key go together"),
+        };
+        let public_address = options.public_address.as_deref().map(str::parse::<Multiaddr>).transpose();
+        Ok(Self {
             listen: options.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
             data: options.data.unwrap_or_else(|| ".lichen".into()),
             campaign: options.campaign,
             page: options.page,
-            public_address: options.public_address,
+            public_address: public_address.context("--public-address is no multiaddress")?,
+            tls,
             log_level: options.log_level.unwrap_or_else(|| "info".into()),
             max_connections: options.max_connections.unwrap_or(8192),
             max_connections_per_address: options.max_connections_per_address.unwrap_or(512),
             entries_per_minute: options.entries_per_minute.unwrap_or(240),
             blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
             loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
-        }
+        })
     }
 }
 
@@ -118,6 +143,8 @@ impl Options {
             campaign: self.campaign.or(other.campaign),
             page: self.page.or(other.page),
             public_address: self.public_address.or(other.public_address),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
             log_level: self.log_level.or(other.log_level),
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_address: self
@@ -144,7 +171,7 @@ mod tests {
     fn a_flag_comes_before_the_file_and_the_file_before_the_default() {
         let flags = Options::parse_from(["lichen-relay", "--listen", "127.0.0.1:1"]);
         let file: Options = toml::from_str("listen = \"127.0.0.1:2\"\nentries_per_minute = 7").unwrap();
-        let settings = Settings::of(flags.or(file));
+        let settings = Settings::of(flags.or(file)).unwrap();
         assert_eq!(settings.listen.port(), 1);
         assert_eq!(settings.entries_per_minute, 7);
         assert_eq!(settings.loose_blob_minutes, 60);

@@ -1,4 +1,4 @@
-//! Accepts connections for HTTP, within limits.
+//! Accepts connections for HTTP, within limits, in the clear or by TLS.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,9 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +20,9 @@ use crate::metrics::Metrics;
 /// Longest time for a request's head to arrive, an idle connection's next one included.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest time for TLS to be agreed on.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Pause after the system refuses to accept, as it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -25,13 +30,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Connections {
     most: usize,
     most_per_address: usize,
-    open: Mutex<HashMap<IpAddr, usize>>,
+    open: Mutex<Open>,
     metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Open {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
 }
 
 /// One open connection, counted until it is dropped.
 pub(crate) struct Connection {
     pub(crate) remote: SocketAddr,
+    /// Whether it speaks TLS with us; a proxy in front may speak it with the client all the same.
+    pub(crate) is_tls: bool,
     connections: Arc<Connections>,
 }
 
@@ -40,28 +53,33 @@ impl Connections {
         Arc::new(Self { most, most_per_address, open: Mutex::default(), metrics })
     }
 
-    fn admit(self: &Arc<Self>, remote: SocketAddr) -> Option<Connection> {
-        // Counts stay right whatever happened to another thread: each change is one step.
+    fn admit(self: &Arc<Self>, remote: SocketAddr, is_tls: bool) -> Option<Connection> {
+        // Counts stay right whatever happened to another thread: nothing in between can fail.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = open.values().sum();
-        let from_there = open.get(&remote.ip()).copied().unwrap_or_default();
-        if total >= self.most || from_there >= self.most_per_address {
-            self.metrics.connections_refused.inc();
+        let from_there = open.by_address.get(&remote.ip()).copied().unwrap_or_default();
+        if open.total >= self.most {
+            self.metrics.limit("connections");
             return None;
         }
-        open.insert(remote.ip(), from_there + 1);
+        if from_there >= self.most_per_address {
+            self.metrics.limit("connections_per_address");
+            return None;
+        }
+        open.total += 1;
+        open.by_address.insert(remote.ip(), from_there + 1);
         self.metrics.connections.inc();
-        Some(Connection { remote, connections: Arc::clone(self) })
+        Some(Connection { remote, is_tls, connections: Arc::clone(self) })
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(from_there) = open.get_mut(&self.remote.ip()) {
+        open.total = open.total.saturating_sub(1);
+        if let Some(from_there) = open.by_address.get_mut(&self.remote.ip()) {
             *from_there = from_there.saturating_sub(1);
             if *from_there == 0 {
-                open.remove(&self.remote.ip());
+                open.by_address.remove(&self.remote.ip());
             }
         }
         self.connections.metrics.connections.dec();
@@ -71,6 +89,7 @@ impl Drop for Connection {
 /// Serves until the token is cancelled, then finishes the requests under way.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
     connections: Arc<Connections>,
     stop: CancellationToken,
@@ -83,8 +102,8 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, remote)) => {
-                if let Some(connection) = connections.admit(remote) {
-                    served.spawn(converse(stream, connection, router.clone(), stop.clone()));
+                if let Some(connection) = connections.admit(remote, tls.is_some()) {
+                    served.spawn(accept(stream, tls.clone(), connection, router.clone(), stop.clone()));
                 }
             }
             Err(error) => {
@@ -97,11 +116,40 @@ pub(crate) async fn serve(
     served.wait().await;
 }
 
-/// Answers the requests of one connection; an upgraded one goes on elsewhere.
-async fn converse(stream: TcpStream, connection: Connection, router: Router, stop: CancellationToken) {
+/// Agrees on TLS where it is spoken, then answers requests.
+async fn accept(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    connection: Connection,
+    router: Router,
+    stop: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot send small packets at once");
     }
+    let Some(tls) = tls else { return converse(stream, connection, router, stop).await };
+    let handshake = tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept(stream));
+    let agreed = tokio::select! {
+        agreed = handshake => agreed,
+        () = stop.cancelled() => return,
+    };
+    match agreed {
+        Ok(Ok(stream)) => converse(stream, connection, router, stop).await,
+        Ok(Err(error)) => {
+            connection.connections.metrics.tls_failures.inc();
+            tracing::debug!(%error, remote = %connection.remote, "TLS could not be agreed on");
+        }
+        Err(_elapsed) => {
+            connection.connections.metrics.tls_failures.inc();
+        }
+    }
+}
+
+/// Answers the requests of one connection; an upgraded one goes on elsewhere.
+async fn converse<S>(stream: S, connection: Connection, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = TowerToHyperService::new(router.layer(Extension(Arc::new(connection))));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

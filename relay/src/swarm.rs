@@ -53,11 +53,12 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// A swarm that listens under this address, by which peers know it.
+    /// A swarm that listens at `address`, and that peers reach at `public` where it is another one.
     pub(crate) fn new(
         keys: &Keypair,
         accepted: Accepted,
         address: Multiaddr,
+        public: Option<Multiaddr>,
         hub: Arc<Hub>,
         metrics: Arc<Metrics>,
         requests: TaskTracker,
@@ -79,8 +80,8 @@ impl Peers {
         let config = Config::with_tokio_executor().with_substream_upgrade_protocol_override(Version::V1Lazy);
         let mut swarm = Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
         swarm.listen_on(address.clone()).context("the swarm cannot listen")?;
-        // Circuits are given only under an address known to be ours.
-        swarm.add_external_address(address);
+        // Circuits are given only under an address known to be ours, which peers tell each other.
+        swarm.add_external_address(public.unwrap_or(address));
         Ok(Self { swarm, sessions: HashMap::new(), hub, metrics, requests })
     }
 

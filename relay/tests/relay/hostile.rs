@@ -2,25 +2,20 @@
 
 use std::time::Duration;
 
-use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWriteExt};
 use lichen_learn::Update;
+use lichen_net::MAX_FRAME;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_net::swarm::frame;
-use lichen_net::swarm::libp2p::identity::Keypair;
-use lichen_net::swarm::libp2p::swarm::{Config, Stream, Swarm, SwarmEvent};
-use lichen_net::swarm::libp2p::{Multiaddr, tcp, websocket};
-use lichen_net::swarm::streams::{Behaviour, StreamEvent};
-use lichen_net::swarm::transport::secure;
-use lichen_net::{MAX_FRAME, RequestId};
+use lichen_net::swarm::libp2p::swarm::Stream;
 use lichen_record::{CampaignId, Cid, Entry, Envelope, RoundNumber, SigningKey, encode};
 use lichen_round::Refusal;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use tokio::sync::mpsc;
 
-use crate::PATIENCE;
 use crate::campaign::{PARAMETERS, contribution, join_and_wait_for_round, update};
 use crate::process::Relay;
+use crate::streams::Streams;
 use crate::tab::{Tab, now, refused};
 
 /// Sees that a relay refuses, counts, and leaves its log as it is.
@@ -305,44 +300,6 @@ fn negated(s: &[u8]) -> [u8; 32] {
         negated[place] = u8::try_from(difference.rem_euclid(256)).unwrap();
     }
     negated
-}
-
-/// Streams to write anything to.
-struct Streams {
-    opened: mpsc::UnboundedReceiver<Stream>,
-}
-
-impl Streams {
-    async fn open(relay: &Relay) -> Self {
-        let address: Multiaddr = relay.info().await.address.parse().unwrap();
-        let keys = Keypair::generate_ed25519();
-        let plain = websocket::Config::new(tcp::tokio::Transport::new(tcp::Config::default()));
-        let transport = secure(plain, &keys, std::sync::Arc::default()).unwrap();
-        let config = Config::with_tokio_executor();
-        let mut swarm = Swarm::new(transport, Behaviour::client(), keys.public().to_peer_id(), config);
-        swarm.dial(address).unwrap();
-        let (sender, opened) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            loop {
-                match swarm.select_next_some().await {
-                    SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                        for id in 0..16 {
-                            swarm.behaviour_mut().open(peer_id, connection_id, RequestId(id));
-                        }
-                    }
-                    SwarmEvent::Behaviour(StreamEvent::Outbound { stream, .. }) => {
-                        let _test_over = sender.send(stream.unwrap());
-                    }
-                    _ => {}
-                }
-            }
-        });
-        Self { opened }
-    }
-
-    async fn next(&mut self) -> Stream {
-        tokio::time::timeout(PATIENCE, self.opened.recv()).await.expect("no stream in time").unwrap()
-    }
 }
 
 /// Writes these bytes, ends its half of the stream, and reads the reply.

@@ -14,7 +14,9 @@ mod http;
 mod process;
 mod restart;
 mod rounds;
+mod streams;
 mod tab;
+mod tls;
 
 use std::time::Duration;
 

@@ -48,11 +48,16 @@ impl Relay {
         (self.child, self.url) = spawn(self.data.path(), &listen, &[]).await;
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
     /// Asks it to end, and says how it ended and how long that took.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, std::time::Duration) {
-        let id = i32::try_from(self.child.id().unwrap()).unwrap();
         let start = Instant::now();
-        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
         (status, start.elapsed())
     }
