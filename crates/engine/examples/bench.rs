@@ -1,5 +1,12 @@
 //! Times the workloads natively: `cargo run --release -p lichen-engine --features bench --example bench [--profile]`.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of what runs in a moment are small"
+)]
+
+use lichen_engine::EngineError;
 use lichen_engine::bench::{Bench, peak, product, profile};
 use std::time::Instant;
 
@@ -11,39 +18,47 @@ fn seconds(work: impl FnOnce()) -> f64 {
 
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn main() {
+fn main() -> Result<(), EngineError> {
     let start = Instant::now();
     let now = || start.elapsed().as_secs_f64() * 1e6;
     let (flops, _) = peak(1 << 20);
-    let best = (0..5).map(|_| seconds(|| drop(std::hint::black_box(peak(1 << 20))))).fold(f64::MAX, f64::min);
+    let best = (0..5).map(|_| seconds(|| _ = std::hint::black_box(peak(1 << 20)))).fold(f64::MAX, f64::min);
     println!("peak {:.1} GFLOP/s", flops / best / 1e9);
     for (layout, name) in ["a b", "a b'", "a' b"].iter().enumerate() {
         for extents in [[64, 512, 784], [64, 784, 512], [512, 784, 64], [1024, 192, 48], [256, 256, 256]] {
             let [m, n, k] = extents;
             let rounds = (200_000_000 / (m * n * k)).max(1) as u32;
             let time =
-                median((0..5).map(|_| seconds(|| drop(product(extents, layout as u32, rounds)))).collect());
+                median((0..5).map(|_| seconds(|| _ = product(extents, layout as u32, rounds))).collect());
             let rate = 2.0 * (m * n * k) as f64 * f64::from(rounds) / time / 1e9;
             println!("product {name} {m}x{n}x{k}: {rate:.1} GFLOP/s");
         }
     }
     for index in 0..5 {
-        let mut bench = Bench::new(index).expect("the workload exists");
-        let first = seconds(|| bench.steps(1).expect("a step"));
+        let mut bench = Bench::new(index)?;
+        let mut done = Ok(());
+        let first = seconds(|| done = bench.steps(1));
+        done?;
         let count = ((0.1 / first) as usize).clamp(1, 2000);
-        let time =
-            median((0..5).map(|_| seconds(|| bench.steps(count).expect("steps"))).collect()) / count as f64;
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let mut done = Ok(());
+            times.push(seconds(|| done = bench.steps(count)) / count as f64);
+            done?;
+        }
+        let time = median(times);
         let name = bench.workload().name;
         println!("{name}: {:.3} ms a step, {:.1} GFLOP/s", time * 1e3, bench.workload().flops / time / 1e9);
         if std::env::args().any(|argument| argument == "--profile") {
-            let mut times = profile(index, 20, &now).expect("a profile");
+            let mut times = profile(index, 20, &now)?;
             times.sort_by(|a, b| b.1.total_cmp(&a.1));
             for (kernel, time) in times.iter().take(12) {
                 println!("    {:9.1} us  {kernel}", time / 20.0);
             }
         }
     }
+    Ok(())
 }

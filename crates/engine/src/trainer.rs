@@ -122,7 +122,7 @@ impl Trainer {
     }
 
     /// Starts a round: sets the parameters, the optimiser's state to zero, the schedule to its first step and
-    /// the seed of dropout.
+    /// the seed of dropout; losses not taken yet are forgotten.
     ///
     /// # Errors
     /// [`EngineError::Model`] if names or shapes are not those of the model.
@@ -137,6 +137,10 @@ impl Trainer {
         }
         self.schedule.restart(seed);
         self.losses.clear();
+        #[cfg(feature = "gpu")]
+        if let Backend::Gpu { program, .. } = &mut self.backend {
+            program.forget_losses();
+        }
         self.loaded = true;
         Ok(())
     }

@@ -73,7 +73,8 @@ fn correlate(convolution: &Convolution) -> Launch {
     let tile =
         Tile { pixels, vectors, stride: stride[1], dilation: dilation[1], kernel: kernel[1], turned, exact };
     let body = tile.correlate(convolution.bias.is_some(), convolution.activation);
-    let signed = |extent: usize| word(extent & 0xffff_ffff);
+    #[expect(clippy::cast_possible_truncation, reason = "negative extents are meant to wrap around")]
+    let signed = |extent: usize| extent as u32;
     Launch {
         source: source("convolution", CORRELATE, reads, &["y"], false, &body),
         dims: vec![

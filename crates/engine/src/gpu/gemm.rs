@@ -360,7 +360,8 @@ const DIMS: &str = "struct Dims {
 @group(0) @binding(0) var<uniform> dims: Dims;
 ";
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use futures::executor::block_on;
     use lichen_model::program::{BufferId, Kernel, StepValues};
@@ -394,6 +395,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is meant")]
     fn expected(gemm: &Gemm, contents: &[Vec<f32>]) -> Vec<f32> {
         let Gemm { m, n, k, .. } = *gemm;
         let at = |matrix: &Matrix, p: usize, i: usize, j: usize| {
