@@ -62,7 +62,7 @@ struct Checkpoint {
     is_held: bool,
 }
 
-/// Work on the own contribution to the open round.
+/// Work on the own contribution to the open round, or to the next one.
 #[derive(Clone, Copy, Debug)]
 struct Contribution {
     round: RoundNumber,
@@ -161,6 +161,7 @@ impl Participant {
             return match step {
                 ContributionStep::Train(attempt) if attempt.is_running() => Activity::Training { round },
                 ContributionStep::Train(_) => Activity::Fetching { round },
+                _ if self.state.open_round().is_none() => Activity::WaitingForRound,
                 ContributionStep::Publish { .. } | ContributionStep::Submit { .. } => {
                     Activity::Contributing { round }
                 }

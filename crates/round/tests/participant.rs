@@ -202,13 +202,33 @@ fn a_round_from_training_to_settlement() {
     assert_eq!(entry, checkpointed(1, initial(), cid("one")));
     log.add(&anna, &entry);
     log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
-    // What was computed here need not be fetched.
-    assert_eq!(tab.follow(&log), [Action::Evaluate { round: ROUND, cid: cid("one") }]);
-    assert_eq!(tab.participant.activity(), Activity::WaitingForRound);
-    log.wait(RULES.interval_ms);
-    log.add(&coordinator(), &opened(2, cid("one")));
+    // What was computed here need not be fetched, and what the next round starts from is known.
     let actions = tab.follow(&log);
-    assert!(matches!(actions[..], [Action::Train { round: RoundNumber(2), .. }]), "{actions:?}");
+    let [Action::Train { round: RoundNumber(2), base, .. }, evaluate] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((*base, evaluate), (cid("one"), &Action::Evaluate { round: ROUND, cid: cid("one") }));
+}
+
+#[test]
+fn what_was_trained_before_its_round_is_contributed_when_it_opens() {
+    let (anna, bela) = people();
+    let mut log = Log::with_members(RULES, &[&bela]);
+    let (mut tab, actions) = Tab::live(&anna, &log);
+    let (_ticket, entry) = submitted(&actions);
+    assert_eq!(entry, joined(1));
+    let actions = tab.tell(Event::Fetched { cid: initial() });
+    assert!(
+        matches!(actions[..], [Action::Train { round: ROUND, .. }, Action::Evaluate { .. }]),
+        "{actions:?}"
+    );
+    assert_eq!(tab.participant.activity(), Activity::Training { round: ROUND });
+    assert_eq!(tab.tell(Event::Trained { round: ROUND, metrics: metrics() }), []);
+    log.add(&anna, &entry);
+    assert_eq!(tab.follow(&log), []);
+    assert_eq!(tab.participant.activity(), Activity::WaitingForRound);
+    log.add(&coordinator(), &opened(1, initial()));
+    assert_eq!(tab.follow(&log), [Action::Publish { round: ROUND, base: initial() }]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ impl Participant {
     /// Ends work that the log or the person has made pointless.
     pub(super) fn drop_stale_work(&mut self, actions: &mut Vec<ParticipantAction>) {
         if let Some(Contribution { round, step }) = self.contribution
-            && !self.may_contribute_to(round)
+            && !self.is_to_train_for(round)
         {
             self.contribution = None;
             if matches!(step, ContributionStep::Train(attempt) if attempt.is_running()) {
@@ -31,13 +31,23 @@ impl Participant {
         }
     }
 
-    /// Whether the round is open and lacks the own contribution.
-    fn may_contribute_to(&self, round: RoundNumber) -> bool {
+    /// Whether the round lacks the own contribution, and is open or the next to open.
+    fn is_to_train_for(&self, round: RoundNumber) -> bool {
         self.intent == Intent::In
-            && self
-                .state
-                .open_round()
-                .is_some_and(|open| open.number() == round && !open.has_contributed(&self.account))
+            && self.trainable().is_some_and(|(number, _base)| number == round)
+            && !self.state.open_round().is_some_and(|open| open.has_contributed(&self.account))
+    }
+
+    /// The round that is open, or the next one as soon as the last is settled, and its base.
+    ///
+    /// Round, base and shard of the next round are known before it opens: who comes between two rounds need not wait.
+    fn trainable(&self) -> Option<(RoundNumber, Cid)> {
+        match self.state.round() {
+            Some(round) if round.stage() == Stage::Open => Some((round.number(), round.base())),
+            Some(round) if matches!(round.stage(), Stage::Closed { .. }) => None,
+            _ if self.state.is_finished() => None,
+            _ => Some((RoundNumber(self.state.settled()).next(), self.state.checkpoint()?)),
+        }
     }
 
     /// Brings what the log says about the own membership in line with what the person wants.
@@ -68,12 +78,11 @@ impl Participant {
     }
 
     pub(super) fn pursue_contribution(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
-        let Some((number, base)) = self.state.open_round().map(|round| (round.number(), round.base())) else {
-            return;
-        };
-        if !self.may_contribute_to(number) {
+        let Some((number, base)) = self.trainable() else { return };
+        if !self.is_to_train_for(number) {
             return;
         }
+        let is_open = self.state.open_round().is_some();
         let contribution = self
             .contribution
             .unwrap_or(Contribution { round: number, step: ContributionStep::Train(Attempt::new()) });
@@ -83,7 +92,7 @@ impl Participant {
                 ContributionStep::Train(attempt)
             }
             ContributionStep::Publish { metrics, mut attempt } => {
-                if attempt.start(now) {
+                if is_open && attempt.start(now) {
                     actions.push(ParticipantAction::Publish { round: number, base });
                 }
                 ContributionStep::Publish { metrics, attempt }
