@@ -22,6 +22,12 @@ const PICTURES: [(&str, u32, u32, f64, bool, bool); 3] = [
     ("phone", 390, 844, 2.0, true, false),
 ];
 
+/// Waits until the page is drawn as it now is: two frames later, when no colour is on its way to another any more.
+const DRAWN: &str = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    .then(() => document.getAnimations().filter(one => one.effect.getComputedTiming().endTime < Infinity))
+    .then(running => Promise.allSettled(running.map(one => one.finished)))
+    .then(() => true)";
+
 /// The `screenshots` command.
 pub(crate) fn screenshots(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if let Some(argument) = arguments.next()? {
@@ -69,10 +75,7 @@ fn take(
 ) -> Result<()> {
     page.set_size(width, height, scale, phone)?;
     page.set_dark(dark)?;
-    // Two frames later the page is drawn as it now is.
-    page.evaluate(
-        "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))",
-    )?;
+    page.evaluate(DRAWN)?;
     let file = folder.join(format!("{name}.png"));
     fs::write(&file, page.screenshot()?).with_context(|| format!("writing {}", file.display()))?;
     say::note(&format!("wrote {}", file.display()));
