@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accepted::Incoming;
 use crate::hub::Hub;
+use crate::ice::{Ice, IceServer};
 use crate::metrics::Metrics;
 use crate::page::{Page, plain, policy};
 use crate::server::Connection;
@@ -51,6 +52,8 @@ pub(crate) struct Site {
     pub(crate) campaign: CampaignId,
     pub(crate) coordinator: AccountId,
     pub(crate) words: Words,
+    /// What helps peers to find a way to each other.
+    pub(crate) ice: Ice,
     /// Where peers reach the relay, if the operator says so.
     pub(crate) public_address: Option<Multiaddr>,
     /// Where it listens.
@@ -67,6 +70,7 @@ struct Info<'a> {
     address: String,
     campaign: CampaignId,
     coordinator: AccountId,
+    ice_servers: Vec<IceServer>,
     #[serde(flatten)]
     words: &'a Words,
 }
@@ -145,10 +149,12 @@ async fn info(
     Extension(connection): Extension<Arc<Connection>>,
     headers: HeaderMap,
 ) -> Answer {
+    let address = site.address(&headers, connection.is_tls);
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         peer: site.peer.to_string(),
-        address: site.address(&headers, connection.is_tls).with(Protocol::P2p(site.peer)).to_string(),
+        ice_servers: site.ice.servers(host(&address).as_deref()),
+        address: address.with(Protocol::P2p(site.peer)).to_string(),
         campaign: site.campaign,
         coordinator: site.coordinator,
         words: &site.words,
@@ -263,16 +269,21 @@ impl Site {
     /// a WebSocket goes there.
     fn socket_origin(&self, headers: &HeaderMap, is_tls: bool) -> Option<String> {
         let address = self.address(headers, is_tls);
-        let mut parts = address.iter();
-        let host = match parts.next()? {
-            Protocol::Ip4(ip) => ip.to_string(),
-            Protocol::Ip6(ip) => format!("[{ip}]"),
-            Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => name.into_owned(),
-            _ => return None,
-        };
+        let host = host(&address)?;
+        let mut parts = address.iter().skip(1);
         let Protocol::Tcp(port) = parts.next()? else { return None };
         let is_tls = parts.any(|part| matches!(part, Protocol::Tls | Protocol::Wss(_)));
         Some(format!("{}://{host}:{port}", if is_tls { "wss" } else { "ws" }))
+    }
+}
+
+/// The host of an address as it stands in a URL.
+fn host(address: &Multiaddr) -> Option<String> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.to_string()),
+        Protocol::Ip6(ip) => Some(format!("[{ip}]")),
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => Some(name.into_owned()),
+        _ => None,
     }
 }
 

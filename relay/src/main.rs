@@ -11,14 +11,17 @@ mod circuits;
 mod clock;
 mod http;
 mod hub;
+mod ice;
 mod keys;
 mod ledger;
 mod metrics;
 mod options;
 mod page;
 mod quota;
+mod rates;
 mod server;
 mod socket;
+mod stun;
 mod swarm;
 mod tls;
 mod words;
@@ -41,12 +44,14 @@ use tracing_subscriber::EnvFilter;
 use crate::campaign::Campaign;
 use crate::http::{Site, web_socket};
 use crate::hub::{Hub, HubParts};
+use crate::ice::Ice;
 use crate::keys::Keys;
 use crate::ledger::Writer;
 use crate::metrics::Metrics;
 use crate::options::Settings;
 use crate::page::Page;
 use crate::server::Connections;
+use crate::stun::Stun;
 use crate::swarm::Peers;
 use crate::tls::Certificate;
 use crate::words::Words;
@@ -69,7 +74,9 @@ fn main() -> ExitCode {
 
 fn start() -> Result<()> {
     let settings = Settings::read()?;
-    let filter = EnvFilter::try_new(&settings.log_level).context("--log-level is no filter")?;
+    // What everybody can send us is no reason to write a line; whoever wants these lines names the crate.
+    let filter = format!("stun_types=error,stun_proto=error,{}", settings.log_level);
+    let filter = EnvFilter::try_new(filter).context("--log-level is no filter")?;
     let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -93,6 +100,15 @@ async fn run(settings: Settings) -> Result<()> {
     let certificate =
         settings.tls.map(|files| Certificate::open(files.certificate, files.key)).transpose()?;
     let acceptor = certificate.clone().map(Certificate::acceptor).transpose()?;
+
+    let stun = match settings.stun {
+        Some(listen) => Some(Stun::bind(listen, settings.stun_per_minute, Arc::clone(&metrics)).await?),
+        None => None,
+    };
+    let ice = Ice {
+        stun: stun.as_ref().map(Stun::address).transpose()?.map(|address| address.port()),
+        others: settings.ice_servers,
+    };
 
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -133,6 +149,7 @@ async fn run(settings: Settings) -> Result<()> {
         campaign: campaign.id,
         coordinator,
         words: Words::of(&campaign.manifest),
+        ice,
         public_address: settings.public_address,
         listen_address,
         ready: AtomicBool::new(true),
@@ -149,6 +166,9 @@ async fn run(settings: Settings) -> Result<()> {
     let router = http::router(Arc::clone(&site));
     let server = server::serve(listener, acceptor, router, connections, stop_requests.clone());
     let server = tokio::spawn(server);
+    if let Some(stun) = stun {
+        tokio::spawn(stun.run(stop_requests.clone()));
+    }
     let reloader = tokio::spawn(reload(certificate, Arc::clone(&metrics)));
     let sweeper = tokio::spawn(sweep(disk, Duration::from_secs(60) * settings.loose_blob_minutes, metrics));
     println!("{scheme}://{listen}/");

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     limits: Family<LimitLabel, Counter>,
     pub(crate) tls_failures: Counter,
     certificates: Family<OutcomeLabel, Counter>,
+    stun: Family<OutcomeLabel, Counter>,
     pub(crate) peers: Gauge,
     log_length: Gauge,
     round: Gauge,
@@ -115,6 +116,7 @@ impl Metrics {
                 "certificate_reloads",
                 "Times the certificate was read again, by outcome",
             ),
+            stun: family(&mut registry, "stun", "Datagrams that came for STUN, by outcome"),
             peers: gauge(&mut registry, "peers", "Connected peers"),
             log_length: gauge(&mut registry, "log_length", "Records in the log"),
             round: gauge(&mut registry, "round", "The last round opened"),
@@ -143,6 +145,10 @@ impl Metrics {
     /// Counts what a limit has kept out.
     pub(crate) fn limit(&self, limit: &'static str) {
         self.limits.get_or_create(&LimitLabel { limit }).inc();
+    }
+
+    pub(crate) fn stun(&self, outcome: &'static str) {
+        self.stun.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn certificate_read(&self, outcome: &'static str) {

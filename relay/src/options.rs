@@ -51,6 +51,20 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// Where to answer STUN, by UDP, so that tabs learn how others reach them; usually 0.0.0.0:3478. `lichen.json` names
+    /// it to the page under the host name that the page was loaded from [default: none]
+    #[arg(long, env = "LICHEN_STUN", value_name = "ADDRESS:PORT")]
+    pub(crate) stun: Option<SocketAddr>,
+
+    /// Most STUN requests of one address answered in a minute [default: 300]
+    #[arg(long, env = "LICHEN_STUN_PER_MINUTE", value_name = "NUMBER")]
+    pub(crate) stun_per_minute: Option<u32>,
+
+    /// A STUN server of somebody else's for the page to use, stun:host:port; may be given several times
+    /// [default: none]
+    #[arg(long = "ice-server", env = "LICHEN_ICE_SERVERS", value_name = "URL", value_delimiter = ',')]
+    pub(crate) ice_servers: Vec<String>,
+
     /// What to log: error, warn, info, debug, trace, or such for each part, as in info,libp2p_swarm=debug
     /// [default: info]
     #[arg(long, env = "LICHEN_LOG_LEVEL", value_name = "FILTER")]
@@ -86,6 +100,9 @@ pub(crate) struct Settings {
     pub(crate) page: Option<PathBuf>,
     pub(crate) public_address: Option<Multiaddr>,
     pub(crate) tls: Option<TlsFiles>,
+    pub(crate) stun: Option<SocketAddr>,
+    pub(crate) stun_per_minute: u32,
+    pub(crate) ice_servers: Vec<String>,
     pub(crate) log_level: String,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_address: usize,
@@ -115,6 +132,9 @@ impl Settings {
             (None, None) => None,
             _ => bail!("--tls-certificate and --tls-key go together"),
         };
+        for url in &options.ice_servers {
+            check_ice_server(url)?;
+        }
         let public_address = options.public_address.as_deref().map(str::parse::<Multiaddr>).transpose();
         Ok(Self {
             listen: options.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
@@ -123,6 +143,9 @@ impl Settings {
             page: options.page,
             public_address: public_address.context("--public-address is no multiaddress")?,
             tls,
+            stun: options.stun,
+            stun_per_minute: options.stun_per_minute.unwrap_or(300),
+            ice_servers: options.ice_servers,
             log_level: options.log_level.unwrap_or_else(|| "info".into()),
             max_connections: options.max_connections.unwrap_or(8192),
             max_connections_per_address: options.max_connections_per_address.unwrap_or(512),
@@ -145,6 +168,9 @@ impl Options {
             public_address: self.public_address.or(other.public_address),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
+            stun: self.stun.or(other.stun),
+            stun_per_minute: self.stun_per_minute.or(other.stun_per_minute),
+            ice_servers: if self.ice_servers.is_empty() { other.ice_servers } else { self.ice_servers },
             log_level: self.log_level.or(other.log_level),
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_address: self
@@ -155,6 +181,15 @@ impl Options {
             loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
         }
     }
+}
+
+/// A browser throws away the whole list for one faulty URL in it.
+fn check_ice_server(url: &str) -> Result<()> {
+    let is_known = ["stun:", "stuns:"].iter().any(|scheme| url.starts_with(scheme));
+    if !is_known || url.len() > 255 || url.contains(|letter: char| !letter.is_ascii_graphic()) {
+        bail!("--ice-server {url}: it is no stun:host:port (servers with passwords cannot be given here)");
+    }
+    Ok(())
 }
 
 fn read_file(path: &Path) -> Result<Options> {

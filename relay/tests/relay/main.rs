@@ -15,6 +15,7 @@ mod process;
 mod restart;
 mod rounds;
 mod streams;
+mod stun;
 mod tab;
 mod tls;
 

@@ -28,6 +28,12 @@ pub(crate) struct Relay {
 pub(crate) struct Info {
     pub(crate) address: String,
     pub(crate) campaign: CampaignId,
+    pub(crate) ice_servers: Vec<IceServer>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct IceServer {
+    pub(crate) urls: Vec<String>,
 }
 
 impl Relay {
@@ -88,6 +94,23 @@ impl Relay {
         let bytes = self.get("campaigns").await.body;
         let campaigns: Vec<lichen_net::hub::CampaignStatus> = decode(&bytes, 10_000).unwrap();
         campaigns[0].length
+    }
+
+    /// What stands behind this name and these labels in the metrics; 0 if nothing does.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.get("metrics").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric is at least this.
+    pub(crate) async fn metric_reaches(&self, name: &str, least: u64) {
+        let reached = async {
+            while self.metric(name).await < least {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, reached).await.unwrap_or_else(|_late| panic!("{name} never became {least}"));
     }
 
     /// How often the relay refused, by reason.

@@ -1,0 +1,118 @@
+//! How often an address may ask something, in memory that does not grow with the number of addresses: over UDP
+//! anybody can write any sender on a packet.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// Counters. Addresses that share one share its allowance, which no sender can aim at: the hash is keyed.
+const SLOTS: usize = 1 << 16;
+
+/// Counts per address and in all, from the start of each interval anew.
+pub(crate) struct Rates {
+    start: Instant,
+    interval: Duration,
+    per_address: u32,
+    in_all: u32,
+    total: Slot,
+    slots: Box<[Slot]>,
+    hasher: RandomState,
+}
+
+/// What was taken in an interval.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    interval: u64,
+    taken: u32,
+}
+
+/// Whose allowance is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exhausted {
+    Address,
+    All,
+}
+
+impl Rates {
+    pub(crate) fn new(interval: Duration, per_address: u32, in_all: u32) -> Self {
+        let slots = vec![Slot::default(); SLOTS].into_boxed_slice();
+        let (start, hasher) = (Instant::now(), RandomState::new());
+        Self { start, interval, per_address, in_all, total: Slot::default(), slots, hasher }
+    }
+
+    /// Takes one of the address's allowance and one of everybody's, or neither.
+    ///
+    /// # Errors
+    /// Whose is used up.
+    pub(crate) fn take(&mut self, address: IpAddr, now: Instant) -> Result<(), Exhausted> {
+        let past = now.saturating_duration_since(self.start).as_nanos();
+        let interval = u64::try_from(past / self.interval.as_nanos().max(1)).unwrap_or(u64::MAX);
+        let hash = self.hasher.hash_one(network(address));
+        let slots = self.slots.len() as u64;
+        let slot = usize::try_from(hash % slots).ok().and_then(|at| self.slots.get_mut(at));
+        // There is a slot for every remainder; without one nobody would be let in.
+        let Some(slot) = slot else { return Err(Exhausted::All) };
+        if slot.in_interval(interval) >= self.per_address {
+            return Err(Exhausted::Address);
+        }
+        if self.total.in_interval(interval) >= self.in_all {
+            return Err(Exhausted::All);
+        }
+        slot.taken += 1;
+        self.total.taken += 1;
+        Ok(())
+    }
+}
+
+impl Slot {
+    /// What was taken in this interval so far.
+    fn in_interval(&mut self, interval: u64) -> u32 {
+        if self.interval != interval {
+            *self = Self { interval, taken: 0 };
+        }
+        self.taken
+    }
+}
+
+/// What one customer of a provider has: an IPv4 address, or the upper half of an IPv6 address.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [one, two, three, four, ..] = address.segments();
+            Ipv6Addr::new(one, two, three, four, 0, 0, 0, 0).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_allowance_each_interval() {
+        let mut rates = Rates::new(Duration::from_secs(1), 2, 1_000_000);
+        let (now, one) = (rates.start, "192.0.2.1".parse().unwrap());
+        assert_eq!(rates.take(one, now), Ok(()));
+        assert_eq!(rates.take("::ffff:192.0.2.1".parse().unwrap(), now), Ok(()));
+        assert_eq!(rates.take(one, now + Duration::from_millis(999)), Err(Exhausted::Address));
+        assert_eq!(rates.take(one, now + Duration::from_secs(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_house_with_many_ipv6_addresses_is_one() {
+        let mut rates = Rates::new(Duration::from_secs(1), 1, 1_000_000);
+        let now = rates.start;
+        assert_eq!(rates.take("2001:db8::1".parse().unwrap(), now), Ok(()));
+        assert_eq!(rates.take("2001:db8::2".parse().unwrap(), now), Err(Exhausted::Address));
+        assert_eq!(rates.take("2001:db8:0:1::1".parse().unwrap(), now), Ok(()));
+    }
+
+    #[test]
+    fn all_addresses_together_have_one_too() {
+        let mut rates = Rates::new(Duration::from_secs(1), 2, 5_000);
+        let now = rates.start;
+        let let_in = (0..100_000_u32).filter(|n| rates.take(IpAddr::from(n.to_be_bytes()), now).is_ok());
+        assert_eq!(let_in.count(), 5_000);
+    }
+}
