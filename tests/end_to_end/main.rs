@@ -7,6 +7,7 @@
 mod before_the_click;
 mod coming_and_going;
 mod engines;
+mod firefox;
 mod identity;
 mod liar;
 mod one_profile;

@@ -16,6 +16,9 @@ pub enum Error {
     /// No Chromium is installed.
     #[error("no Chromium found (looked for {0}); install the package `chromium` or set LICHEN_CHROMIUM")]
     NoBrowser(String),
+    /// No Firefox is installed.
+    #[error("no Firefox found (looked for {0}); install the package `firefox-esr` or set LICHEN_FIREFOX")]
+    NoFirefox(String),
     /// A file or socket failed.
     #[error("{what}: {source}")]
     Io {

@@ -9,6 +9,7 @@
 pub mod browser;
 mod cdp;
 mod error;
+pub mod firefox;
 pub mod http;
 mod page;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod wait;
 
 pub use browser::{Browser, BrowserOptions, Context};
 pub use error::Error;
+pub use firefox::{Firefox, FirefoxPage};
 pub use page::{ConsoleLine, Page, Request};
 pub use relay::{RelayOptions, RelayProcess};
 pub use tab::TabState;

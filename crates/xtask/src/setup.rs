@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 pub(crate) use toolchain::Toolchain;
-pub(crate) use tools::{Tools, browser, cargo_deny, node, wasm_bindgen_test_runner};
+pub(crate) use tools::{Tools, browser, cargo_deny, firefox, node, wasm_bindgen_test_runner};
 
 /// Gets all tools.
 pub(crate) fn setup(mut arguments: lexopt::Parser) -> Result<ExitCode> {

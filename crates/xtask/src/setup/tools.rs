@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lichen_testkit::{Browser, process};
+use lichen_testkit::{Browser, Firefox, process};
 
 use super::{Toolchain, debian};
 use crate::run;
@@ -66,6 +66,14 @@ pub(crate) fn browser() -> Result<PathBuf> {
     }
     process::find_program("chromedriver")
         .context("there is no chromedriver, also after installing chromium-driver")
+}
+
+/// Makes sure of Firefox, the second browser of the end-to-end tests.
+pub(crate) fn firefox() -> Result<()> {
+    if Firefox::find().is_none() {
+        debian::install("a second browser for tests", "1 minute", &["firefox-esr"])?;
+    }
+    Ok(())
 }
 
 /// Installs a program of crates.io; returns the folder of its binaries.
