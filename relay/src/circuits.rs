@@ -1,63 +1,166 @@
 //! Circuit relay v2 for signalling: tabs that cannot listen reach each other through us until they stand alone.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use libp2p::relay::{Behaviour, Config, Event};
-use lichen_net::swarm::libp2p::PeerId;
+use libp2p::relay::{Behaviour, Config, Event, RateLimiter, StatusCode};
+use lichen_net::swarm::libp2p::multiaddr::Protocol;
+use lichen_net::swarm::libp2p::{Multiaddr, PeerId};
 
 use crate::metrics::Metrics;
+use crate::rates::Rates;
 
-/// Bytes and time that one circuit may take: a signalling session needs a few kilobytes and seconds.
-const MAX_CIRCUIT_BYTES: u64 = 256 * 1024;
-const MAX_CIRCUIT_DURATION: Duration = Duration::from_secs(120);
-
-/// Circuits at once, in all and of one peer: a tab that joins dials its whole neighbourhood.
-const MAX_CIRCUITS: usize = 1_000;
-const MAX_CIRCUITS_PER_PEER: usize = 16;
-
-/// Peers that can be reached through us at once.
-const MAX_RESERVATIONS: usize = 5_000;
+/// Reservations of one peer at a time, one for each of its connections.
 const MAX_RESERVATIONS_PER_PEER: usize = 4;
 const RESERVATION: Duration = Duration::from_secs(3_600);
 
-/// Requests in a time, of one peer and of one address; a whole class room may share an address.
-const PER_PEER: NonZeroU32 = NonZeroU32::new(60).unwrap();
-const PER_ADDRESS: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
-const RATE_INTERVAL: Duration = Duration::from_secs(120);
+/// Requests in a minute of one peer, and of all addresses together: a tab that joins dials its whole neighbourhood.
+const PER_PEER: u32 = 60;
+const IN_ALL: u32 = 60_000;
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// The behaviour with its limits.
-pub(crate) fn behaviour(local: PeerId) -> Behaviour {
-    let limits = Config {
-        max_reservations: MAX_RESERVATIONS,
-        max_reservations_per_peer: MAX_RESERVATIONS_PER_PEER,
-        reservation_duration: RESERVATION,
-        reservation_rate_limiters: Vec::new(),
-        max_circuits: MAX_CIRCUITS,
-        max_circuits_per_peer: MAX_CIRCUITS_PER_PEER,
-        max_circuit_duration: MAX_CIRCUIT_DURATION,
-        max_circuit_bytes: MAX_CIRCUIT_BYTES,
-        circuit_src_rate_limiters: Vec::new(),
-    };
-    let limits = limits
-        .reservation_rate_per_peer(PER_PEER, RATE_INTERVAL)
-        .reservation_rate_per_ip(PER_ADDRESS, RATE_INTERVAL)
-        .circuit_src_per_peer(PER_PEER, RATE_INTERVAL)
-        .circuit_src_per_ip(PER_ADDRESS, RATE_INTERVAL);
-    Behaviour::new(local, limits)
+/// What an operator may set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Peers that can be reached through us at once.
+    pub(crate) reservations: usize,
+    /// Circuits at once, in all and of one peer.
+    pub(crate) circuits: usize,
+    pub(crate) circuits_per_peer: usize,
+    /// Bytes and time that one circuit may take: a signalling session needs a few kilobytes and seconds.
+    pub(crate) circuit_bytes: u64,
+    pub(crate) circuit_seconds: u32,
+    /// Requests for reservations, and for circuits, of one address in a minute; a whole class room may share one.
+    pub(crate) requests_per_minute: u32,
 }
 
-/// Counts what came of a request.
-pub(crate) fn count(event: &Event, metrics: &Metrics) {
-    let outcome = match event {
-        Event::ReservationReqAccepted { renewed: false, .. } => "reserved",
-        Event::ReservationReqAccepted { renewed: true, .. } => "renewed",
-        Event::ReservationReqDenied { .. } => "reservation_denied",
-        Event::ReservationClosed { .. } | Event::ReservationTimedOut { .. } => "reservation_ended",
-        Event::CircuitReqAccepted { .. } => "opened",
-        Event::CircuitReqDenied { .. } => "denied",
-        Event::CircuitClosed { .. } => "closed",
-        _ => return,
+/// Tells which limit a request ran into, which the behaviour's own event does not say.
+pub(crate) struct Counts {
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    open: usize,
+    /// Requests refused for their rate, counted already, of which the event is still to come.
+    reservations_counted: Arc<AtomicU64>,
+    circuits_counted: Arc<AtomicU64>,
+}
+
+/// The behaviour with its limits, and what counts its events.
+pub(crate) fn behaviour(local: PeerId, limits: Limits, metrics: &Arc<Metrics>) -> (Behaviour, Counts) {
+    let counts = Counts {
+        metrics: Arc::clone(metrics),
+        limits,
+        open: 0,
+        reservations_counted: Arc::default(),
+        circuits_counted: Arc::default(),
     };
-    metrics.circuit(outcome);
+    let reservations =
+        RateNames { peer: "reservation_requests_per_peer", address: "reservation_requests_per_address" };
+    let circuits = RateNames { peer: "circuit_requests_per_peer", address: "circuit_requests_per_address" };
+    let config = Config {
+        max_reservations: limits.reservations,
+        // The behaviour lets one more in than it is told, of reservations and circuits of a peer alike.
+        max_reservations_per_peer: MAX_RESERVATIONS_PER_PEER - 1,
+        reservation_duration: RESERVATION,
+        reservation_rate_limiters: vec![counts.rate(reservations, &counts.reservations_counted)],
+        max_circuits: limits.circuits,
+        max_circuits_per_peer: limits.circuits_per_peer.saturating_sub(1),
+        max_circuit_duration: Duration::from_secs(limits.circuit_seconds.into()),
+        max_circuit_bytes: limits.circuit_bytes,
+        circuit_src_rate_limiters: vec![counts.rate(circuits, &counts.circuits_counted)],
+    };
+    (Behaviour::new(local, config), counts)
+}
+
+/// The names of a pair of limits in the metrics.
+#[derive(Clone, Copy)]
+struct RateNames {
+    peer: &'static str,
+    address: &'static str,
+}
+
+impl Counts {
+    /// Keeps the requests of a peer, and of an address, to their number in a minute.
+    fn rate(&self, names: RateNames, counted: &Arc<AtomicU64>) -> Box<dyn RateLimiter> {
+        let (metrics, counted) = (Arc::clone(&self.metrics), Arc::clone(counted));
+        let mut by_peer = Rates::new(INTERVAL, PER_PEER, IN_ALL);
+        let mut by_address = Rates::new(INTERVAL, self.limits.requests_per_minute, IN_ALL);
+        Box::new(move |peer: PeerId, address: &Multiaddr, _now: Instant| {
+            let now = Instant::now();
+            let limit = if by_peer.take_key(&peer, now).is_err() {
+                names.peer
+            } else if ip(address).is_some_and(|address| by_address.take(address, now).is_err()) {
+                names.address
+            } else {
+                return true;
+            };
+            metrics.limit(limit);
+            counted.fetch_add(1, Ordering::Relaxed);
+            false
+        })
+    }
+
+    /// Counts what came of a request.
+    pub(crate) fn count(&mut self, event: &Event) {
+        let outcome = match event {
+            Event::ReservationReqAccepted { renewed: false, .. } => "reserved",
+            Event::ReservationReqAccepted { renewed: true, .. } => "renewed",
+            Event::ReservationReqDenied { status, .. } => {
+                if is_over_limit(status) && !was_counted(&self.reservations_counted) {
+                    self.metrics.limit("reservations");
+                }
+                "reservation_denied"
+            }
+            Event::ReservationClosed { .. } | Event::ReservationTimedOut { .. } => "reservation_ended",
+            Event::CircuitReqAccepted { .. } => {
+                self.open += 1;
+                "opened"
+            }
+            Event::CircuitReqDenied { status, .. } => {
+                if is_over_limit(status) && !was_counted(&self.circuits_counted) {
+                    let is_full = self.open >= self.limits.circuits;
+                    self.metrics.limit(if is_full { "circuits" } else { "circuits_per_peer" });
+                }
+                "denied"
+            }
+            Event::CircuitClosed { error, .. } => {
+                self.open = self.open.saturating_sub(1);
+                if let Some(limit) = error.as_ref().and_then(limit_of) {
+                    self.metrics.limit(limit);
+                }
+                "closed"
+            }
+            _ => return,
+        };
+        self.metrics.circuit(outcome);
+        self.metrics.circuits_open.set(i64::try_from(self.open).unwrap_or(i64::MAX));
+    }
+}
+
+const fn is_over_limit(status: &StatusCode) -> bool {
+    matches!(status, StatusCode::ResourceLimitExceeded)
+}
+
+/// Takes back one of what was counted when it was refused.
+fn was_counted(counted: &AtomicU64) -> bool {
+    counted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+/// The limit that ended a circuit, if one did. The behaviour has no type for it.
+fn limit_of(error: &std::io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::TimedOut => Some("circuit_seconds"),
+        ErrorKind::Other if error.to_string().contains("circuit bytes") => Some("circuit_bytes"),
+        _ => None,
+    }
+}
+
+fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    address.iter().find_map(|part| match part {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    })
 }

@@ -52,7 +52,7 @@ use crate::options::Settings;
 use crate::page::Page;
 use crate::server::Connections;
 use crate::stun::Stun;
-use crate::swarm::Peers;
+use crate::swarm::{Peers, PeersParts};
 use crate::tls::Certificate;
 use crate::words::Words;
 
@@ -131,15 +131,16 @@ async fn run(settings: Settings) -> Result<()> {
     }));
     let requests = TaskTracker::new();
     let (sockets, accepted) = accepted::accepted();
-    let peers = Peers::new(
-        &keys.peer,
+    let peers = Peers::new(PeersParts {
+        keys: &keys.peer,
         accepted,
-        listen_address.clone(),
-        settings.public_address.clone(),
-        Arc::clone(&hub),
-        Arc::clone(&metrics),
-        requests.clone(),
-    )?;
+        address: listen_address.clone(),
+        public: settings.public_address.clone(),
+        circuit_limits: settings.circuits,
+        hub: Arc::clone(&hub),
+        metrics: Arc::clone(&metrics),
+        requests: requests.clone(),
+    })?;
     let site = Arc::new(Site {
         hub,
         page: settings.page.map_or(Page::Embedded, Page::Folder),

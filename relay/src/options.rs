@@ -8,6 +8,8 @@ use clap::Parser;
 use lichen_net::swarm::libp2p::Multiaddr;
 use serde::Deserialize;
 
+use crate::circuits::Limits;
+
 /// Serves a Lichen campaign: the page, the ordered log, the blobs, and the way in to the peer-to-peer network.
 ///
 /// Every option can also be given as an environment variable, or without its dashes in front and with underscores
@@ -78,6 +80,30 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
     pub(crate) max_connections_per_address: Option<usize>,
 
+    /// Most peers that others can reach through this relay at a time [default: 5000]
+    #[arg(long, env = "LICHEN_MAX_RESERVATIONS", value_name = "NUMBER")]
+    pub(crate) max_reservations: Option<usize>,
+
+    /// Most circuits between peers at a time [default: 1000]
+    #[arg(long, env = "LICHEN_MAX_CIRCUITS", value_name = "NUMBER")]
+    pub(crate) max_circuits: Option<usize>,
+
+    /// Most circuits of one peer at a time [default: 16]
+    #[arg(long, env = "LICHEN_MAX_CIRCUITS_PER_PEER", value_name = "NUMBER")]
+    pub(crate) max_circuits_per_peer: Option<usize>,
+
+    /// Most bytes that one circuit may carry; it is there for signalling [default: 262144]
+    #[arg(long, env = "LICHEN_CIRCUIT_BYTES", value_name = "BYTES")]
+    pub(crate) circuit_bytes: Option<u64>,
+
+    /// Longest time that one circuit may stand [default: 120]
+    #[arg(long, env = "LICHEN_CIRCUIT_SECONDS", value_name = "SECONDS")]
+    pub(crate) circuit_seconds: Option<u32>,
+
+    /// Most requests of one address in a minute for circuits, and as many for being reachable [default: 600]
+    #[arg(long, env = "LICHEN_CIRCUIT_REQUESTS_PER_MINUTE", value_name = "NUMBER")]
+    pub(crate) circuit_requests_per_minute: Option<u32>,
+
     /// Most entries that one account may append in a minute [default: 240]
     #[arg(long, env = "LICHEN_ENTRIES_PER_MINUTE", value_name = "NUMBER")]
     pub(crate) entries_per_minute: Option<u32>,
@@ -106,6 +132,7 @@ pub(crate) struct Settings {
     pub(crate) log_level: String,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_address: usize,
+    pub(crate) circuits: Limits,
     pub(crate) entries_per_minute: u32,
     pub(crate) blob_bytes_per_minute: u32,
     pub(crate) loose_blob_minutes: u32,
@@ -149,6 +176,14 @@ impl Settings {
             log_level: options.log_level.unwrap_or_else(|| "info".into()),
             max_connections: options.max_connections.unwrap_or(8192),
             max_connections_per_address: options.max_connections_per_address.unwrap_or(512),
+            circuits: Limits {
+                reservations: options.max_reservations.unwrap_or(5_000),
+                circuits: options.max_circuits.unwrap_or(1_000),
+                circuits_per_peer: options.max_circuits_per_peer.unwrap_or(16),
+                circuit_bytes: options.circuit_bytes.unwrap_or(262_144),
+                circuit_seconds: options.circuit_seconds.unwrap_or(120),
+                requests_per_minute: options.circuit_requests_per_minute.unwrap_or(600),
+            },
             entries_per_minute: options.entries_per_minute.unwrap_or(240),
             blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
             loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
@@ -176,6 +211,14 @@ impl Options {
             max_connections_per_address: self
                 .max_connections_per_address
                 .or(other.max_connections_per_address),
+            max_reservations: self.max_reservations.or(other.max_reservations),
+            max_circuits: self.max_circuits.or(other.max_circuits),
+            max_circuits_per_peer: self.max_circuits_per_peer.or(other.max_circuits_per_peer),
+            circuit_bytes: self.circuit_bytes.or(other.circuit_bytes),
+            circuit_seconds: self.circuit_seconds.or(other.circuit_seconds),
+            circuit_requests_per_minute: self
+                .circuit_requests_per_minute
+                .or(other.circuit_requests_per_minute),
             entries_per_minute: self.entries_per_minute.or(other.entries_per_minute),
             blob_bytes_per_minute: self.blob_bytes_per_minute.or(other.blob_bytes_per_minute),
             loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),

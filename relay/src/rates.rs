@@ -1,7 +1,7 @@
 //! How often an address may ask something, in memory that does not grow with the number of addresses: over UDP
 //! anybody can write any sender on a packet.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(crate) struct Rates {
 /// What was taken in an interval.
 #[derive(Clone, Copy, Default)]
 struct Slot {
-    interval: u64,
+    interval: u32,
     taken: u32,
 }
 
@@ -45,9 +45,17 @@ impl Rates {
     /// # Errors
     /// Whose is used up.
     pub(crate) fn take(&mut self, address: IpAddr, now: Instant) -> Result<(), Exhausted> {
+        self.take_key(&network(address), now)
+    }
+
+    /// The same for whatever else stands for whoever asks.
+    ///
+    /// # Errors
+    /// Whose is used up.
+    pub(crate) fn take_key(&mut self, key: &impl Hash, now: Instant) -> Result<(), Exhausted> {
         let past = now.saturating_duration_since(self.start).as_nanos();
-        let interval = u64::try_from(past / self.interval.as_nanos().max(1)).unwrap_or(u64::MAX);
-        let hash = self.hasher.hash_one(network(address));
+        let interval = u32::try_from(past / self.interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+        let hash = self.hasher.hash_one(key);
         let slots = self.slots.len() as u64;
         let slot = usize::try_from(hash % slots).ok().and_then(|at| self.slots.get_mut(at));
         // There is a slot for every remainder; without one nobody would be let in.
@@ -66,7 +74,7 @@ impl Rates {
 
 impl Slot {
     /// What was taken in this interval so far.
-    fn in_interval(&mut self, interval: u64) -> u32 {
+    fn in_interval(&mut self, interval: u32) -> u32 {
         if self.interval != interval {
             *self = Self { interval, taken: 0 };
         }

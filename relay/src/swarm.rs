@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use futures::StreamExt;
 use lichen_net::swarm::libp2p::core::upgrade::Version;
 use lichen_net::swarm::libp2p::identity::Keypair;
-use lichen_net::swarm::libp2p::swarm::{Config, ConnectionId, NetworkBehaviour, Swarm, SwarmEvent};
+use lichen_net::swarm::libp2p::swarm::{
+    Config, ConnectionId, ListenError, NetworkBehaviour, Swarm, SwarmEvent,
+};
 use lichen_net::swarm::libp2p::{self, Multiaddr, connection_limits, identify, ping};
 use lichen_net::swarm::streams::{self, StreamEvent};
 use lichen_net::swarm::transport::secure;
@@ -16,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accepted::Accepted;
-use crate::circuits;
+use crate::circuits::{self, Counts};
 use crate::hub::{Hub, Session};
 use crate::metrics::Metrics;
 
@@ -49,32 +51,40 @@ pub(crate) struct Peers {
     sessions: HashMap<ConnectionId, Arc<Session>>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
+    counts: Counts,
     requests: TaskTracker,
 }
 
+/// What [`Peers`] are made of.
+pub(crate) struct PeersParts<'a> {
+    pub(crate) keys: &'a Keypair,
+    pub(crate) accepted: Accepted,
+    /// Where the swarm listens.
+    pub(crate) address: Multiaddr,
+    /// Where peers reach it, if that is elsewhere.
+    pub(crate) public: Option<Multiaddr>,
+    pub(crate) circuit_limits: circuits::Limits,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) requests: TaskTracker,
+}
+
 impl Peers {
-    /// A swarm that listens at `address`, and that peers reach at `public` where it is another one.
-    pub(crate) fn new(
-        keys: &Keypair,
-        accepted: Accepted,
-        address: Multiaddr,
-        public: Option<Multiaddr>,
-        hub: Arc<Hub>,
-        metrics: Arc<Metrics>,
-        requests: TaskTracker,
-    ) -> Result<Self> {
+    pub(crate) fn new(parts: PeersParts<'_>) -> Result<Self> {
+        let PeersParts { keys, accepted, address, public, circuit_limits, hub, metrics, requests } = parts;
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
             .with_max_pending_incoming(Some(MAX_PENDING));
         let identify = identify::Config::new("/lichen/1.0.0".to_string(), keys.public())
             .with_agent_version(concat!("lichen-relay/", env!("CARGO_PKG_VERSION")).to_string());
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
+        let (circuits, counts) = circuits::behaviour(keys.public().to_peer_id(), circuit_limits, &metrics);
         let behaviour = Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             streams: streams::Behaviour::server(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
-            circuits: circuits::behaviour(keys.public().to_peer_id()),
+            circuits,
         };
         let transport = secure(accepted, keys, metrics.traffic())?;
         let config = Config::with_tokio_executor().with_substream_upgrade_protocol_override(Version::V1Lazy);
@@ -82,7 +92,7 @@ impl Peers {
         swarm.listen_on(address.clone()).context("the swarm cannot listen")?;
         // Circuits are given only under an address known to be ours, which peers tell each other.
         swarm.add_external_address(public.unwrap_or(address));
-        Ok(Self { swarm, sessions: HashMap::new(), hub, metrics, requests })
+        Ok(Self { swarm, sessions: HashMap::new(), hub, metrics, counts, requests })
     }
 
     /// Runs until the token is cancelled, then closes every connection, which sends what is still to be sent.
@@ -115,7 +125,7 @@ impl Peers {
                 ..
             })) => self.serve(connection, stream),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Circuits(event)) => circuits::count(&event, &self.metrics),
+            SwarmEvent::Behaviour(BehaviourEvent::Circuits(event)) => self.counts.count(&event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.sessions.insert(connection_id, Arc::new(Session::new(peer_id)));
                 self.show_peers();
@@ -126,6 +136,9 @@ impl Peers {
                 self.show_peers();
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
+                if let Some(limit) = limit_of(&error) {
+                    self.metrics.limit(limit);
+                }
                 tracing::debug!(%error, "a peer could not connect");
             }
             _ => {}
@@ -150,5 +163,14 @@ impl Peers {
 
     fn show_peers(&self) {
         self.metrics.peers.set(i64::try_from(self.swarm.connected_peers().count()).unwrap_or(i64::MAX));
+    }
+}
+
+/// The limit that kept a connection out, if one did.
+fn limit_of(error: &ListenError) -> Option<&'static str> {
+    let ListenError::Denied { cause } = error else { return None };
+    match cause.downcast_ref::<connection_limits::Exceeded>()?.limit() {
+        MAX_CONNECTIONS_PER_PEER => Some("connections_per_peer"),
+        _ => Some("pending_connections"),
     }
 }

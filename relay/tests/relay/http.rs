@@ -6,6 +6,7 @@ use lichen_log::{Chain, Head};
 use lichen_net::hub::Records;
 use lichen_record::{decode, verify};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::process::Relay;
 use crate::tab::Tab;
@@ -174,6 +175,19 @@ async fn connections_over_the_limit_are_refused() {
     assert!(matches!(refused.try_read(&mut byte), Ok(0) | Err(_)));
     drop(idle);
     tab.get(tab.campaign.0).await;
+    relay.metric_reaches("lichen_limited_total{limit=\"connections_per_address\"}", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_over_the_limit_for_all_are_refused() {
+    let relay = Relay::start_with(&["--max-connections", "2"]).await;
+    let idle = connect(&relay, 3).await;
+    // The last is closed at once, and the others wait for a request.
+    timeout(crate::PATIENCE, idle[2].readable()).await.expect("it was not closed").unwrap();
+    assert!(matches!(idle[2].try_read(&mut [0]), Ok(0) | Err(_)));
+    drop(idle);
+    let counted = "lichen_limited_total{limit=\"connections\"}";
+    relay.metric_reaches(counted, 1).await;
 }
 
 async fn connect(relay: &Relay, count: usize) -> Vec<tokio::net::TcpStream> {

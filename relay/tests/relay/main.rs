@@ -9,6 +9,7 @@
 )]
 
 mod campaign;
+mod circuits;
 mod hostile;
 mod http;
 mod process;

@@ -73,13 +73,17 @@ impl Relay {
     }
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        self.try_get(path, headers).await.unwrap()
+    }
+
+    async fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Response, lichen_testkit::Error> {
         let url = format!("{}{path}", self.url);
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         tokio::task::spawn_blocking(move || {
             let headers: Vec<(&str, &str)> =
                 headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            http::get(&url, &headers, PATIENCE).unwrap()
+            http::get(&url, &headers, PATIENCE)
         })
         .await
         .unwrap()
@@ -98,15 +102,13 @@ impl Relay {
 
     /// What stands behind this name and these labels in the metrics; 0 if nothing does.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let text = self.get("metrics").await.text();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map_or(0, |value| value.parse().unwrap())
+        metric_in(&self.get("metrics").await, name)
     }
 
-    /// Waits until a metric is at least this.
+    /// Waits until a metric is at least this; a relay that is full may refuse to say it at first.
     pub(crate) async fn metric_reaches(&self, name: &str, least: u64) {
         let reached = async {
-            while self.metric(name).await < least {
+            while !self.try_get("metrics", &[]).await.is_ok_and(|answer| metric_in(&answer, name) >= least) {
                 tokio::task::yield_now().await;
             }
         };
@@ -120,6 +122,12 @@ impl Relay {
         let pairs = counted.map(|line| line.split_once("\"} ").unwrap());
         pairs.map(|(reason, count)| (reason.to_owned(), count.parse().unwrap())).collect()
     }
+}
+
+fn metric_in(answer: &Response, name: &str) -> u64 {
+    let text = answer.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().unwrap())
 }
 
 fn decode_json<T: serde::de::DeserializeOwned>(response: &Response) -> T {
