@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::Manifest;
-use crate::model_spec::ModelSpec;
+use crate::model_spec::{Loss, ModelSpec};
 
 /// One thing that a visitor should know before saying yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,16 +39,20 @@ impl Manifest {
     }
 
     fn explain_model(&self) -> String {
-        let ModelSpec { input, layers, .. } = &self.model;
+        let ModelSpec { input, layers, loss, .. } = &self.model;
         let numbers: usize = input.iter().product();
         let aim = self.campaign.target_accuracy.map_or(String::new(), |target| {
             format!(" The aim is to get {} of unseen samples right.", percent(target))
         });
+        let answers = match (self.data.classes, loss) {
+            (Some(classes), _) => format!("tells which of {classes} classes it sees"),
+            (None, Loss::BinaryCrossEntropy) => "says yes or no".into(),
+            (None, _) => "estimates numbers from them".into(),
+        };
         let layers = counted(layers.len() as u64, "layer", "layers");
         format!(
-            "A neural network with {layers} that looks at {} and tells which of {} classes it sees.{aim}",
+            "A neural network with {layers} that looks at {} and {answers}.{aim}",
             counted(numbers as u64, "number", "numbers"),
-            self.data.classes
         )
     }
 

@@ -72,8 +72,8 @@ pub struct Data {
     pub file: String,
     /// The file's content id (raw).
     pub cid: Cid,
-    /// Classes that the labels name, counted from 0.
-    pub classes: u32,
+    /// Classes that the labels name, counted from 0; none where the answers are numbers.
+    pub classes: Option<u32>,
     /// What every stored value is multiplied with before it is fed to the model.
     pub scale: f32,
     /// How many samples there are, which are held out, and how many one tab trains on in a round.
@@ -270,7 +270,7 @@ fn read_data(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Data> {
         other => other,
     };
     let samples = reader.whole("samples", 1..=16_777_216);
-    let classes = reader.whole("classes", 2..=1_000_000);
+    let classes = reader.optional_whole("classes", 2..=1_000_000);
     let scale = reader.number("scale", 1e-30..=1e30);
     let shard = reader.whole("shard", 1..=16_777_216);
     let held_out_every = reader.whole("held_out_every", 2..=1000);
@@ -380,7 +380,7 @@ const fn to_milliseconds(seconds: f64) -> u64 {
 
 /// Checks what is right by itself and wrong together.
 fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
-    let Manifest { data, model, train, .. } = manifest;
+    let Manifest { data, train, .. } = manifest;
     let training = data.split.training_len();
     if data.split.shard > training {
         let problem = format!("is {}: only {training} samples are left to train on", data.split.shard);
@@ -391,15 +391,33 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
         let problem = format!("is {}: a shard has only {shard} samples", train.batch);
         faults.push(Fault::new("train.batch", problem));
     }
-    if model.loss != Loss::SoftmaxCrossEntropy {
-        let problem = "must be \"softmax-cross-entropy\": the data's labels are classes".to_string();
-        faults.push(Fault::new("model.loss", problem));
+    check_answers(manifest, faults);
+}
+
+/// Checks that data, model and aim speak of the same kind of answers: classes or numbers.
+fn check_answers(manifest: &Manifest, faults: &mut Vec<Fault>) {
+    let Manifest { campaign, data, model, .. } = manifest;
+    match (data.classes, model.loss) {
+        (None, Loss::SoftmaxCrossEntropy) => {
+            let problem = "is missing: the loss \"softmax-cross-entropy\" needs classes";
+            faults.push(Fault::new("data.classes", problem));
+        }
+        (Some(_), loss) if loss != Loss::SoftmaxCrossEntropy => {
+            let problem = "must be \"softmax-cross-entropy\": the data's labels are classes";
+            faults.push(Fault::new("model.loss", problem));
+        }
+        _ => {}
     }
-    if let Some(LayerSpec::Dense { units, .. }) = model.layers.last()
-        && *units != data.classes as usize
+    if campaign.target_accuracy.is_some()
+        && !matches!(model.loss, Loss::SoftmaxCrossEntropy | Loss::BinaryCrossEntropy)
     {
-        let problem =
-            format!("of the last layer are {units}: use one for each of the {} classes", data.classes);
+        let problem = "has no meaning for a loss without right and wrong answers: leave it out";
+        faults.push(Fault::new("campaign.target_accuracy", problem));
+    }
+    if let (Some(LayerSpec::Dense { units, .. }), Some(classes)) = (model.layers.last(), data.classes)
+        && *units != classes as usize
+    {
+        let problem = format!("of the last layer are {units}: use one for each of the {classes} classes");
         faults.push(Fault::new("model.layers.units", problem));
     }
 }

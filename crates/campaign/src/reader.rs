@@ -78,6 +78,18 @@ impl<'t, 'f> Reader<'t, 'f> {
         }
     }
 
+    /// A whole number that may be left out.
+    pub(crate) fn optional_whole<T: TryFrom<i64>>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<Option<T>> {
+        match self.value(key) {
+            None => Some(None),
+            Some(_present) => self.whole(key, range).map(Some),
+        }
+    }
+
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.required(key)?;

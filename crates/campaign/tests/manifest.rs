@@ -180,8 +180,30 @@ fn what_does_not_fit_together_is_refused() {
     );
     assert_eq!(
         faults(&with("loss = \"softmax-cross-entropy\"", "loss = \"huber\"")),
-        ["model.loss must be \"softmax-cross-entropy\": the data's labels are classes"]
+        [
+            "model.loss must be \"softmax-cross-entropy\": the data's labels are classes",
+            "campaign.target_accuracy has no meaning for a loss without right and wrong answers: leave it out",
+        ]
     );
+}
+
+#[test]
+fn every_loss_can_be_named() {
+    for (loss, told) in [
+        ("binary-cross-entropy", "says yes or no"),
+        ("mean-squared-error", "estimates numbers from them"),
+        ("mean-absolute-error", "estimates numbers from them"),
+        ("huber\"\nhuber_delta = 0.5\nunused = \"", "estimates numbers from them"),
+    ] {
+        let text = with("loss = \"softmax-cross-entropy\"", &format!("loss = \"{loss}\""));
+        let text = text.replace("unused = \"\"\n", "").replace("classes = 10\n", "");
+        let text = text.replace("target_accuracy = 0.95\n", "");
+        let manifest = Manifest::parse(&text).unwrap();
+        assert_eq!(manifest.data.classes, None);
+        assert!(manifest.explain()[1].text.contains(told), "{:?}", manifest.explain()[1]);
+    }
+    let ignoring = with("[[model.layers]]", "ignore_label = 3\n[[model.layers]]");
+    assert_eq!(Manifest::parse(&ignoring).unwrap().model.ignore_label, Some(3));
 }
 
 #[test]

@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use futures::executor::block_on;
 use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
-use lichen_engine::{EngineChoice, Targets, Trainer};
+use lichen_engine::{EngineChoice, Trainer};
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::safetensors::{self, View};
-use lichen_model::{Parameters, initial_parameters};
+use lichen_model::{Answers, Parameters, initial_parameters, pick};
 use serde::Deserialize;
 
 /// What to train, on what, and for how long.
@@ -83,11 +83,6 @@ struct Samples {
     count: usize,
 }
 
-enum Answers {
-    Labels(Vec<u32>),
-    Values(Vec<f32>),
-}
-
 pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&arguments.manifest)
         .with_context(|| format!("cannot read {}", arguments.manifest.display()))?;
@@ -136,18 +131,9 @@ async fn run(
     let mut losses = Vec::new();
     for step in 0..training.train.steps {
         let chosen: Vec<usize> = (0..training.train.batch).map(|_| order.next()).collect();
-        let x = pick(&samples.x, samples.count, &chosen);
-        let fault = || format!("step {step}");
-        match &samples.y {
-            Answers::Labels(labels) => {
-                let y = pick(labels, samples.count, &chosen);
-                trainer.step(&x, Targets::Labels(&y)).await.with_context(fault)?;
-            }
-            Answers::Values(values) => {
-                let y = pick(values, samples.count, &chosen);
-                trainer.step(&x, Targets::Values(&y)).await.with_context(fault)?;
-            }
-        }
+        let x = pick(&samples.x, samples.count, chosen.iter().copied());
+        let y = samples.y.pick(samples.count, chosen.iter().copied());
+        trainer.step(&x, &y).await.with_context(|| format!("step {step}"))?;
         losses.extend(trainer.take_losses().await?);
         bar.show(step + 1, losses.last().copied());
     }
@@ -187,12 +173,6 @@ fn labels(answers: &View<'_>) -> anyhow::Result<Vec<u32>> {
     let whole = answers.to_integers().context("y must hold whole numbers for this loss")?;
     // Negative labels (PyTorch's -100) count as the largest number, which a manifest can name as ignore_label.
     Ok(whole.into_iter().map(|label| u32::try_from(label).unwrap_or(u32::MAX)).collect())
-}
-
-/// The chosen samples, one behind the other.
-fn pick<T: Copy>(data: &[T], count: usize, chosen: &[usize]) -> Vec<T> {
-    let width = data.len() / count;
-    chosen.iter().flat_map(|&sample| data.iter().skip(sample * width).take(width)).copied().collect()
 }
 
 /// Which sample comes next.

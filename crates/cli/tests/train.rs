@@ -4,14 +4,23 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lichen_campaign::Manifest;
+use lichen_engine::{EngineChoice, Trainer};
+use lichen_learn::Dataset;
+use lichen_model::Parameters;
+
 fn campaign(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../relay/campaigns/digits").join(file)
 }
 
 fn train(out: &Path, more: &[&str]) -> Vec<f64> {
+    train_on(&campaign("campaign.toml"), out, more)
+}
+
+fn train_on(manifest: &Path, out: &Path, more: &[&str]) -> Vec<f64> {
     let output = Command::new(env!("CARGO_BIN_EXE_lichen"))
         .arg("train")
-        .arg(campaign("campaign.toml"))
+        .arg(manifest)
         .arg("--data")
         .arg(campaign("digits.safetensors"))
         .args(["--seed", "3", "--json", "--out"])
@@ -52,4 +61,99 @@ fn what_does_not_fit_is_said() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("safetensors"));
+}
+
+/// The campaign's manifest, and the ones made from it and the models in the campaign's README.
+fn manifests() -> Vec<String> {
+    let manifest = std::fs::read_to_string(campaign("campaign.toml")).unwrap();
+    let readme = std::fs::read_to_string(campaign("README.md")).unwrap();
+    let (start, end) = (manifest.find("[model]").unwrap(), manifest.find("[train]").unwrap());
+    let models = readme.split("```toml\n").skip(1).map(|text| text.split("```").next().unwrap());
+    let others = models.map(|model| format!("{}{model}\n{}", &manifest[..start], &manifest[end..]));
+    std::iter::once(manifest.clone()).chain(others).collect()
+}
+
+/// Share of the held-out samples that a trained model tells rightly.
+fn accuracy(manifest: &str, parameters: &Path) -> f64 {
+    let manifest = Manifest::parse(manifest).unwrap();
+    let data = Dataset::decode(&std::fs::read(campaign("digits.safetensors")).unwrap(), &manifest).unwrap();
+    let parameters = Parameters::from_safetensors(&std::fs::read(parameters).unwrap()).unwrap();
+    let (x, answers) = data.gather(&manifest.data.split.held_out());
+    futures::executor::block_on(async {
+        let mut trainer = Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await.unwrap();
+        trainer.load(&parameters, 0).await.unwrap();
+        trainer.evaluate(&x, &answers).await.unwrap().accuracy
+    })
+}
+
+#[test]
+fn the_digits_are_learnt_by_dense_convolutional_and_transformer_models() {
+    let folder = std::env::temp_dir().join(format!("lichen-models-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let manifests = manifests();
+    assert_eq!(manifests.len(), 3);
+    for text in manifests {
+        let (manifest, out) = (folder.join("campaign.toml"), folder.join("out.safetensors"));
+        std::fs::write(&manifest, &text).unwrap();
+        let losses = train_on(&manifest, &out, &["--steps", "500"]);
+        let reached = accuracy(&text, &out);
+        assert!(reached > 0.95, "{reached} after {:?}", losses.last());
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Writes samples of three numbers, and for each of them the sum, or whether it is above 0.
+fn write_sums(path: &Path, labelled: bool) {
+    let x: Vec<f32> = (0..192).map(|i| (i * 37 % 64) as f32 / 32.0 - 1.0).collect();
+    let sums = x.chunks(3).map(|row| row.iter().sum::<f32>());
+    let y: Vec<u8> = if labelled {
+        sums.flat_map(|sum| i64::from(sum > 0.0).to_le_bytes()).collect()
+    } else {
+        sums.flat_map(|sum| (4.0 * sum + 0.5).clamp(0.0, 1.0).to_le_bytes()).collect()
+    };
+    let (element, shape) = if labelled { ("I64", "[64]") } else { ("F32", "[64,1]") };
+    let mut header = format!(
+        r#"{{"x":{{"dtype":"F32","shape":[64,3],"data_offsets":[0,768]}},"y":{{"dtype":"{element}","shape":{shape},"data_offsets":[768,{}]}}}}"#,
+        768 + y.len()
+    );
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let x: Vec<u8> = x.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let file = [(header.len() as u64).to_le_bytes().to_vec(), header.into_bytes(), x, y].concat();
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn every_loss_is_trained() {
+    let folder = std::env::temp_dir().join(format!("lichen-losses-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (manifest, data) = (folder.join("model.toml"), folder.join("data.safetensors"));
+    for (loss, units) in [
+        ("softmax-cross-entropy", 2),
+        ("binary-cross-entropy", 1),
+        ("mean-squared-error", 1),
+        ("mean-absolute-error", 1),
+        ("huber", 1),
+    ] {
+        write_sums(&data, units == 2);
+        let text = format!(
+            "[model]\ninput = [3]\nloss = \"{loss}\"\n[[model.layers]]\nkind = \"dense\"\nunits = {units}\n\
+             [train]\noptimizer = \"adam\"\nlearning_rate = 0.05\nbatch = 16\nsteps = 150\n"
+        );
+        std::fs::write(&manifest, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_lichen"))
+            .arg("train")
+            .arg(&manifest)
+            .arg("--data")
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{loss}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let losses: Vec<f64> =
+            text.lines().map(|line| line.split('\t').nth(1).unwrap().parse().unwrap()).collect();
+        assert_eq!(losses.len(), 150);
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        assert!(mean(&losses[140..]) < 0.9 * mean(&losses[..10]), "{loss}: {losses:?}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

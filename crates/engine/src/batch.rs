@@ -1,58 +1,8 @@
 //! What a step is fed: checked at the door, so that kernels need not.
 
 use crate::EngineError;
+use lichen_model::Targets;
 use lichen_model::program::Program;
-
-/// What the model's output is compared with.
-#[derive(Clone, Copy, Debug)]
-pub enum Targets<'a> {
-    /// Class labels, for softmax cross entropy.
-    Labels(&'a [u32]),
-    /// Numbers of the output's shape, for all other losses.
-    Values(&'a [f32]),
-}
-
-impl<'a> From<&'a [u32]> for Targets<'a> {
-    fn from(labels: &'a [u32]) -> Self {
-        Self::Labels(labels)
-    }
-}
-
-impl<'a> From<&'a Vec<u32>> for Targets<'a> {
-    fn from(labels: &'a Vec<u32>) -> Self {
-        Self::Labels(labels)
-    }
-}
-
-impl<'a> From<&'a [f32]> for Targets<'a> {
-    fn from(values: &'a [f32]) -> Self {
-        Self::Values(values)
-    }
-}
-
-impl<'a> From<&'a Vec<f32>> for Targets<'a> {
-    fn from(values: &'a Vec<f32>) -> Self {
-        Self::Values(values)
-    }
-}
-
-impl<'a> Targets<'a> {
-    /// How many there are.
-    pub(crate) fn len(self) -> usize {
-        match self {
-            Self::Labels(labels) => labels.len(),
-            Self::Values(values) => values.len(),
-        }
-    }
-
-    /// A part of them, if it is inside.
-    pub(crate) fn part(self, range: core::ops::Range<usize>) -> Option<Self> {
-        Some(match self {
-            Self::Labels(labels) => Self::Labels(labels.get(range)?),
-            Self::Values(values) => Self::Values(values.get(range)?),
-        })
-    }
-}
 
 /// Checks a batch of `program` and writes the targets as kernels read them; returns how many things the loss
 /// averages over.

@@ -1,8 +1,8 @@
 //! Which back end to use: measured on the campaign's own model, never guessed from names.
 
-use crate::{EngineChoice, EngineError, EngineKind, Targets, Trainer};
+use crate::{EngineChoice, EngineError, EngineKind, Trainer};
 use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
-use lichen_model::initial_parameters;
+use lichen_model::{Targets, initial_parameters};
 
 /// Milliseconds of timed steps per back end, after one step that warms up; together with the checks between
 /// steps a measurement stays under 200 ms wherever single steps take less than 40 ms.

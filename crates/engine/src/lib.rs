@@ -18,7 +18,7 @@ mod trainer;
 #[cfg(any(test, feature = "bench"))]
 pub mod workloads;
 
-pub use batch::Targets;
 pub use choice::{Choice, choose_engine};
 pub use error::EngineError;
+pub use lichen_model::Targets;
 pub use trainer::{EngineChoice, EngineKind, Evaluation, Trainer};

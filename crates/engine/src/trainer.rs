@@ -1,7 +1,7 @@
 //! Training and evaluation of a model, the same for both back ends.
 
 use crate::EngineError;
-use crate::batch::{self, Targets};
+use crate::batch;
 use crate::cpu::CpuExecutor;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Gpu, GpuProgram};
@@ -10,7 +10,7 @@ use crate::schedule::{StepSchedule, rule};
 use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
 use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS, StepValues};
-use lichen_model::{ModelError, Parameters, Tensor, layers};
+use lichen_model::{ModelError, Parameters, Targets, Tensor, layers};
 
 /// Most samples evaluated in one run.
 const EVALUATION_BATCH: usize = 256;

@@ -1,16 +1,18 @@
 use alloc::vec::Vec;
 
 use lichen_campaign::Manifest;
-use lichen_model::ModelError;
+use lichen_campaign::model_spec::ModelSpec;
 use lichen_model::safetensors::{self, ElementType, View};
+use lichen_model::{Answers, ModelError, answers_per_sample, pick};
 use lichen_record::MAX_BLOB;
 
-/// A campaign's samples, scaled and ready for the model, and their labels.
+/// A campaign's samples, scaled and ready for the model, and the answers wanted for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
+    samples: usize,
     width: usize,
     values: Vec<f32>,
-    labels: Vec<u32>,
+    answers: Answers,
 }
 
 /// Why a data file was refused.
@@ -23,6 +25,9 @@ pub enum DatasetError {
     /// The file is not one of safetensors.
     #[error("the data file is broken: {0}")]
     File(ModelError),
+    /// The manifest's model cannot be built.
+    #[error("the manifest's model: {0}")]
+    Model(ModelError),
     /// The tensors are not `x` and `y`.
     #[error("the data file must hold the tensors \"x\" and \"y\" and nothing else")]
     Tensors,
@@ -32,7 +37,7 @@ pub enum DatasetError {
     /// A tensor's shape is not the one that the manifest says.
     #[error("the shape of tensor \"{0}\" is not the one that the manifest says")]
     Shape(&'static str),
-    /// A value is infinite or not a number.
+    /// A value or an answer is infinite or not a number.
     #[error("a value of sample {0} is not finite")]
     NotFinite(usize),
     /// A label is none of the classes.
@@ -41,8 +46,9 @@ pub enum DatasetError {
 }
 
 impl Dataset {
-    /// Reads a safetensors file with the tensors `x` (`U8` or `F32`, first extent the number of samples, the others
-    /// together as many as the model's input has) and `y` (`U8` or `I64`, one label for each sample).
+    /// Reads a safetensors file with the tensors `x` (`U8`, `I64` or `F32`, first extent the number of samples, the
+    /// others together as many as the model's input has) and `y`: as many answers for each sample as the model gives,
+    /// labels (`U8` or `I64`) where the manifest counts classes, else numbers (`U8` or `F32`).
     ///
     /// The caller has checked the bytes against the manifest's content id.
     ///
@@ -58,23 +64,25 @@ impl Dataset {
         };
         let samples = manifest.data.split.samples as usize;
         let width = manifest.model.input.iter().product();
-        Ok(Self {
-            width,
-            values: read_values(x, samples, width, manifest.data.scale)?,
-            labels: read_labels(y, samples, manifest.data.classes)?,
-        })
+        let values = read_numbers("x", x, samples, width, manifest.data.scale)?;
+        let per_sample = answers_per_sample(&manifest.model).map_err(DatasetError::Model)?;
+        let answers = match manifest.data.classes {
+            Some(classes) => Answers::Labels(read_labels(y, samples, per_sample, classes, &manifest.model)?),
+            None => Answers::Values(read_numbers("y", y, samples, per_sample, 1.0)?),
+        };
+        Ok(Self { samples, width, values, answers })
     }
 
     /// Number of samples.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.labels.len()
+    pub const fn len(&self) -> usize {
+        self.samples
     }
 
     /// Whether there are no samples.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.samples == 0
     }
 
     /// Values of one sample.
@@ -83,40 +91,29 @@ impl Dataset {
         self.width
     }
 
-    /// A sample's values, scaled, and its label.
-    #[must_use]
-    pub fn sample(&self, index: u32) -> Option<(&[f32], u32)> {
-        let index = index as usize;
-        let label = *self.labels.get(index)?;
-        let start = index.checked_mul(self.width)?;
-        let values = self.values.get(start..start.checked_add(self.width)?)?;
-        Some((values, label))
-    }
-
-    /// The samples with these indices, in this order: values row by row, and labels. Indices that there are not are
+    /// The samples with these indices, in this order: values row by row, and answers. Indices that there are not are
     /// left out.
     #[must_use]
-    pub fn gather(&self, indices: &[u32]) -> (Vec<f32>, Vec<u32>) {
-        let mut values = Vec::with_capacity(indices.len() * self.width);
-        let mut labels = Vec::with_capacity(indices.len());
-        for (sample, label) in indices.iter().filter_map(|index| self.sample(*index)) {
-            values.extend_from_slice(sample);
-            labels.push(label);
-        }
-        (values, labels)
+    pub fn gather(&self, indices: &[u32]) -> (Vec<f32>, Answers) {
+        let chosen = || indices.iter().map(|&index| index as usize);
+        (pick(&self.values, self.samples, chosen()), self.answers.pick(self.samples, chosen()))
     }
 }
 
-fn read_values(x: &View<'_>, samples: usize, width: usize, scale: f32) -> Result<Vec<f32>, DatasetError> {
-    if !matches!(x.element, ElementType::U8 | ElementType::F32) {
-        return Err(DatasetError::ElementType("x"));
+/// `width` numbers for each sample.
+fn read_numbers(
+    name: &'static str,
+    tensor: &View<'_>,
+    samples: usize,
+    width: usize,
+    scale: f32,
+) -> Result<Vec<f32>, DatasetError> {
+    let is_token = name == "x" && tensor.element == ElementType::I64;
+    if !is_token && !matches!(tensor.element, ElementType::U8 | ElementType::F32) {
+        return Err(DatasetError::ElementType(name));
     }
-    // The reader has checked that the extents' product is the number of elements.
-    let Some((&extent, inner)) = x.shape.split_first() else { return Err(DatasetError::Shape("x")) };
-    if extent != samples || inner.iter().product::<usize>() != width {
-        return Err(DatasetError::Shape("x"));
-    }
-    let mut values = x.to_f32();
+    check_shape(name, tensor, samples, width)?;
+    let mut values = tensor.to_f32();
     for value in &mut values {
         *value *= scale;
     }
@@ -126,16 +123,36 @@ fn read_values(x: &View<'_>, samples: usize, width: usize, scale: f32) -> Result
     }
 }
 
-fn read_labels(y: &View<'_>, samples: usize, classes: u32) -> Result<Vec<u32>, DatasetError> {
+/// `width` labels for each sample; below 0 (PyTorch's -100) they count as the largest number, which a manifest can name
+/// as `ignore_label`.
+fn read_labels(
+    y: &View<'_>,
+    samples: usize,
+    width: usize,
+    classes: u32,
+    model: &ModelSpec,
+) -> Result<Vec<u32>, DatasetError> {
     if !matches!(y.element, ElementType::U8 | ElementType::I64) {
         return Err(DatasetError::ElementType("y"));
     }
-    if y.shape != [samples] {
-        return Err(DatasetError::Shape("y"));
-    }
-    let label = |(index, label): (usize, i64)| match u32::try_from(label) {
-        Ok(label) if label < classes => Ok(label),
-        _ => Err(DatasetError::Label(index)),
+    check_shape("y", y, samples, width)?;
+    let label = |(index, label): (usize, i64)| {
+        let label = u32::try_from(label).unwrap_or(u32::MAX);
+        let is_known = label < classes || model.ignore_label == Some(label);
+        if is_known { Ok(label) } else { Err(DatasetError::Label(index / width.max(1))) }
     };
     y.to_integers().unwrap_or_default().into_iter().enumerate().map(label).collect()
+}
+
+fn check_shape(
+    name: &'static str,
+    tensor: &View<'_>,
+    samples: usize,
+    width: usize,
+) -> Result<(), DatasetError> {
+    // The reader has checked that the extents' product is the number of elements.
+    match tensor.shape.split_first() {
+        Some((&extent, inner)) if extent == samples && inner.iter().product::<usize>() == width => Ok(()),
+        _ => Err(DatasetError::Shape(name)),
+    }
 }

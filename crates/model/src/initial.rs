@@ -31,22 +31,25 @@ pub fn initial_parameters(spec: &ModelSpec, seed: u64) -> Result<Parameters, Mod
     for parameter in graph.parameters() {
         let key = seed ^ name_key(&parameter.name);
         let elements = parameter.shape.iter().product::<usize>() as u64;
-        let data = (0..elements).map(|index| draw(parameter.init, key, index)).collect();
+        let spread = match parameter.init {
+            Init::Uniform { bound_squared } => libm::sqrt(bound_squared),
+            Init::Normal { deviation } => f64::from(deviation),
+            Init::Constant(_) => 0.0,
+        };
+        let data = (0..elements).map(|index| draw(parameter.init, spread, key, index)).collect();
         parameters.insert(parameter.name.clone(), Tensor::new(parameter.shape.clone(), data)?)?;
     }
     Ok(parameters)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
-fn draw(init: Init, key: u64, index: u64) -> f32 {
+fn draw(init: Init, spread: f64, key: u64, index: u64) -> f32 {
     match init {
         Init::Constant(value) => value,
-        Init::Uniform { bound_squared } => {
-            ((uniform(key, index) * 2.0 - 1.0) * libm::sqrt(bound_squared)) as f32
-        }
-        Init::Normal { deviation } => {
+        Init::Uniform { .. } => ((uniform(key, index) * 2.0 - 1.0) * spread) as f32,
+        Init::Normal { .. } => {
             let sum: f64 = (0..12).map(|part| uniform(key, index * 12 + part)).sum();
-            ((sum - 6.0) * f64::from(deviation)) as f32
+            ((sum - 6.0) * spread) as f32
         }
     }
 }

@@ -14,7 +14,9 @@ mod parameters;
 pub mod program;
 pub mod safetensors;
 mod shapes;
+mod targets;
 
 pub use error::ModelError;
 pub use initial::{initial_parameters, parameter_shapes};
 pub use parameters::{Parameters, Tensor};
+pub use targets::{Answers, Targets, answers_per_sample, pick};

@@ -153,8 +153,8 @@ async fn train<P: Platform>(
         if !shared.is_wanted(task.ticket) {
             return Err(TrainingError::Stopped);
         }
-        let (x, labels) = dataset.gather(&batches.next_batch());
-        chosen.trainer.step(&x, &labels).await?;
+        let (x, answers) = dataset.gather(&batches.next_batch());
+        chosen.trainer.step(&x, &answers).await?;
         if report.is_turn_over() || step == 1 {
             report.losses(chosen.trainer.take_losses().await?)?;
             report.progress(step);
@@ -166,8 +166,8 @@ async fn train<P: Platform>(
     let seconds = (shared.platform.clock() - began) / 1e3;
     report.finish(task.steps);
     let metric_samples = task.shard.get(..METRIC_SAMPLES).unwrap_or(&task.shard);
-    let (x, labels) = dataset.gather(metric_samples);
-    let accuracy = chosen.trainer.evaluate(&x, &labels).await?.accuracy;
+    let (x, answers) = dataset.gather(metric_samples);
+    let accuracy = chosen.trainer.evaluate(&x, &answers).await?.accuracy;
     let parameters = chosen.trainer.parameters().await?;
     let is_finite =
         parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
@@ -304,9 +304,9 @@ impl Evaluator {
         self.trainer.load(parameters, 0).await?;
         let mut sums = Measured { loss: 0.0, accuracy: 0.0, samples: 0 };
         for part in self.held_out.chunks(METRIC_SAMPLES) {
-            let (x, labels) = dataset.gather(part);
-            let measured = self.trainer.evaluate(&x, &labels).await?;
-            let samples = u32::try_from(labels.len()).unwrap_or(u32::MAX);
+            let (x, answers) = dataset.gather(part);
+            let measured = self.trainer.evaluate(&x, &answers).await?;
+            let samples = u32::try_from(part.len()).unwrap_or(u32::MAX);
             sums.loss += measured.loss * f64::from(samples);
             sums.accuracy += measured.accuracy * f64::from(samples);
             sums.samples = sums.samples.saturating_add(samples);

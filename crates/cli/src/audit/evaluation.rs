@@ -51,13 +51,13 @@ pub(super) fn evaluate(manifest: &Manifest, checkpoint: &[u8], data: &[u8]) -> R
     let parameters =
         Parameters::from_safetensors(checkpoint).map_err(|error| Fault::Campaign(error.to_string()))?;
     let held_out = manifest.data.split.held_out();
-    let (x, labels) = data.gather(&held_out);
+    let (x, answers) = data.gather(&held_out);
     let failed = |error: EngineError| Fault::Campaign(format!("evaluation: {error}"));
     let evaluation = futures::executor::block_on(async {
         let mut trainer =
             Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await.map_err(failed)?;
         trainer.load(&parameters, 0).await.map_err(failed)?;
-        trainer.evaluate(&x, labels.as_slice()).await.map_err(failed)
+        trainer.evaluate(&x, &answers).await.map_err(failed)
     })?;
-    Ok(Evaluated { accuracy: evaluation.accuracy, loss: evaluation.loss, samples: labels.len() as u64 })
+    Ok(Evaluated { accuracy: evaluation.accuracy, loss: evaluation.loss, samples: held_out.len() as u64 })
 }

@@ -209,7 +209,7 @@ fn train(manifest: &Manifest, data: &Dataset, base: &[u8], round: RoundNumber) -
         let batches = shard.chunks_exact(manifest.train.batch).cycle();
         for batch in batches.take(usize::try_from(manifest.train.steps).unwrap()) {
             let (x, labels) = data.gather(batch);
-            trainer.step(&x, labels.as_slice()).await.unwrap();
+            trainer.step(&x, &labels).await.unwrap();
         }
         trainer.parameters().await.unwrap()
     });

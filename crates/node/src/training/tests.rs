@@ -35,6 +35,8 @@ struct Tab {
     blobs: Memory,
     turns: Cell<u32>,
     lost_at: Option<u32>,
+    /// Whether waits never end, so that whatever they limit has all the time it needs.
+    is_patient: bool,
 }
 
 fn keyless<T>() -> Result<T, Problem> {
@@ -68,6 +70,9 @@ impl Platform for Tab {
     }
 
     async fn sleep(&self, _milliseconds: u32) {
+        if self.is_patient {
+            std::future::pending::<()>().await;
+        }
         self.yield_now().await;
     }
 
@@ -112,10 +117,15 @@ struct Bench {
 
 impl Bench {
     fn new(tab: Tab) -> Self {
-        let manifest = Manifest::from_bytes(MANIFEST).unwrap();
+        Self::of(MANIFEST, tab)
+    }
+
+    /// A tab that takes part in the campaign of this manifest, on the digits.
+    fn of(text: &[u8], tab: Tab) -> Self {
+        let manifest = Manifest::from_bytes(text).unwrap();
         let dataset = Dataset::decode(DATA, &manifest).unwrap();
         let rules = Rules::from(&manifest);
-        let setup = Rc::new(Setup { campaign: CampaignId::of_manifest(MANIFEST), manifest, rules });
+        let setup = Rc::new(Setup { campaign: CampaignId::of_manifest(text), manifest, rules });
         let events = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&events);
         let out: crate::hub::Outbox = Rc::new(move |event| keep.borrow_mut().push(event));
@@ -187,11 +197,43 @@ async fn both_engines_learn_alike() {
     assert!((cpu_accuracy - gpu_accuracy).abs() < 0.01, "{cpu_accuracy} {gpu_accuracy}");
 }
 
+/// The campaign's manifest with the other models that its description offers.
+fn other_models() -> Vec<String> {
+    let manifest = core::str::from_utf8(MANIFEST).unwrap();
+    let description = include_str!("../../../../relay/campaigns/digits/README.md");
+    let (start, end) = (manifest.find("[model]").unwrap(), manifest.find("[train]").unwrap());
+    let models = description.split("```toml\n").skip(1).map(|text| text.split("```").next().unwrap());
+    models.map(|model| format!("{}{model}\n{}", &manifest[..start], &manifest[end..])).collect()
+}
+
+#[wasm_bindgen_test]
+async fn the_manifest_alone_decides_which_model_is_trained() {
+    let manifests = other_models();
+    assert_eq!(manifests.len(), 2);
+    for manifest in manifests {
+        let bench = Bench::of(manifest.as_bytes(), Tab::default());
+        let trained = trained(bench.train(EnginePreference::Cpu, 500).await);
+        let mut evaluator = Evaluator::new(&bench.shared).await.unwrap();
+        let measured = evaluator.measure(&bench.shared, &bench.dataset, &trained.parameters).await.unwrap();
+        assert_eq!(measured.samples, 360);
+        assert!(measured.accuracy > 0.95, "{}", measured.accuracy);
+    }
+}
+
 #[wasm_bindgen_test]
 async fn the_faster_engine_is_chosen_by_measuring() {
-    let bench = Bench::new(Tab::default());
+    let bench = Bench::new(Tab { is_patient: true, ..Tab::default() });
     trained(bench.train(EnginePreference::Auto, 10).await);
     let engine = bench.engines().pop().unwrap();
     let (cpu_ms, gpu_ms) = (engine.cpu_ms.unwrap(), engine.gpu_ms.unwrap());
     assert_eq!(engine.kind == EngineKind::Gpu, gpu_ms < cpu_ms, "{engine:?}");
+}
+
+#[wasm_bindgen_test]
+async fn a_measurement_that_takes_too_long_is_not_waited_for() {
+    let bench = Bench::new(Tab::default());
+    trained(bench.train(EnginePreference::Auto, 10).await);
+    let engine = bench.engines().pop().unwrap();
+    assert_eq!((engine.kind, engine.cpu_ms, engine.gpu_ms), (EngineKind::Cpu, None, None));
+    assert_eq!(engine.why, "The GPU takes long to get ready here, so the CPU trains.");
 }
