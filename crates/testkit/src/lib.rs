@@ -16,6 +16,7 @@ pub mod process;
 pub mod relay;
 pub mod tab;
 pub mod wait;
+pub mod weather;
 
 pub use browser::{Browser, BrowserOptions, Context};
 pub use error::Error;
@@ -23,3 +24,4 @@ pub use firefox::{Firefox, FirefoxPage};
 pub use page::{ConsoleLine, Page, Request};
 pub use relay::{RelayOptions, RelayProcess};
 pub use tab::TabState;
+pub use weather::Weather;

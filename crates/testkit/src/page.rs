@@ -68,6 +68,14 @@ impl Page {
         self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).map(drop)
     }
 
+    /// Lets scripts that a test runs in the page do what the page's content security policy forbids.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn bypass_csp(&self) -> Result<(), Error> {
+        self.call("Page.setBypassCSP", json!({ "enabled": true })).map(drop)
+    }
+
     /// Goes to an address and waits until the document has loaded.
     ///
     /// # Errors
