@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use lichen_model::program::{Convolution, Direction, Epilogue, Window};
 
-use super::epilogue::expression;
+use super::epilogue::{by_slope, expression};
 use super::launch::{Launch, Operand, WORKGROUP, elements, source, word};
 
 /// Kernel widths up to this are unrolled, so that neighbouring outputs share their inputs.
@@ -65,18 +65,19 @@ fn correlate(convolution: &Convolution) -> Launch {
     let columns = output[1].div_ceil(pixels);
     let channel_tiles = group_out.div_ceil(4 * vectors);
     let threads = batch * groups * channel_tiles * output[0] * columns;
-    let mut operands: Vec<Operand> = vec![convolution.x.into(), convolution.w.into()];
-    operands.extend(convolution.bias.map(Operand::from));
-    operands.push(convolution.y.into());
-    let reads: &[&str] = if convolution.bias.is_some() { &["x", "w", "bias"] } else { &["x", "w"] };
+    // Something is bound as bias in any case: one text to compile instead of two.
+    let bias = convolution.bias.unwrap_or(convolution.w);
+    let operands = [convolution.x, convolution.w, bias, convolution.y].map(Operand::from).into();
     let exact = output[1].is_multiple_of(pixels);
-    let tile =
-        Tile { pixels, vectors, stride: stride[1], dilation: dilation[1], kernel: kernel[1], turned, exact };
-    let body = tile.correlate(convolution.bias.is_some(), convolution.activation);
+    let tile = Tile { pixels, vectors, stride: stride[1], dilation: dilation[1], kernel: kernel[1], exact };
+    let (slope, activation) = by_slope(convolution.activation);
+    let body = tile.correlate(activation);
+    // Turned around, the kernel's last position comes first.
+    let (first, step) = if turned { ([kernel[0] - 1, kernel[1] - 1], u32::MAX) } else { ([0, 0], 1) };
     #[expect(clippy::cast_possible_truncation, reason = "negative extents are meant to wrap around")]
     let signed = |extent: usize| extent as u32;
     Launch {
-        source: source("convolution", CORRELATE, reads, &["y"], false, &body),
+        source: source("convolution", CORRELATE, &["x", "w", "bias"], &["y"], false, &body),
         dims: vec![
             word(threads),
             word(columns),
@@ -99,6 +100,11 @@ fn correlate(convolution: &Convolution) -> Launch {
             word(group_stride),
             word(stride[1]),
             word(dilation[1]),
+            word(first[0]),
+            word(first[1]),
+            step,
+            u32::from(convolution.bias.is_some()),
+            slope.to_bits(),
         ],
         operands,
         grid: elements(word(threads)),
@@ -106,7 +112,8 @@ fn correlate(convolution: &Convolution) -> Launch {
 }
 
 const CORRELATE: &str = "threads columns rows channel_tiles groups group_in group_out height width out_width kernel_height \
-                         kernel_width stride_y padding_y padding_x dilation_y out_stride in_stride group_stride stride_x dilation_x";
+                         kernel_width stride_y padding_y padding_x dilation_y out_stride in_stride group_stride stride_x dilation_x \
+                         first_row first_tap tap_step biased slope";
 
 /// Fewest wasted outputs, then the most per thread.
 fn outputs_per_thread(extent: usize) -> usize {
@@ -121,16 +128,14 @@ struct Tile {
     stride: usize,
     dilation: usize,
     kernel: usize,
-    turned: bool,
     /// Whether the outputs are a whole number of tiles.
     exact: bool,
 }
 
 impl Tile {
-    fn correlate(&self, bias: bool, activation: Epilogue) -> String {
+    fn correlate(&self, activation: Epilogue) -> String {
         let accumulators = self.each(|p, v| format!("    var c{p}_{v} = vec4f();\n"));
         let inner = if self.kernel <= WIDEST_UNROLLED { self.unrolled() } else { self.rolled() };
-        let bias = if bias { "bias[group * dims.group_out + channel + i]" } else { "0.0" };
         format!(
             "alias T = f32;
 {LOAD}
@@ -158,17 +163,18 @@ fn tile(i: u32) {{
                 continue;
             }}
             let line = x0 + (c * dims.height + u32(iy)) * dims.width;
-            let k = c * dims.in_stride + {ky} * dims.kernel_width;
+            let k = c * dims.in_stride + (dims.first_row + ky * dims.tap_step) * dims.kernel_width + dims.first_tap;
 {inner}        }}
     }}
     let plane = dims.rows * dims.out_width;
     let y0 = ((sample * dims.groups + group) * dims.group_out * dims.rows + row) * dims.out_width + column;
     var sums = array<vec4f, {count}>({sums});
     for (var i = 0u; i < min({channels}u, dims.group_out - channel); i++) {{
-        let b = {bias};
+        let b = select(0.0, bias[group * dims.group_out + channel + i], dims.biased != 0u);
         let at = y0 + (channel + i) * plane;
         for (var p = 0u; p < min({pixels}u, dims.out_width - column); p++) {{
-            let x = sums[p * {vectors}u + i / 4u][i % 4u] + b;
+            let sum = sums[p * {vectors}u + i / 4u][i % 4u] + b;
+            let x = select(sum * bitcast<f32>(dims.slope), sum, sum > 0.0);
             y[at + p] = {activation};
         }}
     }}
@@ -181,7 +187,6 @@ fn tile(i: u32) {{
             sums = self.each(|p, v| format!("c{p}_{v}, ")),
             activation = expression(activation),
             weights = self.weights(),
-            ky = if self.turned { "(dims.kernel_height - 1u - ky)" } else { "ky" },
         )
     }
 
@@ -204,8 +209,8 @@ fn tile(i: u32) {{
                     text.push_str(&format!("            let x{t} = load(line, left + {t});\n"));
                 }
             }
-            let position = if self.turned { self.kernel - 1 - k } else { k };
-            text.push_str(&self.weight_vectors(k, &format!("k + {position}u")));
+            text.push_str(&format!("            let k{k} = k + {k}u * dims.tap_step;\n"));
+            text.push_str(&self.weight_vectors(k, &format!("k{k}")));
             text.push_str(&self.each(|p, v| {
                 format!("            c{p}_{v} += x{} * w{k}_{v};\n", p * self.stride + k * self.dilation)
             }));
@@ -215,7 +220,6 @@ fn tile(i: u32) {{
 
     /// One position of a wide kernel after the other.
     fn rolled(&self) -> String {
-        let position = if self.turned { "k + dims.kernel_width - 1u - kx" } else { "k + kx" };
         let products = self.each(|p, v| {
             let load = if v == 0 {
                 format!("            let x{p} = load(line, left + i32({p}u * dims.stride_x + kx * dims.dilation_x));\n")
@@ -226,7 +230,7 @@ fn tile(i: u32) {{
         });
         format!(
             "            for (var kx = 0u; kx < dims.kernel_width; kx++) {{\n{}{products}            }}\n",
-            self.weight_vectors(0, position)
+            self.weight_vectors(0, "k + kx * dims.tap_step")
         )
     }
 
@@ -305,15 +309,7 @@ fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     let pixels = outputs_per_thread(output[1]);
     let exact = output[1].is_multiple_of(pixels);
     let taps = if unrolled { kernel[1] } else { 1 };
-    let tile = Tile {
-        pixels,
-        vectors: 1,
-        stride: stride[1],
-        dilation: dilation[1],
-        kernel: taps,
-        turned: false,
-        exact,
-    };
+    let tile = Tile { pixels, vectors: 1, stride: stride[1], dilation: dilation[1], kernel: taps, exact };
     let threads = word(tiles * slices);
     let product = Launch {
         source: source("convolution weight", WEIGHT, &["x", "y"], &["w"], false, &tile.weight_gradient()),

@@ -15,6 +15,16 @@ pub(super) fn expression(activation: Epilogue) -> String {
     }
 }
 
+/// An activation as a slope below 0, to be applied first, and what is left to do: most activations are a slope and
+/// nothing else, so that one kernel does for all of them.
+pub(super) fn by_slope(activation: Epilogue) -> (f32, Epilogue) {
+    match activation {
+        Epilogue::Relu => (0.0, Epilogue::None),
+        Epilogue::LeakyRelu(slope) => (slope, Epilogue::None),
+        other => (1.0, other),
+    }
+}
+
 /// A finite number as WGSL text, exact to the bit.
 pub(super) fn literal(number: f32) -> String {
     format!("{number:e}f")
