@@ -8,6 +8,7 @@ mod before_the_click;
 mod coming_and_going;
 mod engines;
 mod firefox;
+mod hidden;
 mod identity;
 mod liar;
 mod one_profile;

@@ -242,6 +242,21 @@ impl Page {
         self.call("Emulation.setEmulatedMedia", params).map(drop)
     }
 
+    /// Minimises the window, and waits until the page knows that nobody sees it: its timers are throttled from then on.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn hide(&self) -> Result<(), Error> {
+        let connection = self.browser.connection();
+        let target = json!({ "targetId": self.target });
+        let window = connection.call(None, "Browser.getWindowForTarget", target)?;
+        let window = window.get("windowId").cloned().unwrap_or_default();
+        let bounds = json!({ "windowId": window, "bounds": { "windowState": "minimized" } });
+        connection.call(None, "Browser.setWindowBounds", bounds)?;
+        let hidden = "document.visibilityState === 'hidden'";
+        self.wait_for("the page to be hidden", hidden, Duration::from_secs(30)).map(drop)
+    }
+
     /// Takes the page's network away or gives it back; open WebSockets are not cut.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use lichen_bridge::Message;
 use lichen_learn::{Dataset, Update};
 use lichen_log::{Chain, Head, Receipt, Record};
-use lichen_model::{Parameters, Tensor};
+use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
 use lichen_net::hub::{CampaignStatus, Reason, Records, Reply, Request};
 use lichen_record::{
@@ -214,7 +214,8 @@ fn dataset() -> Target {
             Ok(dataset) => {
                 assert_eq!((dataset.len(), dataset.width()), (10, 64));
                 let (x, y) = dataset.gather(&manifest.data.split.training());
-                assert!(x.iter().all(|value| value.is_finite()) && y.iter().all(|label| *label < 10));
+                let Answers::Labels(labels) = y else { panic!("the digits have labels") };
+                assert!(x.iter().all(|value| value.is_finite()) && labels.iter().all(|label| *label < 10));
                 true
             }
         }),

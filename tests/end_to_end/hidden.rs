@@ -1,0 +1,20 @@
+//! A tab that nobody looks at.
+
+use super::site::{ENDLESS, Site, TRAINED};
+
+#[test]
+fn a_hidden_tab_keeps_its_place_in_every_round() {
+    let site = Site::start(ENDLESS);
+    let pages = [site.join(), site.join()];
+    for page in &pages {
+        site.wait(page, "a first contribution", TRAINED, |state| state.contributions >= 1);
+    }
+    pages[0].hide().unwrap();
+    let before = pages[0].state().unwrap().unwrap();
+    let after = site.wait(&pages[1], "five more rounds", TRAINED, |state| state.round >= before.round + 5);
+    // The round under way may or may not have its contribution in the log.
+    let rounds = after.round - before.round;
+    let hidden = site.wait(&pages[0], "the same round", TRAINED, |state| state.round >= after.round);
+    assert!(hidden.contributions + 1 >= before.contributions + rounds, "{before:?} {after:?} {hidden:?}");
+    assert_eq!(pages[0].evaluate("document.visibilityState").unwrap(), "hidden");
+}
