@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::page::{Page, plain, policy};
 use crate::server::Connection;
 use crate::socket::Socket;
+use crate::turn;
 use crate::words::Words;
 
 const DAG_CBOR: &str = "application/vnd.ipld.dag-cbor";
@@ -71,8 +72,17 @@ struct Info<'a> {
     campaign: CampaignId,
     coordinator: AccountId,
     ice_servers: Vec<IceServer>,
+    /// Whether `ice.json` has more of them, with passwords.
+    turn: bool,
     #[serde(flatten)]
     words: &'a Words,
+}
+
+/// `ice.json`: the servers of `lichen.json`, and those with a password, which is good for so many seconds.
+#[derive(Serialize)]
+struct IceServers {
+    seconds: u64,
+    ice_servers: Vec<IceServer>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +106,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
     Router::new()
         .route("/", get(root))
         .route("/lichen.json", get(info))
+        .route("/ice.json", get(ice))
         .route("/health/live", get(async || "alive"))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -153,13 +164,30 @@ async fn info(
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         peer: site.peer.to_string(),
-        ice_servers: site.ice.servers(host(&address).as_deref()),
+        turn: site.ice.turn.is_some(),
+        ice_servers: site.ice.open_servers(host(&address).as_deref()),
         address: address.with(Protocol::P2p(site.peer)).to_string(),
         campaign: site.campaign,
         coordinator: site.coordinator,
         words: &site.words,
     };
     match serde_json::to_vec(&info) {
+        Ok(bytes) => content("application/json", "no-store", bytes),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn ice(
+    State(site): State<Arc<Site>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    headers: HeaderMap,
+) -> Answer {
+    let host = host(&site.address(&headers, connection.is_tls));
+    let Ok(ice_servers) = site.ice.servers(host.as_deref(), connection.remote.ip()) else {
+        site.metrics.limit("turn_passwords_per_address");
+        return plain(StatusCode::TOO_MANY_REQUESTS, "asked too often");
+    };
+    match serde_json::to_vec(&IceServers { seconds: turn::LIFETIME.as_secs(), ice_servers }) {
         Ok(bytes) => content("application/json", "no-store", bytes),
         Err(error) => failed(&error),
     }

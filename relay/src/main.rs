@@ -24,6 +24,7 @@ mod socket;
 mod stun;
 mod swarm;
 mod tls;
+mod turn;
 mod words;
 
 use std::fs;
@@ -44,7 +45,7 @@ use tracing_subscriber::EnvFilter;
 use crate::campaign::Campaign;
 use crate::http::{Site, web_socket};
 use crate::hub::{Hub, HubParts};
-use crate::ice::Ice;
+use crate::ice::{Ice, IceTurn};
 use crate::keys::Keys;
 use crate::ledger::Writer;
 use crate::metrics::Metrics;
@@ -54,10 +55,14 @@ use crate::server::Connections;
 use crate::stun::Stun;
 use crate::swarm::{Peers, PeersParts};
 use crate::tls::Certificate;
+use crate::turn::{Credentials, Turn};
 use crate::words::Words;
 
 /// Longest time for requests under way to finish once the relay is asked to end.
 const FINISH_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Crates that write a line for what everybody can send us. Whoever wants these lines names the crate.
+const QUIET: &str = "stun_types=off,stun_proto=off,turn_types=off,turn_server_proto=off,libp2p_relay=error";
 
 /// How often loose blobs are looked through.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -74,8 +79,7 @@ fn main() -> ExitCode {
 
 fn start() -> Result<()> {
     let settings = Settings::read()?;
-    // What everybody can send us is no reason to write a line; whoever wants these lines names the crate.
-    let filter = format!("stun_types=error,stun_proto=error,{}", settings.log_level);
+    let filter = format!("{QUIET},{}", settings.log_level);
     let filter = EnvFilter::try_new(filter).context("--log-level is no filter")?;
     let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
@@ -105,9 +109,22 @@ async fn run(settings: Settings) -> Result<()> {
         Some(listen) => Some(Stun::bind(listen, settings.stun_per_minute, Arc::clone(&metrics)).await?),
         None => None,
     };
+    let (turn, ice_turn) = match settings.turn {
+        Some(settings) => {
+            let credentials = Arc::new(Credentials::new()?);
+            let (limits, metrics) = (settings.limits, Arc::clone(&metrics));
+            let turn =
+                Turn::bind(settings.listen, settings.public, limits, Arc::clone(&credentials), metrics)
+                    .await?;
+            let ice = IceTurn::new(turn.address().port(), credentials, settings.passwords_per_minute);
+            (Some(turn), Some(ice))
+        }
+        None => (None, None),
+    };
     let ice = Ice {
         stun: stun.as_ref().map(Stun::address).transpose()?.map(|address| address.port()),
         others: settings.ice_servers,
+        turn: ice_turn,
     };
 
     let listener = TcpListener::bind(settings.listen)
@@ -169,6 +186,9 @@ async fn run(settings: Settings) -> Result<()> {
     let server = tokio::spawn(server);
     if let Some(stun) = stun {
         tokio::spawn(stun.run(stop_requests.clone()));
+    }
+    if let Some(turn) = turn {
+        tokio::spawn(turn.run(stop_requests.clone()));
     }
     let reloader = tokio::spawn(reload(certificate, Arc::clone(&metrics)));
     let sweeper = tokio::spawn(sweep(disk, Duration::from_secs(60) * settings.loose_blob_minutes, metrics));

@@ -33,6 +33,9 @@ pub(crate) struct Metrics {
     pub(crate) tls_failures: Counter,
     certificates: Family<OutcomeLabel, Counter>,
     stun: Family<OutcomeLabel, Counter>,
+    turn: Family<OutcomeLabel, Counter>,
+    pub(crate) turn_bytes: Counter,
+    pub(crate) turn_allocations: Gauge,
     pub(crate) peers: Gauge,
     pub(crate) circuits_open: Gauge,
     log_length: Gauge,
@@ -117,6 +120,9 @@ impl Metrics {
                 "certificate_reloads",
                 "Times the certificate was read again, by outcome",
             ),
+            turn: family(&mut registry, "turn", "What came of what clients of TURN sent, by outcome"),
+            turn_bytes: counter(&mut registry, "turn_sent_bytes", "Bytes relayed by TURN to peers"),
+            turn_allocations: gauge(&mut registry, "turn_allocations", "Addresses relayed by TURN"),
             stun: family(&mut registry, "stun", "Datagrams that came for STUN, by outcome"),
             peers: gauge(&mut registry, "peers", "Connected peers"),
             circuits_open: gauge(&mut registry, "circuits_open", "Open circuits for signalling"),
@@ -151,6 +157,10 @@ impl Metrics {
 
     pub(crate) fn stun(&self, outcome: &'static str) {
         self.stun.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn turn(&self, outcome: &'static str) {
+        self.turn.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn certificate_read(&self, outcome: &'static str) {

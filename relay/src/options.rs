@@ -1,6 +1,6 @@
 //! What an operator can set: by flag, by `LICHEN_*` variable, in a TOML file, in this order of precedence.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +9,7 @@ use lichen_net::swarm::libp2p::Multiaddr;
 use serde::Deserialize;
 
 use crate::circuits::Limits;
+use crate::turn;
 
 /// Serves a Lichen campaign: the page, the ordered log, the blobs, and the way in to the peer-to-peer network.
 ///
@@ -61,6 +62,31 @@ pub(crate) struct Options {
     /// Most STUN requests of one address answered in a minute [default: 300]
     #[arg(long, env = "LICHEN_STUN_PER_MINUTE", value_name = "NUMBER")]
     pub(crate) stun_per_minute: Option<u32>,
+
+    /// Where to relay datagrams by TURN, by UDP, for tabs that no direct path connects; peers are then reached from any
+    /// UDP port that the system gives. `ice.json` hands out passwords [default: none]
+    #[arg(long, env = "LICHEN_TURN", value_name = "ADDRESS:PORT")]
+    pub(crate) turn: Option<SocketAddr>,
+
+    /// The address that peers reach TURN at, where it is not the one listened on [default: the one of --turn]
+    #[arg(long, env = "LICHEN_TURN_PUBLIC_IP", value_name = "ADDRESS")]
+    pub(crate) turn_public_ip: Option<IpAddr>,
+
+    /// Most addresses relayed by TURN at a time [default: 1024]
+    #[arg(long, env = "LICHEN_TURN_ALLOCATIONS", value_name = "NUMBER")]
+    pub(crate) turn_allocations: Option<usize>,
+
+    /// Most of them for one address; a tab asks for one per peer [default: 128]
+    #[arg(long, env = "LICHEN_TURN_ALLOCATIONS_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) turn_allocations_per_address: Option<usize>,
+
+    /// Most bytes that each of them moves in a second, both ways together [default: 1048576]
+    #[arg(long, env = "LICHEN_TURN_BYTES_PER_SECOND", value_name = "BYTES")]
+    pub(crate) turn_bytes_per_second: Option<u32>,
+
+    /// Most times in a minute that one address is given a password for TURN [default: 60]
+    #[arg(long, env = "LICHEN_TURN_PASSWORDS_PER_MINUTE", value_name = "NUMBER")]
+    pub(crate) turn_passwords_per_minute: Option<u32>,
 
     /// A STUN server of somebody else's for the page to use, stun:host:port; may be given several times
     /// [default: none]
@@ -128,6 +154,7 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) stun: Option<SocketAddr>,
     pub(crate) stun_per_minute: u32,
+    pub(crate) turn: Option<TurnSettings>,
     pub(crate) ice_servers: Vec<String>,
     pub(crate) log_level: String,
     pub(crate) max_connections: usize,
@@ -136,6 +163,15 @@ pub(crate) struct Settings {
     pub(crate) entries_per_minute: u32,
     pub(crate) blob_bytes_per_minute: u32,
     pub(crate) loose_blob_minutes: u32,
+}
+
+/// Where and how much to relay by TURN.
+#[derive(Clone, Debug)]
+pub(crate) struct TurnSettings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) public: Option<IpAddr>,
+    pub(crate) limits: turn::Limits,
+    pub(crate) passwords_per_minute: u32,
 }
 
 /// Where the certificate and its key are.
@@ -172,6 +208,16 @@ impl Settings {
             tls,
             stun: options.stun,
             stun_per_minute: options.stun_per_minute.unwrap_or(300),
+            turn: options.turn.map(|listen| TurnSettings {
+                listen,
+                public: options.turn_public_ip,
+                limits: turn::Limits {
+                    allocations: options.turn_allocations.unwrap_or(1_024),
+                    allocations_per_address: options.turn_allocations_per_address.unwrap_or(128),
+                    bytes_per_second: options.turn_bytes_per_second.unwrap_or(1_048_576),
+                },
+                passwords_per_minute: options.turn_passwords_per_minute.unwrap_or(60),
+            }),
             ice_servers: options.ice_servers,
             log_level: options.log_level.unwrap_or_else(|| "info".into()),
             max_connections: options.max_connections.unwrap_or(8192),
@@ -205,6 +251,14 @@ impl Options {
             tls_key: self.tls_key.or(other.tls_key),
             stun: self.stun.or(other.stun),
             stun_per_minute: self.stun_per_minute.or(other.stun_per_minute),
+            turn: self.turn.or(other.turn),
+            turn_public_ip: self.turn_public_ip.or(other.turn_public_ip),
+            turn_allocations: self.turn_allocations.or(other.turn_allocations),
+            turn_allocations_per_address: self
+                .turn_allocations_per_address
+                .or(other.turn_allocations_per_address),
+            turn_bytes_per_second: self.turn_bytes_per_second.or(other.turn_bytes_per_second),
+            turn_passwords_per_minute: self.turn_passwords_per_minute.or(other.turn_passwords_per_minute),
             ice_servers: if self.ice_servers.is_empty() { other.ice_servers } else { self.ice_servers },
             log_level: self.log_level.or(other.log_level),
             max_connections: self.max_connections.or(other.max_connections),

@@ -19,6 +19,7 @@ mod streams;
 mod stun;
 mod tab;
 mod tls;
+mod turn;
 
 use std::time::Duration;
 

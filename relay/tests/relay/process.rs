@@ -29,11 +29,21 @@ pub(crate) struct Info {
     pub(crate) address: String,
     pub(crate) campaign: CampaignId,
     pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) turn: bool,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct IceServer {
     pub(crate) urls: Vec<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) credential: Option<String>,
+}
+
+/// What `/ice.json` says.
+#[derive(Deserialize)]
+pub(crate) struct IceServers {
+    pub(crate) seconds: u64,
+    pub(crate) ice_servers: Vec<IceServer>,
 }
 
 impl Relay {
@@ -91,6 +101,10 @@ impl Relay {
 
     pub(crate) async fn info(&self) -> Info {
         decode_json(&self.get("lichen.json").await)
+    }
+
+    pub(crate) async fn ice(&self) -> IceServers {
+        decode_json(&self.get("ice.json").await)
     }
 
     /// Records in the log.
