@@ -1,0 +1,116 @@
+//! The figures, as a table and as JSON.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What a relay took for many idle connections, in bytes.
+pub(crate) struct Memory {
+    pub(crate) connections: usize,
+    pub(crate) before: f64,
+    pub(crate) after: f64,
+}
+
+/// How often something was done, and what it took.
+pub(crate) struct Rate {
+    pub(crate) per_second: f64,
+    /// From the client's asking to its having the answer, median.
+    pub(crate) latency_ms: f64,
+    /// The relay's processor time for one.
+    pub(crate) processor_ms: f64,
+    /// How many were written to disk at once.
+    pub(crate) batch: Option<f64>,
+}
+
+/// Everything measured.
+pub(crate) struct Report {
+    relay_cores: Option<String>,
+    machine_cores: usize,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) signalling: Option<Rate>,
+    pub(crate) appends: Option<Rate>,
+}
+
+impl Report {
+    pub(crate) fn new(relay_cores: Option<&str>) -> Self {
+        let machine_cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let relay_cores = relay_cores.map(str::to_owned);
+        Self { relay_cores, machine_cores, memory: None, signalling: None, appends: None }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let rate = |rate: &Rate| {
+            json!({
+                "per_second": rounded(rate.per_second),
+                "latency_ms": rounded(rate.latency_ms),
+                "relay_processor_ms": rounded(rate.processor_ms),
+                "batch": rate.batch.map(rounded),
+            })
+        };
+        json!({
+            "machine_cores": self.machine_cores,
+            "relay_cores": self.relay_cores,
+            "memory": self.memory.as_ref().map(|memory| json!({
+                "connections": memory.connections,
+                "bytes_before": memory.before,
+                "bytes": memory.after,
+                "bytes_per_connection": rounded(memory.per_connection()),
+            })),
+            "signalling": self.signalling.as_ref().map(rate),
+            "appends": self.appends.as_ref().map(rate),
+        })
+    }
+}
+
+impl Memory {
+    fn per_connection(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let connections = self.connections.max(1) as f64;
+        (self.after - self.before) / connections
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.relay_cores {
+            Some(cores) => writeln!(out, "relay on processors {cores} of {}", self.machine_cores)?,
+            None => writeln!(out, "relay and load together on {} processors", self.machine_cores)?,
+        }
+        if let Some(memory) = &self.memory {
+            let (before, after) = (memory.before / MIB, memory.after / MIB);
+            let each = memory.per_connection() / 1024.0;
+            writeln!(
+                out,
+                "memory      {:>8} connections: {after:.0} MiB ({before:.0} MiB before), {each:.1} KiB each",
+                memory.connections
+            )?;
+        }
+        for (name, what, rate) in
+            [("signalling", "sessions", &self.signalling), ("appends", "entries", &self.appends)]
+        {
+            let Some(rate) = rate else { continue };
+            write!(
+                out,
+                "{name:<11} {:>8.0} {what} a second, median {:.1} ms, {:.3} ms of the relay's processors each",
+                rate.per_second, rate.latency_ms, rate.processor_ms
+            )?;
+            if let Some(batch) = rate.batch {
+                write!(out, ", {batch:.0} to a write")?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The value in the middle.
+pub(crate) fn median_of(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
