@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use futures::executor::block_on;
 use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
-use lichen_engine::{EngineChoice, Trainer};
+use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::safetensors::{self, View};
 use lichen_model::{Answers, Parameters, initial_parameters, pick};
@@ -38,6 +38,19 @@ pub(crate) struct TrainArguments {
     /// The back end.
     #[arg(long, value_enum, default_value_t = Engine::Cpu)]
     engine: Engine,
+    /// The optimiser's state to go on with (safetensors), as --save-state wrote it; --init are the parameters that
+    /// belong to it.
+    #[arg(long, requires = "init")]
+    init_state: Option<PathBuf>,
+    /// Stop after so many of all --steps, to go on later: schedule and order stay those of the whole.
+    #[arg(long)]
+    until: Option<u32>,
+    /// Where the optimiser's state goes in the end.
+    #[arg(long)]
+    save_state: Option<PathBuf>,
+    /// Where the gradients of the last step go.
+    #[arg(long)]
+    save_gradients: Option<PathBuf>,
     /// Where the trained parameters go.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -98,11 +111,15 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     };
     let choice = if arguments.engine == Engine::Cpu { EngineChoice::Cpu } else { EngineChoice::Gpu };
     let started = Instant::now();
-    let (losses, trained) = block_on(run(arguments, &training, choice, &samples, &parameters))?;
+    let Trained { losses, parameters, state, gradients } =
+        block_on(run(arguments, &training, choice, &samples, &parameters))?;
     let seconds = started.elapsed().as_secs_f64();
-    if let Some(path) = &arguments.out {
-        std::fs::write(path, trained.to_safetensors())
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let files = [(&arguments.out, parameters), (&arguments.save_state, state)];
+    for (path, tensors) in files.into_iter().chain([(&arguments.save_gradients, gradients)]) {
+        if let Some(path) = path {
+            std::fs::write(path, tensors.to_safetensors())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
     }
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -117,19 +134,40 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a training gives.
+struct Trained {
+    losses: Vec<f32>,
+    parameters: Parameters,
+    state: Parameters,
+    gradients: Parameters,
+}
+
 async fn run(
     arguments: &TrainArguments,
     training: &Training,
     choice: EngineChoice,
     samples: &Samples,
     parameters: &Parameters,
-) -> anyhow::Result<(Vec<f32>, Parameters)> {
-    let mut trainer = Trainer::new(choice, &training.model, &training.train).await?;
-    trainer.load(parameters, arguments.seed).await?;
+) -> anyhow::Result<Trained> {
+    let mut trainer = open(choice, training).await?;
+    match &arguments.init_state {
+        Some(path) => {
+            let state = Parameters::from_safetensors(&read(path)?)
+                .with_context(|| format!("in {}", path.display()))?;
+            trainer
+                .resume(parameters, &state, arguments.seed)
+                .await
+                .with_context(|| format!("in {}", path.display()))?;
+        }
+        None => trainer.load(parameters, arguments.seed).await?,
+    }
+    let begin = trainer.steps_taken();
+    let end = arguments.until.unwrap_or(training.train.steps).min(training.train.steps);
     let mut order = SampleOrder::new(arguments.order, arguments.seed, samples.count);
+    order.skip(u64::from(begin) * training.train.batch as u64);
     let mut bar = Bar::new(training.train.steps);
     let mut losses = Vec::new();
-    for step in 0..training.train.steps {
+    for step in begin..end {
         let chosen: Vec<usize> = (0..training.train.batch).map(|_| order.next()).collect();
         let x = pick(&samples.x, samples.count, chosen.iter().copied());
         let y = samples.y.pick(samples.count, chosen.iter().copied());
@@ -139,7 +177,26 @@ async fn run(
     }
     bar.end();
     losses.extend(trainer.take_losses().await?);
-    Ok((losses, trainer.parameters().await?))
+    Ok(Trained {
+        losses,
+        parameters: trainer.parameters().await?,
+        state: trainer.optimizer_state().await?,
+        gradients: trainer.gradients().await?,
+    })
+}
+
+async fn open(choice: EngineChoice, training: &Training) -> anyhow::Result<Trainer> {
+    let opened = Trainer::new(choice, &training.model, &training.train).await;
+    if cfg!(not(feature = "gpu")) && choice == EngineChoice::Gpu {
+        return opened.context("build this program with its feature gpu, or train with --engine cpu");
+    }
+    match opened {
+        Err(EngineError::Gpu(reason)) => bail!(
+            "{reason}\nThe GPU needs a Vulkan driver (Metal on a Mac; Debian's mesa-vulkan-drivers also does without a \
+             graphics card): install one, or train with --engine cpu"
+        ),
+        opened => Ok(opened?),
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -205,6 +262,14 @@ impl SampleOrder {
         }
     }
 
+    /// Leaves out so many samples.
+    fn skip(&mut self, samples: u64) {
+        let count = self.permutation.len() as u64;
+        self.pass = u32::try_from(samples / count).unwrap_or(u32::MAX);
+        self.at = usize::try_from(samples % count).unwrap_or(0);
+        self.shuffle();
+    }
+
     fn next(&mut self) -> usize {
         if self.at == self.permutation.len() {
             self.at = 0;
@@ -261,5 +326,8 @@ mod tests {
             assert_eq!(sorted, (0..10).collect::<Vec<_>>());
         }
         assert_ne!(passes[0], passes[1]);
+        let mut later = SampleOrder::new(Order::Shuffled, 5, 10);
+        later.skip(13);
+        assert_eq!(later.next(), passes[1][3]);
     }
 }

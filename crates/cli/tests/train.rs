@@ -63,6 +63,74 @@ fn what_does_not_fit_is_said() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("safetensors"));
 }
 
+#[test]
+fn a_resumed_training_gives_the_same_bits() {
+    let folder = std::env::temp_dir().join(format!("lichen-resume-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = |name: &str| folder.join(format!("{name}.safetensors")).to_str().unwrap().to_owned();
+    let [whole, half, rest, whole_state, half_state, rest_state] =
+        ["whole", "half", "rest", "whole-state", "half-state", "rest-state"].map(path);
+    let gradients = path("gradients");
+    let losses = train(Path::new(&whole), &["--steps", "130", "--save-state", &whole_state]);
+    let until = ["--steps", "130", "--until", "70", "--save-state", &half_state];
+    let mut parts = train(Path::new(&half), &until);
+    assert_eq!(parts.len(), 70);
+    parts.extend(train(
+        Path::new(&rest),
+        &[
+            "--steps",
+            "130",
+            "--init",
+            &half,
+            "--init-state",
+            &half_state,
+            "--save-state",
+            &rest_state,
+            "--save-gradients",
+            &gradients,
+        ],
+    ));
+    assert_eq!(parts, losses);
+    let read = |path: &str| std::fs::read(path).unwrap();
+    assert_eq!(read(&rest), read(&whole));
+    assert_eq!(read(&rest_state), read(&whole_state));
+    let gradients = Parameters::from_safetensors(&read(&gradients)).unwrap();
+    assert_eq!(gradients.get("output.weight").unwrap().shape(), [10, 32]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Where there is no adapter, what to do about it is said; else losses are those of the CPU within 1e-4.
+#[test]
+#[cfg(feature = "gpu")]
+fn the_gpu_trains_as_the_cpu_does() {
+    let folder = std::env::temp_dir().join(format!("lichen-gpu-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let on_gpu = Command::new(env!("CARGO_BIN_EXE_lichen"))
+        .arg("train")
+        .arg(campaign("campaign.toml"))
+        .arg("--data")
+        .arg(campaign("digits.safetensors"))
+        .args(["--seed", "3", "--json", "--steps", "60", "--engine", "gpu"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&on_gpu.stderr);
+    if !on_gpu.status.success() {
+        assert!(said.contains("no WebGPU adapter") && said.contains("--engine cpu"), "{said}");
+        eprintln!("not run: {said}");
+        return;
+    }
+    let result: serde_json::Value = serde_json::from_slice(&on_gpu.stdout).unwrap();
+    assert_eq!(result["engine"], "gpu");
+    let on_gpu: Vec<f64> =
+        result["losses"].as_array().unwrap().iter().map(|loss| loss.as_f64().unwrap()).collect();
+    let on_cpu = train(&folder.join("out.safetensors"), &["--steps", "60"]);
+    assert_eq!(on_gpu.len(), 60);
+    for (gpu, cpu) in on_gpu.iter().zip(&on_cpu) {
+        assert!((gpu - cpu).abs() < 1e-4 * cpu.abs().max(1.0), "{on_gpu:?} {on_cpu:?}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// The campaign's manifest, and the ones made from it and the models in the campaign's README.
 fn manifests() -> Vec<String> {
     let manifest = std::fs::read_to_string(campaign("campaign.toml")).unwrap();

@@ -25,6 +25,23 @@ impl StepSchedule {
         self.powers = [1.0, 1.0];
     }
 
+    /// What the schedule follows.
+    pub(crate) fn spec(&self) -> &TrainSpec {
+        &self.spec
+    }
+
+    /// Steps taken.
+    pub(crate) fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// Leaves out so many steps, with the same roundings as if they had been taken.
+    pub(crate) fn skip(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.next(0.0);
+        }
+    }
+
     /// Values of the next step; `loss_scale` is 1 / (what the loss averages over).
     #[expect(clippy::cast_possible_truncation, reason = "kernels take single precision and 32 random bits")]
     pub(crate) fn next(&mut self, loss_scale: f32) -> StepValues {

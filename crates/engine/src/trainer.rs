@@ -12,6 +12,8 @@ use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS, StepValues};
 use lichen_model::{ModelError, Parameters, Targets, Tensor, layers};
 
+mod state;
+
 /// Most samples evaluated in one run.
 const EVALUATION_BATCH: usize = 256;
 
@@ -119,6 +121,12 @@ impl Trainer {
     #[must_use]
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// Steps taken since the parameters were loaded, those before a resumption included.
+    #[must_use]
+    pub fn steps_taken(&self) -> u32 {
+        self.schedule.step()
     }
 
     /// Starts a round: sets the parameters, the optimiser's state to zero, the schedule to its first step and
