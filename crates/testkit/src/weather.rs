@@ -4,6 +4,7 @@
 //! peer connections know no other way. The rest of the page is as it is.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -134,17 +135,18 @@ impl Shared {
     fn pass_to(self: &Arc<Self>, near: &Arc<UdpSocket>, target: SocketAddr) {
         let mut far: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
         self.receive(near, |sender, packet| {
-            if !far.contains_key(&sender) {
-                let Ok(socket) = open().map(Arc::new) else { return };
-                far.insert(sender, Arc::clone(&socket));
-                let (shared, near) = (Arc::clone(self), Arc::clone(near));
-                thread::spawn(move || {
-                    shared.receive(&socket, |_, packet| shared.send(&near, sender, packet))
-                });
-            }
-            if let Some(socket) = far.get(&sender) {
-                self.send(socket, target, packet);
-            }
+            let socket = match far.entry(sender) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let Ok(socket) = open().map(Arc::new) else { return };
+                    let (shared, near, back) = (Arc::clone(self), Arc::clone(near), Arc::clone(&socket));
+                    thread::spawn(move || {
+                        shared.receive(&back, |_, packet| shared.send(&near, sender, packet))
+                    });
+                    unknown.insert(socket)
+                }
+            };
+            self.send(socket, target, packet);
         });
     }
 
