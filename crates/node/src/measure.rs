@@ -68,9 +68,20 @@ async fn open_faster<P: Platform>(shared: &Shared<P>, measured: Measurement) -> 
 
 fn why(cpu_ms: f64, gpu_ms: Option<f64>) -> String {
     match gpu_ms {
-        Some(gpu) if gpu < cpu_ms => format!("The GPU is {:.1} times as fast for this model.", cpu_ms / gpu),
-        Some(gpu) => format!("The CPU is {:.1} times as fast for this model.", gpu / cpu_ms),
+        Some(gpu) if gpu < cpu_ms => {
+            format!("The GPU is {} times as fast for this model.", times(cpu_ms / gpu))
+        }
+        Some(gpu) => format!("The CPU is {} times as fast for this model.", times(gpu / cpu_ms)),
         None => "There is no GPU here that can train this model.".into(),
+    }
+}
+
+/// A ratio with as many digits as so short a measurement can bear.
+fn times(ratio: f64) -> String {
+    match ratio {
+        ..10.0 => format!("{ratio:.1}"),
+        ..100.0 => format!("{ratio:.0}"),
+        _ => "over 100".into(),
     }
 }
 
@@ -89,4 +100,15 @@ async fn remember<P: Platform>(shared: &Shared<P>, measured: Measurement) {
 
 fn name<P: Platform>(shared: &Shared<P>) -> String {
     format!("engine/{}", shared.setup.campaign)
+}
+
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_claim_no_more_than_was_measured() {
+        assert_eq!([1.24, 12.3, 1357.7].map(times), ["1.2", "12", "over 100"]);
+    }
 }
