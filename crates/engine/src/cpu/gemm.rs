@@ -23,6 +23,8 @@ pub(crate) use rank_one;
 pub(crate) const MR: usize = 4;
 /// Columns of a tile.
 pub(crate) const NR: usize = 8;
+/// Most columns of a product for which a transposed left factor is read in place.
+const UNPACKED_COLUMNS: usize = 16;
 /// Extent of k summed in registers; part of the definition of the result's bits.
 pub(crate) const BLOCK_K: usize = 256;
 
@@ -144,14 +146,29 @@ pub(crate) fn multiply_packed(
     if left.len() < rows * BLOCK_K.min(k) {
         left.resize(rows * BLOCK_K.min(k), 0.0);
     }
+    let a_stride = a.column;
     let mut start = 0;
     while start < k {
         let depth = BLOCK_K.min(k - start);
         let first = start == 0 && !finish.accumulate;
         let last = start + depth == k;
+        let block = &packed[columns * start..columns * (start + depth)];
+        // A few columns do not repay packing a factor that has its columns in place already.
+        if a.row == 1 && n <= UNPACKED_COLUMNS && m.is_multiple_of(MR) {
+            let a = &a.data[start * a.column..];
+            for row in (0..m).step_by(MR) {
+                for (j, b_panel) in block.chunks_exact(depth * NR).enumerate() {
+                    let column = j * NR;
+                    let wide = NR.min(n - column);
+                    let tile = multiply_columns(&a[row..], a_stride, b_panel);
+                    Place { stride, row, column, high: MR, wide, first, last }.finish(tile, c, finish);
+                }
+            }
+            start += depth;
+            continue;
+        }
         let left = &mut left[..rows * depth];
         pack(left, a.data, [a.row, a.column], [m, depth], start * a.column, MR);
-        let block = &packed[columns * start..columns * (start + depth)];
         for (j, b_panel) in block.chunks_exact(depth * NR).enumerate() {
             let column = j * NR;
             let wide = NR.min(n - column);
@@ -183,15 +200,15 @@ pub(crate) fn pack(
             panel.fill(0.0);
         }
         if across == 1 {
-            for (step, to) in panel.chunks_exact_mut(width).enumerate() {
-                let from = &data[start + step * along..];
-                if here == width {
-                    // Whole vectors: a copy of unknown length would be a call.
-                    for (to, from) in to.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
-                        F4::load(from).store(to);
+            // Widths known here: a copy of unknown length would be a call.
+            match (here == width, width) {
+                (true, MR) => pack_columns::<MR>(panel, &data[start..], along),
+                (true, NR) => pack_columns::<NR>(panel, &data[start..], along),
+                _ => {
+                    for (step, to) in panel.chunks_exact_mut(width).enumerate() {
+                        let from = start + step * along;
+                        to[..here].copy_from_slice(&data[from..from + here]);
                     }
-                } else {
-                    to[..here].copy_from_slice(&from[..here]);
                 }
             }
         } else if along == 1 {
@@ -202,6 +219,15 @@ pub(crate) fn pack(
                     *to = data[start + lane * across + step * along];
                 }
             }
+        }
+    }
+}
+
+/// Copies the first `WIDTH` of every `stride` elements.
+fn pack_columns<const WIDTH: usize>(panel: &mut [f32], data: &[f32], stride: usize) {
+    for (to, from) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().zip(data.chunks(stride)) {
+        if let Some(from) = from.first_chunk() {
+            *to = *from;
         }
     }
 }
@@ -226,8 +252,16 @@ fn pack_rows(panel: &mut [f32], data: &[f32], stride: usize, rows: usize, depth:
 }
 
 fn interleave(panel: &mut [f32], rows: [&[f32]; 4], lane: usize, width: usize) {
-    let [a, b, c, d] = rows;
-    for ((((to, a), b), c), d) in panel.chunks_exact_mut(width).zip(a).zip(b).zip(c).zip(d) {
+    let [(a, a_rest), (b, b_rest), (c, c_rest), (d, d_rest)] = rows.map(<[f32]>::as_chunks::<4>);
+    let mut blocks = panel.chunks_exact_mut(4 * width);
+    for ((((to, a), b), c), d) in blocks.by_ref().zip(a).zip(b).zip(c).zip(d) {
+        let columns = F4::transpose([F4::load(a), F4::load(b), F4::load(c), F4::load(d)]);
+        for (to, column) in to.chunks_exact_mut(width).zip(columns) {
+            column.store(&mut to[lane..]);
+        }
+    }
+    let ends = blocks.into_remainder().chunks_exact_mut(width);
+    for ((((to, a), b), c), d) in ends.zip(a_rest).zip(b_rest).zip(c_rest).zip(d_rest) {
         F4::new([*a, *b, *c, *d]).store(&mut to[lane..]);
     }
 }
@@ -246,6 +280,23 @@ fn multiply(a: &[f32], b: &[f32]) -> Tile {
     let start = |x: f32| [F4::splat(x) * low, F4::splat(x) * high];
     let mut tile = [start(first[0]), start(first[1]), start(first[2]), start(first[3])];
     for (a, b) in a.chunks_exact(MR).zip(b.chunks_exact(NR)) {
+        let (low, high) = (F4::load(&b[..4]), F4::load(&b[4..]));
+        rank_one!(tile, a, low, high, 0, 1, 2, 3);
+    }
+    tile
+}
+
+/// [`multiply`] with a left factor whose columns lie `stride` apart.
+#[inline(never)]
+fn multiply_columns(a: &[f32], stride: usize, b: &[f32]) -> Tile {
+    let mut columns = a.chunks(stride).filter_map(|column| column.first_chunk::<MR>());
+    let (Some(first), Some((row, b))) = (columns.next(), b.split_first_chunk::<NR>()) else {
+        return [[F4::splat(0.0); 2]; MR];
+    };
+    let (low, high) = (F4::load(&row[..4]), F4::load(&row[4..]));
+    let start = |x: f32| [F4::splat(x) * low, F4::splat(x) * high];
+    let mut tile = [start(first[0]), start(first[1]), start(first[2]), start(first[3])];
+    for (b, a) in b.chunks_exact(NR).zip(columns) {
         let (low, high) = (F4::load(&b[..4]), F4::load(&b[4..]));
         rank_one!(tile, a, low, high, 0, 1, 2, 3);
     }

@@ -126,15 +126,24 @@ fn partial(slice: &[f32]) -> F4 {
 
 #[inline(always)]
 fn each(a: &[f32], to: &mut [f32], f: impl Fn(F4) -> F4) {
-    for (to, a) in to.chunks_mut(4).zip(a.chunks(4)) {
-        f(partial(a)).store(to);
+    let ((to, to_rest), (a, a_rest)) = (to.as_chunks_mut::<4>(), a.as_chunks::<4>());
+    for (to, a) in to.iter_mut().zip(a) {
+        f(F4::load(a)).store(to);
+    }
+    if !to_rest.is_empty() {
+        f(F4::load_partial(a_rest, 0.0)).store(to_rest);
     }
 }
 
 #[inline(always)]
 fn pairs(a: &[f32], b: &[f32], to: &mut [f32], f: impl Fn(F4, F4) -> F4) {
-    for (to, (a, b)) in to.chunks_mut(4).zip(a.chunks(4).zip(b.chunks(4))) {
-        f(partial(a), partial(b)).store(to);
+    let ((to, to_rest), (a, a_rest)) = (to.as_chunks_mut::<4>(), a.as_chunks::<4>());
+    let (b, b_rest) = b.as_chunks::<4>();
+    for (to, (a, b)) in to.iter_mut().zip(a.iter().zip(b)) {
+        f(F4::load(a), F4::load(b)).store(to);
+    }
+    if !to_rest.is_empty() {
+        f(F4::load_partial(a_rest, 0.0), F4::load_partial(b_rest, 0.0)).store(to_rest);
     }
 }
 
@@ -150,6 +159,8 @@ fn unary(function: Unary, a: &[f32], to: &mut [f32]) {
         Unary::Erf => each(a, to, math::erf),
         Unary::Sign => each(a, to, math::sign),
         Unary::Softplus => each(a, to, math::softplus),
+        Unary::Gelu => each(a, to, |x| x * math::normal_cumulative(x)),
+        Unary::GeluSlope => each(a, to, math::gelu_slope),
     }
 }
 

@@ -147,6 +147,20 @@ pub(crate) fn erf(x: F4) -> F4 {
     limited * numerator / denominator
 }
 
+/// Share of a standard normal distribution below x: `(1 + erf(x / √2)) / 2`.
+#[inline(always)]
+pub(crate) fn normal_cumulative(x: F4) -> F4 {
+    F4::splat(0.5) * (F4::splat(1.0) + erf(x * F4::splat(core::f32::consts::FRAC_1_SQRT_2)))
+}
+
+/// The derivative of `x · normal_cumulative(x)`.
+#[inline(always)]
+pub(crate) fn gelu_slope(x: F4) -> F4 {
+    let bell = exp(F4::splat(-0.5) * (x * x));
+    // 1 / √(2 π)
+    normal_cumulative(x) + x * (F4::splat(0.398_942_3) * bell)
+}
+
 /// ln(1 + e^x).
 #[inline(always)]
 pub(crate) fn softplus(x: F4) -> F4 {

@@ -8,8 +8,8 @@
 mod lanes {
     use core::arch::wasm32::{
         f32x4, f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_gt, f32x4_mul,
-        f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_add, i32x4_shl, u32x4_shr, u32x4_splat, v128, v128_and,
-        v128_bitselect, v128_load, v128_or, v128_store, v128_xor,
+        f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_add, i32x4_shl, i32x4_shuffle, u32x4_shr, u32x4_splat,
+        v128, v128_and, v128_bitselect, v128_load, v128_or, v128_store, v128_xor,
     };
 
     pub(crate) type Lanes = v128;
@@ -104,6 +104,17 @@ mod lanes {
     pub(super) fn from_integers(a: Lanes) -> Lanes {
         f32x4_convert_i32x4(a)
     }
+    #[inline(always)]
+    pub(super) fn transpose([a, b, c, d]: [Lanes; 4]) -> [Lanes; 4] {
+        let (low_ab, high_ab) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+        let (low_cd, high_cd) = (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+        [
+            i32x4_shuffle::<0, 1, 4, 5>(low_ab, low_cd),
+            i32x4_shuffle::<2, 3, 6, 7>(low_ab, low_cd),
+            i32x4_shuffle::<0, 1, 4, 5>(high_ab, high_cd),
+            i32x4_shuffle::<2, 3, 6, 7>(high_ab, high_cd),
+        ]
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -114,9 +125,9 @@ mod lanes {
 mod lanes {
     use core::arch::x86_64::{
         __m128, _mm_add_epi32, _mm_add_ps, _mm_and_ps, _mm_andnot_ps, _mm_castps_si128, _mm_castsi128_ps,
-        _mm_cmpeq_ps, _mm_cmpgt_ps, _mm_cvtepi32_ps, _mm_div_ps, _mm_loadu_ps, _mm_mul_ps, _mm_or_ps,
-        _mm_set_ps, _mm_set1_epi32, _mm_set1_ps, _mm_slli_epi32, _mm_sqrt_ps, _mm_srli_epi32, _mm_storeu_ps,
-        _mm_sub_ps, _mm_xor_ps,
+        _mm_cmpeq_ps, _mm_cmpgt_ps, _mm_cvtepi32_ps, _mm_div_ps, _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps,
+        _mm_mul_ps, _mm_or_ps, _mm_set_ps, _mm_set1_epi32, _mm_set1_ps, _mm_slli_epi32, _mm_sqrt_ps,
+        _mm_srli_epi32, _mm_storeu_ps, _mm_sub_ps, _mm_unpackhi_ps, _mm_unpacklo_ps, _mm_xor_ps,
     };
 
     pub(crate) type Lanes = __m128;
@@ -225,6 +236,20 @@ mod lanes {
         // SAFETY: SSE2 is part of x86-64.
         unsafe { _mm_cvtepi32_ps(_mm_castps_si128(a)) }
     }
+    #[inline(always)]
+    pub(super) fn transpose([a, b, c, d]: [Lanes; 4]) -> [Lanes; 4] {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe {
+            let (low_ab, high_ab) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+            let (low_cd, high_cd) = (_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+            [
+                _mm_movelh_ps(low_ab, low_cd),
+                _mm_movehl_ps(low_cd, low_ab),
+                _mm_movelh_ps(high_ab, high_cd),
+                _mm_movehl_ps(high_cd, high_ab),
+            ]
+        }
+    }
 }
 
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
@@ -320,6 +345,10 @@ mod lanes {
     #[inline(always)]
     pub(super) fn from_integers(a: Lanes) -> Lanes {
         from_fn(|i| a[i].to_bits().cast_signed() as f32)
+    }
+    #[inline(always)]
+    pub(super) fn transpose(rows: [Lanes; 4]) -> [Lanes; 4] {
+        from_fn(|i| from_fn(|j| rows[j][i]))
     }
 }
 
@@ -451,6 +480,12 @@ impl F4 {
     #[inline(always)]
     pub(crate) fn integers_to_numbers(self) -> Self {
         Self(lanes::from_integers(self.0))
+    }
+
+    /// Rows become columns.
+    #[inline(always)]
+    pub(crate) fn transpose([a, b, c, d]: [Self; 4]) -> [Self; 4] {
+        lanes::transpose([a.0, b.0, c.0, d.0]).map(Self)
     }
 
     /// `(l0 + l1) + (l2 + l3)`.

@@ -77,7 +77,14 @@ fn wgsl(map: &Map, vectors: &Vectors, step: bool) -> String {
         .zip(&map.code)
         .map(|(i, instruction)| format!("        let r{i} = {};\n", evaluate(map, instruction)))
         .collect();
-    let functions = if map.code.contains_function(Unary::Erf) { ERF } else { "" };
+    let is_used = |function| map.code.contains_function(function);
+    let functions: String = [
+        (ERF, is_used(Unary::Erf) || is_used(Unary::Gelu) || is_used(Unary::GeluSlope)),
+        (CUMULATIVE, is_used(Unary::Gelu) || is_used(Unary::GeluSlope)),
+    ]
+    .into_iter()
+    .filter_map(|(text, is_needed)| is_needed.then_some(text))
+    .collect();
     let power =
         if map.code.iter().any(|i| matches!(i, Instruction::Binary(Binary::Pow, ..))) { POWER } else { "" };
     format!(
@@ -166,6 +173,10 @@ fn unary(function: Unary, x: u8) -> String {
         Unary::Tanh => format!("tanh(clamp(r{x}, T(-16.0), T(16.0)))"),
         Unary::Sigmoid => format!("T(1.0) / (T(1.0) + exp(-clamp(r{x}, T(-80.0), T(80.0))))"),
         Unary::Erf => format!("erf(r{x})"),
+        Unary::Gelu => format!("r{x} * cumulative(r{x})"),
+        Unary::GeluSlope => {
+            format!("cumulative(r{x}) + r{x} * (T(0.3989423) * exp(T(-0.5) * (r{x} * r{x})))")
+        }
         Unary::Sign => format!("sign(r{x})"),
         Unary::Softplus => format!("max(r{x}, T()) + log(T(1.0) + exp(-abs(r{x})))"),
     }
@@ -201,6 +212,12 @@ const ERF: &str = "fn erf(x: T) -> T {
     let t = T(1.0) / (T(1.0) + T(0.3275911) * abs(x));
     let p = t * (T(0.254829592) + t * (T(-0.284496736) + t * (T(1.421413741) + t * (T(-1.453152027) + t * T(1.061405429)))));
     return sign(x) * (T(1.0) - p * exp(-x * x));
+}
+";
+
+/// Share of a standard normal distribution below x.
+const CUMULATIVE: &str = "fn cumulative(x: T) -> T {
+    return T(0.5) * (T(1.0) + erf(x * T(0.70710678)));
 }
 ";
 

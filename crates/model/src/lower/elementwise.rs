@@ -170,10 +170,7 @@ fn value_of(code: &mut Code, op: &Op, x: &[u8]) -> u8 {
             let scaled = code.binary(Binary::Mul, at(0), slope);
             code.select(positive, at(0), scaled)
         }
-        Op::Gelu => {
-            let cumulative = normal_cumulative(code, at(0));
-            code.binary(Binary::Mul, at(0), cumulative)
-        }
+        Op::Gelu => code.unary(Unary::Gelu, at(0)),
         Op::Clip { min, max } => {
             let (min, max) = (code.constant(*min), code.constant(*max));
             let least = code.binary(Binary::Max, at(0), min);
@@ -181,16 +178,6 @@ fn value_of(code: &mut Code, op: &Op, x: &[u8]) -> u8 {
         }
         _ => code.select(at(0), at(1), at(2)),
     }
-}
-
-/// `(1 + erf(x / √2)) / 2`.
-fn normal_cumulative(code: &mut Code, x: u8) -> u8 {
-    let scale = code.constant(core::f32::consts::FRAC_1_SQRT_2);
-    let (half, one) = (code.constant(0.5), code.constant(1.0));
-    let scaled = code.binary(Binary::Mul, x, scale);
-    let error = code.unary(Unary::Erf, scaled);
-    let sum = code.binary(Binary::Add, one, error);
-    code.binary(Binary::Mul, half, sum)
 }
 
 /// The derivative's product with the gradient `g` by operand `which`; `x` are the operands, `y` the result.
@@ -274,15 +261,7 @@ fn derivative(code: &mut Code, op: &Op, which: usize, x: &[u8], y: u8, g: u8) ->
             code.select(positive, g, scaled)
         }
         Op::Gelu => {
-            let cumulative = normal_cumulative(code, a);
-            let square = code.binary(Binary::Mul, a, a);
-            let minus_half = code.constant(-0.5);
-            let exponent = code.binary(Binary::Mul, minus_half, square);
-            let bell = code.unary(Unary::Exp, exponent);
-            let scale = code.constant(0.398_942_3); // 1 / sqrt(2 pi)
-            let density = code.binary(Binary::Mul, scale, bell);
-            let product = code.binary(Binary::Mul, a, density);
-            let slope = code.binary(Binary::Add, cumulative, product);
+            let slope = code.unary(Unary::GeluSlope, a);
             code.binary(Binary::Mul, g, slope)
         }
         Op::Clip { min, max } => {

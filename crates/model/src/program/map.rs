@@ -71,6 +71,10 @@ pub enum Unary {
     Sign,
     /// ln(1 + e^x), without overflow.
     Softplus,
+    /// x Φ(x), where Φ is the cumulative distribution of the standard normal.
+    Gelu,
+    /// The derivative of `Gelu`.
+    GeluSlope,
 }
 
 /// A function of two numbers.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const UNARY: [Unary; 10] = [
+const UNARY: [Unary; 12] = [
     Unary::Neg,
     Unary::Abs,
     Unary::Sqrt,
@@ -13,6 +13,8 @@ const UNARY: [Unary; 10] = [
     Unary::Erf,
     Unary::Sign,
     Unary::Softplus,
+    Unary::Gelu,
+    Unary::GeluSlope,
 ];
 
 const BINARY: [Binary; 9] = [
