@@ -181,7 +181,6 @@ fn value_of(code: &mut Code, op: &Op, x: &[u8]) -> u8 {
 }
 
 /// The derivative's product with the gradient `g` by operand `which`; `x` are the operands, `y` the result.
-#[expect(clippy::too_many_lines, reason = "one arm per operator")]
 fn derivative(code: &mut Code, op: &Op, which: usize, x: &[u8], y: u8, g: u8) -> u8 {
     let at = |index: usize| x.get(index).copied().unwrap_or(0);
     let a = at(0);
