@@ -57,6 +57,8 @@ pub(crate) struct Site {
     pub(crate) ice: Ice,
     /// Where peers reach the relay, if the operator says so.
     pub(crate) public_address: Option<Multiaddr>,
+    /// Where else tabs find it, or the one that takes over from it.
+    pub(crate) also: Vec<Multiaddr>,
     /// Where it listens.
     pub(crate) listen_address: Multiaddr,
     /// Whether requests are welcome: not any more once the relay is asked to end.
@@ -69,6 +71,7 @@ struct Info<'a> {
     version: &'static str,
     peer: String,
     address: String,
+    also: Vec<String>,
     campaign: CampaignId,
     coordinator: AccountId,
     ice_servers: Vec<IceServer>,
@@ -151,8 +154,8 @@ async fn page(
     headers: HeaderMap,
     uri: Uri,
 ) -> Answer {
-    let origin = site.socket_origin(&headers, connection.is_tls);
-    site.page.answer(uri.path().trim_start_matches('/'), &headers, origin.as_deref()).await
+    let origins = site.socket_origins(&headers, connection.is_tls);
+    site.page.answer(uri.path().trim_start_matches('/'), &headers, Some(&origins)).await
 }
 
 async fn info(
@@ -166,7 +169,8 @@ async fn info(
         peer: site.peer.to_string(),
         turn: site.ice.turn.is_some(),
         ice_servers: site.ice.open_servers(host(&address).as_deref()),
-        address: address.with(Protocol::P2p(site.peer)).to_string(),
+        address: site.named(address).to_string(),
+        also: site.also.iter().cloned().map(|address| site.named(address).to_string()).collect(),
         campaign: site.campaign,
         coordinator: site.coordinator,
         words: &site.words,
@@ -293,16 +297,30 @@ impl Site {
         configured.or_else(as_it_came).unwrap_or_else(|| self.listen_address.clone())
     }
 
-    /// The same as a source for the page's policy. Not every browser counts a page's own address as `'self'` when
-    /// a WebSocket goes there.
-    fn socket_origin(&self, headers: &HeaderMap, is_tls: bool) -> Option<String> {
-        let address = self.address(headers, is_tls);
-        let host = host(&address)?;
-        let mut parts = address.iter().skip(1);
-        let Protocol::Tcp(port) = parts.next()? else { return None };
-        let is_tls = parts.any(|part| matches!(part, Protocol::Tls | Protocol::Wss(_)));
-        Some(format!("{}://{host}:{port}", if is_tls { "wss" } else { "ws" }))
+    /// The address with this relay's peer id, unless it names one.
+    fn named(&self, address: Multiaddr) -> Multiaddr {
+        if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
+            return address;
+        }
+        address.with(Protocol::P2p(self.peer))
     }
+
+    /// The same as sources for the page's policy. Not every browser counts a page's own address as `'self'` when
+    /// a WebSocket goes there.
+    fn socket_origins(&self, headers: &HeaderMap, is_tls: bool) -> String {
+        let addresses = std::iter::once(self.address(headers, is_tls)).chain(self.also.iter().cloned());
+        let origins: Vec<String> = addresses.filter_map(|address| socket_origin(&address)).collect();
+        origins.join(" ")
+    }
+}
+
+/// Where a browser goes for a multiaddress.
+fn socket_origin(address: &Multiaddr) -> Option<String> {
+    let host = host(address)?;
+    let mut parts = address.iter().skip(1);
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    let is_tls = parts.any(|part| matches!(part, Protocol::Tls | Protocol::Wss(_)));
+    Some(format!("{}://{host}:{port}", if is_tls { "wss" } else { "ws" }))
 }
 
 /// The host of an address as it stands in a URL.

@@ -9,6 +9,7 @@ mod accepted;
 mod campaign;
 mod circuits;
 mod clock;
+mod health;
 mod http;
 mod hub;
 mod ice;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lichen_store::Disk;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +66,9 @@ const FINISH_PATIENCE: Duration = Duration::from_secs(3);
 /// Crates that write a line for what everybody can send us. Whoever wants these lines names the crate.
 const QUIET: &str = "stun_types=off,stun_proto=off,turn_types=off,turn_server_proto=off,libp2p_relay=error";
 
+/// Files that are open besides connections.
+const OTHER_FILES: u64 = 64;
+
 /// How often loose blobs are looked through.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -87,7 +92,26 @@ fn start() -> Result<()> {
         .with_ansi(is_terminal)
         .with_writer(std::io::stderr)
         .init();
-    tokio::runtime::Runtime::new()?.block_on(run(settings))
+    let runtime = tokio::runtime::Runtime::new()?;
+    if settings.health {
+        return runtime.block_on(health::ask(&settings));
+    }
+    raise_file_limit(settings.max_connections);
+    runtime.block_on(run(settings))
+}
+
+/// Lets this process have as many connections open as it may, and says so where that is less than it would serve.
+fn raise_file_limit(connections: usize) {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let connections = u64::try_from(connections).unwrap_or(u64::MAX);
+    if files < connections.saturating_add(OTHER_FILES) {
+        tracing::warn!(files, connections, "more connections are allowed than files: raise LimitNOFILE");
+    }
 }
 
 async fn run(settings: Settings) -> Result<()> {
@@ -169,6 +193,7 @@ async fn run(settings: Settings) -> Result<()> {
         words: Words::of(&campaign.manifest),
         ice,
         public_address: settings.public_address,
+        also: settings.also,
         listen_address,
         ready: AtomicBool::new(true),
     });

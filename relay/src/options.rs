@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use lichen_net::MAX_ADDRESSES;
 use lichen_net::swarm::libp2p::Multiaddr;
 use serde::Deserialize;
 
@@ -23,6 +24,11 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(crate) config: Option<PathBuf>,
+
+    /// Asks the relay that runs with the same options whether it is ready, and ends: exit code 0 if it is
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) health: bool,
 
     /// Where to listen, for HTTP and peers alike [default: 127.0.0.1:8080]
     #[arg(long, env = "LICHEN_LISTEN", value_name = "ADDRESS:PORT")]
@@ -44,6 +50,11 @@ pub(crate) struct Options {
     /// [default: wherever the page was loaded from]
     #[arg(long, env = "LICHEN_PUBLIC_ADDRESS", value_name = "MULTIADDRESS")]
     pub(crate) public_address: Option<String>,
+
+    /// Where else tabs find this relay, or the one that takes over its data folder: a multiaddress, with the peer id if
+    /// it is another one; may be given several times, and tabs try them in turn [default: nowhere]
+    #[arg(long, env = "LICHEN_ALSO", value_name = "MULTIADDRESS", value_delimiter = ',')]
+    pub(crate) also: Vec<String>,
 
     /// The certificate to speak https and wss with: a PEM file with the whole chain, the relay's own first. Read again
     /// on SIGHUP, together with the key [default: http and ws, for loopback or behind a TLS proxy]
@@ -146,11 +157,14 @@ pub(crate) struct Options {
 /// The options with defaults in place of what nobody has set.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// Whether a running relay is only to be asked whether it is ready.
+    pub(crate) health: bool,
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
     pub(crate) campaign: Option<PathBuf>,
     pub(crate) page: Option<PathBuf>,
     pub(crate) public_address: Option<Multiaddr>,
+    pub(crate) also: Vec<Multiaddr>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) stun: Option<SocketAddr>,
     pub(crate) stun_per_minute: u32,
@@ -198,13 +212,19 @@ impl Settings {
         for url in &options.ice_servers {
             check_ice_server(url)?;
         }
+        if options.also.len() > MAX_ADDRESSES {
+            bail!("--also can be given {MAX_ADDRESSES} times, tabs read no more");
+        }
+        let also = options.also.iter().map(|address| address.parse()).collect::<Result<Vec<Multiaddr>, _>>();
         let public_address = options.public_address.as_deref().map(str::parse::<Multiaddr>).transpose();
         Ok(Self {
+            health: options.health,
             listen: options.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
             data: options.data.unwrap_or_else(|| ".lichen".into()),
             campaign: options.campaign,
             page: options.page,
             public_address: public_address.context("--public-address is no multiaddress")?,
+            also: also.context("--also is no multiaddress")?,
             tls,
             stun: options.stun,
             stun_per_minute: options.stun_per_minute.unwrap_or(300),
@@ -242,11 +262,13 @@ impl Options {
     fn or(self, other: Self) -> Self {
         Self {
             config: self.config,
+            health: self.health,
             listen: self.listen.or(other.listen),
             data: self.data.or(other.data),
             campaign: self.campaign.or(other.campaign),
             page: self.page.or(other.page),
             public_address: self.public_address.or(other.public_address),
+            also: if self.also.is_empty() { other.also } else { self.also },
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             stun: self.stun.or(other.stun),
@@ -319,9 +341,9 @@ mod tests {
     fn the_help_names_the_default_of_each_setting() {
         use clap::CommandFactory;
         let command = Options::command();
-        let settings = command
-            .get_arguments()
-            .filter(|argument| !["config", "help", "version"].contains(&argument.get_id().as_str()));
+        let settings = command.get_arguments().filter(|argument| {
+            !["config", "health", "help", "version"].contains(&argument.get_id().as_str())
+        });
         for argument in settings {
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("[default: "), "{}: {help}", argument.get_id());

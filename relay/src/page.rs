@@ -109,7 +109,7 @@ fn embedded(path: &str) -> Option<&'static [u8]> {
 }
 
 /// What may run and load on any answer: scripts of our own by their hashes, everything else from here alone.
-/// `origin` is where the page's peers' sockets go besides the page's own address.
+/// `origin` is where the page's sockets go besides the page's own address: one source, or several with spaces between.
 pub(crate) fn policy(script_hashes: &[String], origin: Option<&str>) -> String {
     let scripts: String = script_hashes.iter().map(|hash| format!(" 'sha256-{hash}'")).collect();
     let origin = origin.map(|origin| format!(" {origin}")).unwrap_or_default();

@@ -9,6 +9,9 @@ pub const MAX_FRAME: usize = lichen_record::MAX_BLOB + 1024;
 /// Longest address accepted by [`Command::Connect`], in bytes of text.
 pub const MAX_ADDRESS: usize = 512;
 
+/// Most further addresses in one [`Command::Connect`]; more are ignored.
+pub const MAX_ADDRESSES: usize = 8;
+
 /// Most requests under way at a time; one more fails with [`RequestError::TooManyInFlight`].
 pub const MAX_IN_FLIGHT: usize = 64;
 
@@ -48,10 +51,14 @@ pub struct InboundId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Command {
-    /// Connect to the hub at this multiaddress and keep connected, with back-off, until [`Command::Disconnect`].
+    /// Connect to the hub at one of these multiaddresses and keep connected, with back-off, until
+    /// [`Command::Disconnect`]. Where one fails, or its connection is lost, the next has its turn.
     Connect {
-        /// A multiaddress ending in `/p2p/<peer id>`.
+        /// A multiaddress ending in `/p2p/<peer id>`, which is tried first.
         address: String,
+        /// Further ones, at most [`MAX_ADDRESSES`]; those that cannot be dialled are left out.
+        #[serde(default)]
+        also: Vec<String>,
     },
     /// Close every connection and stop reconnecting.
     Disconnect,

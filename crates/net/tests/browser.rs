@@ -18,7 +18,7 @@ async fn an_unreachable_hub_is_tried_again_until_told_to_stop() {
     let (handle, mut events) = spawn().unwrap();
     assert!(matches!(events.next().await, Some(Event::Started { .. })));
     let address = format!("{NOBODY}/p2p/{}", PeerId::random());
-    handle.send(Command::Connect { address: address.clone() }).unwrap();
+    handle.send(Command::Connect { address: address.clone(), also: Vec::new() }).unwrap();
     for attempt in 1..=3 {
         assert_eq!(events.next().await, Some(Event::Connecting { address: address.clone(), attempt }));
         let Some(Event::Disconnected { reason, retry_in }) = events.next().await else {
@@ -47,7 +47,7 @@ async fn an_address_that_no_page_can_dial_is_given_up() {
         format!("/ip4/127.0.0.1/udp/80/ws/p2p/{peer}"),
         format!("/ip4/127.0.0.1/tcp/80/ws/ws/p2p/{peer}"),
     ] {
-        handle.send(Command::Connect { address: address.clone() }).unwrap();
+        handle.send(Command::Connect { address: address.clone(), also: Vec::new() }).unwrap();
         let outcome = loop {
             match events.next().await {
                 Some(Event::Connecting { .. }) => {}

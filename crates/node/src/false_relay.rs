@@ -92,7 +92,7 @@ impl Relay {
 
     fn carry_out(&mut self, command: NetCommand) {
         match command {
-            NetCommand::Connect { address } => {
+            NetCommand::Connect { address, .. } => {
                 self.tell(NetEvent::Connected { peer: vec![1], address });
             }
             NetCommand::Request { id, bytes } => self.answer(id, Request::from_bytes(&bytes).unwrap()),

@@ -132,6 +132,7 @@ impl<P: Platform> Node<P> {
             out: Rc::clone(&self.out),
             setup: Rc::clone(&ready.setup),
             address: ready.info.address.clone(),
+            also: ready.info.also.clone(),
             preference: ready.preference,
             account,
             peer: self.peer.clone(),

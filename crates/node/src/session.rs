@@ -28,6 +28,7 @@ pub(crate) struct Start<P> {
     pub(crate) out: Outbox,
     pub(crate) setup: Rc<Setup>,
     pub(crate) address: String,
+    pub(crate) also: Vec<String>,
     pub(crate) preference: EnginePreference,
     pub(crate) account: AccountId,
     pub(crate) peer: Option<Vec<u8>>,
@@ -54,6 +55,7 @@ pub(crate) struct Session<P: Platform> {
     /// Work for which there is no answer once the connection is lost.
     pub(crate) link_work: Work<P>,
     address: String,
+    also: Vec<String>,
     peer: Option<Vec<u8>>,
     coordinator: Option<AccountId>,
     submissions: BTreeMap<Cid, Submission>,
@@ -89,7 +91,7 @@ struct Submission {
 impl<P: Platform> Session<P> {
     /// Opens a session: takes part as soon as this is the device's only tab in the campaign.
     pub(crate) async fn open(start: Start<P>) -> Result<Self, Problem> {
-        let Start { platform, out, setup, address, preference, account, peer } = start;
+        let Start { platform, out, setup, address, also, preference, account, peer } = start;
         let campaign = setup.campaign;
         let contributions = Contributions::load(&*platform, campaign).await;
         let mut loose: Vec<Cid> = contributions.iter().last().map(|last| last.update).into_iter().collect();
@@ -114,6 +116,7 @@ impl<P: Platform> Session<P> {
             work: Work::new(),
             link_work: Work::new(),
             address,
+            also,
             peer,
             coordinator: None,
             submissions: BTreeMap::new(),
@@ -257,7 +260,10 @@ impl<P: Platform> Session<P> {
     /// This is the device's only tab in the campaign now: connect.
     fn begin(&mut self, lease: P::Lease) {
         self.lease = Some(lease);
-        (self.shared.out)(Event::Net(NetCommand::Connect { address: self.address.clone() }));
+        (self.shared.out)(Event::Net(NetCommand::Connect {
+            address: self.address.clone(),
+            also: self.also.clone(),
+        }));
         self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
         self.work.push(Box::pin(jobs::prepare(Rc::clone(&self.shared))));
     }

@@ -16,6 +16,9 @@ const MAX_RELAY_TEXT: usize = 128 * 1024;
 pub(crate) struct RelayInfo {
     /// The relay's multiaddress, ending in its peer id.
     pub(crate) address: String,
+    /// Where else it may be reached; tried in turn when it cannot.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
     /// The manifest's content id.
     campaign: String,
 }

@@ -51,6 +51,10 @@ Developer commands of Lichen.
         --quick               fewer and shorter samples
         --profile             instead, what our kernels take on the CPU
         --json                print one JSON object instead of tables
+    cargo xtask bench relay   a relay under load: memory per tab, signalling, appended entries
+        --only memory,signalling,appends, --connections N, --pairs N, --authors N, --seconds S
+        --relay-cores LIST    processors that the relay has to itself
+        --json                print one JSON object instead of a table
     cargo xtask setup         only get the tools (done by the others when needed)
         --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download
     cargo xtask help          this text

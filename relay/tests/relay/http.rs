@@ -29,7 +29,8 @@ fn page() -> tempfile::TempDir {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_comes_with_strict_headers() {
     let page = page();
-    let relay = Relay::start_with(&["--page", page.path().to_str().unwrap()]).await;
+    let also = ["--also", "/dns/reserve.example.org/tcp/443/tls/ws"];
+    let relay = Relay::start_with(&[&["--page", page.path().to_str().unwrap()], &also[..]].concat()).await;
     let index = relay.get("").await;
     assert_eq!((index.status, index.text().as_str()), (200, INDEX));
     assert_eq!(index.header("content-type"), Some("text/html; charset=utf-8"));
@@ -40,7 +41,7 @@ async fn the_page_comes_with_strict_headers() {
     for part in [
         "default-src 'none'",
         &format!("script-src 'self' 'wasm-unsafe-eval' {SCRIPT_HASH}"),
-        &format!("connect-src 'self' {}", socket.trim_end_matches('/')),
+        &format!("connect-src 'self' {} wss://reserve.example.org:443", socket.trim_end_matches('/')),
         "worker-src 'self'",
         "style-src 'self'",
         "img-src 'self' data:",

@@ -27,6 +27,7 @@ pub(crate) struct Relay {
 #[derive(Deserialize)]
 pub(crate) struct Info {
     pub(crate) address: String,
+    pub(crate) also: Vec<String>,
     pub(crate) campaign: CampaignId,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) turn: bool,
@@ -55,6 +56,12 @@ impl Relay {
         let data = TempDir::new().unwrap();
         let (child, url) = spawn(data.path(), "127.0.0.1:0", options).await;
         Self { child, url, data }
+    }
+
+    /// Kills it outright and starts one with the same data on another port, as a machine in reserve does.
+    pub(crate) async fn kill_and_take_over(&mut self, listen: &str) {
+        self.child.kill().await.unwrap();
+        (self.child, self.url) = spawn(self.data.path(), listen, &[]).await;
     }
 
     /// Kills it outright and starts it again with the same data, on the same port.

@@ -79,6 +79,24 @@ async fn no_acknowledged_entry_is_ever_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tabs_find_the_relay_that_takes_over_by_themselves() {
+    let reserve = lichen_testkit::http::free_port().unwrap();
+    let nowhere = "/ip4/127.0.0.1/tcp/1/ws";
+    let also = format!("/ip4/127.0.0.1/tcp/{reserve}/ws");
+    let mut relay = Relay::start_with(&["--also", nowhere, "--also", &also]).await;
+    let peer = relay.info().await.address.rsplit_once('/').unwrap().1.to_owned();
+    assert_eq!(relay.info().await.also[1], format!("{also}/p2p/{peer}"));
+    let mut tab = Tab::start(&relay, 1).await;
+    tab.join(1).await;
+
+    relay.kill_and_take_over(&format!("127.0.0.1:{reserve}")).await;
+    let connected = tab.wait_for(|event| matches!(event, Event::Connected { .. })).await;
+    assert!(matches!(connected, Event::Connected { address, .. } if address.starts_with(&also)));
+    assert!(matches!(tab.hello().await, Reply::Welcome { .. }));
+    tab.append_well(&Entry::Left { campaign: tab.campaign, sequence: 2 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_keys_stay_the_same() {
     let mut relay = Relay::start().await;
     let address = relay.info().await.address;

@@ -49,7 +49,7 @@ impl Tab {
                 route(event, &routes, &sender);
             }
         });
-        handle.send(Command::Connect { address: info.address }).unwrap();
+        handle.send(Command::Connect { address: info.address, also: info.also }).unwrap();
         let key = SigningKey::generate([seed; 32]);
         let mut tab =
             Self { key, campaign: info.campaign, peer, handle, waiting, changes, next: Mutex::new(0) };

@@ -179,6 +179,34 @@ async fn it_does_not_start_with_bad_files_and_names_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_can_ask_itself_whether_it_is_ready() {
+    let authority = Authority::new();
+    let files = Files::signed_by(&authority);
+    let relay = files.serve().await;
+    let listen = relay.url.trim_start_matches("https://").trim_end_matches('/').to_owned();
+    let (certificate, key) = (files.certificate(), files.key());
+    let tls = ["--tls-certificate", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    assert!(is_ready(&listen, &tls).await);
+    assert!(!is_ready(&listen, &[]).await, "it speaks no plain HTTP");
+    files.replace(&authority);
+    assert!(!is_ready(&listen, &tls).await, "it shows another certificate than the file holds");
+    drop(relay);
+    let plain = Relay::start().await;
+    let listen = plain.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    assert!(is_ready(&listen, &[]).await);
+    drop(plain);
+    assert!(!is_ready(&listen, &[]).await, "it is gone");
+}
+
+async fn is_ready(listen: &str, options: &[&str]) -> bool {
+    let asked = tokio::process::Command::new(env!("CARGO_BIN_EXE_lichen-relay"))
+        .args(["--health", "--listen", listen])
+        .args(options)
+        .output();
+    timeout(PATIENCE, asked).await.unwrap().unwrap().status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_speaks_no_tls_is_counted_and_closed() {
     let authority = Authority::new();
     let relay = Files::signed_by(&authority).serve().await;

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use super::streams::{self, OpenError, StreamEvent};
 use super::transport::{self, Traffic};
 use super::{SwarmError, backoff};
 use crate::{
-    Command, Disconnection, Event, MAX_ADDRESS, MAX_FRAME, MAX_IN_FLIGHT, Path, Peer, RequestError, RequestId,
+    Command, Disconnection, Event, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, MAX_IN_FLIGHT, Path, Peer,
+    RequestError, RequestId,
 };
 
 /// How often bytes moved are reported, where they changed.
@@ -71,6 +72,8 @@ struct Target {
     text: String,
     address: Multiaddr,
     peer: PeerId,
+    /// What is tried after it, in this order.
+    next: VecDeque<(String, Multiaddr, PeerId)>,
 }
 
 /// The receiver of events is gone.
@@ -141,7 +144,7 @@ impl Driver {
 
     async fn on_command(&mut self, command: Command) -> Result<(), Unheard> {
         match command {
-            Command::Connect { address } => self.connect(address).await,
+            Command::Connect { address, also } => self.connect(address, also).await,
             Command::Disconnect => self.disconnect().await,
             Command::Request { id, bytes } => self.request(id, bytes).await,
             Command::Cancel { id } => {
@@ -166,11 +169,11 @@ impl Driver {
         }
     }
 
-    async fn connect(&mut self, text: String) -> Result<(), Unheard> {
+    async fn connect(&mut self, text: String, also: Vec<String>) -> Result<(), Unheard> {
         if !matches!(self.hub, Hub::None) {
             self.disconnect().await?;
         }
-        let Some(target) = Target::parse(text) else {
+        let Some(target) = Target::parse(text, also) else {
             let reason = Disconnection::UnusableAddress;
             return self.emit(Event::Disconnected { reason, retry_in: None }).await;
         };
@@ -296,14 +299,20 @@ impl Driver {
             return Ok(());
         };
         let reason = dial_failure(error);
-        if reason == Disconnection::UnusableAddress {
+        if reason == Disconnection::UnusableAddress && target.next.is_empty() {
             return self.emit(Event::Disconnected { reason, retry_in: None }).await;
         }
         self.retry(target, attempt.saturating_add(1), reason).await
     }
 
-    /// Waits, then makes this attempt.
-    async fn retry(&mut self, target: Target, attempt: u32, reason: Disconnection) -> Result<(), Unheard> {
+    /// Waits, then makes this attempt, at the next address.
+    async fn retry(
+        &mut self,
+        mut target: Target,
+        attempt: u32,
+        reason: Disconnection,
+    ) -> Result<(), Unheard> {
+        target.turn();
         // Without randomness the wait is the longest of its band, which is no reason to fail.
         let delay = backoff::delay(attempt, getrandom::u32().unwrap_or(u32::MAX));
         self.hub = Hub::Waiting { target, attempt, until: Delay::new(delay) };
@@ -402,15 +411,31 @@ impl Driver {
 }
 
 impl Target {
-    fn parse(text: String) -> Option<Self> {
-        if text.len() > MAX_ADDRESS {
-            return None;
-        }
-        let address: Multiaddr = text.parse().ok()?;
-        match address.iter().last()? {
-            Protocol::P2p(peer) => Some(Self { text, address, peer }),
-            _ => None,
-        }
+    fn parse(text: String, also: Vec<String>) -> Option<Self> {
+        let (text, address, peer) = parse(text)?;
+        let next = also.into_iter().take(MAX_ADDRESSES).filter_map(parse).collect();
+        Some(Self { text, address, peer, next })
+    }
+
+    /// Goes on to the next address; the one before has its turn again after all others.
+    fn turn(&mut self) {
+        let Some((text, address, peer)) = self.next.pop_front() else { return };
+        let text = std::mem::replace(&mut self.text, text);
+        let address = std::mem::replace(&mut self.address, address);
+        let peer = std::mem::replace(&mut self.peer, peer);
+        self.next.push_back((text, address, peer));
+    }
+}
+
+/// A multiaddress that ends in a peer id.
+fn parse(text: String) -> Option<(String, Multiaddr, PeerId)> {
+    if text.len() > MAX_ADDRESS {
+        return None;
+    }
+    let address: Multiaddr = text.parse().ok()?;
+    match address.iter().last()? {
+        Protocol::P2p(peer) => Some((text, address, peer)),
+        _ => None,
     }
 }
 
