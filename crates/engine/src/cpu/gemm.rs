@@ -3,9 +3,11 @@
 //! Every element of the product is summed over k in order within blocks of [`BLOCK_K`], and blocks are added in
 //! order, so the bits do not depend on tile sizes, lanes or edges.
 
+use super::causal::Part;
 use super::memory::Memory;
 use super::simd::F4;
 use lichen_model::program::{Epilogue, Gemm};
+use std::ops::Range;
 
 /// Adds the product of a column and a row to a tile.
 macro_rules! rank_one {
@@ -60,15 +62,23 @@ pub(crate) struct Finish<'a> {
     pub(crate) row_bias: Option<&'a [f32]>,
     pub(crate) activation: Epilogue,
     pub(crate) accumulate: bool,
+    /// What need not be computed.
+    pub(crate) part: Part,
 }
 
 impl Finish<'_> {
-    pub(crate) const PLAIN: Self =
-        Self { alpha: 1.0, bias: None, row_bias: None, activation: Epilogue::None, accumulate: false };
+    pub(crate) const PLAIN: Self = Self {
+        alpha: 1.0,
+        bias: None,
+        row_bias: None,
+        activation: Epilogue::None,
+        accumulate: false,
+        part: Part::Whole,
+    };
 }
 
 /// Runs a product kernel.
-pub(crate) fn run(gemm: &Gemm, memory: &mut Memory, panels: &mut Panels) {
+pub(crate) fn run(gemm: &Gemm, part: Part, memory: &mut Memory, panels: &mut Panels) {
     let mut c = memory.take(gemm.c.buffer);
     let (a, b) = (memory.get(gemm.a.buffer), memory.get(gemm.b.buffer));
     let bias = gemm.bias.map(|bias| memory.get(bias));
@@ -78,6 +88,7 @@ pub(crate) fn run(gemm: &Gemm, memory: &mut Memory, panels: &mut Panels) {
         row_bias: None,
         activation: gemm.activation,
         accumulate: gemm.accumulate,
+        part,
     };
     for outer in 0..gemm.batch[0] {
         for inner in 0..gemm.batch[1] {
@@ -157,10 +168,12 @@ pub(crate) fn multiply_packed(
         if a.row == 1 && n <= UNPACKED_COLUMNS && m.is_multiple_of(MR) {
             let a = &a.data[start * a.column..];
             for row in (0..m).step_by(MR) {
+                let range = finish.part.along(row, start, depth);
                 for (j, b_panel) in block.chunks_exact(depth * NR).enumerate() {
                     let column = j * NR;
                     let wide = NR.min(n - column);
-                    let tile = multiply_columns(&a[row..], a_stride, b_panel);
+                    let a = a.get(row + range.start * a_stride..).unwrap_or_default();
+                    let tile = multiply_columns(a, a_stride, &b_panel[range.start * NR..range.end * NR]);
                     Place { stride, row, column, high: MR, wide, first, last }.finish(tile, c, finish);
                 }
             }
@@ -175,7 +188,11 @@ pub(crate) fn multiply_packed(
             for (i, a_panel) in left.chunks_exact(depth * MR).enumerate() {
                 let row = i * MR;
                 let high = MR.min(m - row);
-                let tile = multiply(a_panel, b_panel);
+                if finish.part == Part::ResultBelow && column >= row + MR {
+                    continue;
+                }
+                let Range { start: from, end: to } = finish.part.along(row, start, depth);
+                let tile = multiply(&a_panel[from * MR..to * MR], &b_panel[from * NR..to * NR]);
                 let place = Place { stride, row, column, high, wide, first, last };
                 place.finish(tile, c, finish);
             }
@@ -301,6 +318,17 @@ fn multiply_columns(a: &[f32], stride: usize, b: &[f32]) -> Tile {
         rank_one!(tile, a, low, high, 0, 1, 2, 3);
     }
     tile
+}
+
+impl Part {
+    /// What the rows from `row` on have to sum of the `depth` numbers along k from `start` on.
+    fn along(self, row: usize, start: usize, depth: usize) -> Range<usize> {
+        match self {
+            Self::Whole | Self::ResultBelow => 0..depth,
+            Self::LeftBelow => 0..depth.min((row + MR).saturating_sub(start)),
+            Self::LeftAbove => depth.min(row.saturating_sub(start))..depth,
+        }
+    }
 }
 
 /// Sums of a tile.

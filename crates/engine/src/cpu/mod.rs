@@ -4,6 +4,7 @@
     reason = "indices come from programs, whose lowering checked every shape"
 )]
 
+mod causal;
 mod convolution;
 mod gemm;
 mod map;
@@ -22,6 +23,7 @@ use memory::Memory;
 /// A program with its memory.
 pub struct CpuExecutor {
     program: Program,
+    parts: Vec<causal::Part>,
     memory: Memory,
     panels: gemm::Panels,
     registers: map::Registers,
@@ -35,8 +37,10 @@ impl CpuExecutor {
     #[must_use]
     pub fn new(program: Program) -> Self {
         let memory = Memory::new(&program);
+        let parts = causal::parts(&program);
         Self {
             program,
+            parts,
             memory,
             panels: gemm::Panels::default(),
             registers: map::Registers::default(),
@@ -119,7 +123,7 @@ impl CpuExecutor {
     fn kernel(&mut self, index: usize, step: &StepValues) {
         let memory = &mut self.memory;
         match &self.program.kernels[index] {
-            Kernel::Gemm(kernel) => gemm::run(kernel, memory, &mut self.panels),
+            Kernel::Gemm(kernel) => gemm::run(kernel, self.parts[index], memory, &mut self.panels),
             Kernel::Map(kernel) => map::run(kernel, memory, step, &mut self.registers),
             Kernel::Reduce(kernel) => rows::reduce(kernel, memory, step),
             Kernel::Copy(kernel) => rows::copy(kernel, memory),

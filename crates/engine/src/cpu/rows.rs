@@ -73,9 +73,15 @@ fn visible(row: usize, width: usize, causal: usize) -> usize {
 /// `to = e^(from − largest)`; the sum of it.
 fn exponentials(from: &[f32], most: f32, to: &mut [f32]) -> f32 {
     let (most, mut total) = (F4::splat(most), F4::splat(0.0));
-    for (to, from) in to.chunks_mut(4).zip(from.chunks(4)) {
-        let power = math::exp(lanes(from, f32::NEG_INFINITY) - most);
+    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<4>(), from.as_chunks::<4>());
+    for (to, from) in to.iter_mut().zip(from) {
+        let power = math::exp(F4::load(from) - most);
         power.store(to);
+        total = total + power;
+    }
+    if !to_rest.is_empty() {
+        let power = math::exp(F4::load_partial(from_rest, f32::NEG_INFINITY) - most);
+        power.store(to_rest);
         total = total + power;
     }
     total.sum()

@@ -11,6 +11,8 @@ mod plan;
 mod products;
 mod recurrent;
 
+pub use plan::{reads, writes};
+
 use crate::ModelError;
 use crate::graph::{Graph, Op, Source, Value};
 use crate::program::{

@@ -159,12 +159,14 @@ fn list(kernel: &Kernel, written: bool) -> Vec<BufferId> {
 }
 
 /// Buffers that a kernel reads.
-pub(crate) fn reads(kernel: &Kernel) -> Vec<BufferId> {
+#[must_use]
+pub fn reads(kernel: &Kernel) -> Vec<BufferId> {
     list(kernel, false)
 }
 
 /// Buffers that a kernel writes.
-pub(crate) fn writes(kernel: &Kernel) -> Vec<BufferId> {
+#[must_use]
+pub fn writes(kernel: &Kernel) -> Vec<BufferId> {
     list(kernel, true)
 }
 
