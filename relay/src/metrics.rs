@@ -180,6 +180,7 @@ impl Metrics {
             Entry::Contribution { .. } => "contribution",
             Entry::RoundClosed { .. } => "round_closed",
             Entry::Checkpointed { .. } => "checkpointed",
+            Entry::Unavailable { .. } => "unavailable",
         };
         self.entries.get_or_create(&EntryLabel { entry }).inc();
     }

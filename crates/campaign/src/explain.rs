@@ -3,8 +3,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::Manifest;
 use crate::model_spec::{Loss, ModelSpec};
+use crate::{Manifest, Topology};
 
 /// One thing that a visitor should know before saying yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +71,18 @@ impl Manifest {
     }
 
     fn explain_leaving(&self) -> String {
+        let way = match self.rounds.topology {
+            Topology::Hub => {
+                "This goes to the relay that serves this page, which passes it on to the other participants."
+            }
+            Topology::Mesh => {
+                "This goes to the other participants directly, who see your device's network address then, and to \
+                 the relay that serves this page where there is no direct way."
+            }
+        };
         format!(
-            "{} This goes to the relay that serves this page, which passes it on to the other participants. Each \
-             contribution is signed with a key made by your browser and stays in the campaign's public record.",
+            "{} {way} Each contribution is signed with a key made by your browser and stays in the campaign's \
+             public record.",
             self.campaign.leaves_device
         )
     }

@@ -19,7 +19,7 @@
 //! | | `credit`, `licence` | whom to thank for the data, and how it may be used |
 //! | `[model]` | see [`model_spec::ModelSpec`] | |
 //! | `[train]` | see [`model_spec::TrainSpec`] | |
-//! | `[rounds]` | `topology` | `"hub"` |
+//! | `[rounds]` | `topology` | `"hub"`: updates go to the relay; `"mesh"`: from tab to tab |
 //! | | `interval_seconds` | least time between two openings |
 //! | | `deadline_seconds` | how long a round waits for members that do not contribute |
 //! | | `minimum` | fewest contributions to close a round with |

@@ -109,6 +109,8 @@ pub struct Rounds {
 pub enum Topology {
     /// To the relay and from there to everybody.
     Hub,
+    /// From tab to tab; the relay orders the log and keeps what nobody else can serve.
+    Mesh,
 }
 
 /// Why a manifest was refused: everything that is wrong with it.
@@ -349,7 +351,7 @@ fn keep_faults(path: &str, checked: Result<(), Vec<SpecFault>>, faults: &mut Vec
 
 fn read_rounds(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Rounds> {
     let mut reader = Reader::new("rounds", table, faults);
-    let topology = reader.choice("topology", &[("hub", Topology::Hub)]);
+    let topology = reader.choice("topology", &[("hub", Topology::Hub), ("mesh", Topology::Mesh)]);
     let interval = reader.number("interval_seconds", 0.0..=86_400.0);
     let deadline = reader.number("deadline_seconds", 0.1..=86_400.0);
     let minimum = reader.whole("minimum", 1..=10_000);

@@ -27,8 +27,8 @@ impl<P: Platform> Session<P> {
             ParticipantAction::Submit { ticket, entry } => {
                 self.link_work.push(Box::pin(jobs::sign_entry(shared, ticket, entry)));
             }
-            ParticipantAction::Aggregate { round, base, accepted } => {
-                self.link_work.push(Box::pin(jobs::aggregate(shared, round, base, accepted)));
+            ParticipantAction::Aggregate { round, base, accepted, excluded } => {
+                self.link_work.push(Box::pin(jobs::aggregate(shared, round, base, accepted, excluded)));
             }
             ParticipantAction::Evaluate { round, cid } => {
                 self.work.push(Box::pin(jobs::evaluate(shared, round, cid)));
@@ -89,13 +89,13 @@ impl<P: Platform> Session<P> {
         }
     }
 
-    pub(crate) fn aggregated(&mut self, round: RoundNumber, result: Option<Cid>) {
+    pub(crate) fn aggregated(&mut self, round: RoundNumber, excluded: u32, result: Result<Cid, Vec<Cid>>) {
         match result {
-            Some(result) => {
+            Ok(result) => {
                 self.loose.push(result);
-                self.tell(ParticipantEvent::Aggregated { round, result });
+                self.tell(ParticipantEvent::Aggregated { round, excluded, result });
             }
-            None => self.tell(ParticipantEvent::AggregateFailed { round }),
+            Err(missing) => self.tell(ParticipantEvent::AggregateFailed { round, excluded, missing }),
         }
     }
 

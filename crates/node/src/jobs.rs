@@ -104,7 +104,7 @@ pub(crate) enum Done<P: Platform> {
     /// The relay gave a receipt, a reason for refusing, or no answer.
     Appended { ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>> },
     /// A round's result is computed, or something for it could not be got.
-    Aggregated { round: RoundNumber, result: Option<Cid> },
+    Aggregated { round: RoundNumber, excluded: u32, result: Result<Cid, Vec<Cid>> },
     /// Nobody waits for this.
     Nothing,
 }
@@ -264,6 +264,7 @@ pub(crate) async fn aggregate<P: Platform>(
     round: RoundNumber,
     base: Cid,
     accepted: Vec<(u32, Cid)>,
+    excluded: u32,
 ) -> Done<P> {
     let result = async {
         let base = bytes(&shared, &base).await?;
@@ -280,7 +281,7 @@ pub(crate) async fn aggregate<P: Platform>(
         shared.platform.blobs().put(&cid, &checkpoint).await.ok()?;
         Some(cid)
     };
-    Done::Aggregated { round, result: result.await }
+    Done::Aggregated { round, excluded, result: result.await.ok_or(Vec::new()) }
 }
 
 /// Measures a checkpoint on the held-out samples, shows the result and keeps it.

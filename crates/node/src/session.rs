@@ -231,7 +231,7 @@ impl<P: Platform> Session<P> {
             Done::Published { round, update } => self.published(round, update),
             Done::Signed { ticket, entry, envelope } => self.send(ticket, &entry, envelope),
             Done::Appended { ticket, id, outcome } => self.appended(ticket, id, outcome),
-            Done::Aggregated { round, result } => self.aggregated(round, result),
+            Done::Aggregated { round, excluded, result } => self.aggregated(round, excluded, result),
             Done::Nothing => {}
         }
         self.end_if_left();

@@ -35,6 +35,8 @@ const messages = [
   ['entry', 'contribution', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 } } }],
   ['entry', 'round-closed', { 'round-closed': { campaign, round: 24 } }],
   ['entry', 'checkpointed', { checkpointed: { campaign, round: 255, base, result } }],
+  ['entry', 'checkpointed-without', { checkpointed: { campaign, round: 255, base, result, excluded: 2 } }],
+  ['entry', 'unavailable', { unavailable: { campaign, round: 256, update } }],
   ['session', 'session', { peer: Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20, ...hash), issued: 1764000000000 }],
   ['head', 'head', { campaign, length: 3, hash }],
   ['receipt', 'receipt', { entry: await cidOf(0x71, text('entry')), head: { campaign, length: 3, hash } }]

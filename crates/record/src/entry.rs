@@ -111,7 +111,7 @@ pub enum Entry {
         /// What the training looked like.
         metrics: Metrics,
     },
-    /// The coordinator closes a round to further contributions.
+    /// The coordinator closes a round to further contributions; said again in a mesh, to further attestations.
     RoundClosed {
         /// The campaign.
         campaign: CampaignId,
@@ -128,7 +128,25 @@ pub enum Entry {
         base: Cid,
         /// The checkpoint that the round ended with.
         result: Cid,
+        /// Contributions that the log excluded as unavailable before this was computed; not written where it is 0.
+        /// The set aggregated is part of what is signed, so that nobody is at fault for a set that changed meanwhile.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        excluded: u32,
     },
+    /// The account takes part in the round, and could get this update of another's from nobody.
+    Unavailable {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+        /// The update that nobody gave.
+        update: Cid,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Entry {
@@ -142,7 +160,8 @@ impl Entry {
             | Entry::RoundOpened { campaign, .. }
             | Entry::Contribution { campaign, .. }
             | Entry::RoundClosed { campaign, .. }
-            | Entry::Checkpointed { campaign, .. } => *campaign,
+            | Entry::Checkpointed { campaign, .. }
+            | Entry::Unavailable { campaign, .. } => *campaign,
         }
     }
 
@@ -154,7 +173,8 @@ impl Entry {
             Entry::RoundOpened { round, .. }
             | Entry::Contribution { round, .. }
             | Entry::RoundClosed { round, .. }
-            | Entry::Checkpointed { round, .. } => Some(*round),
+            | Entry::Checkpointed { round, .. }
+            | Entry::Unavailable { round, .. } => Some(*round),
         }
     }
 }

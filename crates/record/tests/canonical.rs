@@ -259,7 +259,7 @@ fn metrics() -> impl Strategy<Value = Metrics> {
 fn entry() -> impl Strategy<Value = Entry> {
     let campaign = cid().prop_map(CampaignId);
     let round = any::<u64>().prop_map(RoundNumber);
-    (0..7, campaign, (cid(), cid()), round, any::<(u64, u32)>(), metrics()).prop_map(
+    (0..8, campaign, (cid(), cid()), round, any::<(u64, u32)>(), metrics()).prop_map(
         |(variant, campaign, (base, other), round, (sequence, samples), metrics)| match variant {
             0 => Entry::Published { campaign, manifest: other, base },
             1 => Entry::Joined { campaign, sequence },
@@ -267,7 +267,10 @@ fn entry() -> impl Strategy<Value = Entry> {
             3 => Entry::RoundOpened { campaign, round, base },
             4 => Entry::Contribution { campaign, round, base, update: other, samples, metrics },
             5 => Entry::RoundClosed { campaign, round },
-            _ => Entry::Checkpointed { campaign, round, base, result: other },
+            6 => {
+                Entry::Checkpointed { campaign, round, base, result: other, excluded: samples % 2 * samples }
+            }
+            _ => Entry::Unavailable { campaign, round, update: other },
         },
     )
 }

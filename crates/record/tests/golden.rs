@@ -34,7 +34,13 @@ fn entry(name: &str) -> Option<Entry> {
             metrics: Metrics::new(core::f64::consts::LN_2, 0.8125, 60).unwrap(),
         },
         "round-closed" => Entry::RoundClosed { campaign, round: RoundNumber(24) },
-        "checkpointed" => Entry::Checkpointed { campaign, round: RoundNumber(255), base, result },
+        "checkpointed" => {
+            Entry::Checkpointed { campaign, round: RoundNumber(255), base, result, excluded: 0 }
+        }
+        "checkpointed-without" => {
+            Entry::Checkpointed { campaign, round: RoundNumber(255), base, result, excluded: 2 }
+        }
+        "unavailable" => Entry::Unavailable { campaign, round: RoundNumber(256), update },
         _ => return None,
     })
 }
@@ -74,14 +80,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 16, "eight messages, each with a low and a high signature");
+    assert_eq!(seen, 20, "ten messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 10);
+    assert_eq!(high.len(), 12);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

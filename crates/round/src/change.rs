@@ -50,13 +50,31 @@ pub enum Change {
         /// Contributions accepted.
         accepted: usize,
     },
-    /// A member did not contribute before the deadline: rounds wait for it no longer, until it contributes or joins
-    /// again.
+    /// A member did not contribute before the deadline, or in a mesh contributed and then was heard of no more: rounds
+    /// wait for it no longer, until it contributes or joins again.
     Missed {
         /// The round.
         round: RoundNumber,
         /// Who.
         account: AccountId,
+    },
+    /// A contributor could get this update from nobody.
+    Unavailable {
+        /// The round.
+        round: RoundNumber,
+        /// Who could not get it.
+        account: AccountId,
+        /// The update.
+        update: Cid,
+    },
+    /// A contribution counts no longer, as too many contributors could not get its update.
+    Excluded {
+        /// The round.
+        round: RoundNumber,
+        /// Whose.
+        account: AccountId,
+        /// The update.
+        update: Cid,
     },
     /// An account attested a round's result.
     Attested {

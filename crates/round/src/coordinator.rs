@@ -73,6 +73,8 @@ pub struct Coordinator {
     append: Attempt,
     aggregation: Option<Aggregation>,
     wake: Option<u64>,
+    /// Time of the relay's clock from which it has acted.
+    acting_since: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,7 @@ impl Coordinator {
             append: Attempt::new(),
             aggregation: None,
             wake: None,
+            acting_since: 0,
         }
     }
 
@@ -156,7 +159,10 @@ impl Coordinator {
                     actions.push(CoordinatorAction::Distrust(refusal));
                 }
             },
-            CoordinatorEvent::CaughtUp => self.mode = Mode::Acting,
+            CoordinatorEvent::CaughtUp => {
+                self.mode = Mode::Acting;
+                self.acting_since = now;
+            }
             CoordinatorEvent::AppendFailed => self.append.fail(now),
             CoordinatorEvent::Aggregated { round, result } => {
                 if let Some(aggregation) = self.aggregation_of(round) {
@@ -237,12 +243,23 @@ impl Coordinator {
                     Err(_) => Due::Nothing,
                 }
             }
+            Stage::Closed { at } if self.state.rules().is_mesh() => self.due_end(time, number, at),
             Stage::Closed { at } => self.due_attestation(time, at),
             Stage::Settled { .. } => {
                 let earliest = round.opened().saturating_add(self.state.rules().interval_ms);
                 self.due_opening(time, number.next(), earliest)
             }
         }
+    }
+
+    /// In a mesh the coordinator attests nothing: it ends the round when the deadline has passed. Of that, members get
+    /// the whole length after a restart, for they could say nothing while the relay was away.
+    fn due_end(&self, time: u64, round: RoundNumber, closed: u64) -> Due {
+        let end = closed.max(self.acting_since).saturating_add(self.state.rules().deadline_ms);
+        if time < end {
+            return Due::At(end);
+        }
+        Due::Entry(Entry::RoundClosed { campaign: self.state.campaign(), round })
     }
 
     fn due_opening(&self, time: u64, round: RoundNumber, earliest: u64) -> Due {
@@ -272,7 +289,8 @@ impl Coordinator {
         if time < deadline && !self.state.would_settle(time, result) {
             return Due::At(deadline);
         }
-        Due::Entry(Entry::Checkpointed { campaign: self.state.campaign(), round: number, base, result })
+        let campaign = self.state.campaign();
+        Due::Entry(Entry::Checkpointed { campaign, round: number, base, result, excluded: 0 })
     }
 
     fn log_time(&self, now: u64) -> u64 {

@@ -17,6 +17,9 @@
 //!    (`Checkpointed`).
 //! 5. It settles when `quorum` accounts attest the same result, the coordinator among them. Then the next may open.
 //!
+//! In a mesh (`topology = "mesh"`) updates go from tab to tab. The coordinator opens and closes rounds and does no more:
+//! it need not have the updates, and attests nothing. Steps 4 and 5 are the contributors': see the last section.
+//!
 //! # When somebody is missing, wrong or lying
 //!
 //! - The coordinator's attestation is needed because accounts cost nothing: without it, a person with two of them could
@@ -34,6 +37,22 @@
 //! - Where nobody is expected, nothing is opened and the log rests.
 //! - A log with an entry that [`CampaignState::admit`] refuses is a false log: a participant that meets one believes
 //!   nobody who serves it ([`ParticipantAction::Distrust`]).
+//!
+//! # In a mesh
+//!
+//! - Only contributors attest. A result settles when more than half of the round's contributors attest it, and as many
+//!   as the quorum asks, which is lowered to the contributors who have not left. When the deadline has passed since the
+//!   closing, the majority alone is enough.
+//! - A contributor that could get an update from nobody says so (`Unavailable`). An update that more than half of the
+//!   other contributors miss is excluded, with its contribution: the result is that of the others. Attestations say how
+//!   many contributions were excluded when they were computed, so that one under way meanwhile is refused rather than
+//!   mistaken for a second, different word.
+//! - At the deadline the coordinator closes the round a second time. Then it ends: with the majority's result, or, if
+//!   there is none, with the checkpoint it began with. So no round waits for ever, whoever dies when; the price is a lost
+//!   round where half of the contributors vanish within it. Contributors that were silent are not waited for again.
+//! - **Made-up accounts.** Accounts cost nothing, and in a mesh no coordinator's word is needed. Whoever runs most of the
+//!   accounts that contribute to a round decides what comes of it: it can settle a false checkpoint, or leave out
+//!   another's update. Fewer cannot. An audit that has the updates still shows a false checkpoint for what it is.
 #![no_std]
 #![deny(missing_docs)]
 

@@ -1,3 +1,4 @@
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
@@ -77,10 +78,14 @@ enum ContributionStep {
 }
 
 /// Work on the own attestation of the closed round.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct AttestationWork {
     round: RoundNumber,
+    /// Contributions excluded when the work began: with more of them, it begins anew.
+    excluded: u32,
     step: AttestationStep,
+    /// Updates that nobody gave, each on its way to the log.
+    missing: BTreeMap<Cid, Submission>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -67,6 +67,24 @@ pub enum Refusal {
     /// The campaign has had all its rounds.
     #[error("the campaign is finished")]
     Finished,
+    /// Only an account whose contribution to the round counts may say this.
+    #[error("only an account whose contribution to the round counts may say this")]
+    NotAContributor,
+    /// The result is computed from another set of contributions than the one that counts now.
+    #[error("contributions were excluded since, or are said to be that were not")]
+    WrongExclusions,
+    /// In a hub updates are at the relay, and nobody can say that one is not to be had.
+    #[error("in this campaign every update is at the relay")]
+    NotAMesh,
+    /// The update is none of another contributor's, or is excluded already.
+    #[error("the update is not another contributor's that counts")]
+    WrongUpdate,
+    /// The account attested a result, and so had every update.
+    #[error("the account attested a result, for which it had every update")]
+    AlreadyAttested,
+    /// The round's result stands.
+    #[error("the round is settled")]
+    RoundSettled,
 }
 
 impl Refusal {
@@ -94,6 +112,12 @@ impl Refusal {
             Self::TooFewContributions => "too_few_contributions",
             Self::WrongSamples => "wrong_samples",
             Self::Finished => "finished",
+            Self::NotAContributor => "not_a_contributor",
+            Self::WrongExclusions => "wrong_exclusions",
+            Self::NotAMesh => "not_a_mesh",
+            Self::WrongUpdate => "wrong_update",
+            Self::AlreadyAttested => "already_attested",
+            Self::RoundSettled => "round_settled",
         }
     }
 }

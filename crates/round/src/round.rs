@@ -16,6 +16,8 @@ pub struct Round {
     pub(crate) contributions: Vec<Accepted>,
     pub(crate) stage: Stage,
     pub(crate) attestations: BTreeMap<AccountId, Attestation>,
+    /// Accounts that could get an update from nobody, by update.
+    pub(crate) reports: BTreeMap<Cid, BTreeSet<AccountId>>,
 }
 
 /// How far a round has come.
@@ -35,7 +37,7 @@ pub enum Stage {
     },
 }
 
-/// A contribution that counts.
+/// A contribution that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accepted {
     /// Whose.
@@ -46,6 +48,8 @@ pub struct Accepted {
     pub samples: u32,
     /// What the training looked like.
     pub metrics: Metrics,
+    /// Whether it was excluded since, as too many contributors could not get its update: then it does not count.
+    pub is_excluded: bool,
 }
 
 /// What one account says about a round's result.
@@ -68,6 +72,7 @@ impl Round {
             contributions: Vec::new(),
             stage: Stage::Open,
             attestations: BTreeMap::new(),
+            reports: BTreeMap::new(),
         }
     }
 
@@ -112,16 +117,40 @@ impl Round {
         self.awaited.iter().copied()
     }
 
-    /// The contributions that count, in log order, which is the order of aggregation.
+    /// The contributions in log order, the excluded ones among them.
     #[must_use]
     pub fn contributions(&self) -> &[Accepted] {
         &self.contributions
     }
 
-    /// The contributions' weights and updates, in the order of aggregation.
+    /// The contributions that count, in log order, which is the order of aggregation.
+    pub fn counted(&self) -> impl Iterator<Item = &Accepted> + '_ {
+        self.contributions.iter().filter(|accepted| !accepted.is_excluded)
+    }
+
+    /// Weights and updates of the contributions that count, in the order of aggregation.
     #[must_use]
     pub fn accepted(&self) -> Vec<(u32, Cid)> {
-        self.contributions.iter().map(|accepted| (accepted.samples, accepted.update)).collect()
+        self.counted().map(|accepted| (accepted.samples, accepted.update)).collect()
+    }
+
+    /// How many contributions were excluded.
+    #[must_use]
+    pub fn excluded(&self) -> u32 {
+        let excluded = self.contributions.iter().filter(|accepted| accepted.is_excluded).count();
+        u32::try_from(excluded).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the account's contribution counts.
+    #[must_use]
+    pub fn counts(&self, account: &AccountId) -> bool {
+        self.counted().any(|accepted| accepted.account == *account)
+    }
+
+    /// Whether the account said that it could get this update from nobody, and has not got it since.
+    #[must_use]
+    pub fn has_reported(&self, account: &AccountId, update: &Cid) -> bool {
+        self.reports.get(update).is_some_and(|reporters| reporters.contains(account))
     }
 
     /// Whether the account contributed to this round.

@@ -9,6 +9,7 @@ use crate::{Change, Fault, Refusal, Round, Rules, Stage};
 
 mod admission;
 mod fold;
+mod settlement;
 
 /// What a campaign has come to: a pure fold over its log. Equal logs give equal states.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,9 +5,10 @@
 mod fixture;
 
 use fixture::{
-    Log, Person, RULES, checkpointed, cid, closed, contribution, coordinator, initial, joined, left, opened,
-    published,
+    BOTH, Log, Person, RULES, checkpointed, cid, closed, contribution, coordinator, initial, joined, left,
+    opened, published,
 };
+use lichen_campaign::Topology;
 use lichen_record::{CampaignId, Entry, RoundNumber};
 use lichen_round::{CampaignState, Change, FaultKind, Presence, Refusal, Rules, Stage};
 
@@ -35,257 +36,296 @@ fn close(rules: Rules, members: &[&Person]) -> Log {
 /// Round 1 is settled with the checkpoint `one`.
 fn settle(rules: Rules, members: &[&Person]) -> Log {
     let mut log = close(rules, members);
-    for member in members.iter().copied().chain([&coordinator()]) {
+    attest(&mut log, members);
+    log
+}
+
+/// Everybody whose word counts attests that round 1 ends with the checkpoint `one`.
+fn attest(log: &mut Log, contributors: &[&Person]) {
+    for member in contributors {
         log.add(member, &checkpointed(1, initial(), cid("one")));
     }
+    if log.state.rules().topology == Topology::Hub {
+        log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    }
     assert_eq!(log.state.settled(), 1);
-    log
 }
 
 #[test]
 fn another_campaigns_entry_is_refused() {
-    let (anna, ..) = people();
-    let mut log = open(RULES, &[&anna]);
-    let other = Entry::Contribution {
-        campaign: CampaignId::of_manifest(b"another manifest"),
-        round: RoundNumber(1),
-        base: initial(),
-        update: cid("an update"),
-        samples: 16,
-        metrics: fixture::metrics(),
-    };
-    log.refuse(&anna, &other, Refusal::WrongCampaign);
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = open(rules, &[&anna]);
+        let other = Entry::Contribution {
+            campaign: CampaignId::of_manifest(b"another manifest"),
+            round: RoundNumber(1),
+            base: initial(),
+            update: cid("an update"),
+            samples: 16,
+            metrics: fixture::metrics(),
+        };
+        log.refuse(&anna, &other, Refusal::WrongCampaign);
+    }
 }
 
 #[test]
 fn time_may_stand_but_not_run_backwards() {
-    let (anna, ..) = people();
-    let mut log = Log::with_members(RULES, &[]);
-    log.time -= 1;
-    log.refuse(&anna, &joined(1), Refusal::TimeReversed);
-    log.time += 1;
-    log.add(&anna, &joined(1));
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = Log::with_members(rules, &[]);
+        log.time -= 1;
+        log.refuse(&anna, &joined(1), Refusal::TimeReversed);
+        log.time += 1;
+        log.add(&anna, &joined(1));
+    }
 }
 
 #[test]
 fn a_log_begins_with_its_publication() {
-    let (anna, ..) = people();
-    let mut log = Log::new(RULES);
-    for entry in [
-        joined(1),
-        left(1),
-        opened(1, initial()),
-        contribution(1, initial()),
-        closed(1),
-        checkpointed(1, initial(), cid("one")),
-    ] {
-        log.refuse(&anna, &entry, Refusal::NotPublished);
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = Log::new(rules);
+        for entry in [
+            joined(1),
+            left(1),
+            opened(1, initial()),
+            contribution(1, initial()),
+            closed(1),
+            checkpointed(1, initial(), cid("one")),
+        ] {
+            log.refuse(&anna, &entry, Refusal::NotPublished);
+        }
+        let wrong =
+            Entry::Published { campaign: fixture::campaign(), manifest: cid("junk"), base: initial() };
+        log.refuse(&coordinator(), &wrong, Refusal::WrongManifest);
+        log.add(&coordinator(), &published());
+        assert_eq!(log.state.coordinator(), Some(coordinator().account()));
+        log.refuse(&coordinator(), &published(), Refusal::NotFirst);
+        log.refuse(&anna, &published(), Refusal::NotFirst);
     }
-    let wrong = Entry::Published { campaign: fixture::campaign(), manifest: cid("junk"), base: initial() };
-    log.refuse(&coordinator(), &wrong, Refusal::WrongManifest);
-    log.add(&coordinator(), &published());
-    assert_eq!(log.state.coordinator(), Some(coordinator().account()));
-    log.refuse(&coordinator(), &published(), Refusal::NotFirst);
-    log.refuse(&anna, &published(), Refusal::NotFirst);
 }
 
 #[test]
 fn only_the_coordinator_opens_and_closes() {
-    let (anna, ..) = people();
-    let mut log = Log::with_members(RULES, &[&anna]);
-    log.refuse(&anna, &opened(1, initial()), Refusal::NotCoordinator);
-    log.add(&coordinator(), &opened(1, initial()));
-    log.add(&anna, &contribution(1, initial()));
-    log.refuse(&anna, &closed(1), Refusal::NotCoordinator);
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = Log::with_members(rules, &[&anna]);
+        log.refuse(&anna, &opened(1, initial()), Refusal::NotCoordinator);
+        log.add(&coordinator(), &opened(1, initial()));
+        log.add(&anna, &contribution(1, initial()));
+        log.refuse(&anna, &closed(1), Refusal::NotCoordinator);
+    }
 }
 
 #[test]
 fn replayed_joining_and_leaving_is_refused() {
-    let (anna, ..) = people();
-    let mut log = Log::with_members(RULES, &[]);
-    log.refuse(&anna, &left(1), Refusal::NotAMember);
-    log.add(&anna, &joined(5));
-    log.refuse(&anna, &joined(5), Refusal::StaleSequence);
-    log.refuse(&anna, &left(5), Refusal::StaleSequence);
-    log.refuse(&anna, &joined(6), Refusal::Duplicate);
-    log.add(&anna, &left(7));
-    // The old joining, replayed by somebody who kept it.
-    log.refuse(&anna, &joined(5), Refusal::StaleSequence);
-    log.refuse(&anna, &joined(7), Refusal::StaleSequence);
-    log.refuse(&anna, &left(8), Refusal::Duplicate);
-    log.add(&anna, &joined(8));
-    log.add(&anna, &left(u64::MAX));
-    log.refuse(&anna, &joined(u64::MAX), Refusal::StaleSequence);
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = Log::with_members(rules, &[]);
+        log.refuse(&anna, &left(1), Refusal::NotAMember);
+        log.add(&anna, &joined(5));
+        log.refuse(&anna, &joined(5), Refusal::StaleSequence);
+        log.refuse(&anna, &left(5), Refusal::StaleSequence);
+        log.refuse(&anna, &joined(6), Refusal::Duplicate);
+        log.add(&anna, &left(7));
+        // The old joining, replayed by somebody who kept it.
+        log.refuse(&anna, &joined(5), Refusal::StaleSequence);
+        log.refuse(&anna, &joined(7), Refusal::StaleSequence);
+        log.refuse(&anna, &left(8), Refusal::Duplicate);
+        log.add(&anna, &joined(8));
+        log.add(&anna, &left(u64::MAX));
+        log.refuse(&anna, &joined(u64::MAX), Refusal::StaleSequence);
+    }
 }
 
 #[test]
 fn rounds_open_in_order_on_what_settled() {
-    let (anna, ..) = people();
-    let mut log = Log::with_members(RULES, &[&anna]);
-    log.refuse(&coordinator(), &opened(2, initial()), Refusal::WrongRound);
-    log.refuse(&coordinator(), &opened(0, initial()), Refusal::WrongRound);
-    log.refuse(&coordinator(), &opened(1, cid("other")), Refusal::WrongBase);
-    let mut log = settle(RULES, &[&anna]);
-    log.wait(RULES.interval_ms);
-    log.refuse(&coordinator(), &opened(2, initial()), Refusal::WrongBase);
-    log.refuse(&coordinator(), &opened(1, cid("one")), Refusal::WrongRound);
-    log.refuse(&coordinator(), &opened(u64::MAX, cid("one")), Refusal::WrongRound);
-    log.add(&coordinator(), &opened(2, cid("one")));
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = Log::with_members(rules, &[&anna]);
+        log.refuse(&coordinator(), &opened(2, initial()), Refusal::WrongRound);
+        log.refuse(&coordinator(), &opened(0, initial()), Refusal::WrongRound);
+        log.refuse(&coordinator(), &opened(1, cid("other")), Refusal::WrongBase);
+        let mut log = settle(rules, &[&anna]);
+        log.wait(rules.interval_ms);
+        log.refuse(&coordinator(), &opened(2, initial()), Refusal::WrongBase);
+        log.refuse(&coordinator(), &opened(1, cid("one")), Refusal::WrongRound);
+        log.refuse(&coordinator(), &opened(u64::MAX, cid("one")), Refusal::WrongRound);
+        log.add(&coordinator(), &opened(2, cid("one")));
+    }
 }
 
 #[test]
 fn a_round_opens_only_after_the_one_before_settled() {
-    let (anna, ..) = people();
-    let mut log = open(RULES, &[&anna]);
-    log.wait(60_000);
-    log.refuse(&coordinator(), &opened(2, initial()), Refusal::RoundNotSettled);
-    log.add(&anna, &contribution(1, initial()));
-    log.add(&coordinator(), &closed(1));
-    log.refuse(&coordinator(), &opened(2, initial()), Refusal::RoundNotSettled);
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = open(rules, &[&anna]);
+        log.wait(60_000);
+        log.refuse(&coordinator(), &opened(2, initial()), Refusal::RoundNotSettled);
+        log.add(&anna, &contribution(1, initial()));
+        log.add(&coordinator(), &closed(1));
+        log.refuse(&coordinator(), &opened(2, initial()), Refusal::RoundNotSettled);
+    }
 }
 
 #[test]
 fn a_round_opens_only_after_the_interval() {
-    let (anna, ..) = people();
-    let mut log = settle(RULES, &[&anna]);
-    log.wait(RULES.interval_ms - 1);
-    log.refuse(&coordinator(), &opened(2, cid("one")), Refusal::IntervalPending);
-    log.wait(1);
-    log.add(&coordinator(), &opened(2, cid("one")));
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = settle(rules, &[&anna]);
+        log.wait(rules.interval_ms - 1);
+        log.refuse(&coordinator(), &opened(2, cid("one")), Refusal::IntervalPending);
+        log.wait(1);
+        log.add(&coordinator(), &opened(2, cid("one")));
+    }
 }
 
 #[test]
 fn a_round_opens_only_for_somebody() {
-    let (anna, ..) = people();
-    let mut log = Log::with_members(RULES, &[]);
-    log.refuse(&coordinator(), &opened(1, initial()), Refusal::NobodyExpected);
-    log.add(&anna, &joined(1));
-    log.add(&anna, &left(2));
-    log.refuse(&coordinator(), &opened(1, initial()), Refusal::NobodyExpected);
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = Log::with_members(rules, &[]);
+        log.refuse(&coordinator(), &opened(1, initial()), Refusal::NobodyExpected);
+        log.add(&anna, &joined(1));
+        log.add(&anna, &left(2));
+        log.refuse(&coordinator(), &opened(1, initial()), Refusal::NobodyExpected);
+    }
 }
 
 #[test]
 fn contributions_are_for_the_open_round() {
-    let (anna, bela, _) = people();
-    let mut log = Log::with_members(RULES, &[&anna]);
-    log.refuse(&anna, &contribution(1, initial()), Refusal::RoundNotOpen);
-    log.add(&coordinator(), &opened(1, initial()));
-    log.refuse(&anna, &contribution(0, initial()), Refusal::WrongRound);
-    log.refuse(&anna, &contribution(2, initial()), Refusal::WrongRound);
-    log.refuse(&anna, &contribution(1, cid("other")), Refusal::WrongBase);
-    log.refuse(&bela, &contribution(1, initial()), Refusal::NotAMember);
-    log.add(&anna, &contribution(1, initial()));
-    log.add(&coordinator(), &closed(1));
-    log.add(&bela, &joined(1));
-    log.refuse(&bela, &contribution(1, initial()), Refusal::RoundNotOpen);
+    for rules in BOTH {
+        let (anna, bela, _) = people();
+        let mut log = Log::with_members(rules, &[&anna]);
+        log.refuse(&anna, &contribution(1, initial()), Refusal::RoundNotOpen);
+        log.add(&coordinator(), &opened(1, initial()));
+        log.refuse(&anna, &contribution(0, initial()), Refusal::WrongRound);
+        log.refuse(&anna, &contribution(2, initial()), Refusal::WrongRound);
+        log.refuse(&anna, &contribution(1, cid("other")), Refusal::WrongBase);
+        log.refuse(&bela, &contribution(1, initial()), Refusal::NotAMember);
+        log.add(&anna, &contribution(1, initial()));
+        log.add(&coordinator(), &closed(1));
+        log.add(&bela, &joined(1));
+        log.refuse(&bela, &contribution(1, initial()), Refusal::RoundNotOpen);
+    }
 }
 
 #[test]
 fn a_replayed_contribution_is_refused() {
-    let (anna, bela, _) = people();
-    let mut log = open(RULES, &[&anna, &bela]);
-    log.add(&anna, &contribution(1, initial()));
-    log.refuse(&anna, &contribution(1, initial()), Refusal::Duplicate);
-    log.add(&bela, &contribution(1, initial()));
-    log.add(&coordinator(), &closed(1));
-    // Who lost the receipt and repeats it after the closing learns that it stands.
-    log.refuse(&anna, &contribution(1, initial()), Refusal::Duplicate);
-    for person in [&anna, &coordinator()] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+    for rules in BOTH {
+        let (anna, bela, _) = people();
+        let mut log = open(rules, &[&anna, &bela]);
+        log.add(&anna, &contribution(1, initial()));
+        log.refuse(&anna, &contribution(1, initial()), Refusal::Duplicate);
+        log.add(&bela, &contribution(1, initial()));
+        log.add(&coordinator(), &closed(1));
+        // Who lost the receipt and repeats it after the closing learns that it stands.
+        log.refuse(&anna, &contribution(1, initial()), Refusal::Duplicate);
+        attest(&mut log, &[&anna, &bela]);
+        log.wait(rules.interval_ms);
+        log.add(&coordinator(), &opened(2, cid("one")));
+        log.refuse(&anna, &contribution(1, initial()), Refusal::WrongRound);
     }
-    log.wait(RULES.interval_ms);
-    log.add(&coordinator(), &opened(2, cid("one")));
-    log.refuse(&anna, &contribution(1, initial()), Refusal::WrongRound);
 }
 
 #[test]
 fn a_contributions_weight_is_its_shards() {
-    let (anna, ..) = people();
-    let mut log = open(RULES, &[&anna]);
-    for weight in [0, 17, u32::MAX] {
-        let Entry::Contribution { campaign, round, base, update, metrics, .. } = contribution(1, initial())
-        else {
-            unreachable!()
-        };
-        let entry = Entry::Contribution { campaign, round, base, update, samples: weight, metrics };
-        log.refuse(&anna, &entry, Refusal::WrongSamples);
+    for rules in BOTH {
+        let (anna, ..) = people();
+        let mut log = open(rules, &[&anna]);
+        for weight in [0, 17, u32::MAX] {
+            let Entry::Contribution { campaign, round, base, update, metrics, .. } =
+                contribution(1, initial())
+            else {
+                unreachable!()
+            };
+            let entry = Entry::Contribution { campaign, round, base, update, samples: weight, metrics };
+            log.refuse(&anna, &entry, Refusal::WrongSamples);
+        }
     }
 }
 
 #[test]
 fn whoever_left_contributes_no_more_but_what_counted_counts() {
-    let (anna, bela, _) = people();
-    let mut log = open(RULES, &[&anna, &bela]);
-    log.add(&anna, &contribution(1, initial()));
-    log.add(&anna, &left(2));
-    log.add(&bela, &left(2));
-    log.refuse(&bela, &contribution(1, initial()), Refusal::NotAMember);
-    log.add(&coordinator(), &closed(1));
-    assert_eq!(log.state.round().unwrap().contributions().len(), 1);
+    for rules in BOTH {
+        let (anna, bela, _) = people();
+        let mut log = open(rules, &[&anna, &bela]);
+        log.add(&anna, &contribution(1, initial()));
+        log.add(&anna, &left(2));
+        log.add(&bela, &left(2));
+        log.refuse(&bela, &contribution(1, initial()), Refusal::NotAMember);
+        log.add(&coordinator(), &closed(1));
+        assert_eq!(log.state.round().unwrap().contributions().len(), 1);
+    }
 }
 
 #[test]
 fn a_round_waits_for_its_cohort_until_the_deadline() {
-    let (anna, bela, _) = people();
-    let mut log = open(RULES, &[&anna, &bela]);
-    log.refuse(&coordinator(), &closed(1), Refusal::TooFewContributions);
-    log.add(&anna, &contribution(1, initial()));
-    log.wait(RULES.deadline_ms - 1);
-    log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
-    log.wait(1);
-    log.refuse(&coordinator(), &closed(2), Refusal::WrongRound);
-    let changes = log.add(&coordinator(), &closed(1));
-    let missed = Change::Missed { round: RoundNumber(1), account: bela.account() };
-    assert_eq!(changes, [Change::Closed { round: RoundNumber(1), accepted: 1 }, missed]);
-    assert_eq!(log.state.member(&bela.account()).unwrap().presence(), Presence::Missed);
-    log.refuse(&coordinator(), &closed(1), Refusal::RoundNotOpen);
+    for rules in BOTH {
+        let (anna, bela, _) = people();
+        let mut log = open(rules, &[&anna, &bela]);
+        log.refuse(&coordinator(), &closed(1), Refusal::TooFewContributions);
+        log.add(&anna, &contribution(1, initial()));
+        log.wait(rules.deadline_ms - 1);
+        log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
+        log.wait(1);
+        log.refuse(&coordinator(), &closed(2), Refusal::WrongRound);
+        let changes = log.add(&coordinator(), &closed(1));
+        let missed = Change::Missed { round: RoundNumber(1), account: bela.account() };
+        assert_eq!(changes, [Change::Closed { round: RoundNumber(1), accepted: 1 }, missed]);
+        assert_eq!(log.state.member(&bela.account()).unwrap().presence(), Presence::Missed);
+        let again = if rules == RULES { Refusal::RoundNotOpen } else { Refusal::DeadlinePending };
+        log.refuse(&coordinator(), &closed(1), again);
+    }
 }
 
 #[test]
 fn a_round_closes_at_once_when_the_cohort_is_complete() {
-    let (anna, bela, carla) = people();
-    let mut log = open(RULES, &[&anna, &bela]);
-    // Who joins within the round may contribute, and is not waited for.
-    log.add(&carla, &joined(1));
-    log.add(&anna, &contribution(1, initial()));
-    log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
-    log.add(&bela, &contribution(1, initial()));
-    log.add(&coordinator(), &closed(1));
-    for person in [&carla, &coordinator()] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+    for rules in BOTH {
+        let (anna, bela, carla) = people();
+        let mut log = open(rules, &[&anna, &bela]);
+        // Who joins within the round may contribute, and is not waited for.
+        log.add(&carla, &joined(1));
+        log.add(&anna, &contribution(1, initial()));
+        log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
+        log.add(&bela, &contribution(1, initial()));
+        log.add(&coordinator(), &closed(1));
+        attest(&mut log, &[&anna, &bela]);
+        log.wait(rules.interval_ms);
+        let changes = log.add(&coordinator(), &opened(2, cid("one")));
+        assert!(matches!(changes[..], [Change::Opened { cohort: 3, .. }]), "{changes:?}");
     }
-    log.wait(RULES.interval_ms);
-    let changes = log.add(&coordinator(), &opened(2, cid("one")));
-    assert!(matches!(changes[..], [Change::Opened { cohort: 3, .. }]), "{changes:?}");
 }
 
 #[test]
 fn below_the_minimum_a_round_stays_open() {
-    let (anna, bela, _) = people();
-    let mut log = open(Rules { minimum: 2, ..RULES }, &[&anna]);
-    log.add(&anna, &contribution(1, initial()));
-    log.wait(10 * RULES.deadline_ms);
-    log.refuse(&coordinator(), &closed(1), Refusal::TooFewContributions);
-    log.add(&bela, &joined(1));
-    log.add(&bela, &contribution(1, initial()));
-    log.add(&coordinator(), &closed(1));
+    for rules in BOTH {
+        let (anna, bela, _) = people();
+        let mut log = open(Rules { minimum: 2, ..rules }, &[&anna]);
+        log.add(&anna, &contribution(1, initial()));
+        log.wait(10 * rules.deadline_ms);
+        log.refuse(&coordinator(), &closed(1), Refusal::TooFewContributions);
+        log.add(&bela, &joined(1));
+        log.add(&bela, &contribution(1, initial()));
+        log.add(&coordinator(), &closed(1));
+    }
 }
 
 #[test]
 fn whoever_missed_a_round_is_expected_again_after_contributing_or_joining() {
-    let (anna, bela, carla) = people();
-    let mut log = open(RULES, &[&anna, &bela, &carla]);
-    log.add(&anna, &contribution(1, initial()));
-    log.wait(RULES.deadline_ms);
-    log.add(&coordinator(), &closed(1));
-    for person in [&anna, &coordinator()] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+    for rules in BOTH {
+        let (anna, bela, carla) = people();
+        let mut log = open(rules, &[&anna, &bela, &carla]);
+        log.add(&anna, &contribution(1, initial()));
+        log.wait(rules.deadline_ms);
+        log.add(&coordinator(), &closed(1));
+        attest(&mut log, &[&anna]);
+        log.add(&carla, &joined(2));
+        let changes = log.add(&coordinator(), &opened(2, cid("one")));
+        assert!(matches!(changes[..], [Change::Opened { cohort: 2, .. }]), "{changes:?}");
+        log.add(&bela, &contribution(2, cid("one")));
+        assert_eq!(log.state.member(&bela.account()).unwrap().presence(), Presence::Expected);
     }
-    log.add(&carla, &joined(2));
-    let changes = log.add(&coordinator(), &opened(2, cid("one")));
-    assert!(matches!(changes[..], [Change::Opened { cohort: 2, .. }]), "{changes:?}");
-    log.add(&bela, &contribution(2, cid("one")));
-    assert_eq!(log.state.member(&bela.account()).unwrap().presence(), Presence::Expected);
 }
 
 #[test]
@@ -428,13 +468,15 @@ fn a_finished_campaign_takes_no_more() {
 
 #[test]
 fn equal_logs_give_equal_states() {
-    let (anna, bela, carla) = people();
-    let log = settle(RULES, &[&anna, &bela, &carla]);
-    let mut again = CampaignState::new(fixture::campaign(), RULES);
-    for (time, entry) in &log.records {
-        again.apply(*time, entry).unwrap();
+    for rules in BOTH {
+        let (anna, bela, carla) = people();
+        let log = settle(rules, &[&anna, &bela, &carla]);
+        let mut again = CampaignState::new(fixture::campaign(), rules);
+        for (time, entry) in &log.records {
+            again.apply(*time, entry).unwrap();
+        }
+        assert_eq!(again, log.state);
+        assert_eq!(again.length(), log.records.len() as u64);
+        assert_eq!(again.contributions(), 3);
     }
-    assert_eq!(again, log.state);
-    assert_eq!(again.length(), log.records.len() as u64);
-    assert_eq!(again.contributions(), 3);
 }

@@ -5,8 +5,8 @@
 mod fixture;
 
 use fixture::{
-    Log, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial, joined,
-    left, opened, published,
+    Log, MESH, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial,
+    joined, left, opened, published,
 };
 use lichen_record::RoundNumber;
 use lichen_round::{
@@ -181,4 +181,25 @@ fn a_false_log_is_not_continued() {
     let actions = tell(&mut relay, 0, Event::Record { time: 0, entry: forged });
     assert_eq!(actions, [Action::Distrust(Refusal::NotPublished)]);
     assert_eq!(tell(&mut relay, 0, Event::CaughtUp), []);
+}
+
+#[test]
+fn in_a_mesh_the_coordinator_attests_nothing_and_ends_the_round_at_its_deadline() {
+    let anna = Person::new(1);
+    let mut log = Log::with_members(MESH, &[&anna]);
+    log.add(&coordinator(), &opened(1, initial()));
+    log.add(&anna, &contribution(1, initial()));
+    log.add(&coordinator(), &closed(1));
+    let deadline = log.time + MESH.deadline_ms;
+    let (mut relay, actions) = started(&log, log.time);
+    assert_eq!(actions, [Action::WakeAt(deadline)]);
+    let mut settling = relay.clone();
+    assert_eq!(tell(&mut relay, deadline - 1, Event::Tick), [Action::WakeAt(deadline)]);
+    assert_eq!(tell(&mut relay, deadline, Event::Tick), [Action::Append(closed(1))]);
+    // Started again when the deadline has passed, it gives members the time to say what they could not say.
+    let (_late, actions) = started(&log, deadline + 5_000);
+    assert_eq!(actions, [Action::WakeAt(deadline + 5_000 + MESH.deadline_ms)]);
+    let mut settled = log;
+    let actions = add(&mut settling, &mut settled, &anna, &checkpointed(1, initial(), cid("one")));
+    assert_eq!(actions, [Action::WakeAt(settled.time + MESH.interval_ms)]);
 }

@@ -5,9 +5,9 @@
 mod fixture;
 mod network;
 
-use fixture::RULES;
+use fixture::{BOTH, MESH};
 use lichen_record::{Entry, RoundNumber};
-use lichen_round::{Activity, Rules};
+use lichen_round::{Activity, Change, Rules};
 use network::{CALM, Mishap, Weather, World};
 use proptest::prelude::*;
 
@@ -42,7 +42,12 @@ fn weather() -> impl Strategy<Value = Weather> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (1u32..3, 1u32..4).prop_map(|(minimum, quorum)| Rules { minimum, quorum, deadline_ms: 4_000, ..RULES })
+    (proptest::sample::select(BOTH.to_vec()), 1u32..3, 1u32..4).prop_map(|(rules, minimum, quorum)| Rules {
+        minimum,
+        quorum,
+        deadline_ms: 4_000,
+        ..rules
+    })
 }
 
 proptest! {
@@ -75,6 +80,8 @@ proptest! {
         world.check_log();
         let settled = world.state().settled() - before;
         prop_assert!(settled >= 3, "only {} rounds settled", settled);
+        let fruitful = world.fruitful(before);
+        prop_assert!(fruitful >= 2, "something came of only {} rounds of {}", fruitful, settled);
 
         let contributors = (0..TABS).filter(|tab| world.is_live(*tab));
         for tab in contributors {
@@ -90,150 +97,230 @@ fn count(world: &World, wanted: impl Fn(&Entry) -> bool) -> usize {
 
 #[test]
 fn three_tabs_train_round_after_round() {
-    let mut world = World::new(3, RULES, 1);
-    for tab in 0..3 {
-        world.open(tab);
+    for rules in BOTH {
+        let mut world = World::new(3, rules, 1);
+        for tab in 0..3 {
+            world.open(tab);
+        }
+        world.run_until(60_000);
+        world.check_log();
+        let settled = world.state().settled();
+        assert!(settled > 10, "{settled} rounds");
+        // Nobody was missing after the first round, so that no round waited for its deadline.
+        let contributions = count(&world, |entry| matches!(entry, Entry::Contribution { .. }));
+        assert!(contributions as u64 >= 3 * settled - 2, "{contributions} contributions in {settled} rounds");
+        assert_eq!(count(&world, |entry| matches!(entry, Entry::Joined { .. })), 3);
     }
-    world.run_until(60_000);
-    world.check_log();
-    let settled = world.state().settled();
-    assert!(settled > 10, "{settled} rounds");
-    // Nobody was missing after the first round, so that no round waited for its deadline.
-    let contributions = count(&world, |entry| matches!(entry, Entry::Contribution { .. }));
-    assert!(contributions as u64 >= 3 * settled - 2, "{contributions} contributions in {settled} rounds");
-    assert_eq!(count(&world, |entry| matches!(entry, Entry::Joined { .. })), 3);
 }
 
 #[test]
 fn where_nobody_is_the_log_rests() {
-    let mut world = World::new(1, RULES, 2);
-    world.run_until(600_000);
-    assert_eq!(world.log().len(), 1, "only the publication");
-    world.open(0);
-    world.run_until(620_000);
-    world.schedule_mishap(620_000, Mishap::Leave(0));
-    world.run_until(640_000);
-    let length = world.log().len();
-    world.run_until(1_200_000);
-    assert_eq!(world.log().len(), length);
-    assert_eq!(world.participant(0).unwrap().activity(), Activity::Idle);
+    for rules in BOTH {
+        let mut world = World::new(1, rules, 2);
+        world.run_until(600_000);
+        assert_eq!(world.log().len(), 1, "only the publication");
+        world.open(0);
+        world.run_until(620_000);
+        world.schedule_mishap(620_000, Mishap::Leave(0));
+        world.run_until(640_000);
+        let length = world.log().len();
+        world.run_until(1_200_000);
+        assert_eq!(world.log().len(), length);
+        assert_eq!(world.participant(0).unwrap().activity(), Activity::Idle);
+    }
 }
 
 #[test]
 fn a_killed_tab_holds_rounds_up_once() {
-    let mut world = World::new(3, RULES, 3);
-    for tab in 0..3 {
-        world.open(tab);
+    for rules in BOTH {
+        let mut world = World::new(3, rules, 3);
+        for tab in 0..3 {
+            world.open(tab);
+        }
+        world.run_until(20_000);
+        world.schedule_mishap(20_000, Mishap::Kill(2));
+        world.run_until(80_000);
+        world.check_log();
+        let missed = world.changes.iter().filter(|change| matches!(change, Change::Missed { .. }));
+        assert_eq!(missed.count(), 1);
     }
-    world.run_until(20_000);
-    world.schedule_mishap(20_000, Mishap::Kill(2));
-    world.run_until(80_000);
-    world.check_log();
-    let missed = world.changes.iter().filter(|change| matches!(change, lichen_round::Change::Missed { .. }));
-    assert_eq!(missed.count(), 1);
 }
 
 #[test]
 fn a_lone_tab_that_dies_leaves_one_open_round_which_the_next_one_completes() {
-    let mut world = World::new(2, RULES, 4);
-    world.open(0);
-    world.run_until(20_000);
-    world.schedule_mishap(20_000, Mishap::Kill(0));
-    world.run_until(60_000);
-    let length = world.log().len();
-    world.run_until(600_000);
-    assert_eq!(world.log().len(), length, "the log rests");
-    let before = world.state().settled();
-    world.open(1);
-    world.run_until(630_000);
-    world.check_log();
-    assert!(world.state().settled() > before + 5);
+    for rules in BOTH {
+        let mut world = World::new(2, rules, 4);
+        world.open(0);
+        world.run_until(20_000);
+        world.schedule_mishap(20_000, Mishap::Kill(0));
+        world.run_until(60_000);
+        let length = world.log().len();
+        world.run_until(600_000);
+        assert_eq!(world.log().len(), length, "the log rests");
+        let before = world.state().settled();
+        world.open(1);
+        world.run_until(630_000);
+        world.check_log();
+        assert!(world.state().settled() > before + 5);
+    }
 }
 
 #[test]
 fn a_relay_killed_in_each_phase_of_a_round_goes_on() {
-    for at in (10_000..14_000).step_by(97) {
-        let mut world = World::new(3, RULES, at);
-        for tab in 0..3 {
-            world.open(tab);
+    for rules in BOTH {
+        for at in (10_000..14_000).step_by(97) {
+            let mut world = World::new(3, rules, at);
+            for tab in 0..3 {
+                world.open(tab);
+            }
+            world.schedule_mishap(at, Mishap::RestartRelay);
+            world.run_until(at);
+            let before = world.state().settled();
+            world.run_until(at + 15_000);
+            world.check_log();
+            assert!(world.state().settled() >= before + 2, "after a restart at {at}");
         }
-        world.schedule_mishap(at, Mishap::RestartRelay);
-        world.run_until(at);
-        let before = world.state().settled();
-        world.run_until(at + 15_000);
-        world.check_log();
-        assert!(world.state().settled() >= before + 2, "after a restart at {at}");
     }
 }
 
 #[test]
 fn a_late_tab_contributes_to_the_open_round() {
-    let rules = Rules { deadline_ms: 60_000, ..RULES };
-    let mut world = World::new(2, rules, 6);
-    world.open(0);
-    world.run_until(10_000);
-    // The cohort's only member dies at work, so that the round stays open.
-    world.schedule_mishap(10_000, Mishap::Kill(0));
-    world.run_until(75_000);
-    let open = world.state().open_round().unwrap().number();
-    world.open(1);
-    let settled = |world: &World| world.state().settled() >= open.0;
-    let at = world.run_until_true(80_000, settled);
-    assert!(at.is_some(), "round {open} did not settle");
-    let by_late = count(&world, |entry| matches!(entry, Entry::Contribution { round, .. } if *round == open));
-    assert_eq!(by_late, 1);
+    for rules in BOTH {
+        let rules = Rules { deadline_ms: 60_000, ..rules };
+        let mut world = World::new(2, rules, 6);
+        world.open(0);
+        world.run_until(10_000);
+        // The cohort's only member dies at work, so that the round stays open.
+        world.schedule_mishap(10_000, Mishap::Kill(0));
+        world.run_until(75_000);
+        let open = world.state().open_round().unwrap().number();
+        world.open(1);
+        let settled = |world: &World| world.state().settled() >= open.0;
+        let at = world.run_until_true(80_000, settled);
+        assert!(at.is_some(), "round {open} did not settle");
+        let by_late =
+            count(&world, |entry| matches!(entry, Entry::Contribution { round, .. } if *round == open));
+        assert_eq!(by_late, 1);
+    }
 }
 
 #[test]
 fn a_pause_ends_training_and_lets_the_others_go_on() {
-    let mut world = World::new(2, RULES, 7);
-    world.open(0);
-    world.open(1);
-    world.run_until(10_000);
-    world.schedule_mishap(10_000, Mishap::Pause(1));
-    world.run_until(11_000);
-    assert_eq!(world.participant(1).unwrap().activity(), Activity::Paused);
-    let paused = |world: &World| {
-        let account = world.participant(1).unwrap().account();
-        world.state().member(&account).unwrap().contributions()
-    };
-    let (contributed, settled) = (paused(&world), world.state().settled());
-    world.run_until(30_000);
-    assert_eq!(paused(&world), contributed);
-    assert!(world.state().settled() > settled + 5, "nobody waits for a tab that pauses");
-    world.schedule_mishap(30_000, Mishap::Resume(1));
-    world.run_until(40_000);
-    assert!(paused(&world) > contributed + 1);
-    world.check_log();
+    for rules in BOTH {
+        let mut world = World::new(2, rules, 7);
+        world.open(0);
+        world.open(1);
+        world.run_until(10_000);
+        world.schedule_mishap(10_000, Mishap::Pause(1));
+        world.run_until(11_000);
+        assert_eq!(world.participant(1).unwrap().activity(), Activity::Paused);
+        let paused = |world: &World| {
+            let account = world.participant(1).unwrap().account();
+            world.state().member(&account).unwrap().contributions()
+        };
+        let (contributed, settled) = (paused(&world), world.state().settled());
+        world.run_until(30_000);
+        assert_eq!(paused(&world), contributed);
+        assert!(world.state().settled() > settled + 5, "nobody waits for a tab that pauses");
+        world.schedule_mishap(30_000, Mishap::Resume(1));
+        world.run_until(40_000);
+        assert!(paused(&world) > contributed + 1);
+        world.check_log();
+    }
 }
 
 #[test]
 fn a_campaign_ends_after_its_last_round() {
-    let mut world = World::new(2, Rules { limit: 3, ..RULES }, 8);
-    world.open(0);
-    world.open(1);
-    world.run_until(120_000);
-    assert!(world.state().is_finished());
-    assert_eq!(world.state().round().unwrap().number(), RoundNumber(3));
-    for tab in 0..2 {
-        assert_eq!(world.participant(tab).unwrap().activity(), Activity::Finished);
+    for rules in BOTH {
+        let mut world = World::new(2, Rules { limit: 3, ..rules }, 8);
+        world.open(0);
+        world.open(1);
+        world.run_until(120_000);
+        assert!(world.state().is_finished());
+        assert_eq!(world.state().round().unwrap().number(), RoundNumber(3));
+        for tab in 0..2 {
+            assert_eq!(world.participant(tab).unwrap().activity(), Activity::Finished);
+        }
+        let length = world.log().len();
+        world.run_until(600_000);
+        assert_eq!(world.log().len(), length);
     }
-    let length = world.log().len();
-    world.run_until(600_000);
-    assert_eq!(world.log().len(), length);
 }
 
 #[test]
 fn a_lone_tab_cut_off_in_each_phase_of_a_round_goes_on() {
-    for at in (10_000..14_000).step_by(97) {
-        let mut world = World::new(1, RULES, at);
-        world.open(0);
-        world.schedule_mishap(at, Mishap::CutOff(0));
-        world.run_until(at);
-        let before = world.state().settled();
-        // It is back after 3 s at most, and a round takes 3 to 4.
-        world.run_until(at + 14_000);
+    for rules in BOTH {
+        for at in (10_000..14_000).step_by(97) {
+            let mut world = World::new(1, rules, at);
+            world.open(0);
+            world.schedule_mishap(at, Mishap::CutOff(0));
+            world.run_until(at);
+            let before = world.state().settled();
+            // It is back after 3 s at most, and a round takes 3 to 4.
+            world.run_until(at + 14_000);
+            world.check_log();
+            assert!(world.state().settled() >= before + 2, "after a cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn in_a_mesh_a_tab_killed_in_each_phase_of_a_round_ends_no_campaign() {
+    // One of three, one of two, two of three: the last takes the majority of a round's voices with it.
+    for (tabs, killed) in [(3, 1), (2, 1), (3, 2)] {
+        for at in (10_000..14_000).step_by(197) {
+            let rules = Rules { deadline_ms: 4_000, ..MESH };
+            let mut world = World::new(tabs, rules, at);
+            for tab in 0..tabs {
+                world.open(tab);
+            }
+            for tab in 0..killed {
+                world.schedule_mishap(at, Mishap::Kill(tab));
+            }
+            world.run_until(at);
+            let before = world.state().settled();
+            world.run_until(at + 25_000);
+            world.check_log();
+            let fruitful = world.fruitful(before);
+            assert!(fruitful >= 3, "{killed} of {tabs} killed at {at}: {fruitful} rounds");
+        }
+    }
+}
+
+#[test]
+fn in_a_mesh_an_update_that_went_with_its_tab_is_left_out() {
+    let mut found = 0;
+    for at in (10_000..14_000).step_by(151) {
+        let mut world = World::new(4, MESH, at);
+        for tab in 0..4 {
+            world.open(tab);
+        }
+        world.schedule_mishap(at, Mishap::Kill(3));
+        world.run_until(at + 20_000);
         world.check_log();
-        assert!(world.state().settled() >= before + 2, "after a cut at {at}");
+        let excluded =
+            world.changes.iter().filter(|change| matches!(change, Change::Excluded { .. })).count();
+        assert!(excluded <= 1, "the others' updates are there");
+        found += excluded;
+    }
+    assert!(found > 0, "no tab was killed between its contribution and the pulling of it");
+}
+
+#[test]
+fn in_a_mesh_everybody_s_dying_leaves_a_round_that_others_go_on_from() {
+    for at in (10_000..14_000).step_by(197) {
+        let mut world = World::new(4, Rules { deadline_ms: 4_000, ..MESH }, at);
+        world.open(0);
+        world.open(1);
+        for tab in 0..2 {
+            world.schedule_mishap(at, Mishap::Kill(tab));
+        }
+        world.run_until(at + 60_000);
+        let before = world.state().settled();
+        world.open(2);
+        world.open(3);
+        world.run_until(at + 80_000);
+        world.check_log();
+        assert!(world.fruitful(before) >= 3, "killed at {at}");
     }
 }

@@ -5,8 +5,8 @@
 mod fixture;
 
 use fixture::{
-    Log, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial, joined,
-    left, metrics, opened,
+    Log, MESH, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial,
+    joined, left, metrics, opened,
 };
 use lichen_record::{Cid, Entry, RoundNumber};
 use lichen_round::{
@@ -197,8 +197,12 @@ fn a_round_from_training_to_settlement() {
     assert_eq!(tab.follow(&log), []);
     log.add(&coordinator(), &closed(1));
     let accepted = vec![(samples, update)];
-    assert_eq!(tab.follow(&log), [Action::Aggregate { round: ROUND, base: initial(), accepted }]);
-    let (_ticket, entry) = submitted(&tab.tell(Event::Aggregated { round: ROUND, result: cid("one") }));
+    assert_eq!(
+        tab.follow(&log),
+        [Action::Aggregate { round: ROUND, base: initial(), accepted, excluded: 0 }]
+    );
+    let (_ticket, entry) =
+        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));
     assert_eq!(entry, checkpointed(1, initial(), cid("one")));
     log.add(&anna, &entry);
     log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
@@ -286,7 +290,7 @@ fn every_request_is_repeated_after_reconnecting() {
     assert!(matches!(actions[..], [Action::Aggregate { .. }]), "{actions:?}");
     let again = reconnect(&mut tab, &log);
     assert!(matches!(again[..], [Action::Aggregate { .. }]), "{again:?}");
-    tab.tell(Event::Aggregated { round: ROUND, result: cid("one") });
+    tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") });
     let (_ticket, entry) = submitted(&reconnect(&mut tab, &log));
     assert_eq!(entry, checkpointed(1, initial(), cid("one")));
 }
@@ -455,7 +459,10 @@ fn failed_work_is_tried_again() {
     }
     log.add(&coordinator(), &closed(1));
     tab.follow(&log);
-    assert_eq!(tab.tell(Event::AggregateFailed { round: ROUND }), []);
+    assert_eq!(
+        tab.tell(Event::AggregateFailed { round: ROUND, excluded: 0, missing: vec![cid("an update")] }),
+        []
+    );
     let actions = tab.tick(500);
     assert!(matches!(actions[..], [Action::Aggregate { .. }]), "{actions:?}");
 }
@@ -488,7 +495,8 @@ fn a_result_computed_as_the_round_settles_is_attested_still() {
         log.add(person, &checkpointed(1, initial(), cid("one")));
     }
     tab.follow(&log);
-    let (_ticket, entry) = submitted(&tab.tell(Event::Aggregated { round: ROUND, result: cid("one") }));
+    let (_ticket, entry) =
+        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));
     assert_eq!(entry, checkpointed(1, initial(), cid("one")));
 }
 
@@ -504,4 +512,88 @@ fn a_false_log_is_believed_no_further() {
     for event in [Event::CaughtUp, Event::Join, Event::Connected, Event::Tick] {
         assert_eq!(tab.tell(event), []);
     }
+}
+
+/// Round 1 of a mesh is closed with an update of each of these members.
+fn closed_mesh(members: &[&Person]) -> Log {
+    let mut log = Log::with_members(MESH, members);
+    log.add(&coordinator(), &opened(1, initial()));
+    for member in members {
+        log.add(member, &fixture::contribution_of(member, 1, initial()));
+    }
+    log.add(&coordinator(), &closed(1));
+    log
+}
+
+/// A tab that has come to the closed round of a mesh, and the updates that it is to aggregate.
+fn aggregating(log: &Log, person: &Person) -> (Tab, Vec<(u32, Cid)>) {
+    let (tab, actions) = Tab::live(person, log);
+    let [Action::Aggregate { accepted, excluded: 0, .. }, Action::Fetch { .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    (tab, accepted.clone())
+}
+
+#[test]
+fn in_a_mesh_what_nobody_gave_is_reported_once_and_tried_again() {
+    let (anna, bela) = people();
+    let carla = Person::new(3);
+    let mut log = closed_mesh(&[&anna, &bela, &carla]);
+    let (mut tab, _accepted) = aggregating(&log, &anna);
+    let lost = fixture::update_of(&carla);
+    let missing = vec![lost];
+    let failed = Event::AggregateFailed { round: ROUND, excluded: 0, missing };
+    let (ticket, entry) = submitted(&tab.tell(failed.clone()));
+    assert_eq!(entry, fixture::unavailable(1, lost));
+    log.add(&anna, &entry);
+    assert_eq!(tab.tell(Event::Appended { ticket }), []);
+    assert_eq!(tab.follow(&log), []);
+    let again = tab.tick(1_000);
+    assert!(matches!(again[..], [Action::Aggregate { excluded: 0, .. }]), "{again:?}");
+    assert_eq!(tab.tell(failed), [], "it is said already");
+}
+
+#[test]
+fn in_a_mesh_an_exclusion_begins_the_aggregation_anew() {
+    let (anna, bela) = people();
+    let carla = Person::new(3);
+    let mut log = closed_mesh(&[&anna, &bela, &carla]);
+    let (mut tab, accepted) = aggregating(&log, &anna);
+    assert_eq!(accepted.len(), 3);
+    log.add(&anna, &fixture::unavailable(1, fixture::update_of(&carla)));
+    log.add(&bela, &fixture::unavailable(1, fixture::update_of(&carla)));
+    let accepted = accepted[..2].to_vec();
+    let anew = Action::Aggregate { round: ROUND, base: initial(), accepted, excluded: 1 };
+    assert_eq!(tab.follow(&log), [anew]);
+    // What the first came to is about another set.
+    assert_eq!(tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("with all") }), []);
+    let (_ticket, entry) =
+        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 1, result: cid("without") }));
+    assert_eq!(entry, fixture::checkpointed_without(1, initial(), cid("without"), 1));
+}
+
+#[test]
+fn in_a_mesh_whoever_did_not_contribute_fetches_what_settled() {
+    let (anna, bela) = people();
+    let mut log = closed_mesh(&[&anna]);
+    log.add(&bela, &joined(1));
+    let (mut tab, actions) = Tab::live(&bela, &log);
+    assert_eq!(actions, [Action::Fetch { cid: initial() }]);
+    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one") }]);
+}
+
+#[test]
+fn in_a_mesh_whoever_is_too_late_with_aggregating_fetches_what_settled() {
+    let (anna, bela) = people();
+    let carla = Person::new(3);
+    let mut log = closed_mesh(&[&anna, &bela, &carla]);
+    let (mut tab, _accepted) = aggregating(&log, &anna);
+    for person in [&bela, &carla] {
+        log.add(person, &checkpointed(1, initial(), cid("one")));
+    }
+    assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one") }]);
+    let failed =
+        Event::AggregateFailed { round: ROUND, excluded: 0, missing: vec![fixture::update_of(&bela)] };
+    assert_eq!(tab.tell(failed), []);
 }

@@ -36,7 +36,7 @@ async fn a_round_goes_from_joining_to_the_settled_checkpoint() {
 
     let (result, checkpoint) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)]).unwrap();
     let campaign = tab.campaign;
-    tab.append_well(&Entry::Checkpointed { campaign, round, base, result }).await;
+    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
     // The relay has computed the same, and with its word the round settles and the next one opens.
     let (_, next_base) = wait_for_round(&tab, round.next()).await;
     assert_eq!(next_base, result);

@@ -67,6 +67,8 @@ pub enum ParticipantEvent {
     Aggregated {
         /// The round.
         round: RoundNumber,
+        /// As in the action.
+        excluded: u32,
         /// The checkpoint.
         result: Cid,
     },
@@ -74,6 +76,10 @@ pub enum ParticipantEvent {
     AggregateFailed {
         /// The round.
         round: RoundNumber,
+        /// As in the action.
+        excluded: u32,
+        /// Updates that, for a while, nobody gave: neither any peer nor the relay. In a hub it does not matter.
+        missing: Vec<Cid>,
     },
     /// Answer to [`ParticipantAction::Submit`]: the entry is in the log, by a receipt that was checked.
     Appended {
@@ -137,8 +143,11 @@ pub enum ParticipantAction {
         round: RoundNumber,
         /// The checkpoint that the round started from.
         base: Cid,
-        /// The accepted updates with their weights, in the order of aggregation.
+        /// The updates that count, with their weights, in the order of aggregation.
         accepted: Vec<(u32, Cid)>,
+        /// Contributions excluded so far. When that changes, the action comes anew, and this one's answer is worth
+        /// nothing.
+        excluded: u32,
     },
     /// Measure a checkpoint that is at hand on the held-out samples. Needs no answer.
     Evaluate {

@@ -1,3 +1,4 @@
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use lichen_campaign::training_seed;
@@ -22,13 +23,26 @@ impl Participant {
                 actions.push(ParticipantAction::StopTraining { round });
             }
         }
-        if let Some(AttestationWork { round, .. }) = self.attestation {
-            let current = self.state.round().filter(|current| current.number() == round);
-            let is_done = current.is_none_or(|current| current.has_attested(&self.account));
-            if is_done || self.intent != Intent::In {
-                self.attestation = None;
-            }
+        if self.attestation.as_ref().is_some_and(|work| self.is_stale(work)) {
+            self.attestation = None;
         }
+    }
+
+    fn is_stale(&self, work: &AttestationWork) -> bool {
+        let Some(round) = self.state.round().filter(|current| current.number() == work.round) else {
+            return true;
+        };
+        let is_done = round.has_attested(&self.account) || self.intent != Intent::In;
+        // In a mesh the settled checkpoint is fetched rather than computed after the others.
+        let is_late = self.state.rules().is_mesh()
+            && matches!(round.stage(), Stage::Settled { .. })
+            && matches!(work.step, AttestationStep::Aggregate(_));
+        is_done || is_late || work.excluded != round.excluded() || !self.has_voice_in(round)
+    }
+
+    /// Whether the account's attestation may stand: in a mesh only that of a contributor who counts.
+    fn has_voice_in(&self, round: &Round) -> bool {
+        !self.state.rules().is_mesh() || round.counts(&self.account)
     }
 
     /// Whether the round lacks the own contribution, and is open or the next to open.
@@ -146,35 +160,43 @@ impl Participant {
             return;
         }
         let Some(round) = self.state.round() else { return };
-        let (number, base) = (round.number(), round.base());
-        let attestation = match self.attestation {
-            Some(attestation) => attestation,
-            None if self.is_to_attest(round) => {
-                AttestationWork { round: number, step: AttestationStep::Aggregate(Attempt::new()) }
-            }
+        let (campaign, number, base) = (self.state.campaign(), round.number(), round.base());
+        let excluded = round.excluded();
+        let mut work = match self.attestation.take() {
+            Some(work) => work,
+            None if self.is_to_attest(round) => AttestationWork {
+                round: number,
+                excluded,
+                step: AttestationStep::Aggregate(Attempt::new()),
+                missing: BTreeMap::new(),
+            },
             None => return,
         };
-        let step = match attestation.step {
-            AttestationStep::Aggregate(mut attempt) => {
+        work.missing.retain(|update, _submission| !round.has_reported(&self.account, update));
+        match &mut work.step {
+            AttestationStep::Aggregate(attempt) => {
                 if attempt.start(now) {
                     let accepted = round.accepted();
-                    actions.push(ParticipantAction::Aggregate { round: number, base, accepted });
+                    actions.push(ParticipantAction::Aggregate { round: number, base, accepted, excluded });
                 }
-                AttestationStep::Aggregate(attempt)
             }
-            AttestationStep::Submit { result, mut submission } => {
-                let campaign = self.state.campaign();
-                let entry = Entry::Checkpointed { campaign, round: number, base, result };
-                self.submit(now, &mut submission, entry, actions);
-                AttestationStep::Submit { result, submission }
+            AttestationStep::Submit { result, submission } => {
+                let entry = Entry::Checkpointed { campaign, round: number, base, result: *result, excluded };
+                self.submit(now, submission, entry, actions);
             }
-        };
-        self.attestation = Some(AttestationWork { round: number, step });
+        }
+        for (update, submission) in &mut work.missing {
+            let entry = Entry::Unavailable { campaign, round: number, update: *update };
+            self.submit(now, submission, entry, actions);
+        }
+        self.attestation = Some(work);
     }
 
     /// A round that settled before the work began needs no further attestation.
     fn is_to_attest(&self, round: &Round) -> bool {
-        matches!(round.stage(), Stage::Closed { .. }) && !round.has_attested(&self.account)
+        matches!(round.stage(), Stage::Closed { .. })
+            && !round.has_attested(&self.account)
+            && self.has_voice_in(round)
     }
 
     pub(super) fn pursue_evaluation(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {

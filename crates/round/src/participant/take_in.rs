@@ -55,11 +55,11 @@ impl Participant {
                     attempt.fail(now);
                 }
             }
-            ParticipantEvent::Aggregated { round, result } => self.take_in_aggregated(round, result),
-            ParticipantEvent::AggregateFailed { round } => {
-                if let Some(AttestationStep::Aggregate(attempt)) = self.attestation_of(round) {
-                    attempt.fail(now);
-                }
+            ParticipantEvent::Aggregated { round, excluded, result } => {
+                self.take_in_aggregated(round, excluded, result);
+            }
+            ParticipantEvent::AggregateFailed { round, excluded, missing } => {
+                self.take_in_aggregate_failed(now, round, excluded, &missing);
             }
             // The log itself tells; until then the submission counts as under way.
             ParticipantEvent::Appended { .. } => {}
@@ -107,13 +107,26 @@ impl Participant {
         }
     }
 
-    fn take_in_aggregated(&mut self, round: RoundNumber, result: Cid) {
-        if let Some(step) = self.attestation_of(round)
-            && matches!(step, AttestationStep::Aggregate(_))
+    fn take_in_aggregated(&mut self, round: RoundNumber, excluded: u32, result: Cid) {
+        if let Some(work) = self.attestation_of(round, excluded)
+            && matches!(work.step, AttestationStep::Aggregate(_))
         {
-            *step = AttestationStep::Submit { result, submission: Submission::new() };
+            work.step = AttestationStep::Submit { result, submission: Submission::new() };
+            work.missing.clear();
         }
         self.aggregated = Some(result);
+    }
+
+    fn take_in_aggregate_failed(&mut self, now: u64, round: RoundNumber, excluded: u32, missing: &[Cid]) {
+        let is_mesh = self.state.rules().is_mesh();
+        if let Some(work) = self.attestation_of(round, excluded)
+            && let AttestationStep::Aggregate(attempt) = &mut work.step
+        {
+            attempt.fail(now);
+            for update in missing.iter().filter(|_update| is_mesh) {
+                work.missing.entry(*update).or_insert(Submission::new());
+            }
+        }
     }
 
     fn take_in_refused(&mut self, now: u64, ticket: Ticket) {
@@ -130,11 +143,10 @@ impl Participant {
             submission.attempt.fail(now);
             *step = ContributionStep::Publish { metrics, attempt: submission.attempt };
         }
-        if let Some(AttestationWork { step: AttestationStep::Submit { submission, .. }, .. }) =
-            &mut self.attestation
-            && submission.is_answered_by(ticket)
-        {
-            submission.attempt.fail(now);
+        for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
+            if submission.is_answered_by(ticket) {
+                submission.attempt.fail(now);
+            }
         }
     }
 
@@ -149,10 +161,12 @@ impl Participant {
             Some(ContributionStep::Submit { submission, .. }) => submission.attempt.interrupt(),
             Some(ContributionStep::Train(_)) | None => {}
         }
-        match self.attestation.as_mut().map(|attestation| &mut attestation.step) {
-            Some(AttestationStep::Aggregate(attempt)) => attempt.interrupt(),
-            Some(AttestationStep::Submit { submission, .. }) => submission.attempt.interrupt(),
-            None => {}
+        if let Some(AttestationWork { step: AttestationStep::Aggregate(attempt), .. }) = &mut self.attestation
+        {
+            attempt.interrupt();
+        }
+        for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
+            submission.attempt.interrupt();
         }
     }
 
@@ -165,9 +179,7 @@ impl Participant {
         {
             submission.attempt.expire(now, SUBMIT_TIMEOUT_MS);
         }
-        if let Some(AttestationWork { step: AttestationStep::Submit { submission, .. }, .. }) =
-            &mut self.attestation
-        {
+        for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
             submission.attempt.expire(now, SUBMIT_TIMEOUT_MS);
         }
     }
@@ -179,10 +191,18 @@ impl Participant {
             .map(|contribution| &mut contribution.step)
     }
 
-    fn attestation_of(&mut self, round: RoundNumber) -> Option<&mut AttestationStep> {
-        self.attestation
-            .as_mut()
-            .filter(|attestation| attestation.round == round)
-            .map(|attestation| &mut attestation.step)
+    fn attestation_of(&mut self, round: RoundNumber, excluded: u32) -> Option<&mut AttestationWork> {
+        self.attestation.as_mut().filter(|work| work.round == round && work.excluded == excluded)
+    }
+}
+
+impl AttestationWork {
+    /// Entries on their way to the log.
+    fn submissions(&mut self) -> impl Iterator<Item = &mut Submission> {
+        let own = match &mut self.step {
+            AttestationStep::Submit { submission, .. } => Some(submission),
+            AttestationStep::Aggregate(_) => None,
+        };
+        own.into_iter().chain(self.missing.values_mut())
     }
 }

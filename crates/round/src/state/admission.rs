@@ -31,8 +31,11 @@ impl Published {
                 self.admit_contribution(rules, account, *round, *base, *samples)
             }
             Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
-            Entry::Checkpointed { round, base, result, .. } => {
-                self.admit_checkpointed(account, *round, *base, *result)
+            Entry::Checkpointed { round, base, result, excluded, .. } => {
+                self.admit_checkpointed(rules, account, *round, *base, *result, *excluded)
+            }
+            Entry::Unavailable { round, update, .. } => {
+                self.admit_unavailable(rules, account, *round, *update)
             }
         }
     }
@@ -135,8 +138,14 @@ impl Published {
             return Err(Refusal::NotCoordinator);
         }
         let current = self.at_round(round)?;
-        if current.stage != Stage::Open {
-            return Err(Refusal::RoundNotOpen);
+        match current.stage {
+            Stage::Open => {}
+            // In a mesh, said again, it ends the waiting for attestations.
+            Stage::Closed { at } if rules.is_mesh() => {
+                let is_late = time >= at.saturating_add(rules.deadline_ms);
+                return if is_late { Ok(()) } else { Err(Refusal::DeadlinePending) };
+            }
+            Stage::Closed { .. } | Stage::Settled { .. } => return Err(Refusal::RoundNotOpen),
         }
         if current.contributions.len() < rules.minimum.max(1) as usize {
             return Err(Refusal::TooFewContributions);
@@ -149,10 +158,12 @@ impl Published {
 
     fn admit_checkpointed(
         &self,
+        rules: &Rules,
         account: AccountId,
         round: RoundNumber,
         base: Cid,
         result: Cid,
+        excluded: u32,
     ) -> Result<(), Refusal> {
         let current = self.at_round(round)?;
         if current.stage == Stage::Open {
@@ -161,14 +172,54 @@ impl Published {
         if base != current.base {
             return Err(Refusal::WrongBase);
         }
+        if excluded != current.excluded() {
+            return Err(Refusal::WrongExclusions);
+        }
+        if rules.is_mesh() && !current.counts(&account) {
+            return Err(Refusal::NotAContributor);
+        }
         match current.attestations.get(&account) {
             // A second, different result is let in once: it is the proof of the fault.
             Some(Attestation::Result(first)) if *first != result => return Ok(()),
             Some(_) => return Err(Refusal::Duplicate),
             None => {}
         }
-        if account != self.coordinator && !self.is_present(&account) {
+        let is_coordinator = account == self.coordinator && !rules.is_mesh();
+        if !is_coordinator && !self.is_present(&account) {
             return Err(Refusal::NotAMember);
+        }
+        Ok(())
+    }
+
+    fn admit_unavailable(
+        &self,
+        rules: &Rules,
+        account: AccountId,
+        round: RoundNumber,
+        update: Cid,
+    ) -> Result<(), Refusal> {
+        if !rules.is_mesh() {
+            return Err(Refusal::NotAMesh);
+        }
+        let current = self.at_round(round)?;
+        if current.has_reported(&account, &update) {
+            return Err(Refusal::Duplicate);
+        }
+        match current.stage {
+            Stage::Open => return Err(Refusal::RoundNotClosed),
+            Stage::Closed { .. } => {}
+            Stage::Settled { .. } => return Err(Refusal::RoundSettled),
+        }
+        let own = current.counted().find(|accepted| accepted.account == account);
+        let own = own.ok_or(Refusal::NotAContributor)?;
+        if !self.is_present(&account) {
+            return Err(Refusal::NotAMember);
+        }
+        if own.update == update || !current.counted().any(|accepted| accepted.update == update) {
+            return Err(Refusal::WrongUpdate);
+        }
+        if current.has_attested(&account) {
+            return Err(Refusal::AlreadyAttested);
         }
         Ok(())
     }

@@ -20,13 +20,14 @@ impl Published {
         match entry {
             Entry::Published { .. } => Vec::new(),
             Entry::Joined { sequence, .. } => self.join(account, *sequence),
-            Entry::Left { sequence, .. } => self.leave(account, *sequence),
+            Entry::Left { sequence, .. } => self.leave(rules, time, account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base),
             Entry::Contribution { round, update, samples, metrics, .. } => {
                 self.contribute(account, *round, *update, *samples, *metrics)
             }
-            Entry::RoundClosed { round, .. } => self.close(time, *round),
+            Entry::RoundClosed { round, .. } => self.close(rules, time, *round),
             Entry::Checkpointed { round, result, .. } => self.attest(rules, time, account, *round, *result),
+            Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
         }
     }
 
@@ -36,7 +37,7 @@ impl Published {
         vec![Change::Joined { account }]
     }
 
-    fn leave(&mut self, account: AccountId, sequence: u64) -> Vec<Change> {
+    fn leave(&mut self, rules: &Rules, time: u64, account: AccountId, sequence: u64) -> Vec<Change> {
         if let Some(member) = self.members.get_mut(&account) {
             member.sequence = sequence;
             member.presence = Presence::Absent;
@@ -44,7 +45,12 @@ impl Published {
         if let Some(round) = &mut self.round {
             round.awaited.remove(&account);
         }
-        vec![Change::Left { account }]
+        let mut changes = vec![Change::Left { account }];
+        // Fewer are expected to attest: what is attested may be enough now.
+        if rules.is_mesh() {
+            self.settle(rules, time, &mut changes);
+        }
+        changes
     }
 
     fn open(&mut self, rules: &Rules, time: u64, number: RoundNumber, base: Cid) -> Vec<Change> {
@@ -71,13 +77,16 @@ impl Published {
         }
         if let Some(round) = &mut self.round {
             round.awaited.remove(&account);
-            round.contributions.push(Accepted { account, update, samples, metrics });
+            round.contributions.push(Accepted { account, update, samples, metrics, is_excluded: false });
         }
         vec![Change::Contributed { round: number, account, samples, metrics }]
     }
 
-    fn close(&mut self, time: u64, number: RoundNumber) -> Vec<Change> {
+    fn close(&mut self, rules: &Rules, time: u64, number: RoundNumber) -> Vec<Change> {
         let Some(round) = &mut self.round else { return Vec::new() };
+        if matches!(round.stage, Stage::Closed { .. }) {
+            return self.close_for_good(rules, time);
+        }
         round.stage = Stage::Closed { at: time };
         let mut changes = vec![Change::Closed { round: number, accepted: round.contributions.len() }];
         for account in core::mem::take(&mut round.awaited) {
@@ -108,6 +117,10 @@ impl Published {
             Some(Attestation::Void) => {}
             None => {
                 round.attestations.insert(account, Attestation::Result(result));
+                // Whoever computed the result has every update.
+                for reporters in round.reports.values_mut() {
+                    reporters.remove(&account);
+                }
                 changes.push(Change::Attested { round: number, account, result });
                 if let Stage::Settled { result: settled } = round.stage
                     && settled != result
@@ -119,47 +132,5 @@ impl Published {
         }
         self.settle(rules, time, &mut changes);
         changes
-    }
-
-    fn settle(&mut self, rules: &Rules, time: u64, changes: &mut Vec<Change>) {
-        let Some(round) = &self.round else { return };
-        let Some(result) = self.settlement(rules, time, round) else { return };
-        let number = round.number;
-        changes.push(Change::Settled { round: number, result, attestations: round.agreeing(result) });
-        let contradicting: Vec<_> =
-            round.attestations().filter(|(_account, attested)| *attested != result).collect();
-        if let Some(round) = &mut self.round {
-            round.stage = Stage::Settled { result };
-        }
-        for (account, attested) in contradicting {
-            let kind = FaultKind::Disagreed { attested, settled: result };
-            self.record_fault(Fault { account, round: number, kind }, changes);
-        }
-        if self.settled() >= rules.limit {
-            changes.push(Change::Finished { result });
-        }
-    }
-
-    fn record_fault(&mut self, fault: Fault, changes: &mut Vec<Change>) {
-        self.faults.push(fault);
-        changes.push(Change::Faulted(fault));
-    }
-
-    /// The result that the attestations settle this closed round with, if they do.
-    ///
-    /// The coordinator's is always among them, since accounts cost nothing and any number of them may belong to one
-    /// person. The quorum is lowered to the coordinator and the members still expected; when those have let the
-    /// deadline pass, the coordinator's result stands if more than half of the attestations agree with it.
-    pub(super) fn settlement(&self, rules: &Rules, time: u64, round: &Round) -> Option<Cid> {
-        let Stage::Closed { at } = round.stage else { return None };
-        let Some(Attestation::Result(result)) = round.attestations.get(&self.coordinator) else {
-            return None;
-        };
-        let agreeing = round.agreeing(*result);
-        let attesters = 1 + self.expected().filter(|account| *account != self.coordinator).count();
-        let quorum = attesters.min(rules.quorum.max(1) as usize);
-        let is_late = time >= at.saturating_add(rules.deadline_ms);
-        let is_majority = agreeing * 2 > round.attestations().count();
-        (agreeing >= quorum || is_late && is_majority).then_some(*result)
     }
 }

@@ -1,9 +1,11 @@
 //! A relay and tabs on a simulated network, in simulated time: messages to the relay get lost, doubled and reordered,
 //! connections break, tabs and the relay are killed. What the driver of a real tab or relay does is done here, except
-//! that training, aggregation and blobs are content ids of what went into them.
+//! that training, aggregation and blobs are content ids of what went into them. In a mesh, an update is to be had while a
+//! tab that holds it is open, and a checkpoint also from the relay, where it is put before it is attested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use lichen_campaign::Topology;
 use lichen_record::{Cid, Entry, RoundNumber, Verified};
 use lichen_round::{
     Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Participant,
@@ -36,14 +38,49 @@ pub(crate) enum Mishap {
 }
 
 enum Happening {
-    Submitted { tab: usize, connection: u64, ticket: Option<Ticket>, entry: Box<Verified<Entry>> },
-    Answered { tab: usize, connection: u64, event: ParticipantEvent },
-    Done { tab: usize, life: u64, event: ParticipantEvent },
-    Follow { tab: usize, connection: u64 },
-    Reconnect { tab: usize, life: u64 },
-    Tick { tab: usize, life: u64 },
-    Appended { life: u64, entry: Entry },
-    Coordinated { life: u64, event: CoordinatorEvent },
+    Submitted {
+        tab: usize,
+        connection: u64,
+        ticket: Option<Ticket>,
+        entry: Box<Verified<Entry>>,
+    },
+    Answered {
+        tab: usize,
+        connection: u64,
+        event: ParticipantEvent,
+    },
+    Done {
+        tab: usize,
+        life: u64,
+        event: ParticipantEvent,
+    },
+    Follow {
+        tab: usize,
+        connection: u64,
+    },
+    Reconnect {
+        tab: usize,
+        life: u64,
+    },
+    Tick {
+        tab: usize,
+        life: u64,
+    },
+    Appended {
+        life: u64,
+        entry: Entry,
+    },
+    Coordinated {
+        life: u64,
+        event: CoordinatorEvent,
+    },
+    /// A checkpoint arrives at the relay, because this entry was refused for want of it.
+    Put {
+        tab: usize,
+        connection: u64,
+        ticket: Option<Ticket>,
+        entry: Box<Verified<Entry>>,
+    },
     Mishap(Mishap),
 }
 
@@ -58,6 +95,8 @@ struct Tab {
     received: usize,
     is_caught_up: bool,
     trained: BTreeMap<RoundNumber, u32>,
+    /// What the device keeps, also while the tab is closed.
+    blobs: BTreeSet<Cid>,
 }
 
 pub(crate) struct World {
@@ -75,6 +114,8 @@ pub(crate) struct World {
     pub(crate) changes: Vec<Change>,
     tabs: Vec<Tab>,
     attacker: Person,
+    /// Blobs at the relay.
+    pinned: BTreeSet<Cid>,
 }
 
 impl World {
@@ -89,6 +130,7 @@ impl World {
             received: 0,
             is_caught_up: false,
             trained: BTreeMap::new(),
+            blobs: BTreeSet::new(),
         };
         let mut world = Self {
             now: 0,
@@ -104,6 +146,7 @@ impl World {
             changes: Vec::new(),
             tabs: (0..tabs).map(tab).collect(),
             attacker: Person::new(100),
+            pinned: BTreeSet::from([initial()]),
         };
         world.start_relay();
         world
@@ -111,6 +154,17 @@ impl World {
 
     pub(crate) fn state(&self) -> &CampaignState {
         self.relay.state()
+    }
+
+    /// Rounds after this one that settled with something else than they began with.
+    pub(crate) fn fruitful(&self, after: u64) -> usize {
+        let settled = self.history.windows(2).filter_map(|pair| {
+            let (before, after) = (pair[0].round()?, pair[1].round()?);
+            let is_new = !matches!(before.stage(), Stage::Settled { .. });
+            matches!(after.stage(), Stage::Settled { result } if is_new && result != after.base())
+                .then_some(after)
+        });
+        settled.filter(|round| round.number().0 > after).count()
     }
 
     pub(crate) fn log(&self) -> &[(u64, Verified<Entry>)] {
@@ -159,14 +213,20 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Submitted { tab, connection, ticket, entry } => {
-                let answer = self.append(&entry);
-                if let Some(ticket) = ticket {
-                    let event = match answer {
-                        true => ParticipantEvent::Appended { ticket },
-                        false => ParticipantEvent::Refused { ticket },
-                    };
+                if self.is_missing_its_checkpoint(&entry) {
                     let at = self.arrival();
-                    self.schedule(at, Happening::Answered { tab, connection, event });
+                    self.schedule(at, Happening::Put { tab, connection, ticket, entry });
+                } else {
+                    self.receive(tab, connection, ticket, &entry);
+                }
+            }
+            Happening::Put { tab, connection, ticket, entry } => {
+                // Whoever has gone since puts nothing.
+                if self.tabs[tab].connection == connection
+                    && let Entry::Checkpointed { result, .. } = entry.get()
+                {
+                    self.pinned.insert(*result);
+                    self.receive(tab, connection, ticket, &entry);
                 }
             }
             Happening::Answered { tab, connection, event } => {
@@ -302,8 +362,8 @@ impl World {
             ParticipantAction::Submit { ticket, entry } => self.submit(tab, ticket, &entry),
             ParticipantAction::Fetch { cid } => {
                 let event = match self.draw(10) {
-                    0 => ParticipantEvent::FetchFailed { cid },
-                    _ => ParticipantEvent::Fetched { cid },
+                    1.. if self.is_to_be_had(tab, cid) => ParticipantEvent::Fetched { cid },
+                    _ => ParticipantEvent::FetchFailed { cid },
                 };
                 self.answer(tab, 50, event);
             }
@@ -323,24 +383,73 @@ impl World {
             ParticipantAction::Publish { round, base } => {
                 let account = self.tabs[tab].person.account();
                 let update = cid(&format!("update {account} {round} {base}"));
+                self.tabs[tab].blobs.insert(update);
+                // In a mesh it is kept on the device, which does not fail.
                 let event = match self.draw(10) {
-                    0 => ParticipantEvent::StoreFailed { round },
+                    0 if !self.is_mesh() => ParticipantEvent::StoreFailed { round },
                     _ => ParticipantEvent::Stored { round, update },
                 };
                 self.answer(tab, 50, event);
             }
-            ParticipantAction::Aggregate { round, base, accepted } => {
-                let event = match self.draw(10) {
-                    0 => ParticipantEvent::AggregateFailed { round },
-                    _ => ParticipantEvent::Aggregated { round, result: aggregated(round, base, &accepted) },
-                };
-                self.answer(tab, 50, event);
+            ParticipantAction::Aggregate { round, base, accepted, excluded } => {
+                let (pause, event) = self.aggregate(tab, round, base, &accepted, excluded);
+                self.answer(tab, pause, event);
             }
             ParticipantAction::Distrust(refusal) => panic!("tab {tab} distrusts an honest log: {refusal}"),
             ParticipantAction::StopTraining { .. }
             | ParticipantAction::Evaluate { .. }
             | ParticipantAction::Report(_) => {}
             other => panic!("an action that nobody carries out: {other:?}"),
+        }
+    }
+
+    fn aggregate(
+        &mut self,
+        tab: usize,
+        round: RoundNumber,
+        base: Cid,
+        accepted: &[(u32, Cid)],
+        excluded: u32,
+    ) -> (u64, ParticipantEvent) {
+        let failing = self.draw(10) == 0;
+        let updates = accepted.iter().map(|(_samples, update)| *update);
+        let missing: Vec<Cid> = updates.clone().filter(|update| !self.is_to_be_had(tab, *update)).collect();
+        if failing || !missing.is_empty() {
+            return (1_000, ParticipantEvent::AggregateFailed { round, excluded, missing });
+        }
+        let result = aggregated(round, base, accepted);
+        self.tabs[tab].blobs.extend(updates.chain([result]));
+        (50, ParticipantEvent::Aggregated { round, excluded, result })
+    }
+
+    fn is_mesh(&self) -> bool {
+        self.rules.topology == Topology::Mesh
+    }
+
+    /// Whether the tab can get the blob: from its own device, from an open tab, or from the relay.
+    fn is_to_be_had(&self, tab: usize, cid: Cid) -> bool {
+        let serves = |other: &Tab| other.participant.is_some() && other.blobs.contains(&cid);
+        !self.is_mesh()
+            || self.pinned.contains(&cid)
+            || self.tabs[tab].blobs.contains(&cid)
+            || self.tabs.iter().any(serves)
+    }
+
+    /// In a mesh the relay takes no attestation of a checkpoint that it does not hold.
+    fn is_missing_its_checkpoint(&self, entry: &Verified<Entry>) -> bool {
+        let is_missing = |entry: &Entry| matches!(entry, Entry::Checkpointed { result, .. } if !self.pinned.contains(result));
+        self.is_mesh() && self.relay.admit(self.now, entry).is_ok() && is_missing(entry.get())
+    }
+
+    fn receive(&mut self, tab: usize, connection: u64, ticket: Option<Ticket>, entry: &Verified<Entry>) {
+        let answer = self.append(entry);
+        if let Some(ticket) = ticket {
+            let event = match answer {
+                true => ParticipantEvent::Appended { ticket },
+                false => ParticipantEvent::Refused { ticket },
+            };
+            let at = self.arrival();
+            self.schedule(at, Happening::Answered { tab, connection, event });
         }
     }
 
@@ -387,6 +496,12 @@ impl World {
         let round = state.round().map_or(RoundNumber(1), |round| round.number());
         let base = state.round().map_or(initial(), |round| round.base());
         let update = cid("a hostile update");
+        let excluded = state.round().map_or(0, lichen_round::Round::excluded);
+        let victim = state.round().and_then(|round| round.contributions().first().copied());
+        // An attacker may serve what it promises, or not.
+        if kind.is_multiple_of(5) {
+            self.pinned.extend([update, cid("another lie")]);
+        }
         let contribution = |round, base, samples| Entry::Contribution {
             campaign,
             round,
@@ -395,7 +510,7 @@ impl World {
             samples,
             metrics: metrics(),
         };
-        let entry = match kind % 12 {
+        let entry = match kind % 14 {
             0 | 1 => Entry::Joined { campaign, sequence },
             2 => Entry::Left { campaign, sequence },
             3 => Entry::Published { campaign, manifest: campaign.0, base: update },
@@ -404,12 +519,17 @@ impl World {
             6 => contribution(round, base, 16),
             7 => contribution(round.next(), base, 16),
             8 => contribution(round, update, u32::MAX),
-            9 => Entry::Checkpointed { campaign, round, base, result: update },
-            10 => Entry::Checkpointed { campaign, round, base, result: cid("another lie") },
+            9 => Entry::Checkpointed { campaign, round, base, result: update, excluded },
+            10 => Entry::Checkpointed { campaign, round, base, result: cid("another lie"), excluded },
+            11 | 12 => {
+                Entry::Unavailable { campaign, round, update: victim.map_or(update, |victim| victim.update) }
+            }
             _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
         };
         let entry = Box::new(self.attacker.sign(&entry));
-        self.append(&entry);
+        if !self.is_missing_its_checkpoint(&entry) {
+            self.append(&entry);
+        }
     }
 
     // The relay.
@@ -512,7 +632,12 @@ impl World {
         for state in &self.history {
             let Some(round) = state.round() else { continue };
             if let Stage::Settled { result } = round.stage() {
-                assert_eq!(result, aggregated(round.number(), round.base(), &round.accepted()));
+                let is_honest = result == aggregated(round.number(), round.base(), &round.accepted());
+                assert!(is_honest || self.is_mesh() && self.is_attackers(round), "a false result settled");
+                assert!(
+                    !self.is_mesh() || self.pinned.contains(&result),
+                    "a checkpoint that nobody may have"
+                );
                 base = result;
             } else {
                 assert_eq!(round.base(), base, "a round starts from what settled");
@@ -522,9 +647,18 @@ impl World {
             assert_eq!(fault.account, self.attacker.account(), "an honest account is at fault");
         }
     }
+
+    /// Whether nobody but the attacker contributed to the round. In a mesh whoever runs most of a round's accounts decides
+    /// what comes of it.
+    fn is_attackers(&self, round: &lichen_round::Round) -> bool {
+        round.counted().all(|accepted| accepted.account == self.attacker.account())
+    }
 }
 
-/// What everybody who aggregates honestly gets.
+/// What everybody who aggregates honestly gets: of nothing, nothing.
 fn aggregated(round: RoundNumber, base: Cid, accepted: &[(u32, Cid)]) -> Cid {
+    if accepted.is_empty() {
+        return base;
+    }
     cid(&format!("checkpoint {round} {base} {accepted:?}"))
 }

@@ -310,7 +310,7 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 7] {
+fn entries() -> [Entry; 9] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
@@ -322,7 +322,9 @@ fn entries() -> [Entry; 7] {
         Entry::RoundOpened { campaign, round, base },
         Entry::Contribution { campaign, round, base, update, samples: 480, metrics },
         Entry::RoundClosed { campaign, round },
-        Entry::Checkpointed { campaign, round, base, result },
+        Entry::Checkpointed { campaign, round, base, result, excluded: 0 },
+        Entry::Checkpointed { campaign, round, base, result, excluded: 3 },
+        Entry::Unavailable { campaign, round, update },
     ]
 }
 
@@ -330,7 +332,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 7] {
+fn envelopes() -> [Vec<u8>; 9] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 
