@@ -268,7 +268,7 @@ fn a_lone_tab_cut_off_in_each_phase_of_a_round_goes_on() {
 fn in_a_mesh_a_tab_killed_in_each_phase_of_a_round_ends_no_campaign() {
     // One of three, one of two, two of three: the last takes the majority of a round's voices with it.
     for (tabs, killed) in [(3, 1), (2, 1), (3, 2)] {
-        for at in (10_000..14_000).step_by(197) {
+        for at in (10_000..14_000).step_by(397) {
             let rules = Rules { deadline_ms: 4_000, ..MESH };
             let mut world = World::new(tabs, rules, at);
             for tab in 0..tabs {
@@ -290,7 +290,7 @@ fn in_a_mesh_a_tab_killed_in_each_phase_of_a_round_ends_no_campaign() {
 #[test]
 fn in_a_mesh_an_update_that_went_with_its_tab_is_left_out() {
     let mut found = 0;
-    for at in (10_000..14_000).step_by(151) {
+    for at in (10_000..14_000).step_by(211) {
         let mut world = World::new(4, MESH, at);
         for tab in 0..4 {
             world.open(tab);
@@ -308,7 +308,7 @@ fn in_a_mesh_an_update_that_went_with_its_tab_is_left_out() {
 
 #[test]
 fn in_a_mesh_everybody_s_dying_leaves_a_round_that_others_go_on_from() {
-    for at in (10_000..14_000).step_by(197) {
+    for at in (10_000..14_000).step_by(397) {
         let mut world = World::new(4, Rules { deadline_ms: 4_000, ..MESH }, at);
         world.open(0);
         world.open(1);
