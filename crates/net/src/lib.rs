@@ -9,6 +9,8 @@
 
 mod command;
 pub mod hub;
+pub mod peer;
+pub mod pull;
 #[cfg(feature = "swarm")]
 pub mod swarm;
 

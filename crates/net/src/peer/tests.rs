@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "numbers here are small")]
+
 use proptest::prelude::*;
 
 use super::*;
@@ -24,7 +26,7 @@ proptest! {
         reply in chunk(), at in any::<prop::sample::Index>(), with in 1..=255_u8,
     ) {
         let bytes = reply.to_bytes().unwrap();
-        prop_assert_eq!(Reply::from_bytes(&bytes).as_ref(), Ok(&reply));
+        prop_assert_eq!(Reply::from_bytes(&bytes), Ok(reply.clone()));
         let mut damaged = bytes.clone();
         damaged[at.index(bytes.len())] ^= with;
         prop_assert_ne!(Reply::from_bytes(&damaged), Ok(reply));
@@ -58,7 +60,7 @@ proptest! {
         let mut next = offset;
         let mut all = Vec::new();
         for reply in Reply::chunks(&blob, offset, credit) {
-            prop_assert_eq!(Reply::from_bytes(&reply.to_bytes().unwrap()).as_ref(), Ok(&reply));
+            prop_assert_eq!(Reply::from_bytes(&reply.to_bytes().unwrap()), Ok(reply.clone()));
             let Reply::Chunk { total, offset, bytes } = reply else { unreachable!() };
             prop_assert_eq!((total, offset), (length as u64, next));
             next += bytes.len() as u64;

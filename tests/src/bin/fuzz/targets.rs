@@ -12,6 +12,7 @@ use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
 use lichen_net::hub::{CampaignStatus, Reason, Records, Reply, Request};
+use lichen_net::peer::{self, Announcement};
 use lichen_record::{
     AccountId, CampaignId, Cid, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber, SessionCertificate,
     Signable, SigningKey, Verified, decode, encode, verify,
@@ -80,6 +81,9 @@ fn messages() -> Vec<Target> {
     vec![
         through("hub-request", &requests(), Request::to_bytes, Request::from_bytes),
         through("hub-reply", &replies(), Reply::to_bytes, Reply::from_bytes),
+        through("peer-request", &pulls(), peer::Request::to_bytes, peer::Request::from_bytes),
+        through("peer-reply", &chunks(), peer::Reply::to_bytes, peer::Reply::from_bytes),
+        through("peer-announcement", &announcements(), Announcement::to_bytes, Announcement::from_bytes),
         canonical("net-command", &addresses),
         canonical("net-event", std::slice::from_ref(&frame)),
         through(
@@ -384,4 +388,17 @@ fn replies() -> Vec<Reply> {
         Reply::Blob { bytes: vec![7; 100] },
         Reply::Stored { cid },
     ]
+}
+
+fn pulls() -> [peer::Request; 2] {
+    let cid = Cid::of_raw(b"blob");
+    [(0, 1), (1 << 20, peer::MAX_CREDIT)].map(|(offset, credit)| peer::Request::Pull { cid, offset, credit })
+}
+
+fn chunks() -> [peer::Reply; 2] {
+    [peer::Reply::Chunk { total: 1 << 20, offset: 1 << 10, bytes: vec![7; 100] }, peer::Reply::Absent]
+}
+
+fn announcements() -> [Announcement; 1] {
+    [Announcement::Have { cids: vec![Cid::of_raw(b"a"), Cid::of_raw(b"b")] }]
 }
