@@ -1,13 +1,15 @@
 //! Serves the hub protocol: one stream, one request.
 //!
 //! The way of an entry: size cap, decode, session, quota, signature, account, admission by the fold, and for a
-//! contribution the update itself; then the log appends it, and the receipt is signed. Whatever fails first is the
+//! contribution the update itself; in a mesh, where updates go from tab to tab, for an attestation the checkpoint, so that
+//! none settles that nobody can have. Then the log appends it, and the receipt is signed. Whatever fails first is the
 //! reason of the refusal; a refusal is counted and has changed nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::AsyncWriteExt;
+use lichen_campaign::Topology;
 use lichen_learn::{Update, UpdateError};
 use lichen_log::Receipt;
 use lichen_net::hub::{
@@ -45,6 +47,7 @@ pub(crate) struct Hub {
     disk: Disk,
     key: SigningKey,
     parameters: usize,
+    topology: Topology,
     metrics: Arc<Metrics>,
     entries: Quota,
     blob_bytes: Quota,
@@ -59,6 +62,8 @@ pub(crate) struct HubParts {
     pub(crate) key: SigningKey,
     /// Number of the model's parameters.
     pub(crate) parameters: usize,
+    /// Which way updates go.
+    pub(crate) topology: Topology,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) entries_per_minute: u32,
     pub(crate) blob_bytes_per_minute: u32,
@@ -102,6 +107,7 @@ impl Hub {
             disk: parts.disk,
             key: parts.key,
             parameters: parts.parameters,
+            topology: parts.topology,
             metrics: parts.metrics,
             entries: Quota::per_minute(parts.entries_per_minute),
             blob_bytes: Quota::per_minute(parts.blob_bytes_per_minute),
@@ -264,7 +270,10 @@ impl Hub {
         if entry.account() != account {
             return Err(Reason::WrongAccount);
         }
-        self.check_update(&entry).await?;
+        match self.topology {
+            Topology::Hub => self.check_update(&entry).await?,
+            Topology::Mesh => self.check_checkpoint(&entry).await?,
+        }
         let receipt = self.ledger.append(entry).await.map_err(|error| append_reason(&error))?;
         let receipt = self.key.sign::<Receipt>(&receipt).map_err(internal)?;
         Ok(Reply::Receipt { receipt })
@@ -278,6 +287,13 @@ impl Hub {
         let parameters = self.parameters;
         let decoded = tokio::task::spawn_blocking(move || Update::decode(&bytes, parameters).map(drop));
         decoded.await.map_err(internal)?.map_err(|error| update_reason(&error))
+    }
+
+    /// Checks that the checkpoint that is attested is here, once the fold would take the attestation.
+    async fn check_checkpoint(&self, entry: &Verified<Entry>) -> Result<(), Reason> {
+        let Entry::Checkpointed { result, .. } = entry.get() else { return Ok(()) };
+        self.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
+        if self.disk.has(result).await.map_err(internal)? { Ok(()) } else { Err(Reason::CheckpointMissing) }
     }
 
     async fn get_blob(&self, stream: &mut Stream, cid: &Cid) -> Result<Result<(), FrameError>, Reason> {
@@ -304,7 +320,16 @@ impl Hub {
     }
 
     fn charge_bytes(&self, account: AccountId, amount: usize) -> Result<(), Reason> {
-        if self.blob_bytes.take(account, amount, Instant::now()) { Ok(()) } else { Err(Reason::QuotaBytes) }
+        if self.blob_bytes.take(account, amount, Instant::now()) {
+            return Ok(());
+        }
+        match self.topology {
+            Topology::Hub => Err(Reason::QuotaBytes),
+            Topology::Mesh => {
+                self.metrics.limit("pinned_bytes");
+                Err(Reason::QuotaPinned)
+            }
+        }
     }
 
     fn check_campaign(&self, campaign: CampaignId) -> Result<(), Reason> {

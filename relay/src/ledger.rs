@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use lichen_campaign::Topology;
 use lichen_learn::aggregate_checkpoint;
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, SigningKey, Verified, verify};
@@ -114,6 +115,8 @@ struct Batch {
     records: Vec<Record>,
     /// Blobs that the records name.
     keep: Vec<Cid>,
+    /// Blobs that a mesh keeps if they were put here.
+    keep_if_here: Vec<Cid>,
     receipts: Vec<(oneshot::Sender<Result<Receipt, Refusal>>, Receipt)>,
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
@@ -262,6 +265,7 @@ impl Writer {
         self.keep_blobs(&entry, batch);
         self.metrics.appended(entry.get());
         let actions = self.coordinator.handle(now, CoordinatorEvent::Record { time, entry });
+        self.keep_settled(&actions, batch);
         Ok(Ok((receipt, actions)))
     }
 
@@ -269,13 +273,34 @@ impl Writer {
     fn keep_blobs(&self, entry: &Verified<Entry>, batch: &mut Batch) {
         match entry.get() {
             Entry::Published { manifest, base, .. } => batch.keep.extend([*manifest, *base, self.data]),
-            Entry::Contribution { update, .. } => batch.keep.push(*update),
+            Entry::Contribution { update, .. } => match self.topology() {
+                Topology::Hub => batch.keep.push(*update),
+                Topology::Mesh => batch.keep_if_here.push(*update),
+            },
             // A tab may attest what nobody else has; the coordinator attests what it has stored.
             Entry::Checkpointed { result, .. } if entry.account() == self.key.account() => {
                 batch.keep.push(*result);
             }
             _ => {}
         }
+    }
+
+    /// In a mesh the settled checkpoint is kept, and what came here of its updates.
+    fn keep_settled(&self, actions: &[CoordinatorAction], batch: &mut Batch) {
+        let is_settled =
+            |action: &CoordinatorAction| matches!(action, CoordinatorAction::Report(Change::Settled { .. }));
+        if self.topology() == Topology::Hub || !actions.iter().any(is_settled) {
+            return;
+        }
+        batch.keep_if_here.extend(self.coordinator.state().checkpoint());
+        let round = self.coordinator.state().round();
+        let updates =
+            round.into_iter().flat_map(|round| round.contributions()).map(|accepted| accepted.update);
+        batch.keep_if_here.extend(updates);
+    }
+
+    fn topology(&self) -> Topology {
+        self.coordinator.state().rules().topology
     }
 
     fn handle(&mut self, event: CoordinatorEvent, batch: &mut Batch) -> Result<()> {
@@ -314,10 +339,15 @@ impl Writer {
     }
 
     /// Writes the batch, then tells everybody.
-    async fn commit(&mut self, batch: Batch) -> Result<()> {
+    async fn commit(&mut self, mut batch: Batch) -> Result<()> {
         if !batch.records.is_empty() {
             let start = Instant::now();
             let campaign = self.chain.head().campaign;
+            for cid in batch.keep_if_here {
+                if self.disk.has(&cid).await? {
+                    batch.keep.push(cid);
+                }
+            }
             self.disk.append(campaign, batch.records, batch.keep).await.context("cannot write the log")?;
             self.metrics.append_seconds.observe(start.elapsed().as_secs_f64());
             self.publish_head()?;

@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lichen_campaign::Topology;
 use lichen_store::Disk;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -167,7 +168,11 @@ async fn run(settings: Settings) -> Result<()> {
         parameters: campaign.parameters,
         metrics: Arc::clone(&metrics),
         entries_per_minute: settings.entries_per_minute,
-        blob_bytes_per_minute: settings.blob_bytes_per_minute,
+        topology: campaign.manifest.rounds.topology,
+        blob_bytes_per_minute: match campaign.manifest.rounds.topology {
+            Topology::Hub => settings.blob_bytes_per_minute,
+            Topology::Mesh => settings.pinned_bytes_per_minute,
+        },
         stop: stop_requests.clone(),
     }));
     let requests = TaskTracker::new();

@@ -149,6 +149,11 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_BLOB_BYTES_PER_MINUTE", value_name = "BYTES")]
     pub(crate) blob_bytes_per_minute: Option<u32>,
 
+    /// Most bytes of blobs that one account may hand over in a minute where updates go from tab to tab, and the relay
+    /// keeps what nobody else can serve [default: 16777216]
+    #[arg(long, env = "LICHEN_PINNED_BYTES_PER_MINUTE", value_name = "BYTES")]
+    pub(crate) pinned_bytes_per_minute: Option<u32>,
+
     /// How long a blob that no entry names is kept, in minutes [default: 60]
     #[arg(long, env = "LICHEN_LOOSE_BLOB_MINUTES", value_name = "MINUTES")]
     pub(crate) loose_blob_minutes: Option<u32>,
@@ -176,6 +181,7 @@ pub(crate) struct Settings {
     pub(crate) circuits: Limits,
     pub(crate) entries_per_minute: u32,
     pub(crate) blob_bytes_per_minute: u32,
+    pub(crate) pinned_bytes_per_minute: u32,
     pub(crate) loose_blob_minutes: u32,
 }
 
@@ -252,6 +258,7 @@ impl Settings {
             },
             entries_per_minute: options.entries_per_minute.unwrap_or(240),
             blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
+            pinned_bytes_per_minute: options.pinned_bytes_per_minute.unwrap_or(16 * 1024 * 1024),
             loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
         })
     }
@@ -297,6 +304,7 @@ impl Options {
                 .or(other.circuit_requests_per_minute),
             entries_per_minute: self.entries_per_minute.or(other.entries_per_minute),
             blob_bytes_per_minute: self.blob_bytes_per_minute.or(other.blob_bytes_per_minute),
+            pinned_bytes_per_minute: self.pinned_bytes_per_minute.or(other.pinned_bytes_per_minute),
             loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
         }
     }

@@ -53,6 +53,9 @@ pub(crate) struct ViewState {
     pub(crate) account: Option<Account>,
     /// Bytes moved since joining.
     pub(crate) traffic: Traffic,
+    /// Bytes of updates and checkpoints got from other tabs directly, and through the relay.
+    pub(crate) bytes_direct: u64,
+    pub(crate) bytes_relayed: u64,
     /// When Join was clicked, on the page's clock in milliseconds.
     pub(crate) joined_at: Option<f64>,
     /// Milliseconds from the click to the first finished training step.

@@ -56,6 +56,8 @@ fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
             data-engine={state.engine.as_ref().map(|engine| engine::key(engine.kind))}
             data-first-step-ms={state.first_step_ms.map(|ms| format!("{ms:.1}"))}
             data-peers={state.others().to_string()}
+            data-bytes-direct={state.bytes_direct.to_string()}
+            data-bytes-relayed={state.bytes_relayed.to_string()}
         >
             <p class="visually-hidden" role="status" aria-live="polite">{ state.announcement(now) }</p>
             if state.run == Run::Idle {

@@ -78,6 +78,16 @@ pub enum Event {
         /// How many there are.
         count: u32,
     },
+    /// Bytes of updates and checkpoints got since joining, by the way they took; told when they change, at most once a
+    /// second.
+    Transfers {
+        /// From peers, directly.
+        direct: u64,
+        /// Through the relay.
+        relayed: u64,
+        /// Peers dropped because what they sent was wrong.
+        shunned: u32,
+    },
     /// Something for the swarm to carry out.
     Net(lichen_net::Command),
 }

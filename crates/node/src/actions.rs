@@ -126,8 +126,9 @@ impl<P: Platform> Session<P> {
     /// Removes what only the settled round needed; its result is what the next one starts from.
     fn forget_all_but(&mut self, result: Cid) {
         self.trained = None;
-        let (kept, useless) = self.loose.drain(..).partition(|cid| *cid == result);
+        let (kept, mut useless): (Vec<_>, Vec<_>) = self.loose.drain(..).partition(|cid| *cid == result);
         self.loose = kept;
+        useless.extend(self.shared.mesh.keep_only(&result));
         self.work.push(Box::pin(jobs::remove(Rc::clone(&self.shared), useless)));
     }
 }

@@ -53,8 +53,7 @@ impl Hub {
 
     /// Sends a request and leaves the replies to be read; dropping them ends the request.
     pub(crate) fn open(self: &Rc<Self>, request: &Request) -> Replies {
-        let id = RequestId(self.next.get());
-        self.next.set(id.0.wrapping_add(1));
+        let id = self.next_id();
         let (sender, frames) = unbounded();
         self.pending.borrow_mut().insert(id, sender);
         match request.to_bytes() {
@@ -62,6 +61,13 @@ impl Hub {
             Err(_too_large) => self.settle(id, Err(RequestError::FrameTooLarge)),
         }
         Replies { hub: Rc::clone(self), id, frames }
+    }
+
+    /// The next request's name, of the hub or of a peer.
+    pub(crate) fn next_id(&self) -> RequestId {
+        let id = RequestId(self.next.get());
+        self.next.set(id.0.wrapping_add(1));
+        id
     }
 
     /// Takes in a reply frame.

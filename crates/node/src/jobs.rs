@@ -1,8 +1,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use futures::future::{Fuse, FutureExt};
 use futures::lock::Mutex;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, select_biased, stream};
 use lichen_bridge::{EnginePreference, Event, Problem};
 use lichen_learn::{Dataset, aggregate_checkpoint, difference};
 use lichen_log::Receipt;
@@ -15,6 +16,7 @@ use lichen_store::Blobs;
 use crate::Platform;
 use crate::hub::{Hub, HubError, Outbox};
 use crate::log_reader::{Batch, LogFault, LogReader};
+use crate::mesh::{Mesh, Note, Serving};
 use crate::setup::Setup;
 use crate::signing::sign;
 use crate::training::{Evaluator, Measured, Task, Trained, Training};
@@ -23,14 +25,27 @@ use crate::view::{Progress, evaluation_name};
 /// How long the driver waits before it tries again what the relay did not answer, in milliseconds.
 const RETRY_MS: u32 = 1_000;
 
-/// Updates fetched at a time.
+/// Updates fetched at a time: from the relay, and in a mesh, where the puller itself keeps to a measure.
 const FETCHES_AT_A_TIME: usize = 4;
+const PULLS_AT_A_TIME: usize = 64;
+
+/// How often a pull looks whether a peer has stalled, in milliseconds.
+const PULL_TICK_MS: u32 = 200;
+
+/// How long a checkpoint may take to come, in milliseconds.
+const CHECKPOINT_LIMIT_MS: u64 = 60_000;
+
+/// How often an attestation looks whether another has put the checkpoint at the relay, in milliseconds, and how often
+/// before it does so itself, for each contributor before the own.
+const PUT_WAIT_MS: u32 = 150;
+const PUT_WAITS: usize = 4;
 
 /// What every piece of work needs.
 pub(crate) struct Shared<P> {
     pub(crate) platform: Rc<P>,
     pub(crate) out: Outbox,
     pub(crate) hub: Rc<Hub>,
+    pub(crate) mesh: Rc<Mesh>,
     pub(crate) setup: Rc<Setup>,
     pub(crate) progress: Progress,
     account: AccountId,
@@ -45,6 +60,7 @@ impl<P: Platform> Shared<P> {
         platform: Rc<P>,
         out: Outbox,
         hub: Rc<Hub>,
+        mesh: Rc<Mesh>,
         setup: Rc<Setup>,
         account: AccountId,
         preference: EnginePreference,
@@ -53,6 +69,7 @@ impl<P: Platform> Shared<P> {
             platform,
             out,
             hub,
+            mesh,
             setup,
             progress: Progress::new(),
             account,
@@ -188,10 +205,14 @@ pub(crate) async fn fetch<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<
     if shared.platform.blobs().has(&cid).await.unwrap_or(false) {
         return Done::Fetched { cid, is_here: true };
     }
-    let is_here = match download(&shared, &cid).await {
+    let until = shared.platform.now().saturating_add(CHECKPOINT_LIMIT_MS);
+    let is_here = match obtain(&shared, &cid, until).await {
         Some(bytes) => shared.platform.blobs().put(&cid, &bytes).await.is_ok(),
         None => false,
     };
+    if is_here {
+        shared.mesh.offer(cid);
+    }
     Done::Fetched { cid, is_here }
 }
 
@@ -216,20 +237,54 @@ pub(crate) async fn train<P: Platform>(
     Done::Trained { ticket, round, result }
 }
 
-/// Hands the update that a training gave to the relay.
+/// Hands the update that a training gave to the relay, or in a mesh offers it to peers.
 pub(crate) async fn publish<P: Platform>(shared: Rc<Shared<P>>, trained: Rc<Trained>) -> Done<P> {
     let round = trained.round;
     let update = async {
         let update = difference(&trained.base, &trained.parameters).ok()?.encode().ok()?;
         let cid = Cid::of_raw(&update);
         // Kept here too, so that the own update need not be fetched for aggregation.
-        let _kept = shared.platform.blobs().put(&cid, &update).await;
+        let kept = shared.platform.blobs().put(&cid, &update).await;
+        if shared.mesh.is_on() {
+            kept.ok()?;
+            offer_own(&shared, cid, update).await;
+            return Some(cid);
+        }
         match shared.hub.ask(&Request::PutBlob { bytes: update }).await {
             Ok(Reply::Stored { cid: stored }) if stored == cid => Some(cid),
             _ => None,
         }
     };
     Done::Published { round, update: update.await }
+}
+
+/// Offers the own update to peers, and where one may be out of reach gives the relay a copy first.
+async fn offer_own<P: Platform>(shared: &Shared<P>, cid: Cid, update: Vec<u8>) {
+    shared.mesh.set_unpinned(cid);
+    shared.mesh.offer(cid);
+    shared.mesh.announce();
+    if shared.mesh.take_unpinned().is_some() {
+        // Refused, it is still to be had from here.
+        let _kept = shared.hub.ask(&Request::PutBlob { bytes: update }).await;
+    }
+}
+
+/// Gives the relay a copy of the own update, as somebody turned out to be out of reach.
+pub(crate) async fn pin<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<P> {
+    if let Ok(Some(bytes)) = shared.platform.blobs().get(&cid).await {
+        let _kept = shared.hub.ask(&Request::PutBlob { bytes }).await;
+    }
+    Done::Nothing
+}
+
+/// Answers a peer.
+pub(crate) async fn serve<P: Platform>(shared: Rc<Shared<P>>, serving: Serving) -> Done<P> {
+    let blob = match shared.mesh.held(&serving.cid) {
+        Some(held) => Some(held),
+        None => shared.platform.blobs().get(&serving.cid).await.ok().flatten().map(Rc::new),
+    };
+    shared.mesh.serve(&serving, blob);
+    Done::Nothing
 }
 
 /// Signs an entry.
@@ -246,9 +301,24 @@ pub(crate) async fn append<P: Platform>(
     ticket: Ticket,
     id: Cid,
     entry: Vec<u8>,
+    checkpoint: Option<(Cid, usize)>,
 ) -> Done<P> {
     let request = Request::Append { campaign: shared.setup.campaign, entry };
-    let outcome = match shared.hub.ask(&request).await {
+    let mut answer = shared.hub.ask(&request).await;
+    if let Some((cid, rank)) = checkpoint {
+        let mut waits = rank.min(PUT_WAITS) * PUT_WAITS;
+        while matches!(answer, Err(HubError::Refused(Reason::CheckpointMissing))) {
+            // In the order of contributions, so that not everybody puts it.
+            if waits > 0 {
+                waits -= 1;
+                shared.platform.sleep(PUT_WAIT_MS).await;
+            } else if !put(&shared, &cid).await {
+                break;
+            }
+            answer = shared.hub.ask(&request).await;
+        }
+    }
+    let outcome = match answer {
         Ok(Reply::Receipt { receipt }) => verify::<Receipt>(&receipt).map_err(|_unsigned| None),
         // The entry stands already: the log tells the rest.
         Err(HubError::Refused(Reason::Inadmissible(Refusal::Duplicate))) => Err(None),
@@ -256,6 +326,12 @@ pub(crate) async fn append<P: Platform>(
         _ => Err(None),
     };
     Done::Appended { ticket, id, outcome }
+}
+
+/// Puts a blob that is on this device at the relay; whether it is there now.
+async fn put<P: Platform>(shared: &Shared<P>, cid: &Cid) -> bool {
+    let Ok(Some(bytes)) = shared.platform.blobs().get(cid).await else { return false };
+    matches!(shared.hub.ask(&Request::PutBlob { bytes }).await, Ok(Reply::Stored { cid: stored }) if stored == *cid)
 }
 
 /// Computes a round's result.
@@ -266,22 +342,52 @@ pub(crate) async fn aggregate<P: Platform>(
     accepted: Vec<(u32, Cid)>,
     excluded: u32,
 ) -> Done<P> {
-    let result = async {
-        let base = bytes(&shared, &base).await?;
-        let updates: Vec<(u32, Vec<u8>)> = stream::iter(accepted)
-            .map(|(samples, cid)| {
-                let shared = Rc::clone(&shared);
-                async move { bytes(&shared, &cid).await.map(|update| (samples, update)).ok_or(()) }
-            })
-            .buffered(FETCHES_AT_A_TIME)
-            .try_collect()
-            .await
-            .ok()?;
-        let (cid, checkpoint) = aggregate_checkpoint(&base, &updates).ok()?;
-        shared.platform.blobs().put(&cid, &checkpoint).await.ok()?;
-        Some(cid)
+    let result = match updates(&shared, accepted).await {
+        Ok(updates) => combine(&shared, &base, &updates).await.ok_or(Vec::new()),
+        Err(missing) => Err(missing),
     };
-    Done::Aggregated { round, excluded, result: result.await.ok_or(Vec::new()) }
+    Done::Aggregated { round, excluded, result }
+}
+
+/// The updates with their weights, in the order given; or those that nobody gave.
+async fn updates<P: Platform>(
+    shared: &Rc<Shared<P>>,
+    accepted: Vec<(u32, Cid)>,
+) -> Result<Vec<(u32, Vec<u8>)>, Vec<Cid>> {
+    let at_a_time = if shared.mesh.is_on() { PULLS_AT_A_TIME } else { FETCHES_AT_A_TIME };
+    let until = shared.platform.now().saturating_add(shared.mesh.limit_ms());
+    let got: Vec<_> = stream::iter(accepted)
+        .map(|(samples, cid)| async move { (samples, cid, update(shared, &cid, until).await) })
+        .buffered(at_a_time)
+        .collect()
+        .await;
+    let missing: Vec<Cid> =
+        got.iter().filter(|(_samples, _cid, bytes)| bytes.is_none()).map(|(_samples, cid, _)| *cid).collect();
+    if !missing.is_empty() {
+        return Err(missing);
+    }
+    Ok(got.into_iter().filter_map(|(samples, _cid, bytes)| Some((samples, bytes?))).collect())
+}
+
+/// An update's bytes; in a mesh they are kept, so that peers can have them from here.
+async fn update<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Option<Vec<u8>> {
+    if let Ok(Some(bytes)) = shared.platform.blobs().get(cid).await {
+        return Some(bytes);
+    }
+    let bytes = obtain(shared, cid, until).await?;
+    if shared.mesh.is_on() && shared.platform.blobs().put(cid, &bytes).await.is_ok() {
+        shared.mesh.offer(*cid);
+    }
+    Some(bytes)
+}
+
+async fn combine<P: Platform>(shared: &Shared<P>, base: &Cid, updates: &[(u32, Vec<u8>)]) -> Option<Cid> {
+    let base = bytes(shared, base).await?;
+    let (cid, checkpoint) = aggregate_checkpoint(&base, updates).ok()?;
+    shared.platform.blobs().put(&cid, &checkpoint).await.ok()?;
+    shared.mesh.offer(cid);
+    shared.mesh.announce();
+    Some(cid)
 }
 
 /// Measures a checkpoint on the held-out samples, shows the result and keeps it.
@@ -372,7 +478,36 @@ async fn checkpoint<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Parame
 async fn bytes<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
     match shared.platform.blobs().get(cid).await {
         Ok(Some(bytes)) => Some(bytes),
-        Ok(None) | Err(_) => download(shared, cid).await,
+        Ok(None) | Err(_) => {
+            let until = shared.platform.now().saturating_add(CHECKPOINT_LIMIT_MS);
+            obtain(shared, cid, until).await
+        }
+    }
+}
+
+/// A checkpoint's or an update's bytes: in a hub from the relay, in a mesh from peers and from the relay at last.
+async fn obtain<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Option<Vec<u8>> {
+    if !shared.mesh.is_on() {
+        let bytes = download(shared, cid).await?;
+        shared.mesh.count_relayed(bytes.len());
+        return Some(bytes);
+    }
+    let mut wanted = shared.mesh.want(shared.platform.now(), *cid, until);
+    let mut relay = Box::pin(Fuse::terminated());
+    let mut tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
+    loop {
+        select_biased! {
+            note = wanted.notes.next() => match note {
+                Some(Note::Got(bytes)) => return Some(bytes),
+                Some(Note::AskRelay) => relay = Box::pin(download(shared, cid).fuse()),
+                Some(Note::Missing) | None => return None,
+            },
+            bytes = relay => shared.mesh.relay_gave(shared.platform.now(), *cid, bytes),
+            () = tick => {
+                shared.mesh.tick(shared.platform.now());
+                tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
+            }
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod hub;
 mod jobs;
 mod log_reader;
 mod measure;
+mod mesh;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub mod native;
 mod node;

@@ -82,6 +82,9 @@ impl<P: Platform> Node<P> {
             Command::Leave { id } => self.leave(id),
             Command::RelayOnly { id, on } => {
                 self.relay_only = on;
+                if let Some(session) = &mut self.session {
+                    session.use_relay_only(on);
+                }
                 self.answer(id, Ok(()));
             }
             Command::Net(event) => self.net(event),
@@ -136,6 +139,7 @@ impl<P: Platform> Node<P> {
             preference: ready.preference,
             account,
             peer: self.peer.clone(),
+            relay_only: self.relay_only,
         };
         self.session = Some(Session::open(start).await?);
         Ok(())

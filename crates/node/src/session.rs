@@ -8,13 +8,14 @@ use lichen_bridge::{CommandId, ContributionState, EnginePreference, Event, Phase
 use lichen_log::{Chain, Receipt, Record, check_receipt};
 use lichen_net::{Command as NetCommand, Disconnection, Event as NetEvent};
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
-use lichen_round::{CampaignState, Participant, ParticipantEvent, Ticket};
+use lichen_round::{CampaignState, Participant, ParticipantEvent, Rules, Ticket};
 
 use crate::Platform;
 use crate::contributions::Contributions;
 use crate::hub::{Hub, Outbox};
 use crate::jobs::{self, Done, Shared};
 use crate::log_reader::{Batch, LogFault, LogReader};
+use crate::mesh::Mesh;
 use crate::setup::Setup;
 use crate::training::Trained;
 use crate::view::{View, saved_evaluation};
@@ -32,6 +33,7 @@ pub(crate) struct Start<P> {
     pub(crate) preference: EnginePreference,
     pub(crate) account: AccountId,
     pub(crate) peer: Option<Vec<u8>>,
+    pub(crate) relay_only: bool,
 }
 
 /// From Join to Leave: one tab's part in a campaign.
@@ -57,6 +59,7 @@ pub(crate) struct Session<P: Platform> {
     address: String,
     also: Vec<String>,
     peer: Option<Vec<u8>>,
+    relay_only: bool,
     coordinator: Option<AccountId>,
     submissions: BTreeMap<Cid, Submission>,
     leaving: Vec<CommandId>,
@@ -91,7 +94,7 @@ struct Submission {
 impl<P: Platform> Session<P> {
     /// Opens a session: takes part as soon as this is the device's only tab in the campaign.
     pub(crate) async fn open(start: Start<P>) -> Result<Self, Problem> {
-        let Start { platform, out, setup, address, also, preference, account, peer } = start;
+        let Start { platform, out, setup, address, also, preference, account, peer, relay_only } = start;
         let campaign = setup.campaign;
         let contributions = Contributions::load(&*platform, campaign).await;
         let mut loose: Vec<Cid> = contributions.iter().last().map(|last| last.update).into_iter().collect();
@@ -99,8 +102,11 @@ impl<P: Platform> Session<P> {
             loose.push(checkpoint);
         }
         let lease = platform.try_lead(&campaign).await?;
-        let shared =
-            Rc::new(Shared::new(platform, Rc::clone(&out), Hub::new(out), setup, account, preference));
+        let hub = Hub::new(Rc::clone(&out));
+        let Rules { topology, deadline_ms, .. } = setup.rules;
+        let cap = setup.longest_blob()?;
+        let mesh = Rc::new(Mesh::new(Rc::clone(&out), Rc::clone(&hub), topology, cap, deadline_ms));
+        let shared = Rc::new(Shared::new(platform, out, hub, mesh, setup, account, preference));
         let state = CampaignState::new(campaign, shared.setup.rules);
         let mut session = Self {
             participant: Participant::new(account, state),
@@ -118,6 +124,7 @@ impl<P: Platform> Session<P> {
             address,
             also,
             peer,
+            relay_only,
             coordinator: None,
             submissions: BTreeMap::new(),
             leaving: Vec::new(),
@@ -193,20 +200,72 @@ impl<P: Platform> Session<P> {
     pub(crate) fn net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Started { peer } => self.peer = Some(peer),
-            NetEvent::Frame { id, bytes } => return self.shared.hub.frame(id, bytes),
-            NetEvent::Ended { id } => return self.shared.hub.ended(id),
-            NetEvent::Failed { id, error } => return self.shared.hub.failed(id, error),
-            NetEvent::PeersChanged { .. }
+            NetEvent::Frame { .. }
+            | NetEvent::Ended { .. }
+            | NetEvent::Failed { .. }
+            | NetEvent::PeersChanged { .. }
             | NetEvent::Traffic { .. }
             | NetEvent::Asked { .. }
             | NetEvent::Unasked { .. }
             | NetEvent::Announced { .. }
-            | NetEvent::NoDirectPath { .. } => return,
+            | NetEvent::NoDirectPath { .. } => return self.moved(event),
             NetEvent::Connecting { .. } => self.link = Link::Connecting,
             NetEvent::Connected { .. } => self.connected(),
             NetEvent::Disconnected { reason, retry_in } => self.disconnected(reason, retry_in),
         }
         self.show();
+    }
+
+    /// Takes in what moves between this tab, the relay and peers, and changes no phase.
+    fn moved(&mut self, event: NetEvent) {
+        let now = self.shared.platform.now();
+        let (hub, mesh) = (&self.shared.hub, &self.shared.mesh);
+        match event {
+            NetEvent::Frame { id, bytes } if mesh.is_asking(id) => mesh.frame(now, id, &bytes),
+            NetEvent::Frame { id, bytes } => hub.frame(id, bytes),
+            NetEvent::Ended { id } | NetEvent::Failed { id, .. } if mesh.is_asking(id) => mesh.ended(now, id),
+            NetEvent::Ended { id } => hub.ended(id),
+            NetEvent::Failed { id, error } => hub.failed(id, error),
+            NetEvent::PeersChanged { peers } => {
+                mesh.peers_changed(now, &peers);
+                self.pin();
+            }
+            NetEvent::Asked { id, peer, bytes } => {
+                if let Some(serving) = mesh.asked(id, peer, &bytes) {
+                    self.work.push(Box::pin(jobs::serve(Rc::clone(&self.shared), serving)));
+                }
+            }
+            NetEvent::Unasked { id } => mesh.unasked(id),
+            NetEvent::Announced { peer, bytes } => mesh.announced(now, &peer, &bytes),
+            NetEvent::NoDirectPath { peer } => {
+                mesh.no_direct_path(peer);
+                self.pin();
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives the relay a copy of the own update if somebody turned out to be out of reach.
+    fn pin(&mut self) {
+        if self.link == Link::Up
+            && let Some(update) = self.shared.mesh.take_unpinned()
+        {
+            self.link_work.push(Box::pin(jobs::pin(Rc::clone(&self.shared), update)));
+        }
+    }
+
+    /// Uses the relay only, or peers too.
+    pub(crate) fn use_relay_only(&mut self, relay_only: bool) {
+        self.relay_only = relay_only;
+        if self.lease.is_some() && !self.has_failed() {
+            self.meet();
+            self.pin();
+        }
+    }
+
+    fn meet(&self) {
+        let (now, campaign) = (self.shared.platform.now(), self.shared.setup.campaign);
+        self.shared.mesh.meet(now, campaign, self.relay_only);
     }
 
     /// Takes in a piece of work that is done.
@@ -216,6 +275,8 @@ impl<P: Platform> Session<P> {
             Done::Led(Err(problem)) | Done::Broken(problem) => self.fail(problem),
             Done::Tick => {
                 self.tell(ParticipantEvent::Tick);
+                self.shared.mesh.announce();
+                self.shared.mesh.show();
                 self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
             }
             Done::GoodbyeOver => self.is_over = true,
@@ -264,6 +325,7 @@ impl<P: Platform> Session<P> {
             address: self.address.clone(),
             also: self.also.clone(),
         }));
+        self.meet();
         self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
         self.work.push(Box::pin(jobs::prepare(Rc::clone(&self.shared))));
     }
@@ -381,7 +443,18 @@ impl<P: Platform> Session<P> {
         if let Some((round, update)) = contribution {
             self.contribution_changed(round, update, ContributionState::Sent, None);
         }
-        self.link_work.push(Box::pin(jobs::append(Rc::clone(&self.shared), ticket, id, envelope)));
+        let checkpoint = self.attested(entry);
+        let shared = Rc::clone(&self.shared);
+        self.link_work.push(Box::pin(jobs::append(shared, ticket, id, envelope, checkpoint)));
+    }
+
+    /// The checkpoint that an entry attests, and how many contributed before this account.
+    fn attested(&self, entry: &Entry) -> Option<(Cid, usize)> {
+        let Entry::Checkpointed { result, .. } = entry else { return None };
+        let account = self.participant.account();
+        let rank =
+            self.participant.state().round()?.counted().position(|accepted| accepted.account == account);
+        Some((*result, rank?))
     }
 
     fn appended(&mut self, ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>>) {

@@ -1,7 +1,7 @@
 use lichen_bridge::Problem;
 use lichen_campaign::Manifest;
 use lichen_model::{Parameters, initial_parameters};
-use lichen_record::{CampaignId, Cid, MAX_MANIFEST};
+use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
 use lichen_round::Rules;
 use lichen_store::Blobs;
 use serde::Deserialize;
@@ -61,6 +61,12 @@ impl Setup {
         let parameters = initial_parameters(&self.manifest.model, self.manifest.rounds.seed)
             .map_err(|error| invalid(&error))?;
         Ok((Cid::of_raw(&parameters.to_safetensors()), parameters))
+    }
+
+    /// Most bytes that an update or a checkpoint of this campaign takes.
+    pub(crate) fn longest_blob(&self) -> Result<usize, Problem> {
+        let (_cid, parameters) = self.initial()?;
+        Ok(parameters.to_safetensors().len().saturating_mul(2).saturating_add(64 * 1024).min(MAX_BLOB))
     }
 
     /// What the page shows of the campaign.

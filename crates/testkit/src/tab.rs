@@ -19,6 +19,10 @@ pub struct TabState {
     pub engine: Option<String>,
     /// Milliseconds from the click to the end of the first training step.
     pub first_step_ms: Option<f64>,
+    /// Bytes of updates and checkpoints got from other tabs directly.
+    pub bytes_direct: u64,
+    /// Bytes of updates and checkpoints got through the relay.
+    pub bytes_relayed: u64,
 }
 
 impl TabState {
@@ -36,6 +40,8 @@ impl TabState {
             checkpoint: text("checkpoint"),
             engine: text("engine"),
             first_step_ms: text("firstStepMs").and_then(|text| text.parse().ok()),
+            bytes_direct: text("bytesDirect").and_then(|text| text.parse().ok()).unwrap_or(0),
+            bytes_relayed: text("bytesRelayed").and_then(|text| text.parse().ok()).unwrap_or(0),
         })
     }
 }

@@ -28,13 +28,14 @@ pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
         setup::browser()?;
     }
     let port = choose_port(options.port)?;
-    let data = data_folder(options.fresh, port)?;
+    let data = data_folder(&options, port)?;
+    let campaign = if options.is_mesh { Some(mesh_campaign()?) } else { None };
     let log = (options.tabs > 0).then(|| workspace::target().join(format!("xtask/relay-{port}.log")));
     if let Some(log) = &log {
         fs::create_dir_all(workspace::target().join("xtask"))?;
         fs::write(log, "").with_context(|| format!("writing {}", log.display()))?;
     }
-    let relay = RelayOptions { program: programs.relay, port, data, page: None, campaign: None, log };
+    let relay = RelayOptions { program: programs.relay, port, data, page: None, campaign, log };
     let mut relay = RelayProcess::start(relay)?;
     if options.tabs > 0 {
         return tabs::drive(&options, &mut relay);
@@ -63,12 +64,28 @@ pub(crate) fn choose_port(asked: Option<u16>) -> Result<u16> {
     Ok(free)
 }
 
-/// `.lichen/`, or an empty folder of its own.
-fn data_folder(fresh: bool, port: u16) -> Result<PathBuf> {
-    if !fresh {
-        return Ok(workspace::root().join(".lichen"));
+/// `.lichen/` or, as another campaign has another log, `.lichen-mesh/`; or an empty folder of its own.
+fn data_folder(options: &Options, port: u16) -> Result<PathBuf> {
+    if options.fresh {
+        return empty_folder(&format!("fresh-{port}"));
     }
-    empty_folder(&format!("fresh-{port}"))
+    Ok(workspace::root().join(if options.is_mesh { ".lichen-mesh" } else { ".lichen" }))
+}
+
+/// The digits campaign with updates that go from tab to tab.
+pub(crate) fn mesh_campaign() -> Result<PathBuf> {
+    let shipped = workspace::root().join("relay/campaigns/digits");
+    let folder = empty_folder("campaign-mesh")?;
+    let manifest = shipped.join("campaign.toml");
+    let text = fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
+    let changed = text.replace("topology = \"hub\"", "topology = \"mesh\"");
+    if changed == text {
+        bail!("{} does not say `topology = \"hub\"`", manifest.display());
+    }
+    fs::write(folder.join("campaign.toml"), changed).context("writing the mesh's manifest")?;
+    let data = "digits.safetensors";
+    fs::copy(shipped.join(data), folder.join(data)).with_context(|| format!("copying {data}"))?;
+    Ok(folder)
 }
 
 /// An empty folder for a relay's data, kept until the next one of that name is asked for.

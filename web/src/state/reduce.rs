@@ -99,6 +99,9 @@ impl ViewState {
                 samples,
             }),
             Event::Contribution(contribution) => self.contributed(contribution),
+            Event::Transfers { direct, relayed, .. } => {
+                (self.bytes_direct, self.bytes_relayed) = (direct, relayed)
+            }
             Event::Members { accounts, count } => {
                 self.members = accounts.iter().map(ToString::to_string).collect();
                 self.member_count = u64::from(count);

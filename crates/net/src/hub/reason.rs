@@ -62,6 +62,12 @@ pub enum Reason {
     /// The account has put too many bytes in the last minute.
     #[error("too many bytes in a minute")]
     QuotaBytes,
+    /// The account has put too many bytes in the last minute, in a campaign whose updates go from tab to tab.
+    #[error("too many bytes in a minute for a campaign without a hub")]
+    QuotaPinned,
+    /// The checkpoint that is attested is not held here: put it first.
+    #[error("the checkpoint is not held here")]
+    CheckpointMissing,
     /// The relay has no room for more requests at the moment.
     #[error("the relay is busy")]
     Busy,
@@ -93,6 +99,8 @@ impl Reason {
             Self::UpdateNotFinite => "update_not_finite",
             Self::QuotaEntries => "quota_entries",
             Self::QuotaBytes => "quota_bytes",
+            Self::QuotaPinned => "quota_pinned",
+            Self::CheckpointMissing => "checkpoint_missing",
             Self::Busy => "busy",
             Self::Internal => "internal",
         }

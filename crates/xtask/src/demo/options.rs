@@ -22,6 +22,8 @@ pub(super) struct Options {
     pub(super) json: bool,
     /// The engine forced on the tabs.
     pub(super) engine: Option<String>,
+    /// Whether updates go from tab to tab rather than through the relay.
+    pub(super) is_mesh: bool,
     /// The port asked for.
     pub(super) port: Option<u16>,
 }
@@ -35,6 +37,7 @@ impl Options {
             fresh: false,
             json: false,
             engine: None,
+            is_mesh: false,
             port: None,
         };
         while let Some(argument) = arguments.next()? {
@@ -54,8 +57,9 @@ impl Options {
                     other => bail!("--engine is auto, cpu or gpu, not {other:?}"),
                 },
                 Arg::Long("topology") => match arguments.value()?.string()?.as_str() {
-                    "hub" => {}
-                    other => bail!("--topology {other:?} is not there yet; there is `hub`"),
+                    "hub" => options.is_mesh = false,
+                    "mesh" => options.is_mesh = true,
+                    other => bail!("--topology is hub or mesh, not {other:?}"),
                 },
                 other => return Err(other.unexpected().into()),
             }
@@ -101,6 +105,7 @@ mod tests {
         assert_eq!((options.tabs, options.until, options.timeout), (3, 0.9, Duration::from_secs(60)));
         assert_eq!((options.fresh, options.json, options.engine.as_deref()), (true, true, Some("gpu")));
         assert_eq!(options.port, Some(81));
+        assert!(!options.is_mesh && parse("--tabs 2 --topology mesh").unwrap().is_mesh);
         assert_eq!(parse("").unwrap().until, 0.95);
         assert_eq!(parse("--tabs 1 --engine auto").unwrap().engine, None);
     }

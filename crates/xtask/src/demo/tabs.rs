@@ -131,6 +131,8 @@ fn report(options: &Options, relay: &RelayProcess, outcome: &Outcome) {
             "first_step_ms": first_steps,
             "bytes_to_relay": metric(&metrics, "lichen_received_bytes_total"),
             "bytes_from_relay": metric(&metrics, "lichen_sent_bytes_total"),
+            "bytes_direct": states.iter().map(|state| state.bytes_direct).sum::<u64>(),
+            "bytes_relayed": states.iter().map(|state| state.bytes_relayed).sum::<u64>(),
             "engines": states.iter().map(|state| state.engine.clone()).collect::<Vec<_>>(),
         });
         println!("{object}");
