@@ -3,6 +3,8 @@
 //! Run by `cargo xtask test`, which says in `LICHEN_RELAY_BIN` where the relay is.
 #![cfg(test)]
 
+mod mesh;
+mod network;
 mod tab;
 
 use std::time::{Duration, Instant};

@@ -6,13 +6,14 @@ use std::rc::Rc;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{FutureExt, StreamExt};
 use lichen_bridge::{Command, CommandId, ContributionState, EnginePreference, Event, Outcome};
-use lichen_net::swarm;
+use lichen_net::{Command as NetCommand, Event as NetEvent, swarm};
 use lichen_node::native::{Device, Native};
 use lichen_record::SigningKey;
 use lichen_testkit::RelayProcess;
 use tokio::task::JoinHandle;
 
 use crate::LIMIT;
+use crate::network::Network;
 
 /// Somebody with a device.
 pub(crate) struct Person {
@@ -39,46 +40,94 @@ pub(crate) struct Tab {
     history: Vec<Event>,
     ids: u32,
     tasks: [JoinHandle<()>; 2],
+    network: Network,
+    peer: Rc<RefCell<Vec<u8>>>,
 }
 
 impl Drop for Tab {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.network.leave(&self.peer.borrow());
     }
 }
 
 impl Tab {
     /// Opens a tab in front of this relay; must be called in a `LocalSet`.
     pub(crate) fn open(relay: &RelayProcess, person: &Person) -> Self {
+        Self::open_in(relay, person, &Network::default())
+    }
+
+    /// Opens a tab in front of this relay, that can meet the other tabs of this network.
+    pub(crate) fn open_in(relay: &RelayProcess, person: &Person, network: &Network) -> Self {
         let site = relay.get("lichen.json").unwrap().text();
         let campaign = serde_json::from_str::<serde_json::Value>(&site).unwrap()["campaign"].clone();
         let manifest = relay.get(&format!("blob/{}", campaign.as_str().unwrap())).unwrap().body;
         let (handle, mut reports) = swarm::spawn().unwrap();
         let (commands, received) = unbounded();
         let (sender, events) = unbounded();
+        let peer = Rc::new(RefCell::new(Vec::new()));
+        let (own, between) = (Rc::clone(&peer), network.clone());
         let emit = move |event: Event| {
             if let Event::Net(command) = &event {
-                handle.send(command.clone()).unwrap();
+                between.carry(&own.borrow(), command);
+                // The swarm's own mesh stays out of it.
+                if matches!(
+                    command,
+                    NetCommand::Connect { .. }
+                        | NetCommand::Disconnect
+                        | NetCommand::Request { .. }
+                        | NetCommand::Cancel { .. }
+                ) {
+                    handle.send(command.clone()).unwrap();
+                }
             }
             let _closed = sender.unbounded_send(event);
         };
         let platform = Native::new(Rc::clone(&person.device), manifest);
         let node = tokio::task::spawn_local(lichen_node::run(platform, received, emit));
-        let to_node = commands.clone();
+        let (to_node, own, between) = (commands.clone(), Rc::clone(&peer), network.clone());
         let swarm = tokio::task::spawn_local(async move {
             while let Some(report) = reports.next().await {
+                match &report {
+                    NetEvent::Started { peer } => {
+                        own.replace(peer.clone());
+                        between.enter(peer.clone(), to_node.clone());
+                    }
+                    // Of peers the network tells.
+                    NetEvent::PeersChanged { .. } => continue,
+                    _ => {}
+                }
                 let _closed = to_node.unbounded_send(Command::Net(report));
             }
         });
-        Self { site, commands, events, history: Vec::new(), ids: 0, tasks: [node, swarm] }
+        Self {
+            site,
+            commands,
+            events,
+            history: Vec::new(),
+            ids: 0,
+            tasks: [node, swarm],
+            network: network.clone(),
+            peer,
+        }
     }
 
     /// Opens a tab that takes part.
     pub(crate) async fn joined(relay: &RelayProcess, person: &Person) -> Self {
-        let mut tab = Self::open(relay, person);
+        Self::joined_in(relay, person, &Network::default()).await
+    }
+
+    /// Opens a tab that takes part, and can meet the other tabs of this network.
+    pub(crate) async fn joined_in(relay: &RelayProcess, person: &Person, network: &Network) -> Self {
+        let mut tab = Self::open_in(relay, person, network);
         tab.start(EnginePreference::Cpu).await;
         tab.join().await;
         tab
+    }
+
+    /// The swarm's peer id.
+    pub(crate) fn peer(&self) -> Vec<u8> {
+        self.peer.borrow().clone()
     }
 
     pub(crate) async fn start(&mut self, engine: EnginePreference) {
