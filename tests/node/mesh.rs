@@ -13,9 +13,13 @@ use crate::tab::{Person, Tab};
 
 const MESH: (&str, &str) = ("topology = \"hub\"", "topology = \"mesh\"");
 
-/// A settled round with something of this many tabs.
-fn settles(contributions: u32) -> impl Fn(&Event) -> bool {
-    move |event| matches!(event, Event::Round { contributions: all, settled: true, .. } if *all == contributions)
+/// Waits for a round with so many contributions, and for what the tab makes of its result.
+async fn settled(tab: &mut Tab, contributions: u32) {
+    let closed = |event: &Event| matches!(event, Event::Round { contributions: all, closed: true, .. } if *all == contributions);
+    let Event::Round { number, .. } = tab.until("a closed round", closed).await else { unreachable!() };
+    let is_evaluation =
+        |event: &Event| matches!(event, Event::Evaluated { round: Some(round), .. } if *round >= number);
+    tab.until("its result", is_evaluation).await;
 }
 
 async fn joined(relay: &RelayProcess, network: &Network, count: u8) -> Vec<Tab> {
@@ -58,8 +62,8 @@ async fn updates_go_from_tab_to_tab() {
             let network = Network::default();
             let mut tabs = joined(&relay, &network, 3).await;
             for tab in &mut tabs {
-                tab.until("a round of three", settles(3)).await;
-                tab.until("another one", settles(3)).await;
+                settled(tab, 3).await;
+                settled(tab, 3).await;
             }
             let all: Vec<_> = tabs.iter_mut().map(checkpoints).collect();
             let known = all[0].keys().filter(|round| all.iter().all(|of| of.contains_key(round)));
@@ -92,7 +96,7 @@ async fn without_a_direct_path_updates_go_by_the_relay() {
             network.set_apart();
             let mut tabs = joined(&relay, &network, 2).await;
             for tab in &mut tabs {
-                tab.until("a round of two", settles(2)).await;
+                settled(tab, 2).await;
                 tab.until("bytes by the relay", |event| {
                     matches!(event, Event::Transfers { direct: 0, relayed: 1.., .. })
                 })
@@ -114,7 +118,7 @@ async fn whoever_uses_the_relay_only_takes_part() {
             shy.join().await;
             let mut other = Tab::joined_in(&relay, &Person::new(2), &network).await;
             for tab in [&mut shy, &mut other] {
-                tab.until("a round of two", settles(2)).await;
+                settled(tab, 2).await;
                 tab.until("bytes by the relay", |event| {
                     matches!(event, Event::Transfers { direct: 0, relayed: 1.., .. })
                 })
@@ -125,14 +129,14 @@ async fn whoever_uses_the_relay_only_takes_part() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn whoever_serves_wrong_bytes_is_shunned_and_left_out() {
+async fn whoever_serves_wrong_bytes_is_shunned() {
     let (relay, _folder) = relay(&[MESH]);
     LocalSet::new()
         .run_until(async {
             let network = Network::default();
             let mut tabs = joined(&relay, &network, 3).await;
             for tab in &mut tabs {
-                tab.until("a round of three", settles(3)).await;
+                settled(tab, 3).await;
             }
             network.set_liar(tabs[2].peer());
             for tab in &mut tabs[..2] {
@@ -140,7 +144,7 @@ async fn whoever_serves_wrong_bytes_is_shunned_and_left_out() {
                     matches!(event, Event::Transfers { shunned: 1.., .. })
                 })
                 .await;
-                tab.until("a round after that", settles(3)).await;
+                settled(tab, 3).await;
             }
             let mut honest = tabs.drain(..2);
             let (mut one, mut other) = (honest.next().unwrap(), honest.next().unwrap());
@@ -158,12 +162,12 @@ async fn a_tab_killed_in_mid_round_does_not_stop_the_others() {
             let network = Network::default();
             let mut tabs = joined(&relay, &network, 3).await;
             for tab in &mut tabs {
-                tab.until("a round of three", settles(3)).await;
+                settled(tab, 3).await;
             }
             drop(tabs.pop());
             for tab in &mut tabs {
-                tab.until("a round of the two", settles(2)).await;
-                tab.until("the next one", settles(2)).await;
+                settled(tab, 2).await;
+                settled(tab, 2).await;
             }
         })
         .await;
@@ -177,7 +181,7 @@ async fn a_late_joiner_gets_the_checkpoint_from_peers() {
             let network = Network::default();
             let mut tabs = joined(&relay, &network, 2).await;
             for tab in &mut tabs {
-                tab.until("a settled round", settles(2)).await;
+                settled(tab, 2).await;
             }
             let mut late = Tab::joined_in(&relay, &Person::new(3), &network).await;
             late.until("its first evaluation", |event| {
