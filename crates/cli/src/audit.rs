@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lichen_campaign::Manifest;
+use lichen_campaign::{Manifest, Topology};
 use lichen_log::{Chain, Head, check_head};
 use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber, Verified, verify};
@@ -55,8 +55,11 @@ pub(crate) struct Report {
     pub(crate) contributions: u64,
     /// Updates among them that do not decode, which every aggregator leaves out.
     pub(crate) updates_left_out: u64,
-    /// Rounds settled, each recomputed.
+    /// Rounds settled.
     pub(crate) rounds: u64,
+    /// Rounds of them that could not be recomputed, as some of their updates went from tab to tab and are not kept: of
+    /// these it is known that more than half of the contributors attested the result, and no more.
+    pub(crate) rounds_not_recomputed: u64,
     /// Accounts that attested a result other than the settled one, or two results.
     pub(crate) contradictions: u64,
     /// Blobs fetched and checked against their ids.
@@ -65,7 +68,7 @@ pub(crate) struct Report {
     pub(crate) blob_bytes: u64,
     /// The first checkpoint, recomputed from the manifest.
     pub(crate) initial: Cid,
-    /// The last settled checkpoint, recomputed from all updates.
+    /// The last settled checkpoint, recomputed unless its round could not be.
     pub(crate) checkpoint: Cid,
     /// Its accuracy on the held-out samples, 0 to 1.
     pub(crate) accuracy: f64,
@@ -103,6 +106,7 @@ pub(crate) fn audit(
         contributions: log.rounds.iter().map(|round| round.accepted.len() as u64).sum(),
         updates_left_out: recomputed.left_out,
         rounds: log.rounds.len() as u64,
+        rounds_not_recomputed: recomputed.not_recomputed,
         contradictions: log.contradictions,
         blobs: blobs.count,
         blob_bytes: blobs.bytes,
@@ -220,6 +224,7 @@ struct Recomputed {
     checkpoint: Cid,
     bytes: Vec<u8>,
     left_out: u64,
+    not_recomputed: u64,
 }
 
 fn recompute<S: Source>(
@@ -234,13 +239,17 @@ fn recompute<S: Source>(
         return Err(Fault::Initial { computed: checkpoint, published: log.initial });
     }
     blobs.fetch(log.initial, BlobRole::Checkpoint(RoundNumber(0)), MAX_BLOB)?;
-    let mut left_out = 0;
+    let (mut left_out, mut not_recomputed) = (0, 0);
     let total = log.rounds.len() as u64;
     for (done, round) in (1..).zip(&log.rounds) {
-        let mut updates = Vec::with_capacity(round.accepted.len());
-        for (samples, update) in &round.accepted {
-            updates.push((*samples, blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB)?));
-        }
+        let Some(updates) = round_updates(blobs, manifest, round)? else {
+            // Only the contributors saw the updates; what they attested is taken from them.
+            bytes = blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+            checkpoint = round.result;
+            not_recomputed += 1;
+            progress(Progress::Rounds(done, total));
+            continue;
+        };
         let step = evaluation::aggregate(round.number, &bytes, &updates)?;
         (checkpoint, bytes) = (step.checkpoint, step.bytes);
         left_out += step.left_out;
@@ -254,5 +263,26 @@ fn recompute<S: Source>(
         blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
         progress(Progress::Rounds(done, total));
     }
-    Ok(Recomputed { checkpoint, bytes, left_out })
+    Ok(Recomputed { checkpoint, bytes, left_out, not_recomputed })
+}
+
+/// A round's updates with their weights; none where updates go from tab to tab and one is not kept.
+fn round_updates<S: Source>(
+    blobs: &mut Blobs<'_, S>,
+    manifest: &Manifest,
+    round: &SettledRound,
+) -> Result<Option<Vec<(u32, Vec<u8>)>>, Fault> {
+    let mut updates = Vec::with_capacity(round.accepted.len());
+    for (samples, update) in &round.accepted {
+        match blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB) {
+            Ok(bytes) => updates.push((*samples, bytes)),
+            Err(Fault::Blob { error: SourceError::NotFound, .. })
+                if manifest.rounds.topology == Topology::Mesh =>
+            {
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(Some(updates))
 }

@@ -97,16 +97,31 @@ fn verify(url: &str, campaign: Option<CampaignId>, json: bool) -> anyhow::Result
     Ok(())
 }
 
+fn in_words_rounds(report: &Report) -> String {
+    let (rounds, missing) = (report.rounds, report.rounds_not_recomputed);
+    if missing == 0 {
+        return format!("rounds       {rounds} settled, every checkpoint recomputed");
+    }
+    format!(
+        "rounds       {rounds} settled, {} checkpoints recomputed; {missing} could not be, as their updates went from \
+         tab to tab\n             and are not kept: of these, more than half of the contributors attested the result",
+        rounds - missing
+    )
+}
+
 fn in_words(report: &Report) -> String {
     let mut lines = vec![
         format!("{} ({})", report.title, report.campaign),
         format!("log          {} records by coordinator {}", report.records, report.coordinator),
         format!("signatures   {} checked", report.signatures),
         format!("contributors {} with {} contributions", report.contributors, report.contributions),
-        format!("rounds       {} settled, every checkpoint recomputed", report.rounds),
+        in_words_rounds(report),
         format!("blobs        {} checked, {} bytes", report.blobs, report.blob_bytes),
         format!("first        {} follows from the manifest", report.initial),
-        format!("last         {} follows from the updates", report.checkpoint),
+        match report.rounds_not_recomputed {
+            0 => format!("last         {} follows from the updates", report.checkpoint),
+            _ => format!("last         {} is what the log settled", report.checkpoint),
+        },
         format!(
             "accuracy     {:.4} on {} held-out samples, loss {:.4}",
             report.accuracy, report.held_out, report.loss
@@ -118,7 +133,9 @@ fn in_words(report: &Report) -> String {
     if report.contradictions > 0 {
         lines.push(format!("contradicted {} accounts attested another result", report.contradictions));
     }
-    lines.push("everything is as the log says\n".to_owned());
+    let whole = "everything is as the log says\n";
+    let in_part = "everything that can be checked is as the log says\n";
+    lines.push(if report.rounds_not_recomputed == 0 { whole } else { in_part }.to_owned());
     lines.join("\n")
 }
 

@@ -55,8 +55,12 @@ struct Campaign {
 
 impl Campaign {
     fn publish() -> Self {
-        let id = CampaignId::of_manifest(MANIFEST);
-        let manifest = Manifest::from_bytes(MANIFEST).unwrap();
+        Self::publish_as(MANIFEST)
+    }
+
+    fn publish_as(manifest_bytes: &[u8]) -> Self {
+        let id = CampaignId::of_manifest(manifest_bytes);
+        let manifest = Manifest::from_bytes(manifest_bytes).unwrap();
         let base = evaluation::initial_checkpoint(&manifest).unwrap();
         let mut campaign = Self {
             id,
@@ -71,7 +75,7 @@ impl Campaign {
                 blobs: BTreeMap::new(),
             },
         };
-        for blob in [MANIFEST, DATA, &base] {
+        for blob in [manifest_bytes, DATA, &base] {
             campaign.keep(blob);
         }
         campaign.say(0, &Entry::Published { campaign: id, manifest: id.0, base: Cid::of_raw(&base) });
@@ -124,7 +128,9 @@ impl Campaign {
     fn settle(&mut self, number: u64, updates: &[(u8, Vec<u8>)], result: &[u8]) {
         let (campaign, round, base) = (self.id, RoundNumber(number), Cid::of_raw(&self.base));
         let result_cid = self.keep(result);
-        let attesting = [0].into_iter().chain(updates.iter().map(|(who, _update)| *who));
+        let is_mesh = self.id != CampaignId::of_manifest(MANIFEST);
+        let coordinator = (!is_mesh).then_some(0);
+        let attesting = coordinator.into_iter().chain(updates.iter().map(|(who, _update)| *who));
         for who in attesting {
             self.say(who, &Entry::Checkpointed { campaign, round, base, result: result_cid, excluded: 0 });
         }
@@ -403,8 +409,46 @@ fn a_contradiction_is_counted_and_does_not_hide_the_result() {
     campaign.join(2);
     let base = Cid::of_raw(&campaign.base);
     campaign.round(1, &[(1, update(1)), (2, update(2))]);
-    let entry = Entry::Checkpointed { campaign: campaign.id, round: RoundNumber(1), base, result: base, excluded: 0 };
+    let entry =
+        Entry::Checkpointed { campaign: campaign.id, round: RoundNumber(1), base, result: base, excluded: 0 };
     campaign.say(2, &entry);
     let report = run(campaign.finish()).unwrap();
     assert_eq!((report.contradictions, report.rounds), (1, 1));
+}
+
+/// The honest campaign with updates that went from tab to tab.
+fn mesh() -> (CampaignId, Archive) {
+    let manifest = String::from_utf8(MANIFEST.to_vec()).unwrap();
+    let manifest = manifest.replace("topology = \"hub\"", "topology = \"mesh\"");
+    let mut campaign = Campaign::publish_as(manifest.as_bytes());
+    campaign.join(1);
+    campaign.join(2);
+    campaign.round(1, &[(1, update(1)), (2, update(2))]);
+    campaign.round(2, &[(2, update(3)), (1, update(4))]);
+    campaign.finish()
+}
+
+#[test]
+fn a_mesh_is_recomputed_as_far_as_its_updates_are_kept() {
+    let report = run(mesh()).unwrap();
+    assert_eq!((report.rounds, report.rounds_not_recomputed), (2, 0));
+    let whole = report.checkpoint;
+    for lost in [1, 4] {
+        let (id, mut archive) = mesh();
+        assert!(archive.blobs.remove(&Cid::of_raw(&update(lost))).is_some());
+        let report = run((id, archive)).unwrap();
+        assert_eq!((report.rounds, report.rounds_not_recomputed, report.checkpoint), (2, 1, whole));
+    }
+}
+
+#[test]
+fn in_a_mesh_a_lost_checkpoint_is_a_fault() {
+    let (id, mut archive) = mesh();
+    let checkpoint = run(mesh()).unwrap().checkpoint;
+    archive.blobs.remove(&Cid::of_raw(&update(4)));
+    archive.blobs.remove(&checkpoint);
+    assert!(matches!(
+        run((id, archive)),
+        Err(Fault::Blob { role: BlobRole::Checkpoint(RoundNumber(2)), .. })
+    ));
 }
