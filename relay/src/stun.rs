@@ -118,7 +118,7 @@ impl Ignored {
 ///
 /// # Errors
 /// Why it gets none.
-fn answer(datagram: &[u8], from: SocketAddr) -> Result<Vec<u8>, Ignored> {
+pub(crate) fn answer(datagram: &[u8], from: SocketAddr) -> Result<Vec<u8>, Ignored> {
     // Who it is does not matter here, and so does not what proves it.
     const UNDERSTOOD: [stun_types::attribute::AttributeType; 9] = [
         Username::TYPE,

@@ -29,6 +29,7 @@ pub(crate) use self::credentials::{Credential, Credentials, LIFETIME};
 use self::peers::Peers;
 use crate::metrics::Metrics;
 use crate::rates::{Rates, network};
+use crate::stun;
 
 /// Longest datagram relayed, in bytes; WebRTC's are at most 1,280.
 const MAX_DATAGRAM: usize = 2048;
@@ -163,11 +164,19 @@ impl Turn {
             }
             return;
         }
-        if !asks_for_allocation(datagram) {
+        // Browsers ask every TURN server for their address as well.
+        let binding = stun::answer(datagram, from);
+        if binding.is_err() && !asks_for_allocation(datagram) {
             return metrics.turn("ignored");
         }
         if self.rates.take(from.ip(), Instant::now()).is_err() {
             return metrics.limit("turn_requests_per_address");
+        }
+        if let Ok(answer) = binding {
+            metrics.turn("answered_binding");
+            // Lost where the system cannot take it now; the client asks again.
+            let _lost = self.shared.socket.try_send_to(&answer, from);
+            return;
         }
         let known = self.shared.slots().total;
         if self.clients.len() >= MAX_UNKNOWN.saturating_add(known) {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use stun_proto::agent::Transmit;
 use stun_proto::types::TransportType;
+use stun_proto::types::attribute::XorMappedAddress;
+use stun_proto::types::message::{BINDING, Message, MessageWrite, MessageWriteVec};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use turn_client_proto::api::{TurnClientApi, TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
@@ -244,6 +246,20 @@ async fn an_address_is_given_so_many_passwords() {
         assert_eq!(relay.get("ice.json").await.status, status);
     }
     relay.metric_reaches("lichen_limited_total{limit=\"turn_passwords_per_address\"}", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tells_addresses_too() {
+    let relay = relay_with(&[]).await;
+    let (server, _, _) = server(&relay).await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let request = Message::builder_request(BINDING, MessageWriteVec::new()).finish();
+    socket.send_to(&request, server).await.unwrap();
+    let mut answer = [0; 1500];
+    let (length, _) = timeout(PATIENCE, socket.recv_from(&mut answer)).await.unwrap().unwrap();
+    let answer = Message::from_bytes(&answer[..length]).unwrap();
+    let mapped = answer.attribute::<XorMappedAddress>().unwrap().addr(answer.transaction_id());
+    assert_eq!(mapped, socket.local_addr().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
