@@ -1,6 +1,7 @@
 //! Pools and their gradients.
 
 use super::memory::Memory;
+use super::simd::F4;
 use lichen_model::program::{Pool, PoolBackward, PoolKind, Window};
 use std::ops::Range;
 
@@ -69,8 +70,14 @@ fn largest_of_pairs(window: &Window, from: &[f32], to: &mut [f32]) {
     let rows = from.chunks_exact(2 * window.input[1]).zip(to.chunks_exact_mut(window.output[1]));
     for (rows, to) in rows {
         let (top, bottom) = rows.split_at(window.input[1]);
-        for ((to, top), bottom) in to.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
-            *to = larger(larger(top[0], top[1]), larger(bottom[0], bottom[1]));
+        for at in fours(to.len()) {
+            let larger = |[a, b]: [F4; 2]| F4::select(b.gt(a), b, a);
+            let [top, bottom] = [top, bottom].map(|row| larger(halves(&row[2 * at..2 * at + 8])));
+            larger([top, bottom]).store(&mut to[at..]);
+        }
+        for at in rest(to.len()) {
+            let [top, bottom] = [top, bottom].map(|row| larger(row[2 * at], row[2 * at + 1]));
+            to[at] = larger(top, bottom);
         }
     }
 }
@@ -117,26 +124,55 @@ pub(crate) fn pool_backward(kernel: &PoolBackward, memory: &mut Memory) {
 }
 
 /// The first of four cells that is as large as the largest gets the gradient, the others nothing.
-#[expect(clippy::float_cmp, reason = "the largest is one of them to the bit")]
 fn gradient_of_pairs(window: &Window, from: &[f32], most: &[f32], gradient: &[f32], to: &mut [f32]) {
     let width = window.input[1];
     let cells = from.chunks_exact(2 * width).zip(to.chunks_exact_mut(2 * width));
     let results = most.chunks_exact(window.output[1]).zip(gradient.chunks_exact(window.output[1]));
     for ((from, to), (most, gradient)) in cells.zip(results) {
         let ((top, bottom), (to_top, to_bottom)) = (from.split_at(width), to.split_at_mut(width));
-        let inputs = top.chunks_exact(2).zip(bottom.chunks_exact(2));
-        let places = to_top.chunks_exact_mut(2).zip(to_bottom.chunks_exact_mut(2));
-        for (((top, bottom), (to_top, to_bottom)), (&most, &gradient)) in
-            inputs.zip(places).zip(most.iter().zip(gradient))
-        {
-            let first = top[0] == most;
-            let second = !first & (top[1] == most);
-            let third = !first & !second & (bottom[0] == most);
-            let fourth = !first & !second & !third;
-            to_top[0] = if first { gradient } else { 0.0 };
-            to_top[1] = if second { gradient } else { 0.0 };
-            to_bottom[0] = if third { gradient } else { 0.0 };
-            to_bottom[1] = if fourth { gradient } else { 0.0 };
+        for at in fours(most.len()) {
+            let pairs = 2 * at..2 * at + 8;
+            let (most, gradient) = (F4::load(&most[at..]), F4::load(&gradient[at..]));
+            let [first, second] = halves(&top[pairs.clone()]).map(|cell| cell.equals(most));
+            let [third, _] = halves(&bottom[pairs.clone()]).map(|cell| cell.equals(most));
+            let none = F4::splat(0.0);
+            let before_third = first.or(second);
+            let before_fourth = before_third.or(third);
+            let top = [first.and(gradient), F4::select(first, none, second.and(gradient))];
+            let third = F4::select(before_third, none, third.and(gradient));
+            let bottom = [third, F4::select(before_fourth, none, gradient)];
+            for (to, [even, odd]) in [(&mut *to_top, top), (&mut *to_bottom, bottom)] {
+                let [low, high] = even.zip(odd);
+                low.store(&mut to[pairs.start..]);
+                high.store(&mut to[pairs.start + 4..]);
+            }
+        }
+        for at in rest(most.len()) {
+            let (top, bottom) = (&top[2 * at..2 * at + 2], &bottom[2 * at..2 * at + 2]);
+            #[expect(clippy::float_cmp, reason = "the largest is one of them to the bit")]
+            let cells = [top[0] == most[at], top[1] == most[at], bottom[0] == most[at]];
+            let hit = cells.iter().position(|&is_largest| is_largest).unwrap_or(3);
+            let give = |cell| if cell == hit { gradient[at] } else { 0.0 };
+            to_top[2 * at..2 * at + 2].copy_from_slice(&[give(0), give(1)]);
+            to_bottom[2 * at..2 * at + 2].copy_from_slice(&[give(2), give(3)]);
         }
     }
+}
+
+/// Where four results at once begin that together are all; the last four may overlap those before them. None where
+/// there are less than four.
+fn fours(count: usize) -> impl Iterator<Item = usize> {
+    let whole = (0..count / 4).map(|four| 4 * four);
+    whole.chain((count > 4 && !count.is_multiple_of(4)).then(|| count - 4))
+}
+
+/// The results that [`fours`] leaves out.
+fn rest(count: usize) -> Range<usize> {
+    0..if count < 4 { count } else { 0 }
+}
+
+/// Eight neighbours by even and odd places.
+#[inline(always)]
+fn halves(cells: &[f32]) -> [F4; 2] {
+    F4::load(&cells[..4]).unzip(F4::load(&cells[4..]))
 }

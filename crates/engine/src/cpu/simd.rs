@@ -105,6 +105,14 @@ mod lanes {
         f32x4_convert_i32x4(a)
     }
     #[inline(always)]
+    pub(super) fn zip(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        [i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b)]
+    }
+    #[inline(always)]
+    pub(super) fn unzip(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        [i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b)]
+    }
+    #[inline(always)]
     pub(super) fn transpose([a, b, c, d]: [Lanes; 4]) -> [Lanes; 4] {
         let (low_ab, high_ab) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
         let (low_cd, high_cd) = (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
@@ -126,8 +134,8 @@ mod lanes {
     use core::arch::x86_64::{
         __m128, _mm_add_epi32, _mm_add_ps, _mm_and_ps, _mm_andnot_ps, _mm_castps_si128, _mm_castsi128_ps,
         _mm_cmpeq_ps, _mm_cmpgt_ps, _mm_cvtepi32_ps, _mm_div_ps, _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps,
-        _mm_mul_ps, _mm_or_ps, _mm_set_ps, _mm_set1_epi32, _mm_set1_ps, _mm_slli_epi32, _mm_sqrt_ps,
-        _mm_srli_epi32, _mm_storeu_ps, _mm_sub_ps, _mm_unpackhi_ps, _mm_unpacklo_ps, _mm_xor_ps,
+        _mm_mul_ps, _mm_or_ps, _mm_set_ps, _mm_set1_epi32, _mm_set1_ps, _mm_shuffle_ps, _mm_slli_epi32,
+        _mm_sqrt_ps, _mm_srli_epi32, _mm_storeu_ps, _mm_sub_ps, _mm_unpackhi_ps, _mm_unpacklo_ps, _mm_xor_ps,
     };
 
     pub(crate) type Lanes = __m128;
@@ -235,6 +243,16 @@ mod lanes {
     pub(super) fn from_integers(a: Lanes) -> Lanes {
         // SAFETY: SSE2 is part of x86-64.
         unsafe { _mm_cvtepi32_ps(_mm_castps_si128(a)) }
+    }
+    #[inline(always)]
+    pub(super) fn zip(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { [_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)] }
+    }
+    #[inline(always)]
+    pub(super) fn unzip(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { [_mm_shuffle_ps::<0b10_00_10_00>(a, b), _mm_shuffle_ps::<0b11_01_11_01>(a, b)] }
     }
     #[inline(always)]
     pub(super) fn transpose([a, b, c, d]: [Lanes; 4]) -> [Lanes; 4] {
@@ -345,6 +363,14 @@ mod lanes {
     #[inline(always)]
     pub(super) fn from_integers(a: Lanes) -> Lanes {
         from_fn(|i| a[i].to_bits().cast_signed() as f32)
+    }
+    #[inline(always)]
+    pub(super) fn zip(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        [[a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]]]
+    }
+    #[inline(always)]
+    pub(super) fn unzip(a: Lanes, b: Lanes) -> [Lanes; 2] {
+        [[a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]]]
     }
     #[inline(always)]
     pub(super) fn transpose(rows: [Lanes; 4]) -> [Lanes; 4] {
@@ -480,6 +506,18 @@ impl F4 {
     #[inline(always)]
     pub(crate) fn integers_to_numbers(self) -> Self {
         Self(lanes::from_integers(self.0))
+    }
+
+    /// `[a0 b0 a1 b1]` and `[a2 b2 a3 b3]`.
+    #[inline(always)]
+    pub(crate) fn zip(self, other: Self) -> [Self; 2] {
+        lanes::zip(self.0, other.0).map(Self)
+    }
+
+    /// `[a0 a2 b0 b2]` and `[a1 a3 b1 b3]`: what stands at even and at odd places.
+    #[inline(always)]
+    pub(crate) fn unzip(self, other: Self) -> [Self; 2] {
+        lanes::unzip(self.0, other.0).map(Self)
     }
 
     /// Rows become columns.
