@@ -20,8 +20,7 @@ use lichen_net::swarm::libp2p::PeerId;
 use lichen_net::swarm::libp2p::swarm::Stream;
 use lichen_net::{MAX_FRAME, MAX_IN_FLIGHT};
 use lichen_record::{
-    AccountId, CampaignId, Cid, DecodeError, Entry, SessionCertificate, SigningKey, Verified, VerifyError,
-    verify,
+    AccountId, CampaignId, Cid, DecodeError, Entry, SessionCertificate, Verified, VerifyError, verify,
 };
 use lichen_store::{Blobs, Disk, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -31,6 +30,7 @@ use crate::clock;
 use crate::ledger::{AppendError, Ledger, SignedHead};
 use crate::metrics::Metrics;
 use crate::quota::Quota;
+use crate::signer::Signer;
 
 /// Longest time in which no byte of a request or a reply moves.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +45,7 @@ const TRANSFER_KIB: usize = 512 * 1024;
 pub(crate) struct Hub {
     ledger: Ledger,
     disk: Disk,
-    key: SigningKey,
+    signer: Signer,
     parameters: usize,
     topology: Topology,
     metrics: Arc<Metrics>,
@@ -59,7 +59,7 @@ pub(crate) struct Hub {
 pub(crate) struct HubParts {
     pub(crate) ledger: Ledger,
     pub(crate) disk: Disk,
-    pub(crate) key: SigningKey,
+    pub(crate) signer: Signer,
     /// Number of the model's parameters.
     pub(crate) parameters: usize,
     /// Which way updates go.
@@ -105,7 +105,7 @@ impl Hub {
         Self {
             ledger: parts.ledger,
             disk: parts.disk,
-            key: parts.key,
+            signer: parts.signer,
             parameters: parts.parameters,
             topology: parts.topology,
             metrics: parts.metrics,
@@ -275,7 +275,7 @@ impl Hub {
             Topology::Mesh => self.check_checkpoint(&entry).await?,
         }
         let receipt = self.ledger.append(entry).await.map_err(|error| append_reason(&error))?;
-        let receipt = self.key.sign::<Receipt>(&receipt).map_err(internal)?;
+        let receipt = self.signer.sign::<Receipt>(&receipt).map_err(internal)?;
         Ok(Reply::Receipt { receipt })
     }
 

@@ -21,6 +21,7 @@ mod page;
 mod quota;
 mod rates;
 mod server;
+mod signer;
 mod socket;
 mod stun;
 mod swarm;
@@ -55,6 +56,7 @@ use crate::metrics::Metrics;
 use crate::options::Settings;
 use crate::page::Page;
 use crate::server::Connections;
+use crate::signer::Signer;
 use crate::stun::Stun;
 use crate::swarm::{Peers, PeersParts};
 use crate::tls::Certificate;
@@ -164,7 +166,7 @@ async fn run(settings: Settings) -> Result<()> {
     let hub = Arc::new(Hub::new(HubParts {
         ledger,
         disk: disk.clone(),
-        key: keys.account,
+        signer: Signer::new(&keys.account)?,
         parameters: campaign.parameters,
         metrics: Arc::clone(&metrics),
         entries_per_minute: settings.entries_per_minute,
