@@ -266,12 +266,15 @@ fn recompute<S: Source>(
     Ok(Recomputed { checkpoint, bytes, left_out, not_recomputed })
 }
 
+/// Updates with their weights.
+type Updates = Vec<(u32, Vec<u8>)>;
+
 /// A round's updates with their weights; none where updates go from tab to tab and one is not kept.
 fn round_updates<S: Source>(
     blobs: &mut Blobs<'_, S>,
     manifest: &Manifest,
     round: &SettledRound,
-) -> Result<Option<Vec<(u32, Vec<u8>)>>, Fault> {
+) -> Result<Option<Updates>, Fault> {
     let mut updates = Vec::with_capacity(round.accepted.len());
     for (samples, update) in &round.accepted {
         match blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB) {
