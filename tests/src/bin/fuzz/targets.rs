@@ -62,7 +62,8 @@ pub(crate) fn all() -> Vec<Target> {
 }
 
 fn messages() -> Vec<Target> {
-    let addresses = [lichen_net::Command::Connect { address: "/ip4/127.0.0.1/tcp/8080/ws".into(), also: Vec::new() }];
+    let addresses =
+        [lichen_net::Command::Connect { address: "/ip4/127.0.0.1/tcp/8080/ws".into(), also: Vec::new() }];
     let frame = lichen_net::Event::Frame { id: RequestId(7), bytes: vec![1, 2, 3] };
     let start = lichen_bridge::Command::Start {
         id: lichen_bridge::CommandId(1),
