@@ -12,6 +12,7 @@ mod campaign;
 mod circuits;
 mod hostile;
 mod http;
+mod mesh;
 mod process;
 mod restart;
 mod rounds;
