@@ -5,7 +5,8 @@
 //! none settles that nobody can have. Then the log appends it, and the receipt is signed. Whatever fails first is the
 //! reason of the refusal; a refusal is counted and has changed nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use futures::AsyncWriteExt;
@@ -23,7 +24,7 @@ use lichen_record::{
     AccountId, CampaignId, Cid, DecodeError, Entry, SessionCertificate, Verified, VerifyError, verify,
 };
 use lichen_store::{Blobs, Disk, StoreError};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -82,21 +83,47 @@ struct Incoming<'a> {
 /// One connection of a peer.
 pub(crate) struct Session {
     peer: PeerId,
-    account: Mutex<Option<AccountId>>,
+    account: watch::Sender<Option<AccountId>>,
     in_flight: Semaphore,
+    registrations: AtomicUsize,
 }
 
 impl Session {
     pub(crate) fn new(peer: PeerId) -> Self {
-        Self { peer, account: Mutex::new(None), in_flight: Semaphore::new(MAX_IN_FLIGHT) }
+        Self {
+            peer,
+            account: watch::Sender::new(None),
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            registrations: AtomicUsize::new(0),
+        }
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// The account, once the session has said hello.
+    pub(crate) async fn introduced(&self) -> AccountId {
+        let mut accounts = self.account.subscribe();
+        match accounts.wait_for(Option::is_some).await.map(|account| *account) {
+            Ok(Some(account)) => account,
+            // The sender is part of this session: it is not gone.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// How many registrations at the rendezvous this session has under way.
+    pub(crate) fn registrations(&self) -> &AtomicUsize {
+        &self.registrations
     }
 
     fn account(&self) -> Result<AccountId, Reason> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner).ok_or(Reason::NotIntroduced)
+        self.account.borrow().ok_or(Reason::NotIntroduced)
     }
 
     fn introduce(&self, account: AccountId) {
-        *self.account.lock().unwrap_or_else(PoisonError::into_inner) = Some(account);
+        self.account.send_replace(Some(account));
     }
 }
 

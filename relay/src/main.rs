@@ -20,6 +20,7 @@ mod options;
 mod page;
 mod quota;
 mod rates;
+mod rendezvous;
 mod server;
 mod signer;
 mod socket;
@@ -55,6 +56,7 @@ use crate::ledger::Writer;
 use crate::metrics::Metrics;
 use crate::options::Settings;
 use crate::page::Page;
+use crate::rendezvous::Rendezvous;
 use crate::server::Connections;
 use crate::signer::Signer;
 use crate::stun::Stun;
@@ -186,6 +188,7 @@ async fn run(settings: Settings) -> Result<()> {
         public: settings.public_address.clone(),
         circuit_limits: settings.circuits,
         hub: Arc::clone(&hub),
+        rendezvous: Rendezvous::new(campaign.id, Arc::clone(&metrics), stop_requests.clone()),
         metrics: Arc::clone(&metrics),
         requests: requests.clone(),
     })?;

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     entries: Family<EntryLabel, Counter>,
     faults: Family<FaultLabel, Counter>,
     circuits: Family<OutcomeLabel, Counter>,
+    rendezvous: Family<OutcomeLabel, Counter>,
     pub(crate) append_seconds: Histogram,
     pub(crate) blobs_stored: Counter,
     pub(crate) blob_bytes_stored: Counter,
@@ -38,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) turn_allocations: Gauge,
     pub(crate) peers: Gauge,
     pub(crate) circuits_open: Gauge,
+    pub(crate) registered: Gauge,
     log_length: Gauge,
     round: Gauge,
     rounds_settled: Gauge,
@@ -100,6 +102,11 @@ impl Metrics {
                 "circuits",
                 "Circuits and reservations for signalling, by outcome",
             ),
+            rendezvous: family(
+                &mut registry,
+                "rendezvous",
+                "Registrations of tabs that may be found by others, by outcome, and lists told",
+            ),
             append_seconds,
             blobs_stored: counter(&mut registry, "blobs_stored", "Blobs that peers have handed over"),
             blob_bytes_stored: counter(&mut registry, "blob_bytes_stored", "Bytes of these blobs"),
@@ -126,6 +133,7 @@ impl Metrics {
             stun: family(&mut registry, "stun", "Datagrams that came for STUN, by outcome"),
             peers: gauge(&mut registry, "peers", "Connected peers"),
             circuits_open: gauge(&mut registry, "circuits_open", "Open circuits for signalling"),
+            registered: gauge(&mut registry, "rendezvous_registered", "Tabs that may be found by others"),
             log_length: gauge(&mut registry, "log_length", "Records in the log"),
             round: gauge(&mut registry, "round", "The last round opened"),
             rounds_settled: gauge(&mut registry, "rounds_settled", "Rounds settled"),
@@ -165,6 +173,10 @@ impl Metrics {
 
     pub(crate) fn certificate_read(&self, outcome: &'static str) {
         self.certificates.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn rendezvous(&self, outcome: &'static str) {
+        self.rendezvous.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn request(&self, request: &'static str) {

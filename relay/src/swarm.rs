@@ -21,6 +21,7 @@ use crate::accepted::Accepted;
 use crate::circuits::{self, Counts};
 use crate::hub::{Hub, Session};
 use crate::metrics::Metrics;
+use crate::rendezvous::Rendezvous;
 
 /// Connections of one peer: a tab that reconnects may come before its old connection is found dead.
 const MAX_CONNECTIONS_PER_PEER: u32 = 4;
@@ -40,6 +41,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 struct Behaviour {
     limits: connection_limits::Behaviour,
     streams: streams::Behaviour,
+    rendezvous: streams::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     circuits: libp2p::relay::Behaviour,
@@ -50,6 +52,7 @@ pub(crate) struct Peers {
     swarm: Swarm<Behaviour>,
     sessions: HashMap<ConnectionId, Arc<Session>>,
     hub: Arc<Hub>,
+    rendezvous: Arc<Rendezvous>,
     metrics: Arc<Metrics>,
     counts: Counts,
     requests: TaskTracker,
@@ -65,13 +68,15 @@ pub(crate) struct PeersParts<'a> {
     pub(crate) public: Option<Multiaddr>,
     pub(crate) circuit_limits: circuits::Limits,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) rendezvous: Rendezvous,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: TaskTracker,
 }
 
 impl Peers {
     pub(crate) fn new(parts: PeersParts<'_>) -> Result<Self> {
-        let PeersParts { keys, accepted, address, public, circuit_limits, hub, metrics, requests } = parts;
+        let PeersParts { keys, accepted, address, public, circuit_limits, hub, rendezvous, metrics, requests } =
+            parts;
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
             .with_max_pending_incoming(Some(MAX_PENDING));
@@ -82,6 +87,7 @@ impl Peers {
         let behaviour = Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             streams: streams::Behaviour::server(),
+            rendezvous: streams::Behaviour::rendezvous_server(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             circuits,
@@ -92,7 +98,8 @@ impl Peers {
         swarm.listen_on(address.clone()).context("the swarm cannot listen")?;
         // Circuits are given only under an address known to be ours, which peers tell each other.
         swarm.add_external_address(public.unwrap_or(address));
-        Ok(Self { swarm, sessions: HashMap::new(), hub, metrics, counts, requests })
+        let rendezvous = Arc::new(rendezvous);
+        Ok(Self { swarm, sessions: HashMap::new(), hub, rendezvous, metrics, counts, requests })
     }
 
     /// Runs until the token is cancelled, then closes every connection, which sends what is still to be sent.
@@ -124,6 +131,11 @@ impl Peers {
                 stream,
                 ..
             })) => self.serve(connection, stream),
+            SwarmEvent::Behaviour(BehaviourEvent::Rendezvous(StreamEvent::Inbound {
+                connection,
+                stream,
+                ..
+            })) => self.register(connection, stream),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
             SwarmEvent::Behaviour(BehaviourEvent::Circuits(event)) => self.counts.count(&event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
@@ -149,6 +161,12 @@ impl Peers {
         let Some(session) = self.sessions.get(&connection).map(Arc::clone) else { return };
         let hub = Arc::clone(&self.hub);
         self.requests.spawn(async move { hub.serve(&session, stream).await });
+    }
+
+    fn register(&mut self, connection: ConnectionId, stream: libp2p::swarm::Stream) {
+        let Some(session) = self.sessions.get(&connection).map(Arc::clone) else { return };
+        let rendezvous = Arc::clone(&self.rendezvous);
+        self.requests.spawn(async move { rendezvous.serve(&session, stream).await });
     }
 
     fn on_ping(&mut self, event: ping::Event) {

@@ -1,8 +1,10 @@
 //! The swarm: transports, behaviours and the project's protocols behind typed commands and events.
 //!
 //! Without features this crate is only vocabulary: [`Command`] and [`Event`], which cross from page to worker,
-//! and the [`hub`] messages, which cross from tab to relay. Whoever only moves or decodes bytes needs no libp2p.
-//! The feature `swarm` adds the driver that carries commands out, in a browser page and in native programs.
+//! and the [`hub`] and [`rendezvous`] messages, which cross from tab to relay. Whoever only moves or decodes bytes
+//! needs no libp2p.
+//! The feature `swarm` adds the driver that carries commands out, in a browser page and in native programs; the mesh
+//! of direct connections exists in the page only.
 //!
 //! What is deliberately absent: the driver decodes no hub message. It moves frames; the worker decodes,
 //! verifies and decides.
@@ -11,6 +13,7 @@ mod command;
 pub mod hub;
 pub mod peer;
 pub mod pull;
+pub mod rendezvous;
 #[cfg(feature = "swarm")]
 pub mod swarm;
 

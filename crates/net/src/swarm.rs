@@ -1,8 +1,9 @@
 //! The driver: carries [`Command`]s out over libp2p and reports [`Event`]s.
 //!
 //! ```text
-//! Command ─► Driver ─► libp2p swarm ─► transports (later: webrtc, relay) ─► WebSocket ─► hub
-//! Event  ◄─┘  │  back-off, one task per request, byte counts
+//! Command ─► Driver ─► libp2p swarm ─┬─► WebSocket ─► hub
+//! Event  ◄─┘  │                       └─► webrtc, signalled over circuits through the hub ─► peers (page only)
+//!             └ back-off, one task per request, byte counts
 //! ```
 //!
 //! In a page the driver runs on the main thread, where alone peer connections exist; in a native program on tokio.
@@ -12,6 +13,16 @@ mod backoff;
 mod driver;
 mod exchange;
 pub mod frame;
+#[cfg(target_arch = "wasm32")]
+mod mesh;
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "swarm/no_mesh.rs"]
+mod mesh;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod neighbours;
+mod peers;
+mod requests;
+mod route;
 pub mod streams;
 mod traffic;
 pub mod transport;

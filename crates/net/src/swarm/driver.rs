@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::future::FutureExt;
+use futures::stream::StreamExt;
 use futures::{SinkExt, select_biased};
 use futures_timer::Delay;
 use libp2p::core::upgrade::Version;
@@ -14,13 +14,14 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, TransportError, identify, ping};
 
-use super::exchange::exchange;
-use super::streams::{self, OpenError, StreamEvent};
-use super::transport::{self, Traffic};
+use super::mesh::{self, Mesh};
+use super::peers::Peers;
+use super::requests::Requests;
+use super::streams::{self, StreamEvent};
+use super::transport::Traffic;
 use super::{SwarmError, backoff};
 use crate::{
-    Command, Disconnection, Event, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, MAX_IN_FLIGHT, Path, Peer,
-    RequestError, RequestId,
+    Command, Disconnection, Event, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, Path, RequestError, RequestId,
 };
 
 /// How often bytes moved are reported, where they changed.
@@ -33,9 +34,11 @@ const PING_PATIENCE: Duration = Duration::from_secs(15);
 
 const IDENTIFY_PROTOCOL: &str = "/lichen/1.0.0";
 
+// The mesh comes first: a connection that it denies, the others never see.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
-struct Behaviour {
+pub(super) struct Behaviour {
+    pub(super) mesh: mesh::Behaviour,
     streams: streams::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -43,24 +46,23 @@ struct Behaviour {
 
 /// Carries commands out and reports events until nobody listens or commands any more.
 pub(super) struct Driver {
-    swarm: libp2p::Swarm<Behaviour>,
+    pub(super) swarm: libp2p::Swarm<Behaviour>,
     commands: mpsc::UnboundedReceiver<Command>,
-    events: mpsc::Sender<Event>,
-    hub: Hub,
-    peers: BTreeMap<PeerId, Peer>,
-    opening: BTreeMap<RequestId, Vec<u8>>,
-    running: BTreeMap<RequestId, AbortHandle>,
-    exchanges: FuturesUnordered<BoxFuture<'static, Finished>>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) hub: Hub,
+    pub(super) peers: Peers,
+    pub(super) requests: Requests,
+    pub(super) mesh: Mesh,
+    /// Bytes moved to and from the hub.
     traffic: Arc<Traffic>,
     reported: (u64, u64),
+    /// Whether a number about a peer has changed since peers were last reported.
+    is_stale: bool,
     tick: Delay,
 }
 
-/// An exchange that has ended, or was aborted.
-type Finished = (RequestId, Option<Result<(), RequestError>>);
-
 /// Where the way to the hub stands.
-enum Hub {
+pub(super) enum Hub {
     None,
     Dialling { target: Target, attempt: u32 },
     Connected { target: Target, connection: ConnectionId },
@@ -68,16 +70,16 @@ enum Hub {
 }
 
 #[derive(Clone)]
-struct Target {
+pub(super) struct Target {
     text: String,
-    address: Multiaddr,
-    peer: PeerId,
+    pub(super) address: Multiaddr,
+    pub(super) peer: PeerId,
     /// What is tried after it, in this order.
     next: VecDeque<(String, Multiaddr, PeerId)>,
 }
 
 /// The receiver of events is gone.
-struct Unheard;
+pub(super) struct Unheard;
 
 impl Driver {
     pub(super) fn new(
@@ -86,11 +88,12 @@ impl Driver {
         events: mpsc::Sender<Event>,
     ) -> Result<Self, SwarmError> {
         let traffic = Arc::new(Traffic::default());
-        let transport = transport::all(keys, Arc::clone(&traffic))?;
+        let (transport, behaviour, mesh) = mesh::new(keys, Arc::clone(&traffic))?;
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), keys.public())
             .with_agent_version(concat!("lichen/", env!("CARGO_PKG_VERSION")).to_string());
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
         let behaviour = Behaviour {
+            mesh: behaviour,
             streams: streams::Behaviour::client(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
@@ -101,12 +104,12 @@ impl Driver {
             commands,
             events,
             hub: Hub::None,
-            peers: BTreeMap::new(),
-            opening: BTreeMap::new(),
-            running: BTreeMap::new(),
-            exchanges: FuturesUnordered::new(),
+            peers: Peers::default(),
+            requests: Requests::default(),
+            mesh,
             traffic,
             reported: (0, 0),
+            is_stale: false,
             tick: Delay::new(TRAFFIC_INTERVAL),
         })
     }
@@ -135,7 +138,8 @@ impl Driver {
                 None => return Ok(false),
             },
             event = self.swarm.select_next_some() => self.on_swarm_event(event).await?,
-            finished = self.exchanges.select_next_some() => self.on_finished(finished).await?,
+            end = std::pin::pin!(self.requests.next_end().fuse()) => self.emit(end).await?,
+            done = std::pin::pin!(self.mesh.next_done().fuse()) => self.on_mesh_done(done).await?,
             () = std::pin::pin!(retry.fuse()) => self.on_retry().await?,
             () = (&mut self.tick).fuse() => self.on_tick().await?,
         }
@@ -148,30 +152,16 @@ impl Driver {
             Command::Disconnect => self.disconnect().await,
             Command::Request { id, bytes } => self.request(id, bytes).await,
             Command::Cancel { id } => {
-                self.opening.remove(&id);
-                if let Some(exchange) = self.running.remove(&id) {
-                    exchange.abort();
-                }
+                self.requests.cancel(id);
                 Ok(())
             }
-            Command::Ask { id, .. } => {
-                self.emit(Event::Failed { id, error: RequestError::Unsupported }).await
-            }
-            Command::Meet { .. }
-            | Command::Part
-            | Command::Answer { .. }
-            | Command::Finish { .. }
-            | Command::Announce { .. }
-            | Command::Shun { .. } => {
-                tracing::debug!("there is no mesh in this build");
-                Ok(())
-            }
+            order => self.on_mesh_command(order).await,
         }
     }
 
     async fn connect(&mut self, text: String, also: Vec<String>) -> Result<(), Unheard> {
         if !matches!(self.hub, Hub::None) {
-            self.disconnect().await?;
+            self.leave_hub().await?;
         }
         let Some(target) = Target::parse(text, also) else {
             let reason = Disconnection::UnusableAddress;
@@ -194,12 +184,22 @@ impl Driver {
     }
 
     async fn disconnect(&mut self) -> Result<(), Unheard> {
-        let peer = match std::mem::replace(&mut self.hub, Hub::None) {
+        self.part().await?;
+        self.leave_hub().await
+    }
+
+    /// Leaves the hub; peers stay.
+    async fn leave_hub(&mut self) -> Result<(), Unheard> {
+        self.hub_lost();
+        let (peer, connection) = match std::mem::replace(&mut self.hub, Hub::None) {
             Hub::None => return Ok(()),
-            Hub::Waiting { .. } => None,
-            Hub::Dialling { target, .. } | Hub::Connected { target, .. } => Some(target.peer),
+            Hub::Waiting { .. } => (None, None),
+            Hub::Dialling { target, .. } => (Some(target.peer), None),
+            Hub::Connected { target, connection } => (Some(target.peer), Some(connection)),
         };
-        self.fail_all().await?;
+        if let Some(connection) = connection {
+            self.fail(connection).await?;
+        }
         if let Some(peer) = peer
             && self.swarm.disconnect_peer_id(peer).is_err()
         {
@@ -213,16 +213,12 @@ impl Driver {
         let Hub::Connected { target, connection } = &self.hub else {
             return self.emit(refuse(RequestError::NotConnected)).await;
         };
-        if self.opening.contains_key(&id) || self.running.contains_key(&id) {
-            return self.emit(refuse(RequestError::DuplicateId)).await;
-        }
         if bytes.len() > MAX_FRAME {
             return self.emit(refuse(RequestError::FrameTooLarge)).await;
         }
-        if self.opening.len() + self.running.len() >= MAX_IN_FLIGHT {
-            return self.emit(refuse(RequestError::TooManyInFlight)).await;
+        if let Err(error) = self.requests.admit(id, *connection, bytes, MAX_FRAME) {
+            return self.emit(refuse(error)).await;
         }
-        self.opening.insert(id, bytes);
         self.swarm.behaviour_mut().streams.open(target.peer, *connection, id);
         Ok(())
     }
@@ -230,10 +226,14 @@ impl Driver {
     async fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) -> Result<(), Unheard> {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event).await,
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event).await,
+            SwarmEvent::Behaviour(BehaviourEvent::Mesh(event)) => self.on_mesh_event(event).await,
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => {
+                self.on_ping(event);
+                Ok(())
+            }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                let (address, dialled) = (endpoint.get_remote_address().to_string(), endpoint.is_dialer());
-                self.on_connected(peer_id, connection_id, address, dialled).await
+                self.peers.established(connection_id, peer_id, &endpoint);
+                self.on_connected(peer_id, connection_id).await
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
                 tracing::debug!(?cause, "a connection closed");
@@ -249,44 +249,30 @@ impl Driver {
         }
     }
 
-    async fn on_connected(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        address: String,
-        dialled: bool,
-    ) -> Result<(), Unheard> {
-        let is_hub = matches!(&self.hub, Hub::Dialling { target, .. } if target.peer == peer);
-        let path = if is_hub {
-            Path::Hub
-        } else if address.contains("/p2p-circuit") {
-            Path::Relayed
-        } else {
-            Path::Direct
-        };
-        let known =
-            Peer { peer: peer.to_bytes(), address, path, round_trip: None, dialled, received: 0, sent: 0 };
-        self.peers.insert(peer, known);
+    async fn on_connected(&mut self, peer: PeerId, connection: ConnectionId) -> Result<(), Unheard> {
         if let Hub::Dialling { target, .. } = &self.hub
-            && is_hub
+            && target.peer == peer
         {
             let connected = Event::Connected { peer: peer.to_bytes(), address: target.text.clone() };
             self.hub = Hub::Connected { target: target.clone(), connection };
             self.emit(connected).await?;
+            self.hub_found();
         }
         self.emit_peers().await
     }
 
     async fn on_closed(&mut self, peer: PeerId, closed: ConnectionId, left: u32) -> Result<(), Unheard> {
+        self.peers.closed(closed);
         if left == 0 {
-            self.peers.remove(&peer);
-            self.emit_peers().await?;
+            self.peer_gone(&peer);
         }
+        self.emit_peers().await?;
+        self.finish_ready().await?;
+        self.fail(closed).await?;
         match &self.hub {
             Hub::Connected { target, connection } if *connection == closed => {
                 let target = target.clone();
-                self.finish_ready().await?;
-                self.fail_all().await?;
+                self.hub_lost();
                 self.retry(target, 1, Disconnection::Lost).await
             }
             _ => Ok(()),
@@ -332,80 +318,67 @@ impl Driver {
 
     async fn on_stream(&mut self, event: StreamEvent) -> Result<(), Unheard> {
         let StreamEvent::Outbound { id, stream } = event else { return Ok(()) };
-        // Cancelled meanwhile: dropping the stream resets it.
-        let Some(request) = self.opening.remove(&id) else { return Ok(()) };
-        let stream = match stream {
-            Ok(stream) => stream,
-            Err(error) => return self.emit(Event::Failed { id, error: opening_error(error) }).await,
-        };
-        let (abort, registration) = AbortHandle::new_pair();
-        let exchange = Abortable::new(exchange(id, request, stream, self.events.clone()), registration);
-        self.running.insert(id, abort);
-        self.exchanges.push(exchange.map(move |result| (id, result.ok())).boxed());
-        Ok(())
-    }
-
-    async fn on_finished(&mut self, (id, result): Finished) -> Result<(), Unheard> {
-        let Some(result) = result else { return Ok(()) };
-        self.running.remove(&id);
-        match result {
-            Ok(()) => self.emit(Event::Ended { id }).await,
-            Err(error) => self.emit(Event::Failed { id, error }).await,
+        match self.requests.opened(id, stream, &self.events) {
+            Some(event) => self.emit(event).await,
+            None => Ok(()),
         }
     }
 
-    async fn on_ping(&mut self, event: ping::Event) -> Result<(), Unheard> {
+    fn on_ping(&mut self, event: ping::Event) {
         match event.result {
             Ok(time) => {
-                if let Some(peer) = self.peers.get_mut(&event.peer) {
-                    peer.round_trip = Some(u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
-                }
-                self.emit_peers().await
+                let round_trip = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+                self.peers.measured(event.connection, round_trip);
+                self.is_stale = true;
             }
-            Err(ping::Failure::Unsupported) => Ok(()),
+            Err(ping::Failure::Unsupported) => {}
             Err(error) => {
                 tracing::debug!(%error, "a connection is dead");
                 self.swarm.close_connection(event.connection);
-                Ok(())
             }
         }
     }
 
     async fn on_tick(&mut self) -> Result<(), Unheard> {
         self.tick.reset(TRAFFIC_INTERVAL);
-        let (received, sent) = (self.traffic.received(), self.traffic.sent());
-        if self.reported == (received, sent) {
-            return Ok(());
+        self.mesh_second();
+        let direct = self.mesh.moved_in_all();
+        let moved = (self.traffic.received() + direct.0, self.traffic.sent() + direct.1);
+        if self.reported != moved {
+            self.reported = moved;
+            self.is_stale = true;
+            self.emit(Event::Traffic { received: moved.0, sent: moved.1 }).await?;
         }
-        self.reported = (received, sent);
-        self.emit(Event::Traffic { received, sent }).await
+        if self.is_stale { self.emit_peers().await } else { Ok(()) }
     }
 
     /// Reports the exchanges whose end came before the connection's: a hub that ends well ends its streams first.
     async fn finish_ready(&mut self) -> Result<(), Unheard> {
-        while let Some(Some(finished)) = self.exchanges.next().now_or_never() {
-            self.on_finished(finished).await?;
+        while let Some(end) = self.requests.ready_end() {
+            self.emit(end).await?;
         }
         Ok(())
     }
 
-    async fn fail_all(&mut self) -> Result<(), Unheard> {
-        for (id, exchange) in std::mem::take(&mut self.running) {
-            exchange.abort();
-            self.emit(Event::Failed { id, error: RequestError::ConnectionLost }).await?;
-        }
-        for (id, _) in std::mem::take(&mut self.opening) {
-            self.emit(Event::Failed { id, error: RequestError::ConnectionLost }).await?;
+    /// Fails the requests that depend on a connection.
+    async fn fail(&mut self, connection: ConnectionId) -> Result<(), Unheard> {
+        for failed in self.requests.fail(connection) {
+            self.emit(failed).await?;
         }
         Ok(())
     }
 
     async fn emit_peers(&mut self) -> Result<(), Unheard> {
-        let peers = self.peers.values().cloned().collect();
+        self.is_stale = false;
+        let (hub, mesh) = (&self.traffic, &self.mesh);
+        let peers = self.peers.rows(|peer, path| match path {
+            Path::Hub => (hub.received(), hub.sent()),
+            Path::Direct | Path::Relayed => mesh.moved(peer),
+        });
         self.emit(Event::PeersChanged { peers }).await
     }
 
-    async fn emit(&mut self, event: Event) -> Result<(), Unheard> {
+    pub(super) async fn emit(&mut self, event: Event) -> Result<(), Unheard> {
         self.events.send(event).await.map_err(|_gone| Unheard)
     }
 }
@@ -451,14 +424,6 @@ fn dial_failure(error: &DialError) -> Disconnection {
             Disconnection::UnusableAddress
         }
         _ => Disconnection::Unreachable,
-    }
-}
-
-fn opening_error(error: OpenError) -> RequestError {
-    match error {
-        OpenError::Unsupported => RequestError::Unsupported,
-        OpenError::TimedOut => RequestError::TimedOut,
-        OpenError::Lost => RequestError::ConnectionLost,
     }
 }
 

@@ -11,7 +11,7 @@ use libp2p::core::upgrade::NegotiationError;
 use libp2p::swarm::Stream;
 
 use super::frame::{self, FrameError};
-use crate::{Event, MAX_FRAME, RequestError, RequestId};
+use crate::{Event, RequestError, RequestId};
 
 /// Longest time in which no byte of a request or reply moves. A relay that follows a log sends more often.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,10 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest time of anything: what has to end in time is ended by somebody else.
 const ANY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Sends one request and reports the frames of the reply until the hub ends the stream.
+/// Sends one request and reports the frames of the reply, each of at most `cap` bytes, until the other side ends the
+/// stream.
 pub(super) async fn exchange(
     id: RequestId,
     request: Vec<u8>,
+    cap: usize,
     stream: Stream,
     mut events: mpsc::Sender<Event>,
 ) -> Result<(), RequestError> {
@@ -33,7 +35,7 @@ pub(super) async fn exchange(
         None => return Err(RequestError::ConnectionLost),
     };
     loop {
-        if length > MAX_FRAME {
+        if length > cap {
             return Err(RequestError::FrameTooLarge);
         }
         let bytes = frame::read_content(&mut reader, length, PATIENCE).await.map_err(request_error)?;

@@ -1,4 +1,4 @@
-//! A libp2p behaviour for the hub protocol's streams: opens them by request id, hands inbound ones over.
+//! A libp2p behaviour for one protocol's streams: opens them by request id, hands inbound ones over.
 //!
 //! `libp2p-stream` would do for a tab, but not for a relay: it holds one inbound stream at a time and drops those
 //! that come before its reader has taken it, and it does not say by which connection a stream came.
@@ -21,18 +21,19 @@ use libp2p::swarm::{
     THandlerOutEvent, ToSwarm,
 };
 
-use crate::{RequestId, hub};
+use super::route::path_of;
+use crate::{Path, RequestId, hub, rendezvous};
 
-const PROTOCOL: StreamProtocol = StreamProtocol::new(hub::PROTOCOL);
-
-/// Opens hub streams, and accepts them where it was made to.
+/// Opens streams of one protocol on connections of one kind, and accepts them where it was made to.
 pub struct Behaviour {
+    protocol: StreamProtocol,
+    path: Path,
     accepts: bool,
     queue: VecDeque<ToSwarm<StreamEvent, RequestId>>,
     waker: Option<Waker>,
 }
 
-/// What happened to a hub stream.
+/// What happened to a stream.
 #[derive(Debug)]
 pub enum StreamEvent {
     /// A peer has opened a stream.
@@ -68,20 +69,44 @@ pub enum OpenError {
 }
 
 impl Behaviour {
-    /// For a tab or another client: opens streams, accepts none.
+    /// The hub protocol of a tab or another client: opens streams, accepts none.
     #[must_use]
     pub fn client() -> Self {
-        Self::new(false)
+        Self::new(hub::PROTOCOL, Path::Hub, false)
     }
 
-    /// For a relay: accepts streams.
+    /// The hub protocol of a relay: accepts streams.
     #[must_use]
     pub fn server() -> Self {
-        Self::new(true)
+        Self::new(hub::PROTOCOL, Path::Hub, true)
     }
 
-    fn new(accepts: bool) -> Self {
-        Self { accepts, queue: VecDeque::new(), waker: None }
+    /// The rendezvous protocol of a tab: opens streams, accepts none.
+    #[must_use]
+    pub fn rendezvous_client() -> Self {
+        Self::new(rendezvous::PROTOCOL, Path::Hub, false)
+    }
+
+    /// The rendezvous protocol of a relay: accepts streams.
+    #[must_use]
+    pub fn rendezvous_server() -> Self {
+        Self::new(rendezvous::PROTOCOL, Path::Hub, true)
+    }
+
+    pub(super) fn new(protocol: &'static str, path: Path, accepts: bool) -> Self {
+        let protocol = StreamProtocol::new(protocol);
+        Self { protocol, path, accepts, queue: VecDeque::new(), waker: None }
+    }
+
+    fn handler(&self, address: &Multiaddr) -> Handler {
+        let is_ours = path_of(address) == self.path;
+        Handler {
+            protocol: self.protocol.clone(),
+            accepts: is_ours && self.accepts,
+            keeps_alive: is_ours,
+            queue: VecDeque::new(),
+            waker: None,
+        }
     }
 
     /// Asks for a stream to a connected peer. [`StreamEvent::Outbound`] answers, unless the connection closes first.
@@ -102,21 +127,21 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         _connection: ConnectionId,
         _peer: PeerId,
-        _local: &Multiaddr,
+        local: &Multiaddr,
         _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new(self.accepts))
+        Ok(self.handler(local))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _connection: ConnectionId,
         _peer: PeerId,
-        _remote: &Multiaddr,
+        remote: &Multiaddr,
         _role: Endpoint,
         _port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new(self.accepts))
+        Ok(self.handler(remote))
     }
 
     fn on_swarm_event(&mut self, _event: FromSwarm<'_>) {}
@@ -145,7 +170,9 @@ impl NetworkBehaviour for Behaviour {
 
 /// One connection's share of [`Behaviour`].
 pub struct Handler {
+    protocol: StreamProtocol,
     accepts: bool,
+    keeps_alive: bool,
     queue: VecDeque<ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, RequestId, HandlerEvent>>,
     waker: Option<Waker>,
 }
@@ -165,10 +192,6 @@ pub enum HandlerEvent {
 }
 
 impl Handler {
-    fn new(accepts: bool) -> Self {
-        Self { accepts, queue: VecDeque::new(), waker: None }
-    }
-
     fn push(&mut self, event: ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, RequestId, HandlerEvent>) {
         self.queue.push_back(event);
         if let Some(waker) = self.waker.take() {
@@ -208,12 +231,12 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = RequestId;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(Accept(self.accepts.then_some(PROTOCOL)), ())
+        SubstreamProtocol::new(Accept(self.accepts.then(|| self.protocol.clone())), ())
     }
 
-    // A hub connection stays, idle or not, until one side closes it.
+    // A connection made for these streams stays, idle or not, until one side closes it.
     fn connection_keep_alive(&self) -> bool {
-        true
+        self.keeps_alive
     }
 
     fn poll(
@@ -228,7 +251,7 @@ impl ConnectionHandler for Handler {
     }
 
     fn on_behaviour_event(&mut self, id: RequestId) {
-        let protocol = SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), id);
+        let protocol = SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), id);
         self.push(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
     }
 

@@ -25,7 +25,7 @@ impl Traffic {
     }
 }
 
-/// A connection whose bytes are counted.
+/// A connection, or one stream of it, whose bytes are counted.
 pub(super) struct Counted<C> {
     connection: C,
     traffic: Arc<Traffic>,

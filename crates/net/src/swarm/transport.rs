@@ -40,11 +40,22 @@ where
     T::ListenerUpgrade: Send + 'static,
     T::Error: Send + Sync + 'static,
 {
+    upgrade(transport.map(move |connection, _| Counted::new(connection, traffic)), keys)
+}
+
+/// Secures and multiplexes.
+fn upgrade<T>(transport: T, keys: &Keypair) -> Result<Secured, SwarmError>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+    T::Error: Send + Sync + 'static,
+{
     let noise = noise::Config::new(keys).map_err(|error| SwarmError::Transport(error.to_string()))?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
     Ok(transport
-        .map(move |connection, _| Counted::new(connection, traffic))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux)
@@ -54,10 +65,24 @@ where
         .boxed())
 }
 
-/// All transports of a tab.
+/// All transports of a tab: the hub's traffic is counted in all, what peers move directly by peer.
 #[cfg(target_arch = "wasm32")]
-pub(super) fn all(keys: &Keypair, traffic: Arc<Traffic>) -> Result<Secured, SwarmError> {
-    secure(super::websocket::WebSockets, keys, traffic)
+pub(super) fn all(
+    keys: &Keypair,
+    hub: Arc<Traffic>,
+    peers: super::mesh::PeerTraffic,
+    direct: lichen_webrtc::browser::Transport,
+    circuits: libp2p::relay::client::Transport,
+) -> Result<Secured, SwarmError> {
+    let sockets = super::websocket::WebSockets.map(move |connection, _| Counted::new(connection, hub));
+    let direct = direct
+        .map(move |(peer, connection), _| (peer, StreamMuxerBox::new(peers.counted(peer, connection))))
+        .map_err(io::Error::other);
+    Ok(direct
+        .or_transport(upgrade(circuits.or_transport(sockets), keys)?)
+        .map(|either, _| either.into_inner())
+        .map_err(|either| either.into_inner())
+        .boxed())
 }
 
 /// All transports of a native client.

@@ -28,7 +28,17 @@ pub(crate) struct Permit {
     counts: Rc<Counts>,
 }
 
+thread_local! {
+    static OF_PAGE: Budget = Budget::default();
+}
+
 impl Budget {
+    /// The page's own: all that is made with it counts together, whatever is started and ended in between.
+    #[must_use]
+    pub fn of_page() -> Self {
+        OF_PAGE.with(Self::clone)
+    }
+
     /// Peer connections alive now.
     #[must_use]
     pub fn alive(&self) -> u32 {

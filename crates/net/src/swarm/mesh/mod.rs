@@ -1,0 +1,135 @@
+//! The mesh of a page: peers are found through the hub, dialled over `/webrtc`, asked and answered on streams of their
+//! own, and told by gossip.
+//!
+//! Nothing of it happens before [`Command::Meet`](crate::Command::Meet): until then nobody is dialled, no circuit is
+//! accepted and the hub tells nobody that we are here.
+
+mod direct;
+mod inbound;
+mod neighbourhood;
+mod orders;
+mod register;
+mod traffic;
+
+use std::sync::Arc;
+
+use direct::Direct;
+use futures::future::{AbortHandle, LocalBoxFuture};
+use futures::stream::{FuturesUnordered, StreamExt};
+use inbound::{Inbound, Outcome};
+use libp2p::identity::Keypair;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{PeerId, gossipsub, relay};
+use lichen_record::CampaignId;
+use lichen_webrtc::browser as webrtc;
+use orders::Heard;
+use register::Registered;
+pub(super) use traffic::PeerTraffic;
+
+use super::SwarmError;
+use super::streams;
+use super::transport::{self, Secured, Traffic};
+use crate::{MAX_ANNOUNCEMENT, Path};
+
+/// The peer protocol's name when a stream is opened.
+const PEER_PROTOCOL: &str = "/lichen/peer/1.0.0";
+
+/// What signatures and names may add to an announcement.
+const ENVELOPE: usize = 1024;
+
+// The neighbourhood comes first: what it denies, the others never see.
+#[derive(NetworkBehaviour)]
+#[behaviour(prelude = "libp2p::swarm::derive_prelude")]
+pub(super) struct Behaviour {
+    neighbourhood: neighbourhood::Behaviour,
+    webrtc: webrtc::Behaviour,
+    circuits: relay::client::Behaviour,
+    gossip: Direct<gossipsub::Behaviour>,
+    streams: streams::Behaviour,
+    rendezvous: streams::Behaviour,
+}
+
+/// What the driver keeps of the mesh.
+pub(super) struct Mesh {
+    /// What was last ordered by [`Command::Meet`](crate::Command::Meet), until we part.
+    meeting: Option<Meeting>,
+    registration: Option<AbortHandle>,
+    inbound: Inbound,
+    heard: Heard,
+    traffic: PeerTraffic,
+    tasks: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+}
+
+struct Meeting {
+    campaign: CampaignId,
+    relay_only: bool,
+}
+
+/// What came of a task of the mesh.
+pub(super) enum Done {
+    Registered(Registered),
+    /// It is time to register again.
+    RegisterAgain,
+    Answered(crate::InboundId, Outcome),
+    /// It was called off.
+    Nothing,
+}
+
+/// The transports of a page, and the mesh that uses them.
+pub(super) fn new(keys: &Keypair, hub: Arc<Traffic>) -> Result<(Secured, Behaviour, Mesh), SwarmError> {
+    let local = keys.public().to_peer_id();
+    let traffic = PeerTraffic::default();
+    let config = webrtc::Config { budget: webrtc::Budget::of_page(), ..webrtc::Config::default() };
+    let (direct, webrtc) = webrtc::new(config);
+    let (circuits, circuit_client) = relay::client::new(local);
+    let transport = transport::all(keys, hub, traffic.clone(), direct, circuits)?;
+    let behaviour = Behaviour {
+        neighbourhood: neighbourhood::Behaviour::new(local),
+        webrtc,
+        circuits: circuit_client,
+        gossip: Direct::new(gossip(keys)?),
+        streams: streams::Behaviour::new(PEER_PROTOCOL, Path::Direct, true),
+        rendezvous: streams::Behaviour::rendezvous_client(),
+    };
+    let mesh = Mesh {
+        meeting: None,
+        registration: None,
+        inbound: Inbound::default(),
+        heard: Heard::default(),
+        traffic,
+        tasks: FuturesUnordered::new(),
+    };
+    Ok((transport, behaviour, mesh))
+}
+
+fn gossip(keys: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {
+    let config = gossipsub::ConfigBuilder::default()
+        .validation_mode(gossipsub::ValidationMode::Strict)
+        // Nothing is passed on before it is within its caps.
+        .validate_messages()
+        .max_transmit_size(MAX_ANNOUNCEMENT + ENVELOPE)
+        .build()
+        .map_err(|error| SwarmError::Transport(error.to_string()))?;
+    gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(keys.clone()), config)
+        .map_err(|error| SwarmError::Transport(error.to_owned()))
+}
+
+impl Mesh {
+    /// What the next task comes to; waits where there is none.
+    pub(super) async fn next_done(&mut self) -> Done {
+        match self.tasks.next().await {
+            Some(done) => done,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Bytes received from and sent to a peer over its direct connections.
+    pub(super) fn moved(&self, peer: &PeerId) -> (u64, u64) {
+        self.traffic.moved(peer)
+    }
+
+    /// Bytes received and sent over all direct connections so far.
+    pub(super) fn moved_in_all(&self) -> (u64, u64) {
+        self.traffic.moved_in_all()
+    }
+}
