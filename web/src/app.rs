@@ -2,6 +2,7 @@
 
 use crate::intent::Intent;
 use crate::session::{self, Report, Session};
+use crate::site;
 use crate::state::{Campaign, Effect, Link, Run, ViewState};
 use crate::view;
 use gloo_timers::callback::Timeout;
@@ -143,7 +144,7 @@ impl App {
             }
             Effect::StartSwarm => {
                 if let Some(session) = &mut self.session {
-                    session.start_swarm()?;
+                    session.start_swarm(site::ice_servers(&self.state.site))?;
                 }
             }
             Effect::Send(command) => {

@@ -5,7 +5,7 @@ use crate::state::Campaign;
 use futures::StreamExt;
 use futures::future::{AbortHandle, abortable};
 use lichen_bridge::{Command, Event, Problem, transfer};
-use lichen_net::swarm;
+use lichen_net::{IceServer, swarm};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -70,8 +70,8 @@ impl Session {
     ///
     /// # Errors
     /// A problem in plain words where the transports cannot be set up.
-    pub(crate) fn start_swarm(&mut self) -> Result<(), Problem> {
-        let (handle, mut events) = swarm::spawn().map_err(|error| unstartable(&error.to_string()))?;
+    pub(crate) fn start_swarm(&mut self, ice: Vec<IceServer>) -> Result<(), Problem> {
+        let (handle, mut events) = swarm::spawn(ice).map_err(|error| unstartable(&error.to_string()))?;
         let report = self.report.clone();
         let (listener, listening) = abortable(async move {
             while let Some(event) = events.next().await {

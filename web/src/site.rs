@@ -2,6 +2,7 @@
 
 use crate::state::Campaign;
 use lichen_bridge::{Problem, Statement};
+use lichen_net::IceServer;
 use serde::Deserialize;
 
 /// Longest `/lichen.json` that is read, in bytes.
@@ -59,6 +60,17 @@ pub(crate) fn read(text: &str) -> Result<Campaign, Problem> {
     })
 }
 
+/// The servers that help peer connections find a way, as the text of `/lichen.json` names them; none where it is not
+/// what this page knows.
+pub(crate) fn ice_servers(text: &str) -> Vec<IceServer> {
+    #[derive(Deserialize)]
+    struct Servers {
+        #[serde(default)]
+        ice_servers: Vec<IceServer>,
+    }
+    serde_json::from_str(text).map(|site: Servers| site.ice_servers).unwrap_or_default()
+}
+
 /// The relay did not answer, or not with the words.
 pub(crate) fn unreachable(detail: &str) -> Problem {
     Problem {
@@ -90,6 +102,15 @@ mod tests {
         let campaign = read(TEXT).unwrap();
         assert_eq!((campaign.title.as_str(), campaign.target), ("Digits", 0.95));
         assert_eq!(campaign.statements[0].text, "It computes.");
+    }
+
+    #[test]
+    fn servers_are_read_where_there_are_any() {
+        assert_eq!(ice_servers(TEXT), []);
+        let text = r#"{"later": 1, "ice_servers": [{"urls": ["stun:a:1"]}, {"urls": [], "username": "u", "credential": "c"}]}"#;
+        let servers = ice_servers(text);
+        assert_eq!(servers[0].urls, ["stun:a:1"]);
+        assert_eq!(servers[1].credential.as_deref(), Some("c"));
     }
 
     #[test]

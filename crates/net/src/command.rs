@@ -47,6 +47,19 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InboundId(pub u64);
 
+/// A server that helps peer connections find a way, as `RTCPeerConnection` takes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// For instance `stun:relay.example:3478`.
+    pub urls: Vec<String>,
+    /// The user's name, for TURN.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The user's credential, for TURN.
+    #[serde(default)]
+    pub credential: Option<String>,
+}
+
 /// What the swarm is told to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
@@ -237,9 +250,9 @@ pub struct Peer {
     pub round_trip: Option<u32>,
     /// Whether this side dialled.
     pub dialled: bool,
-    /// Bytes received from it over all connections to it in this session.
+    /// Bytes received from it since it was connected.
     pub received: u64,
-    /// Bytes sent to it over all connections to it in this session.
+    /// Bytes sent to it since it was connected.
     pub sent: u64,
 }
 

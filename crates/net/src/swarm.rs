@@ -33,7 +33,7 @@ use futures::channel::mpsc;
 pub use libp2p;
 use libp2p::identity::Keypair;
 
-use crate::{Command, Event};
+use crate::{Command, Event, IceServer};
 
 /// Events that wait for their reader before the driver waits for it too.
 const WAITING_EVENTS: usize = 64;
@@ -67,14 +67,15 @@ impl Handle {
 
 /// Starts a driver under a fresh session key: on the page's main thread, or on the current tokio runtime.
 ///
-/// The driver ends when every [`Handle`] or the receiver of events is dropped.
+/// The driver ends when every [`Handle`] or the receiver of events is dropped. The servers are for peer connections,
+/// which only a page has.
 ///
 /// # Errors
 /// [`SwarmError::Transport`] if the transports could not be set up.
-pub fn spawn() -> Result<(Handle, mpsc::Receiver<Event>), SwarmError> {
+pub fn spawn(ice: Vec<IceServer>) -> Result<(Handle, mpsc::Receiver<Event>), SwarmError> {
     let (commands, command_receiver) = mpsc::unbounded();
     let (event_sender, events) = mpsc::channel(WAITING_EVENTS);
-    let driver = driver::Driver::new(&Keypair::generate_ed25519(), command_receiver, event_sender)?;
+    let driver = driver::Driver::new(&Keypair::generate_ed25519(), ice, command_receiver, event_sender)?;
     #[cfg(target_arch = "wasm32")]
     wasm_bindgen_futures::spawn_local(driver.run());
     #[cfg(not(target_arch = "wasm32"))]

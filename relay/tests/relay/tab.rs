@@ -39,7 +39,7 @@ impl Tab {
     /// Connects, but says nothing yet.
     pub(crate) async fn connect(relay: &Relay, seed: u8) -> Self {
         let info = relay.info().await;
-        let (handle, mut events) = swarm::spawn().unwrap();
+        let (handle, mut events) = swarm::spawn(Vec::new()).unwrap();
         let Some(Event::Started { peer }) = events.next().await else { panic!("the swarm did not start") };
         let waiting = Waiting::default();
         let (sender, changes) = mpsc::unbounded_channel();

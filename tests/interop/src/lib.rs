@@ -5,6 +5,7 @@
 mod calls;
 mod protocols;
 mod swarm;
+pub mod tab;
 
 pub use calls::{
     address, connect, connections, digests, echoes, hangups, hung_up, ping, protocols, resets, start,

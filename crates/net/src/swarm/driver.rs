@@ -21,7 +21,7 @@ use super::streams::{self, StreamEvent};
 use super::transport::Traffic;
 use super::{SwarmError, backoff};
 use crate::{
-    Command, Disconnection, Event, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, Path, RequestError, RequestId,
+    Command, Disconnection, Event, IceServer, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, Path, RequestError, RequestId,
 };
 
 /// How often bytes moved are reported, where they changed.
@@ -84,11 +84,12 @@ pub(super) struct Unheard;
 impl Driver {
     pub(super) fn new(
         keys: &Keypair,
+        ice: Vec<IceServer>,
         commands: mpsc::UnboundedReceiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, SwarmError> {
         let traffic = Arc::new(Traffic::default());
-        let (transport, behaviour, mesh) = mesh::new(keys, Arc::clone(&traffic))?;
+        let (transport, behaviour, mesh) = mesh::new(keys, ice, Arc::clone(&traffic))?;
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), keys.public())
             .with_agent_version(concat!("lichen/", env!("CARGO_PKG_VERSION")).to_string());
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
@@ -99,8 +100,10 @@ impl Driver {
             ping: ping::Behaviour::new(ping),
         };
         let config = config().with_substream_upgrade_protocol_override(Version::V1Lazy);
+        let mut swarm = libp2p::Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
+        mesh::listen(&mut swarm)?;
         Ok(Self {
-            swarm: libp2p::Swarm::new(transport, behaviour, keys.public().to_peer_id(), config),
+            swarm,
             commands,
             events,
             hub: Hub::None,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use libp2p::PeerId;
 pub(super) use libp2p::swarm::dummy::Behaviour;
+use libp2p::swarm::{NetworkBehaviour, Swarm};
 
 use super::SwarmError;
 use super::driver::{Driver, Unheard};
 use super::transport::{Secured, Traffic};
-use crate::{Command, Event, RequestError};
+use crate::{Command, Event, IceServer, RequestError};
 
 /// No mesh.
 pub(super) struct Mesh;
@@ -17,9 +18,16 @@ pub(super) struct Mesh;
 /// The transports, and no mesh beside them.
 pub(super) fn new(
     keys: &libp2p::identity::Keypair,
+    _ice: Vec<IceServer>,
     hub: Arc<Traffic>,
 ) -> Result<(Secured, Behaviour, Mesh), SwarmError> {
     Ok((super::transport::all(keys, hub)?, Behaviour, Mesh))
+}
+
+/// There is nothing to listen to.
+#[expect(clippy::unnecessary_wraps, reason = "the page's may fail")]
+pub(super) const fn listen<B: NetworkBehaviour>(_swarm: &mut Swarm<B>) -> Result<(), SwarmError> {
+    Ok(())
 }
 
 impl Mesh {

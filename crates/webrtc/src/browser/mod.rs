@@ -37,7 +37,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IceServer {
     /// For instance `stun:relay.example:3478`.
-    pub url: String,
+    pub urls: Vec<String>,
     /// User name and credential, for TURN.
     pub credential: Option<(String, String)>,
 }

@@ -288,7 +288,7 @@ impl Drop for PeerConnection {
 
 fn ice_server(server: &IceServer) -> RtcIceServer {
     let entry = RtcIceServer::new();
-    entry.set_urls(&JsValue::from_str(&server.url));
+    entry.set_urls(&server.urls.iter().map(|url| JsValue::from_str(url)).collect::<Array>());
     if let Some((user, credential)) = &server.credential {
         entry.set_username(user);
         entry.set_credential(credential);

@@ -18,8 +18,9 @@ use futures::future::{AbortHandle, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use inbound::{Inbound, Outcome};
 use libp2p::identity::Keypair;
-use libp2p::swarm::NetworkBehaviour;
-use libp2p::{PeerId, gossipsub, relay};
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::{NetworkBehaviour, Swarm};
+use libp2p::{Multiaddr, PeerId, gossipsub, relay};
 use lichen_record::CampaignId;
 use lichen_webrtc::browser as webrtc;
 use orders::Heard;
@@ -29,7 +30,7 @@ pub(super) use traffic::PeerTraffic;
 use super::SwarmError;
 use super::streams;
 use super::transport::{self, Secured, Traffic};
-use crate::{MAX_ANNOUNCEMENT, Path};
+use crate::{IceServer, MAX_ANNOUNCEMENT, Path};
 
 /// The peer protocol's name when a stream is opened.
 const PEER_PROTOCOL: &str = "/lichen/peer/1.0.0";
@@ -76,10 +77,15 @@ pub(super) enum Done {
 }
 
 /// The transports of a page, and the mesh that uses them.
-pub(super) fn new(keys: &Keypair, hub: Arc<Traffic>) -> Result<(Secured, Behaviour, Mesh), SwarmError> {
+pub(super) fn new(
+    keys: &Keypair,
+    ice: Vec<IceServer>,
+    hub: Arc<Traffic>,
+) -> Result<(Secured, Behaviour, Mesh), SwarmError> {
     let local = keys.public().to_peer_id();
     let traffic = PeerTraffic::default();
-    let config = webrtc::Config { budget: webrtc::Budget::of_page(), ..webrtc::Config::default() };
+    let ice_servers = ice.into_iter().map(ice_server).collect();
+    let config = webrtc::Config { ice_servers, budget: webrtc::Budget::of_page() };
     let (direct, webrtc) = webrtc::new(config);
     let (circuits, circuit_client) = relay::client::new(local);
     let transport = transport::all(keys, hub, traffic.clone(), direct, circuits)?;
@@ -100,6 +106,16 @@ pub(super) fn new(keys: &Keypair, hub: Arc<Traffic>) -> Result<(Secured, Behavio
         tasks: FuturesUnordered::new(),
     };
     Ok((transport, behaviour, mesh))
+}
+
+/// Takes what peers bring about; none can before the neighbourhood is opened.
+pub(super) fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>) -> Result<(), SwarmError> {
+    let listening = swarm.listen_on(Multiaddr::empty().with(Protocol::WebRTC));
+    listening.map(drop).map_err(|error| SwarmError::Transport(error.to_string()))
+}
+
+fn ice_server(server: IceServer) -> webrtc::IceServer {
+    webrtc::IceServer { urls: server.urls, credential: server.username.zip(server.credential) }
 }
 
 fn gossip(keys: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {

@@ -320,6 +320,7 @@ impl NetworkBehaviour for Behaviour {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
         if self.listen_again.as_mut().is_some_and(|delay| delay.poll_unpin(context).is_ready()) {
+            self.listen_again = None;
             self.listen();
         }
         self.dial_due(context);
