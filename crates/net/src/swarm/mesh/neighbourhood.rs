@@ -61,7 +61,8 @@ pub(in crate::swarm) struct Behaviour {
     dials: BTreeMap<ConnectionId, PeerId>,
     connections: BTreeMap<ConnectionId, (PeerId, Path)>,
     began: Instant,
-    wake: Option<Delay>,
+    /// When to look again, and the timer for it.
+    wake: Option<(u64, Delay)>,
     orders: VecDeque<ToSwarm<Event, Infallible>>,
     waker: Option<Waker>,
 }
@@ -260,12 +261,16 @@ impl Behaviour {
             for peer in self.neighbours.due(now) {
                 self.dial(peer);
             }
-            let Some(at) = self.neighbours.wake_at() else { return };
-            let mut wake = Delay::new(Duration::from_millis(at.saturating_sub(now).max(1)));
-            if wake.poll_unpin(context).is_pending() {
-                self.wake = Some(wake);
+            let Some(at) = self.neighbours.wake_at() else { break };
+            // A timer that is dropped wakes its task in a browser: one made anew at each turn would never let go.
+            let (_, timer) = match self.wake.take() {
+                Some((until, timer)) if until == at => self.wake.insert((until, timer)),
+                _ => self.wake.insert((at, Delay::new(Duration::from_millis(at.saturating_sub(now).max(1))))),
+            };
+            if timer.poll_unpin(context).is_pending() {
                 return;
             }
+            self.wake = None;
         }
         self.wake = None;
     }
