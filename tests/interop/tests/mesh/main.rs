@@ -95,7 +95,9 @@ fn relay_only_keeps_out_of_the_mesh() {
 
 #[test]
 fn where_udp_is_forbidden_the_lack_of_a_path_is_reported() {
-    let flags = vec!["--force-webrtc-ip-handling-policy=disable_non_proxied_udp".to_owned()];
+    let flags = ["--force-webrtc-ip-handling-policy", "--webrtc-ip-handling-policy"]
+        .map(|flag| format!("{flag}=disable_non_proxied_udp"))
+        .to_vec();
     let site = Site::start(&BrowserOptions { flags });
     let (near, far) = (site.tab(), site.tab());
     near.meet();
