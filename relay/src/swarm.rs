@@ -75,8 +75,17 @@ pub(crate) struct PeersParts<'a> {
 
 impl Peers {
     pub(crate) fn new(parts: PeersParts<'_>) -> Result<Self> {
-        let PeersParts { keys, accepted, address, public, circuit_limits, hub, rendezvous, metrics, requests } =
-            parts;
+        let PeersParts {
+            keys,
+            accepted,
+            address,
+            public,
+            circuit_limits,
+            hub,
+            rendezvous,
+            metrics,
+            requests,
+        } = parts;
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
             .with_max_pending_incoming(Some(MAX_PENDING));

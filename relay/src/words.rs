@@ -1,7 +1,7 @@
 //! The campaign in words, for whoever looks at the page before taking part. Nothing here is proof: who takes part
 //! checks the manifest against the campaign's id.
 
-use lichen_campaign::Manifest;
+use lichen_campaign::{Manifest, Topology};
 use serde::Serialize;
 
 /// What `lichen.json` says about the campaign.
@@ -13,6 +13,8 @@ pub(crate) struct Words {
     licence: String,
     credit: String,
     target_accuracy: Option<f64>,
+    /// Whether tabs connect to each other.
+    mesh: bool,
     statements: Vec<Statement>,
 }
 
@@ -41,6 +43,7 @@ impl Words {
             licence: campaign.licence.clone(),
             credit: manifest.data.credit.clone(),
             target_accuracy: campaign.target_accuracy,
+            mesh: manifest.rounds.topology != Topology::Hub,
             statements: manifest.explain().into_iter().map(statement).collect(),
         }
     }

@@ -59,14 +59,10 @@ impl Component for App {
     type Properties = ();
 
     fn create(context: &Context<Self>) -> Self {
-        let mut app = Self {
-            state: ViewState::new(preference()),
-            session: None,
-            frame: None,
-            goodbye: None,
-            title: String::new(),
-            refocus: false,
-        };
+        let mut state = ViewState::new(preference());
+        state.relay_only = session::remembered_relay_only();
+        let mut app =
+            Self { state, session: None, frame: None, goodbye: None, title: String::new(), refocus: false };
         app.perform(vec![Effect::ReadSite], context);
         app
     }
@@ -152,6 +148,7 @@ impl App {
                     session.send(&command)?;
                 }
             }
+            Effect::Remember(relay_only) => session::remember_relay_only(relay_only),
             Effect::Swarm(command) => {
                 if let Some(session) = &self.session {
                     session.tell_swarm(command)?;

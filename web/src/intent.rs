@@ -15,4 +15,6 @@ pub(crate) enum Intent {
     ReadAgain,
     /// Put a notice away.
     Dismiss,
+    /// Use the relay only, or other tabs too.
+    RelayOnly(bool),
 }

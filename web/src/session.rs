@@ -24,6 +24,9 @@ const SITE: &str = "./lichen.json";
 /// How long the relay may take to say so, in milliseconds.
 const SITE_TIMEOUT_MS: u32 = 10_000;
 
+/// Under which name this device keeps the wish to use the relay only.
+const RELAY_ONLY: &str = "lichen-relay-only";
+
 /// What a session reports.
 pub(crate) enum Report {
     /// The worker said something.
@@ -193,4 +196,20 @@ fn broken(detail: &str) -> Problem {
         message: format!("The worker stopped unexpectedly ({detail})."),
         remedy: "Join again to go on from the last settled round. Nothing recorded is lost.".to_owned(),
     }
+}
+
+/// Whether this device's visitor wants no connection to other tabs. Where the browser keeps nothing, the answer is no.
+pub(crate) fn remembered_relay_only() -> bool {
+    kept().and_then(|storage| storage.get_item(RELAY_ONLY).ok().flatten()).is_some()
+}
+
+/// Keeps that wish on this device.
+pub(crate) fn remember_relay_only(on: bool) {
+    let Some(storage) = kept() else { return };
+    // A browser that refuses to keep it asks again next time, which is all there is to do about it.
+    let _refused = if on { storage.set_item(RELAY_ONLY, "yes") } else { storage.remove_item(RELAY_ONLY) };
+}
+
+fn kept() -> Option<web_sys::Storage> {
+    web_sys::window()?.local_storage().ok().flatten()
 }

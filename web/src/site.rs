@@ -18,6 +18,8 @@ struct Site {
     credit: String,
     #[serde(default)]
     target_accuracy: Option<f64>,
+    #[serde(default)]
+    mesh: bool,
     organiser: Organiser,
     statements: Vec<Line>,
 }
@@ -52,6 +54,7 @@ pub(crate) fn read(text: &str) -> Result<Campaign, Problem> {
         licence: site.licence,
         credit: site.credit,
         target: site.target_accuracy.unwrap_or(1.0),
+        is_mesh: site.mesh,
         statements: site
             .statements
             .into_iter()

@@ -9,11 +9,15 @@ pub(crate) use reduce::Effect;
 pub(crate) use sentence::{Lamp, Progress, Sentence};
 
 use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Statement};
-use std::collections::BTreeMap;
+use lichen_net::Peer;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Contributions kept for the list; older ones only count.
 const MAX_LISTED: usize = 200;
+
+/// Peers without a direct path that are remembered; that many say enough about a network.
+const MAX_UNREACHED: usize = 64;
 
 /// Results kept for the chart; the oldest go first.
 const MAX_HISTORY: usize = 4_000;
@@ -33,6 +37,14 @@ pub(crate) struct ViewState {
     pub(crate) phase: Option<Phase>,
     /// The connection to the relay, as the swarm reports it.
     pub(crate) link: Link,
+    /// Whether the visitor wants no connection to other tabs.
+    pub(crate) relay_only: bool,
+    /// Whether the swarm was told to meet other tabs, or to keep from them.
+    pub(crate) meets: bool,
+    /// Other tabs connected to this one.
+    pub(crate) peers: Rc<Vec<Peer>>,
+    /// Other tabs to which no direct connection could be made, and to which none stands.
+    pub(crate) unreached: BTreeSet<Vec<u8>>,
     /// The round under way; none before the first.
     pub(crate) round: Option<Round>,
     /// Settled checkpoints measured on held-out data, oldest first.
@@ -102,6 +114,8 @@ pub(crate) struct Campaign {
     pub(crate) target: f64,
     /// What is done with the device and what leaves it.
     pub(crate) statements: Vec<Statement>,
+    /// Whether tabs connect to each other.
+    pub(crate) is_mesh: bool,
 }
 
 /// What the visitor has asked for.
@@ -212,6 +226,7 @@ enum Asked {
     Pause,
     Resume,
     Leave,
+    RelayOnly,
 }
 
 impl ViewState {
@@ -226,6 +241,16 @@ impl ViewState {
             Words::Stated(campaign) | Words::Verified(campaign) => Some(campaign),
             Words::Reading | Words::Missing(_) => None,
         }
+    }
+
+    /// Other tabs connected directly.
+    pub(crate) fn direct(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.path == lichen_net::Path::Direct).count()
+    }
+
+    /// Whether this network seems to forbid direct connections: some were tried and none stands.
+    pub(crate) fn is_walled_in(&self) -> bool {
+        !self.unreached.is_empty() && self.direct() == 0
     }
 
     /// Accuracy of the last settled checkpoint.

@@ -9,6 +9,7 @@ mod engine;
 mod gallery;
 mod icon;
 mod identity;
+mod mesh;
 mod peers;
 mod plot;
 mod score;
@@ -58,6 +59,7 @@ fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
             data-peers={state.others().to_string()}
             data-bytes-direct={state.bytes_direct.to_string()}
             data-bytes-relayed={state.bytes_relayed.to_string()}
+            data-direct={state.direct().to_string()}
         >
             <p class="visually-hidden" role="status" aria-live="polite">{ state.announcement(now) }</p>
             if state.run == Run::Idle {
@@ -65,13 +67,13 @@ fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
             } else {
                 { status::bar(&sentence, &state.run, click) }
                 { status::notice(state, click) }
-                { board(state) }
+                { board(state, click) }
             }
         </main>
     }
 }
 
-fn board(state: &ViewState) -> Html {
+fn board(state: &ViewState, click: &Callback<Intent>) -> Html {
     html! {
         <>
             <h1 class="visually-hidden">{ state.campaign().map_or("Train a model together".to_owned(), |campaign| campaign.title.clone()) }</h1>
@@ -86,6 +88,7 @@ fn board(state: &ViewState) -> Html {
                     </div>
                     <div class="stack">
                         { peers::peers(state) }
+                        { mesh::mesh(state, click) }
                         { engine::engine(state) }
                         { peers::connection(state) }
                     </div>

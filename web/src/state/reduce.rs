@@ -1,15 +1,15 @@
 //! What each click, answer and event changes, and what is to be done about it.
 
 use super::{
-    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_LISTED, Round, Run, Traffic, ViewState,
-    Words, WorkerStage,
+    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_LISTED, MAX_UNREACHED, Round, Run, Traffic,
+    ViewState, Words, WorkerStage,
 };
 use crate::intent::Intent;
 use lichen_bridge::{
     Command, CommandId, Contribution, ContributionState, Event, IdentityOrigin, LossPoint, Outcome, Phase,
     Problem,
 };
-use lichen_net::Path;
+use lichen_net::{Path, Peer};
 use std::rc::Rc;
 
 /// Something for the session to carry out.
@@ -23,6 +23,8 @@ pub(crate) enum Effect {
     StartSwarm,
     /// Post a command to the worker.
     Send(Command),
+    /// Remember on this device whether to use the relay only.
+    Remember(bool),
     /// Hand a command to the swarm.
     Swarm(lichen_net::Command),
     /// End the worker and the swarm now.
@@ -48,6 +50,7 @@ impl ViewState {
                 }
             }
             (Intent::Leave, Run::Joined | Run::Paused) => self.leave(),
+            (Intent::RelayOnly(on), _) => self.use_relay_only(on),
             (Intent::Dismiss, _) => {
                 self.notice = None;
                 Vec::new()
@@ -79,13 +82,19 @@ impl ViewState {
         match event {
             Event::Ready { version } => return self.ready(version),
             Event::Answered { id, outcome } => return self.answered(id, outcome),
-            Event::Net(command) => return vec![Effect::Swarm(command)],
+            Event::Net(command) => {
+                self.meets |= matches!(command, lichen_net::Command::Meet { .. });
+                return vec![Effect::Swarm(command)];
+            }
             Event::Status(phase) => return self.enter(phase, now),
             Event::Identity { account, origin } => {
                 self.account =
                     Some(Account { did: account.to_string(), new: origin == IdentityOrigin::Created });
             }
-            Event::Campaign(campaign) => self.words = Words::Verified(Rc::new(verified(campaign))),
+            Event::Campaign(campaign) => {
+                let is_mesh = self.campaign().is_some_and(|stated| stated.is_mesh);
+                self.words = Words::Verified(Rc::new(verified(campaign, is_mesh)));
+            }
             Event::Engine(engine) => self.engine = Some(engine),
             Event::Round { number, cohort, contributions, settled, .. } => {
                 self.round = Some(Round { number, cohort, contributions, settled });
@@ -127,6 +136,13 @@ impl ViewState {
                 if let (Link::Open { round_trip, .. }, Some(hub)) = (&mut self.link, hub) {
                     *round_trip = hub.round_trip;
                 }
+                self.show_peers(peers);
+            }
+            Net::NoDirectPath { peer } => {
+                let is_direct = |known: &Peer| known.peer == *peer && known.path == Path::Direct;
+                if self.unreached.len() < MAX_UNREACHED && !self.peers.iter().any(is_direct) {
+                    self.unreached.insert(peer.clone());
+                }
             }
             Net::Traffic { received, sent } => self.traffic = Traffic { received: *received, sent: *sent },
             _ => {}
@@ -156,6 +172,26 @@ impl ViewState {
         vec![Effect::Close]
     }
 
+    fn show_peers(&mut self, peers: &[Peer]) {
+        let tabs: Vec<Peer> = peers.iter().filter(|peer| peer.path != Path::Hub).cloned().collect();
+        for peer in tabs.iter().filter(|peer| peer.path == Path::Direct) {
+            self.unreached.remove(&peer.peer);
+        }
+        if *self.peers != tabs {
+            self.peers = Rc::new(tabs);
+        }
+    }
+
+    fn use_relay_only(&mut self, on: bool) -> Vec<Effect> {
+        self.relay_only = on;
+        self.unreached.clear();
+        let mut effects = vec![Effect::Remember(on)];
+        if self.worker != WorkerStage::Loading {
+            effects.push(self.ask(Asked::RelayOnly));
+        }
+        effects
+    }
+
     fn join(&mut self, now: f64) -> Vec<Effect> {
         if self.campaign().is_none() {
             return Vec::new();
@@ -165,6 +201,7 @@ impl ViewState {
             words: std::mem::take(&mut self.words),
             site: self.site.clone(),
             preference: self.preference,
+            relay_only: self.relay_only,
             run: Run::Joined,
             joined_at: Some(now),
             last_id: self.last_id,
@@ -180,6 +217,13 @@ impl ViewState {
             return self.closed();
         }
         vec![self.ask(Asked::Leave), Effect::CloseSoon]
+    }
+
+    /// The worker knows the campaign: first of all it learns whom it must keep from.
+    fn prepared(&mut self) -> Vec<Effect> {
+        let mut effects = if self.relay_only { vec![self.ask(Asked::RelayOnly)] } else { Vec::new() };
+        effects.extend(self.take_part());
+        effects
     }
 
     /// Tells the worker to take part, unless the visitor has paused meanwhile.
@@ -211,10 +255,14 @@ impl ViewState {
             return Vec::new();
         };
         match (asked, outcome) {
-            (Asked::Start, Outcome::Done) => self.take_part(),
+            (Asked::Start, Outcome::Done) => self.prepared(),
             (Asked::Leave, _) => self.closed(),
             (_, Outcome::Done) => Vec::new(),
             (Asked::Start | Asked::Join, Outcome::Refused(problem)) => self.broke(problem),
+            (Asked::RelayOnly, Outcome::Refused(problem)) => {
+                self.notice = Some(problem);
+                Vec::new()
+            }
             (Asked::Pause, Outcome::Refused(problem)) => {
                 self.turn_back(&Run::Paused, Run::Joined, problem);
                 Vec::new()
@@ -244,6 +292,7 @@ impl ViewState {
             Asked::Pause => Command::Pause { id },
             Asked::Resume => Command::Resume { id },
             Asked::Leave => Command::Leave { id },
+            Asked::RelayOnly => Command::RelayOnly { id, on: self.relay_only },
         })
     }
 
@@ -303,6 +352,9 @@ impl ViewState {
     fn forget_connection(&mut self) {
         self.link = Link::Closed;
         self.phase = None;
+        self.meets = false;
+        self.peers = Rc::default();
+        self.unreached.clear();
         self.members.clear();
         self.member_count = 0;
         self.asked.clear();
@@ -310,8 +362,9 @@ impl ViewState {
     }
 }
 
-fn verified(campaign: lichen_bridge::Campaign) -> Campaign {
+fn verified(campaign: lichen_bridge::Campaign, is_mesh: bool) -> Campaign {
     Campaign {
+        is_mesh,
         id: campaign.id.to_string(),
         title: campaign.title,
         purpose: campaign.purpose,

@@ -369,3 +369,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_wish_for_the_relay_only_reaches_the_worker_before_it_takes_part() {
+    let mut state = invited();
+    assert_eq!(state.click(Intent::RelayOnly(true), 0.0), [Effect::Remember(true)]);
+    state.click(Intent::Join, 1.0);
+    let effects = state.apply(Event::Ready { version: lichen_bridge::VERSION }, 2.0);
+    let id = sent(&effects).id().unwrap();
+    let effects = state.apply(Event::Answered { id, outcome: Outcome::Done }, 3.0);
+    let [Effect::Send(Command::RelayOnly { on: true, .. }), Effect::Send(Command::Join { .. })] = effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    let effects = state.click(Intent::RelayOnly(false), 4.0);
+    assert!(matches!(
+        effects[..],
+        [Effect::Remember(false), Effect::Send(Command::RelayOnly { on: false, .. })]
+    ));
+}
+
+#[test]
+fn a_peer_that_is_reached_after_all_says_nothing_about_the_network() {
+    let mut state = joined();
+    state.observe(&Net::NoDirectPath { peer: vec![1] }, 1.0);
+    assert!(state.is_walled_in());
+    let peer = |path| lichen_net::Peer {
+        peer: vec![1],
+        address: String::new(),
+        path,
+        round_trip: None,
+        dialled: true,
+        received: 0,
+        sent: 0,
+    };
+    state.observe(&Net::PeersChanged { peers: vec![peer(lichen_net::Path::Relayed)] }, 2.0);
+    assert!(state.is_walled_in());
+    state.observe(&Net::PeersChanged { peers: vec![peer(lichen_net::Path::Direct)] }, 3.0);
+    assert!(!state.is_walled_in() && state.direct() == 1);
+    state.observe(&Net::PeersChanged { peers: Vec::new() }, 4.0);
+    assert!(!state.is_walled_in() && state.peers.is_empty());
+}

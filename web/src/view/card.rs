@@ -1,8 +1,8 @@
 //! The campaign in plain words: the invitation before Join, the reminder after.
 
 use super::copy::Copy;
-use super::fact;
 use super::status::button;
+use super::{fact, mesh};
 use crate::format;
 use crate::intent::Intent;
 use crate::state::{Campaign, ViewState, Words};
@@ -56,6 +56,9 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
                     { "Nothing runs, connects or uses your graphics card before you click. Pause and Leave stay in sight, and closing the page stops everything." }
                 </p>
             </div>
+            if campaign.is_mesh {
+                { mesh::switch(state, click) }
+            }
             <section class="stack" aria-labelledby="promises">
                 <h2 id="promises">{ "What you agree to" }</h2>
                 { statements(campaign) }

@@ -42,6 +42,7 @@ fn campaign() -> Campaign {
         licence: "CC0-1.0".to_owned(),
         credit: "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49".to_owned(),
         target: 0.95,
+        is_mesh: false,
         statements: vec![
             statement("What is this for?", PURPOSE),
             statement("What is trained?", "A neural network with 2 layers that looks at 64 numbers and tells which of 10 classes it sees. The aim is to get 95 % of unseen samples right."),
@@ -72,6 +73,40 @@ fn joined(phase: Phase) -> ViewState {
     };
     state.apply(Event::Status(phase), NOW);
     state
+}
+
+/// A tab of a mesh: two peers, one of them only just found.
+fn meshed() -> ViewState {
+    let mut state = training();
+    let peer = |name: &str, path, round_trip, dialled| lichen_net::Peer {
+        peer: name.as_bytes().to_vec(),
+        address: format!("/ip4/127.0.0.1/tcp/8080/ws/p2p/12D3KooWQYhT/p2p-circuit/webrtc/p2p/12D3KooW{name}"),
+        path,
+        round_trip,
+        dialled,
+        received: 1_204_311,
+        sent: 982_113,
+    };
+    let peers = vec![
+        peer("Aq7ZbY2dVt", lichen_net::Path::Direct, Some(4), true),
+        peer("Bk3XcW9eUs", lichen_net::Path::Relayed, None, false),
+    ];
+    state.apply(Event::Net(meet()), NOW);
+    state.observe(&lichen_net::Event::PeersChanged { peers }, NOW);
+    state
+}
+
+/// A tab of a mesh in a network that lets nobody through.
+fn walled_in() -> ViewState {
+    let mut state = training();
+    state.apply(Event::Net(meet()), NOW);
+    state.observe(&lichen_net::Event::NoDirectPath { peer: vec![1] }, NOW);
+    state
+}
+
+fn meet() -> lichen_net::Command {
+    let campaign = lichen_record::CampaignId::of_manifest(b"digits");
+    lichen_net::Command::Meet { campaign, relay_only: false }
 }
 
 fn update(round: u64) -> lichen_record::Cid {
@@ -141,6 +176,8 @@ fn states() -> Vec<(&'static str, ViewState)> {
         ("reading", ViewState::new(EnginePreference::Auto)),
         ("missing", unread),
         ("idle", invited()),
+        ("mesh", meshed()),
+        ("walled-in", walled_in()),
         ("checking", joined(Phase::CatchingUp { done: 120, total: 900 })),
         ("training", training()),
         ("paused", paused),
@@ -203,10 +240,12 @@ fn every_drawing_has_words_or_is_decoration() {
 
 #[test]
 fn the_buttons_that_matter_are_there_in_every_state() {
-    let expected: [(&str, &[&str]); 10] = [
+    let expected: [(&str, &[&str]); 12] = [
         ("reading", &[]),
         ("missing", &["Try again"]),
         ("idle", &["Join"]),
+        ("mesh", &["Pause", "Leave"]),
+        ("walled-in", &["Pause", "Leave"]),
         ("checking", &["Pause", "Leave"]),
         ("training", &["Pause", "Leave"]),
         ("paused", &["Resume", "Leave"]),
@@ -281,4 +320,34 @@ fn left_and_failed_pages_keep_what_was_reached() {
         assert!(matches!(state.run, Run::Left | Run::Failed(_)), "{name}");
         assert!(drawn(state).contains("My contributions"), "{name}");
     }
+}
+
+#[test]
+fn peers_are_shown_only_where_tabs_meet() {
+    assert!(!drawn(training()).contains("Direct connections"));
+    let page = drawn(meshed());
+    for text in [
+        "Direct connections",
+        "1\u{a0}tab<",
+        "direct, from here",
+        "relayed, to connect",
+        "1.2\u{a0}MB",
+        "Use the relay only",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert_eq!(values(&page, "data-direct"), ["1"]);
+    assert!(!page.contains("Your network does not let"));
+    assert!(drawn(walled_in()).contains("Your network does not let"));
+    let mut shy = meshed();
+    shy.click(Intent::RelayOnly(true), NOW);
+    assert!(drawn(shy).contains("relay only<"));
+}
+
+#[test]
+fn whoever_wants_the_relay_only_can_say_so_before_joining() {
+    assert!(!drawn(invited()).contains("Use the relay only"));
+    let mut state = invited();
+    state.read_site(Ok((Campaign { is_mesh: true, ..campaign() }, "{}".into())));
+    assert!(drawn(state).contains("Use the relay only"));
 }
