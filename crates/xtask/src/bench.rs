@@ -5,6 +5,7 @@ mod contestants;
 mod engine;
 mod options;
 mod report;
+mod webrtc;
 mod window;
 
 use std::process::ExitCode;
@@ -19,12 +20,16 @@ use crate::{check, run, say};
 /// The benchmark that runs in a browser.
 const ENGINE: &str = "engine";
 
+/// Likewise.
+const WEBRTC: &str = "webrtc";
+
 /// The `bench` command.
 pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let toolchain = Toolchain::ensure()?;
     let Some(argument) = arguments.next()? else {
         say::note("benchmarks:");
         println!("{ENGINE}");
+        println!("{WEBRTC}");
         for name in names(&toolchain)? {
             println!("{name}");
         }
@@ -34,6 +39,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let name = name.string()?;
     if name == ENGINE {
         return engine::engine(&toolchain, arguments);
+    }
+    if name == WEBRTC {
+        return webrtc::webrtc(&toolchain, arguments);
     }
     if !names(&toolchain)?.contains(&name) {
         bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");

@@ -1,6 +1,6 @@
 //! All tests: quick checks, native, in the browser, end to end; ends with one line of sums.
 
-mod interop;
+pub(crate) mod interop;
 mod tally;
 
 use std::fs;

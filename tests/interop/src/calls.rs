@@ -11,7 +11,7 @@ use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_time::Instant;
 
-use crate::protocols::{DIGEST, ECHO, HANGUP, HUNG_UP, RESET, serve, sha256};
+use crate::protocols::{DIGEST, DISCARD, ECHO, HANGUP, HUNG_UP, RESET, serve, sha256};
 use crate::swarm::{Command, Node, Seen, spawn};
 
 thread_local! {
@@ -44,6 +44,24 @@ pub async fn connect(remote: &str) -> Result<f64, JsError> {
     let (reply, outcome) = oneshot::channel();
     command(Command::Dial(remote.parse()?, reply))?;
     outcome.await?.map_err(|error| JsError::new(&error))?;
+    Ok(began.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// Closes every connection to a peer.
+#[wasm_bindgen]
+pub fn disconnect(id: &str) -> Result<(), JsError> {
+    command(Command::Disconnect(id.parse()?))
+}
+
+/// Sends `bytes` bytes and waits until the remote has them; returns the milliseconds it took.
+#[wasm_bindgen]
+pub async fn sends(id: &str, bytes: usize) -> Result<f64, JsError> {
+    let mut stream = open(id, DISCARD).await?;
+    let sent = vec![7; bytes];
+    let began = Instant::now();
+    stream.write_all(&sent).await?;
+    stream.close().await?;
+    stream.read_to_end(&mut Vec::new()).await?;
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 

@@ -8,5 +8,6 @@ mod swarm;
 pub mod tab;
 
 pub use calls::{
-    address, connect, connections, digests, echoes, hangups, hung_up, ping, protocols, resets, start,
+    address, connect, connections, digests, disconnect, echoes, hangups, hung_up, ping, protocols, resets,
+    sends, start,
 };

@@ -10,6 +10,7 @@ use wasm_bindgen_futures::spawn_local;
 pub(crate) const ECHO: StreamProtocol = StreamProtocol::new("/lichen-interop/echo/1");
 pub(crate) const DIGEST: StreamProtocol = StreamProtocol::new("/lichen-interop/digest/1");
 pub(crate) const HANGUP: StreamProtocol = StreamProtocol::new("/lichen-interop/hangup/1");
+pub(crate) const DISCARD: StreamProtocol = StreamProtocol::new("/lichen-interop/discard/1");
 pub(crate) const RESET: StreamProtocol = StreamProtocol::new("/lichen-interop/reset/1");
 
 thread_local! {
@@ -21,6 +22,7 @@ pub(crate) fn serve(streams: &mut libp2p_stream::Control) -> Result<(), libp2p_s
     accept(streams, ECHO, echo)?;
     accept(streams, DIGEST, digest)?;
     accept(streams, HANGUP, hang_up)?;
+    accept(streams, DISCARD, discard)?;
     accept(streams, RESET, reset)
 }
 
@@ -62,6 +64,14 @@ async fn hang_up(mut stream: Stream) -> std::io::Result<()> {
     stream.read_to_end(&mut rest).await?;
     HUNG_UP.set(rest.len());
     Ok(())
+}
+
+/// Takes everything and says when all of it is here.
+async fn discard(mut stream: Stream) -> std::io::Result<()> {
+    let mut into = vec![0; 64 * 1024];
+    while stream.read(&mut into).await? > 0 {}
+    stream.write_all(b".").await?;
+    stream.close().await
 }
 
 async fn reset(mut stream: Stream) -> std::io::Result<()> {

@@ -26,6 +26,7 @@ struct Behaviour {
 pub(crate) enum Command {
     Listen(Multiaddr),
     Dial(Multiaddr, oneshot::Sender<Result<(), String>>),
+    Disconnect(PeerId),
     Ask(Box<dyn FnOnce(&Seen)>),
 }
 
@@ -93,6 +94,11 @@ async fn run(mut swarm: Swarm<Behaviour>, mut orders: mpsc::UnboundedReceiver<Co
             order = orders.next() => match order {
                 None => return,
                 Some(Command::Ask(question)) => question(&seen),
+                Some(Command::Disconnect(peer)) => {
+                    if swarm.disconnect_peer_id(peer).is_err() {
+                        web_error("there is nobody to disconnect");
+                    }
+                }
                 Some(Command::Listen(address)) => {
                     if let Err(error) = swarm.listen_on(address) {
                         web_error(&error.to_string());

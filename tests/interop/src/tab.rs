@@ -48,7 +48,7 @@ pub async fn start(relay: &str) -> Result<String, JsError> {
     console_error_panic_hook::set_once();
     let (handle, mut events) = swarm::spawn(Vec::new())?;
     let Some(Event::Started { peer }) = events.next().await else { return Err(JsError::new("no swarm")) };
-    handle.send(Command::Connect { address: relay.to_owned() })?;
+    handle.send(Command::Connect { address: relay.to_owned(), also: Vec::new() })?;
     TAB.replace(Some(Tab {
         handle,
         next: 0,

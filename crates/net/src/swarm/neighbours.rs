@@ -145,6 +145,7 @@ impl Neighbours {
     }
 
     /// Forgets the relay's list.
+    #[cfg(target_arch = "wasm32")]
     pub(super) fn forget(&mut self) {
         self.known.retain(|_, neighbour| neighbour.state == State::Connected);
         for neighbour in self.known.values_mut() {

@@ -53,7 +53,8 @@ fn js_peer(js: &Path, dist: &Path) -> Result<()> {
     run::quietly("Bundling the js-libp2p peer", "a second", &mut esbuild)
 }
 
-fn rust_peer(toolchain: &Toolchain, dist: &Path) -> Result<()> {
+/// Our own peer as a page's module, as small as the page's.
+pub(crate) fn rust_peer(toolchain: &Toolchain, dist: &Path) -> Result<()> {
     let mut cargo = toolchain.cargo();
     // Optimised, because ten megabytes each way through an unoptimised peer outlast js-libp2p's patience.
     cargo.args([
