@@ -11,6 +11,7 @@ mod firefox;
 mod hidden;
 mod identity;
 mod liar;
+mod mesh;
 mod one_profile;
 mod pausing;
 mod relay_restart;

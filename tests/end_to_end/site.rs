@@ -27,6 +27,9 @@ pub(crate) const LONG_ROUNDS: &[(&str, &str)] = &[
     ("target_accuracy = 0.95", "target_accuracy = 1.0"),
     ("deadline_seconds = 10", "deadline_seconds = 20"),
 ];
+/// The digits campaign with updates that go from tab to tab, without an end.
+pub(crate) const MESH: &[(&str, &str)] =
+    &[("topology = \"hub\"", "topology = \"mesh\""), ("target_accuracy = 0.95", "target_accuracy = 1.0")];
 /// The digits campaign without an end.
 pub(crate) const ENDLESS: &[(&str, &str)] = &[("target_accuracy = 0.95", "target_accuracy = 1.0")];
 
@@ -51,6 +54,11 @@ pub(crate) struct Audit {
 impl Site {
     /// A new relay with the digits campaign, changed by the given replacements.
     pub(crate) fn start(changes: &[(&str, &str)]) -> Self {
+        Self::start_with(changes, BrowserOptions::default())
+    }
+
+    /// As [`Site::start`], with a browser of one's choice.
+    pub(crate) fn start_with(changes: &[(&str, &str)], browser: BrowserOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let relay = RelayProcess::start(RelayOptions {
             program: from_environment("LICHEN_RELAY_BIN"),
@@ -61,7 +69,7 @@ impl Site {
             log: Some(folder.path().join("relay.log")),
         })
         .unwrap();
-        let browser = Browser::launch(&BrowserOptions::default()).unwrap();
+        let browser = Browser::launch(&browser).unwrap();
         Self { relay, browser, folder }
     }
 

@@ -1,0 +1,79 @@
+//! Updates that go from tab to tab.
+
+use lichen_testkit::{BrowserOptions, Page};
+
+use super::site::{MESH, Site, TRAINED};
+
+/// Joins so many tabs, and waits until each has got something of another.
+fn joined(site: &Site, count: usize) -> Vec<Page> {
+    let pages: Vec<Page> = (0..count).map(|_| site.join()).collect();
+    for page in &pages {
+        site.wait(page, "bytes of another tab", TRAINED, |state| {
+            state.bytes_direct + state.bytes_relayed > 0
+        });
+    }
+    pages
+}
+
+#[test]
+fn updates_go_from_tab_to_tab_and_hardly_by_the_relay() {
+    let site = Site::start(MESH);
+    let pages = joined(&site, 3);
+    let states: Vec<_> = pages.iter().map(|page| site.wait_for_round(page, 8)).collect();
+    let direct: u64 = states.iter().map(|state| state.bytes_direct).sum();
+    let relayed: u64 = states.iter().map(|state| state.bytes_relayed).sum();
+    assert!(relayed * 20 < direct + relayed, "{direct} bytes directly, {relayed} by the relay");
+    let audit = site.audit();
+    assert!(audit.passed, "{audit:?}");
+    assert!(
+        audit.number("rounds_not_recomputed") > 0.0,
+        "the relay has updates that it should not: {audit:?}"
+    );
+}
+
+#[test]
+fn a_tab_killed_in_mid_round_holds_the_others_up_once() {
+    let site = Site::start(MESH);
+    let mut pages = joined(&site, 3);
+    let killed = pages.pop().unwrap();
+    let before = site.wait(&killed, "training", TRAINED, |state| state.state == "training").round;
+    killed.close().unwrap();
+    for page in &pages {
+        site.wait_for_round(page, before + 4);
+    }
+}
+
+#[test]
+fn a_late_tab_gets_the_checkpoint_from_others() {
+    let site = Site::start(MESH);
+    let pages = joined(&site, 2);
+    site.wait_for_round(&pages[0], 3);
+    let late = site.join();
+    let state = site.wait(&late, "the checkpoint and a contribution", TRAINED, |state| {
+        state.contributions > 0 && state.bytes_direct + state.bytes_relayed > 0
+    });
+    assert_eq!(state.bytes_relayed, 0, "{state:?}");
+}
+
+#[test]
+fn where_udp_is_forbidden_updates_go_by_the_relay() {
+    let flags = vec!["--force-webrtc-ip-handling-policy=disable_non_proxied_udp".to_owned()];
+    let site = Site::start_with(MESH, BrowserOptions { flags });
+    let pages = joined(&site, 2);
+    for page in &pages {
+        let state = site.wait_for_round(page, 3);
+        assert!(state.bytes_direct == 0 && state.bytes_relayed > 0, "{state:?}");
+    }
+}
+
+#[test]
+fn a_hidden_tab_keeps_its_place_in_the_mesh() {
+    let site = Site::start(MESH);
+    let pages = joined(&site, 2);
+    pages[0].hide().unwrap();
+    let before = pages[0].state().unwrap().unwrap();
+    let after = site.wait(&pages[1], "five more rounds", TRAINED, |state| state.round >= before.round + 5);
+    let hidden = site.wait(&pages[0], "the same round", TRAINED, |state| state.round >= after.round);
+    let rounds = after.round - before.round;
+    assert!(hidden.contributions + 1 >= before.contributions + rounds, "{before:?} {after:?} {hidden:?}");
+}
