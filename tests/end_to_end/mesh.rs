@@ -1,6 +1,6 @@
 //! Updates that go from tab to tab.
 
-use lichen_testkit::{BrowserOptions, Page};
+use lichen_testkit::{BrowserOptions, Page, TabState};
 
 use super::site::{MESH, Site, TRAINED};
 
@@ -18,8 +18,10 @@ fn joined(site: &Site, count: usize) -> Vec<Page> {
 #[test]
 fn updates_go_from_tab_to_tab_and_hardly_by_the_relay() {
     let site = Site::start(MESH);
-    let pages = joined(&site, 3);
-    let states: Vec<_> = pages.iter().map(|page| site.wait_for_round(page, 8)).collect();
+    let pages = joined(&site, 6);
+    let is_good = |state: &TabState| state.accuracy.is_some_and(|accuracy| accuracy >= 0.95);
+    let states: Vec<_> =
+        pages.iter().map(|page| site.wait(page, "accuracy 0.95", TRAINED, is_good)).collect();
     let direct: u64 = states.iter().map(|state| state.bytes_direct).sum();
     let relayed: u64 = states.iter().map(|state| state.bytes_relayed).sum();
     assert!(relayed * 20 < direct + relayed, "{direct} bytes directly, {relayed} by the relay");
@@ -57,7 +59,10 @@ fn a_late_tab_gets_the_checkpoint_from_others() {
 
 #[test]
 fn where_udp_is_forbidden_updates_go_by_the_relay() {
-    let flags = vec!["--force-webrtc-ip-handling-policy=disable_non_proxied_udp".to_owned()];
+    // One name or the other, by Chromium's version.
+    let flags = ["--force-webrtc-ip-handling-policy", "--webrtc-ip-handling-policy"]
+        .map(|flag| format!("{flag}=disable_non_proxied_udp"))
+        .to_vec();
     let site = Site::start_with(MESH, BrowserOptions { flags });
     let pages = joined(&site, 2);
     for page in &pages {

@@ -381,7 +381,8 @@ impl Puller {
             let Some(blob) = self.blobs.get(&cid) else { continue };
             let waited = blob.since.map_or(0, |since| now.saturating_sub(since));
             let is_under_way = is_asked || blob.is_at_relay;
-            if waited >= self.patience_ms && !is_under_way || now >= blob.until {
+            let was_at_relay = blob.relay_from > 0;
+            if waited >= self.patience_ms && was_at_relay && !is_under_way || now >= blob.until {
                 self.drop_blob(&cid);
                 self.actions.push_back(Action::Missing { cid });
             }
@@ -428,10 +429,12 @@ impl Puller {
 
     /// The relay is asked when peers had their time, or there are none.
     fn turn_to_relay(&mut self, now: u64, cid: Cid) {
-        let has_peers = !self.connected.is_empty() || now < self.hope_until;
+        let has_peers = !self.connected.is_empty();
+        let hope_until = self.hope_until;
         let Some(blob) = self.blobs.get_mut(&cid) else { return };
         let since = *blob.since.get_or_insert(now);
         let peers_until = if has_peers { since.saturating_add(RELAY_AFTER_MS) } else { now };
+        let peers_until = peers_until.max(hope_until);
         if !blob.is_at_relay && now >= peers_until.max(blob.relay_from) {
             blob.is_at_relay = true;
             self.actions.push_back(Action::AskRelay { cid });

@@ -21,7 +21,7 @@ use crate::hub::{Hub, Outbox};
 const PATIENCE_MS: u64 = 2_500;
 
 /// How long after meeting peers are expected, in milliseconds.
-const MEETING_MS: u64 = 3_000;
+const MEETING_MS: u64 = 4_000;
 
 /// Blobs held in memory to serve them in parts.
 const HELD: usize = 4;
@@ -150,6 +150,9 @@ impl Mesh {
     }
 
     pub(crate) fn no_direct_path(&self, peer: PeerKey) {
+        if self.peers.borrow().is_empty() {
+            self.puller.borrow_mut().hope_for_peers(0);
+        }
         let mut out_of_reach = self.out_of_reach.borrow_mut();
         if self.is_on && out_of_reach.len() < 1_024 && !self.peers.borrow().contains(&peer) {
             out_of_reach.insert(peer);
