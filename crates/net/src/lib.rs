@@ -18,7 +18,7 @@ pub mod rendezvous;
 pub mod swarm;
 
 pub use command::{
-    Command, Disconnection, Event, IceServer, InboundId, MAX_ADDRESS, MAX_ADDRESSES, MAX_ANNOUNCEMENT, MAX_ASK,
-    MAX_DEGREE, MAX_FRAME, MAX_IN_FLIGHT, MAX_INBOUND, MAX_INBOUND_PER_PEER, MAX_PEER_FRAME, MAX_UNSENT,
-    Path, Peer, RequestError, RequestId, WANTED_DEGREE,
+    Command, Disconnection, Event, IceServer, InboundId, MAX_ADDRESS, MAX_ADDRESSES, MAX_ANNOUNCEMENT,
+    MAX_ASK, MAX_DEGREE, MAX_FRAME, MAX_IN_FLIGHT, MAX_INBOUND, MAX_INBOUND_PER_PEER, MAX_PEER_FRAME,
+    MAX_UNSENT, Path, Peer, RequestError, RequestId, WANTED_DEGREE,
 };

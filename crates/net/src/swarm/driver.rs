@@ -21,7 +21,8 @@ use super::streams::{self, StreamEvent};
 use super::transport::Traffic;
 use super::{SwarmError, backoff};
 use crate::{
-    Command, Disconnection, Event, IceServer, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, Path, RequestError, RequestId,
+    Command, Disconnection, Event, IceServer, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, Path, RequestError,
+    RequestId,
 };
 
 /// How often bytes moved are reported, where they changed.

@@ -59,7 +59,7 @@ impl Driver {
         }
     }
 
-    #[expect(clippy::unused_async, clippy::unused_async, reason = "the page's mesh waits")]
+    #[expect(clippy::unused_async, reason = "the page's mesh waits")]
     pub(super) async fn on_mesh_event(&mut self, never: Infallible) -> Result<(), Unheard> {
         match never {}
     }
