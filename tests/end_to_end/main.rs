@@ -18,3 +18,4 @@ mod relay_restart;
 mod site;
 mod tampering;
 mod training;
+mod weather;
