@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::{AsyncWriteExt, StreamExt};
-use lichen_net::RequestId;
 use lichen_net::hub::{Reply, Request};
 use lichen_net::swarm::frame;
 use lichen_net::swarm::libp2p::core::Transport;
@@ -17,6 +16,7 @@ use lichen_net::swarm::libp2p::swarm::{Config, ConnectionId, NetworkBehaviour, S
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId, identify, ping, relay, tcp, websocket};
 use lichen_net::swarm::streams::{self, StreamEvent};
 use lichen_net::swarm::transport::secure;
+use lichen_net::{Path, RequestId};
 use lichen_record::{SessionCertificate, SigningKey};
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,11 +29,15 @@ pub(crate) const DESCRIPTION: usize = 650;
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "lichen_net::swarm::libp2p::swarm::derive_prelude")]
 struct Behaviour {
-    streams: streams::Behaviour,
+    hub: streams::Behaviour,
+    signalling: streams::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     circuits: relay::client::Behaviour,
 }
+
+/// What tabs say to each other over a circuit.
+const SIGNALLING: &str = "/lichen/bench/signalling/1.0.0";
 
 /// One tab.
 #[derive(Clone)]
@@ -63,7 +67,8 @@ impl Client {
             websocket::Config::new(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)));
         let transport = secure(circuits.or_transport(sockets), &keys, Arc::default())?;
         let behaviour = Behaviour {
-            streams: streams::Behaviour::server(),
+            hub: streams::Behaviour::client(),
+            signalling: streams::Behaviour::new(SIGNALLING, Path::Relayed, true),
             identify: identify::Behaviour::new(identify::Config::new("/lichen/1.0.0".into(), keys.public())),
             ping: ping::Behaviour::new(ping::Config::new()),
             circuits: client,
@@ -71,7 +76,7 @@ impl Client {
         let config = Config::with_tokio_executor().with_substream_upgrade_protocol_override(Version::V1Lazy);
         let swarm = Swarm::new(transport, behaviour, peer, config);
         let (wishes, wished) = mpsc::unbounded_channel();
-        tokio::spawn(run(swarm, wished));
+        tokio::spawn(run(swarm, hub_peer, wished));
         let (answer, answered) = oneshot::channel();
         wishes.send(Wish::Dial(relay.clone(), hub_peer, answer)).context("the swarm ended")?;
         let hub = wait(answered).await.context("the relay cannot be reached")?;
@@ -149,12 +154,12 @@ struct Waiting {
     reservation: Option<oneshot::Sender<Result<()>>>,
 }
 
-async fn run(mut swarm: Swarm<Behaviour>, mut wishes: mpsc::UnboundedReceiver<Wish>) {
+async fn run(mut swarm: Swarm<Behaviour>, hub_peer: PeerId, mut wishes: mpsc::UnboundedReceiver<Wish>) {
     let mut waiting = Waiting::default();
     loop {
         tokio::select! {
             wish = wishes.recv() => match wish {
-                Some(wish) => waiting.begin(&mut swarm, wish),
+                Some(wish) => waiting.begin(&mut swarm, hub_peer, wish),
                 None => return,
             },
             event = swarm.select_next_some() => waiting.handle(event),
@@ -163,12 +168,15 @@ async fn run(mut swarm: Swarm<Behaviour>, mut wishes: mpsc::UnboundedReceiver<Wi
 }
 
 impl Waiting {
-    fn begin(&mut self, swarm: &mut Swarm<Behaviour>, wish: Wish) {
+    fn begin(&mut self, swarm: &mut Swarm<Behaviour>, hub_peer: PeerId, wish: Wish) {
         match wish {
             Wish::Open(peer, connection, answer) => {
                 self.next += 1;
                 self.streams.insert(RequestId(self.next), answer);
-                swarm.behaviour_mut().streams.open(peer, connection, RequestId(self.next));
+                let is_hub = peer == hub_peer;
+                let Behaviour { hub, signalling, .. } = swarm.behaviour_mut();
+                let streams = if is_hub { hub } else { signalling };
+                streams.open(peer, connection, RequestId(self.next));
             }
             Wish::Reserve(address, answer) => match swarm.listen_on(address) {
                 Ok(_) => self.reservation = Some(answer),
@@ -207,12 +215,15 @@ impl Waiting {
                     tell(answer, Ok(()));
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Streams(StreamEvent::Outbound { id, stream })) => {
+            SwarmEvent::Behaviour(
+                BehaviourEvent::Hub(StreamEvent::Outbound { id, stream })
+                | BehaviourEvent::Signalling(StreamEvent::Outbound { id, stream }),
+            ) => {
                 if let Some(answer) = self.streams.remove(&id) {
                     tell(answer, stream.map_err(Into::into));
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Streams(StreamEvent::Inbound { stream, .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Signalling(StreamEvent::Inbound { stream, .. })) => {
                 tokio::spawn(answer_offer(stream));
             }
             _ => {}

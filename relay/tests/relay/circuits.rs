@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
-use lichen_net::RequestId;
 use lichen_net::swarm::libp2p::core::Transport;
 use lichen_net::swarm::libp2p::identity::Keypair;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
@@ -11,6 +10,7 @@ use lichen_net::swarm::libp2p::swarm::{Config, ConnectionId, NetworkBehaviour, S
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId, relay, tcp, websocket};
 use lichen_net::swarm::streams::{self, StreamEvent};
 use lichen_net::swarm::transport::secure;
+use lichen_net::{Path, RequestId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -63,7 +63,10 @@ impl Peer {
         let (circuits, client) = relay::client::new(id);
         let sockets = websocket::Config::new(tcp::tokio::Transport::new(tcp::Config::default()));
         let transport = secure(circuits.or_transport(sockets), keys, Arc::default()).unwrap();
-        let behaviour = Behaviour { circuits: client, streams: streams::Behaviour::server() };
+        let behaviour = Behaviour {
+            circuits: client,
+            streams: streams::Behaviour::new("/lichen/test/1.0.0", Path::Relayed, true),
+        };
         let swarm = Swarm::new(transport, behaviour, id, Config::with_tokio_executor());
         let (wishes, wished) = mpsc::unbounded_channel();
         let (sees, seen) = mpsc::unbounded_channel();

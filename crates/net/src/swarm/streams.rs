@@ -93,7 +93,9 @@ impl Behaviour {
         Self::new(rendezvous::PROTOCOL, Path::Hub, true)
     }
 
-    pub(super) fn new(protocol: &'static str, path: Path, accepts: bool) -> Self {
+    /// Any protocol, on connections of this path; whether streams of it are accepted too.
+    #[must_use]
+    pub fn new(protocol: &'static str, path: Path, accepts: bool) -> Self {
         let protocol = StreamProtocol::new(protocol);
         Self { protocol, path, accepts, queue: VecDeque::new(), waker: None }
     }
