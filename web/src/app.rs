@@ -2,7 +2,6 @@
 
 use crate::intent::Intent;
 use crate::session::{self, Report, Session};
-use crate::site;
 use crate::state::{Campaign, Effect, Link, Run, ViewState};
 use crate::view;
 use gloo_timers::callback::Timeout;
@@ -140,7 +139,7 @@ impl App {
             }
             Effect::StartSwarm => {
                 if let Some(session) = &mut self.session {
-                    session.start_swarm(site::ice_servers(&self.state.site))?;
+                    session.start_swarm(Rc::clone(&self.state.site));
                 }
             }
             Effect::Send(command) => {

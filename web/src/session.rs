@@ -2,8 +2,9 @@
 
 use crate::site;
 use crate::state::Campaign;
-use futures::StreamExt;
+use futures::channel::mpsc;
 use futures::future::{AbortHandle, abortable};
+use futures::{StreamExt, select_biased};
 use lichen_bridge::{Command, Event, Problem, transfer};
 use lichen_net::{IceServer, swarm};
 use std::rc::Rc;
@@ -20,6 +21,9 @@ const WORKER: &str = "./lichen-worker_loader.js";
 
 /// Where the relay says which campaign this is; it lies beside the page.
 const SITE: &str = "./lichen.json";
+
+/// Where the relay hands out passwords for TURN.
+const ICE: &str = "./ice.json";
 
 /// How long the relay may take to say so, in milliseconds.
 const SITE_TIMEOUT_MS: u32 = 10_000;
@@ -47,8 +51,8 @@ pub(crate) struct Session {
 }
 
 struct Swarm {
-    handle: swarm::Handle,
-    listening: AbortHandle,
+    commands: mpsc::UnboundedSender<lichen_net::Command>,
+    running: AbortHandle,
 }
 
 impl Session {
@@ -69,24 +73,15 @@ impl Session {
         Ok(Self { worker, report, swarm: None, _on_message: on_message, _on_error: on_error })
     }
 
-    /// Starts the swarm, which connects to nobody before the worker says so.
-    ///
-    /// # Errors
-    /// A problem in plain words where the transports cannot be set up.
-    pub(crate) fn start_swarm(&mut self, ice: Vec<IceServer>) -> Result<(), Problem> {
-        let (handle, mut events) = swarm::spawn(ice).map_err(|error| unstartable(&error.to_string()))?;
-        let report = self.report.clone();
-        let (listener, listening) = abortable(async move {
-            while let Some(event) = events.next().await {
-                report.emit(Report::Swarm(event));
-            }
-        });
-        // Aborted or at its end, there is nothing left to hear.
+    /// Starts the swarm, which connects to nobody before the worker says so. `site` is the text of `/lichen.json`.
+    pub(crate) fn start_swarm(&mut self, site: Rc<str>) {
+        let (commands, due) = mpsc::unbounded();
+        let (run, running) = abortable(run_swarm(site, due, self.report.clone()));
+        // Aborted or at its end, there is nothing left to do.
         spawn_local(async move {
-            let _end = listener.await;
+            let _end = run.await;
         });
-        self.swarm = Some(Swarm { handle, listening });
-        Ok(())
+        self.swarm = Some(Swarm { commands, running });
     }
 
     /// Posts a command to the worker.
@@ -106,7 +101,7 @@ impl Session {
         let Some(swarm) = &self.swarm else {
             return Err(broken("the swarm is not running"));
         };
-        swarm.handle.send(command).map_err(|error| broken(&error.to_string()))
+        swarm.commands.unbounded_send(command).map_err(|error| broken(&error.to_string()))
     }
 }
 
@@ -116,8 +111,47 @@ impl Drop for Session {
         self.worker.set_onerror(None);
         self.worker.terminate();
         if let Some(swarm) = &self.swarm {
-            swarm.listening.abort();
+            swarm.running.abort();
         }
+    }
+}
+
+/// Carries commands to the swarm and reports its events, until nobody commands any more or this is aborted.
+async fn run_swarm(
+    site: Rc<str>,
+    mut due: mpsc::UnboundedReceiver<lichen_net::Command>,
+    report: Callback<Report>,
+) {
+    let (handle, mut events) = match swarm::spawn(ice_servers(&site).await) {
+        Ok(spawned) => spawned,
+        Err(error) => return report.emit(Report::Broke(unstartable(&error.to_string()))),
+    };
+    loop {
+        select_biased! {
+            command = due.next() => match command {
+                Some(command) => if let Err(error) = handle.send(command) {
+                    return report.emit(Report::Broke(broken(&error.to_string())));
+                },
+                None => return,
+            },
+            event = events.next() => match event {
+                Some(event) => report.emit(Report::Swarm(event)),
+                None => return,
+            },
+        }
+    }
+}
+
+/// The servers for peer connections. Where the relay has TURN it is asked for a password; without one, tabs that need
+/// it find no direct path, and say so.
+async fn ice_servers(site: &str) -> Vec<IceServer> {
+    let ice = site::ice(site);
+    if !ice.turn {
+        return ice.servers;
+    }
+    match fetch_text(ICE).await {
+        Ok(text) => site::ice(&text).servers,
+        Err(_refused) => ice.servers,
     }
 }
 

@@ -63,15 +63,23 @@ pub(crate) fn read(text: &str) -> Result<Campaign, Problem> {
     })
 }
 
-/// The servers that help peer connections find a way, as the text of `/lichen.json` names them; none where it is not
-/// what this page knows.
-pub(crate) fn ice_servers(text: &str) -> Vec<IceServer> {
-    #[derive(Deserialize)]
-    struct Servers {
-        #[serde(default)]
-        ice_servers: Vec<IceServer>,
+/// What helps peer connections find a way, as `/lichen.json` or `/ice.json` says it.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Ice {
+    /// Servers, in the order in which they are named.
+    #[serde(default, rename = "ice_servers")]
+    pub(crate) servers: Vec<IceServer>,
+    /// Whether `/ice.json` has more of them, with passwords that are made for whoever asks.
+    #[serde(default)]
+    pub(crate) turn: bool,
+}
+
+/// The servers that the text names; none where it is not what this page knows.
+pub(crate) fn ice(text: &str) -> Ice {
+    if text.len() > MAX_SITE {
+        return Ice::default();
     }
-    serde_json::from_str(text).map(|site: Servers| site.ice_servers).unwrap_or_default()
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// The relay did not answer, or not with the words.
@@ -109,11 +117,13 @@ mod tests {
 
     #[test]
     fn servers_are_read_where_there_are_any() {
-        assert_eq!(ice_servers(TEXT), []);
-        let text = r#"{"later": 1, "ice_servers": [{"urls": ["stun:a:1"]}, {"urls": [], "username": "u", "credential": "c"}]}"#;
-        let servers = ice_servers(text);
+        assert_eq!(ice(TEXT), Ice::default());
+        let text = r#"{"later": 1, "turn": true, "ice_servers": [{"urls": ["stun:a:1"]}, {"urls": [], "username": "u", "credential": "c"}]}"#;
+        let Ice { servers, turn } = ice(text);
         assert_eq!(servers[0].urls, ["stun:a:1"]);
         assert_eq!(servers[1].credential.as_deref(), Some("c"));
+        assert!(turn);
+        assert_eq!(ice(&format!("{text}{}", " ".repeat(MAX_SITE))), Ice::default());
     }
 
     #[test]
