@@ -63,7 +63,7 @@ fn where_udp_is_forbidden_updates_go_by_the_relay() {
     let flags = ["--force-webrtc-ip-handling-policy", "--webrtc-ip-handling-policy"]
         .map(|flag| format!("{flag}=disable_non_proxied_udp"))
         .to_vec();
-    let site = Site::start_with(MESH, BrowserOptions { flags });
+    let site = Site::start_with(MESH, &BrowserOptions { flags });
     let pages = joined(&site, 2);
     for page in &pages {
         let state = site.wait_for_round(page, 3);

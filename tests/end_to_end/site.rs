@@ -54,11 +54,11 @@ pub(crate) struct Audit {
 impl Site {
     /// A new relay with the digits campaign, changed by the given replacements.
     pub(crate) fn start(changes: &[(&str, &str)]) -> Self {
-        Self::start_with(changes, BrowserOptions::default())
+        Self::start_with(changes, &BrowserOptions::default())
     }
 
     /// As [`Site::start`], with a browser of one's choice.
-    pub(crate) fn start_with(changes: &[(&str, &str)], browser: BrowserOptions) -> Self {
+    pub(crate) fn start_with(changes: &[(&str, &str)], browser: &BrowserOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let relay = RelayProcess::start(RelayOptions {
             program: from_environment("LICHEN_RELAY_BIN"),
@@ -69,7 +69,7 @@ impl Site {
             log: Some(folder.path().join("relay.log")),
         })
         .unwrap();
-        let browser = Browser::launch(&browser).unwrap();
+        let browser = Browser::launch(browser).unwrap();
         Self { relay, browser, folder }
     }
 

@@ -12,7 +12,7 @@ const PLAIN_ADDRESSES: &str =
 
 #[test]
 fn rounds_settle_with_a_delay_of_100_ms_and_a_loss_of_1_percent() {
-    let site = Site::start_with(MESH, BrowserOptions { flags: vec![PLAIN_ADDRESSES.into()] });
+    let site = Site::start_with(MESH, &BrowserOptions { flags: vec![PLAIN_ADDRESSES.into()] });
     let weather = Weather::start(Duration::from_millis(100), 10).unwrap();
     let pages = [join_in(&site, &weather), join_in(&site, &weather)];
     for page in &pages {

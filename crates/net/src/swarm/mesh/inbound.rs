@@ -147,9 +147,8 @@ async fn serve(
     // The asker ends its half with the request; what breaks the stream before the answer tells that it is gone.
     let mut rest = [0];
     let gone = async {
-        match reader.read(&mut rest).await {
-            Ok(0) => std::future::pending().await,
-            Ok(_) | Err(_) => (),
+        if let Ok(0) = reader.read(&mut rest).await {
+            std::future::pending().await
         }
     };
     let sent = send(&mut writer, &mut answers, &unsent).fuse();
