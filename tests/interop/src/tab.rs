@@ -35,11 +35,14 @@ struct Tab {
     open: Vec<InboundId>,
 }
 
+/// Bytes and frames of an answer, or why there is none.
+type Answered = Result<(usize, Vec<Vec<u8>>), String>;
+
 /// A request that awaits its end.
 struct Waiting {
     bytes: usize,
     frames: Vec<Vec<u8>>,
-    end: oneshot::Sender<Result<(usize, Vec<Vec<u8>>), String>>,
+    end: oneshot::Sender<Answered>,
 }
 
 /// Starts the swarm and connects it to the relay; returns the peer id.

@@ -1,7 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use lichen_campaign::Manifest;
+use lichen_campaign::{Manifest, Topology};
 use lichen_record::{AccountId, CampaignId};
 use lichen_round::Rules;
 use lichen_store::Memory;
@@ -10,6 +10,7 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 use super::*;
 use crate::hub::Hub;
+use crate::mesh::Mesh;
 use crate::setup::Setup;
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -131,7 +132,8 @@ impl Bench {
         let out: crate::hub::Outbox = Rc::new(move |event| keep.borrow_mut().push(event));
         let account = AccountId::from_sec1(&GENERATOR).unwrap();
         let hub = Hub::new(Rc::clone(&out));
-        let shared = Shared::new(Rc::new(tab), out, hub, setup, account, EnginePreference::Auto);
+        let mesh = Rc::new(Mesh::new(Rc::clone(&out), Rc::clone(&hub), Topology::Hub, DATA.len(), 10_000));
+        let shared = Shared::new(Rc::new(tab), out, hub, mesh, setup, account, EnginePreference::Auto);
         Self { shared, dataset, events }
     }
 
