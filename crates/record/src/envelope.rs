@@ -116,7 +116,10 @@ pub enum VerifyError {
 /// A message whose signature was checked. Only [`verify`] makes one.
 ///
 /// ```compile_fail,E0451
-/// let forged = lichen_record::Verified { payload: 1, account: todo!(), id: todo!(), envelope: vec![] };
+/// # use lichen_record::{AccountId, Cid, Verified};
+/// fn forge(account: AccountId, id: Cid) -> Verified<u8> {
+///     Verified { payload: 1, account, id, envelope: Vec::new() }
+/// }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified<T> {
