@@ -154,12 +154,7 @@ impl Page {
         limit: Duration,
         holds: impl Fn(&TabState) -> bool,
     ) -> Result<TabState, Error> {
-        wait::until(what, limit, || {
-            Ok(match self.state()? {
-                Some(state) if holds(&state) => Ok(state),
-                other => Err(other),
-            })
-        })
+        TabState::wait(what, limit, || self.state(), holds)
     }
 
     /// Clicks the button of that accessible name as a person does: with the mouse, in the middle of it.

@@ -1,6 +1,10 @@
 //! What a tab says about itself on the attributes of its `<main>` element.
 
+use std::time::Duration;
+
 use serde_json::Value;
+
+use crate::{Error, wait};
 
 /// The state of a tab, as it is readable for anybody on `<main data-state=... data-round=...>`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +32,21 @@ pub struct TabState {
 impl TabState {
     pub(crate) const EXPRESSION: &'static str = "(() => { const main = document.querySelector('main'); \
         return main && main.dataset.state ? { ...main.dataset } : null })()";
+
+    /// Waits until the state that `look` gives fulfils a condition and returns it.
+    pub(crate) fn wait(
+        what: &str,
+        limit: Duration,
+        mut look: impl FnMut() -> Result<Option<Self>, Error>,
+        holds: impl Fn(&Self) -> bool,
+    ) -> Result<Self, Error> {
+        wait::until(what, limit, || {
+            Ok(match look()? {
+                Some(state) if holds(&state) => Ok(state),
+                other => Err(other),
+            })
+        })
+    }
 
     pub(crate) fn from_json(dataset: &Value) -> Option<Self> {
         let text =
