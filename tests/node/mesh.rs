@@ -87,6 +87,13 @@ async fn updates_go_from_tab_to_tab() {
         .await;
 }
 
+/// Two rounds settle, and what the tab got of others came through the relay.
+async fn settled_by_the_relay(tab: &mut Tab) {
+    settled(tab, 2).await;
+    let by_the_relay = |event: &Event| matches!(event, Event::Transfers { direct: 0, relayed: 1.., .. });
+    tab.until("bytes by the relay", by_the_relay).await;
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn without_a_direct_path_updates_go_by_the_relay() {
     let (relay, _folder) = relay(&[MESH]);
@@ -96,11 +103,7 @@ async fn without_a_direct_path_updates_go_by_the_relay() {
             network.set_apart();
             let mut tabs = joined(&relay, &network, 2).await;
             for tab in &mut tabs {
-                settled(tab, 2).await;
-                tab.until("bytes by the relay", |event| {
-                    matches!(event, Event::Transfers { direct: 0, relayed: 1.., .. })
-                })
-                .await;
+                settled_by_the_relay(tab).await;
             }
         })
         .await;
@@ -118,11 +121,7 @@ async fn whoever_uses_the_relay_only_takes_part() {
             shy.join().await;
             let mut other = Tab::joined_in(&relay, &Person::new(2), &network).await;
             for tab in [&mut shy, &mut other] {
-                settled(tab, 2).await;
-                tab.until("bytes by the relay", |event| {
-                    matches!(event, Event::Transfers { direct: 0, relayed: 1.., .. })
-                })
-                .await;
+                settled_by_the_relay(tab).await;
             }
         })
         .await;
