@@ -20,6 +20,12 @@ impl Connection {
     pub(crate) fn new(peer_connection: Rc<PeerConnection>) -> Self {
         Self { peer_connection: SendWrapper::new(peer_connection) }
     }
+
+    /// What the browser says of the path to the remote.
+    #[cfg(test)]
+    pub(crate) fn browser_state(&self) -> web_sys::RtcPeerConnectionState {
+        self.peer_connection.browser_state()
+    }
 }
 
 impl std::fmt::Debug for Connection {

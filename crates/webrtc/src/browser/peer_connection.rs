@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures::channel::{mpsc, oneshot};
 use futures::future::select;
 use futures_timer::Delay;
-use js_sys::{Array, JSON, Reflect};
+use js_sys::{Array, Function, JSON, Reflect};
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -55,6 +56,23 @@ struct Handlers {
     candidate: Closure<dyn FnMut(RtcPeerConnectionIceEvent)>,
     state: Closure<dyn FnMut(Event)>,
     channel: Closure<dyn FnMut(RtcDataChannelEvent)>,
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// A peer connection, by what web-sys does not know of it.
+    type WithTransport;
+    /// What carries all data channels (`RTCSctpTransport`), once the descriptions are agreed on.
+    type SctpTransport;
+
+    #[wasm_bindgen(method, getter)]
+    fn sctp(this: &WithTransport) -> Option<SctpTransport>;
+
+    #[wasm_bindgen(method, getter)]
+    fn state(this: &SctpTransport) -> String;
+
+    #[wasm_bindgen(method, setter)]
+    fn set_onstatechange(this: &SctpTransport, handler: Option<&Function>);
 }
 
 impl PeerConnection {
@@ -120,16 +138,29 @@ impl PeerConnection {
 
     /// "disconnected" is not the end: the browser goes on trying until it says "failed".
     fn state_changed(&self) {
+        // A remote that closes says so to the data channels' transport. The connection itself would go on trying to
+        // reach it for a quarter of a minute.
+        let is_hung_up = self.transport().is_some_and(|transport| transport.state() == "closed");
         match self.connection.connection_state() {
+            RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed => self.fail(),
+            _ if is_hung_up => self.fail(),
             RtcPeerConnectionState::Connected => {
+                if let (Some(transport), Some(handlers)) = (self.transport(), &*self.handlers.borrow()) {
+                    transport.set_onstatechange(Some(handlers.state.as_ref().unchecked_ref()));
+                }
                 let _session_over = self.events.unbounded_send(session::Event::Connected);
-            }
-            RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed => {
-                let _session_over = self.events.unbounded_send(session::Event::ConnectionFailed);
-                self.end();
             }
             _ => {}
         }
+    }
+
+    fn fail(&self) {
+        let _session_over = self.events.unbounded_send(session::Event::ConnectionFailed);
+        self.end();
+    }
+
+    fn transport(&self) -> Option<SctpTransport> {
+        self.connection.unchecked_ref::<WithTransport>().sctp()
     }
 
     fn accept(&self, channel: RtcDataChannel) {
@@ -245,6 +276,11 @@ impl PeerConnection {
         self.closed.get()
     }
 
+    #[cfg(test)]
+    pub(crate) fn browser_state(&self) -> RtcPeerConnectionState {
+        self.connection.connection_state()
+    }
+
     /// Whom to wake when a stream comes or the connection ends.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         self.waker.set(Some(waker.clone()));
@@ -271,6 +307,9 @@ impl PeerConnection {
         self.connection.set_onicecandidate(None);
         self.connection.set_onconnectionstatechange(None);
         self.connection.set_ondatachannel(None);
+        if let Some(transport) = self.transport() {
+            transport.set_onstatechange(None);
+        }
         self.connection.close();
         self.end();
         // The closures may be on the stack just now; they go in a later turn.

@@ -146,6 +146,15 @@ async fn closing_a_connection_ends_the_others_streams() {
 }
 
 #[wasm_bindgen_test]
+async fn a_remote_that_closes_is_gone_before_the_path_to_it_is_given_up() {
+    let (a, mut b) = connected(&Config::default()).await;
+    drop(a);
+    let outcome = accept(&mut b).await;
+    assert!(matches!(outcome, Err(Error::Closed)));
+    assert_eq!(b.browser_state(), web_sys::RtcPeerConnectionState::Connected);
+}
+
+#[wasm_bindgen_test]
 async fn two_hundred_connections_leave_none_behind() {
     let config = Config::default();
     for _ in 0..100 {
