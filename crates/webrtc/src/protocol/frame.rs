@@ -86,6 +86,12 @@ impl Frame {
         self.message.as_deref().unwrap_or_default()
     }
 
+    /// As [`Frame::payload`], owned.
+    #[must_use]
+    pub fn into_payload(self) -> Vec<u8> {
+        self.message.unwrap_or_default()
+    }
+
     /// The bytes of one data-channel message.
     #[must_use]
     pub fn encode_message(&self) -> Vec<u8> {
@@ -107,9 +113,14 @@ impl Assembler {
     /// # Errors
     /// [`FrameError`] at the first malformed frame; the stream is then beyond repair and must be reset.
     pub fn push(&mut self, message: &[u8]) -> Result<Vec<Frame>, FrameError> {
-        self.pending.extend_from_slice(message);
+        let mut joined = core::mem::take(&mut self.pending);
+        // Browsers send a frame as one message: only one that came in pieces is put together.
+        let mut rest = message;
+        if !joined.is_empty() {
+            joined.extend_from_slice(message);
+            rest = &joined;
+        }
         let mut frames = Vec::new();
-        let mut rest = self.pending.as_slice();
         while let Some((body, after)) = split_frame(rest)? {
             let frame = Frame::decode(body).map_err(|_malformed| FrameError::Body)?;
             frame.known_flag()?;

@@ -43,6 +43,8 @@ pub struct StreamState {
     /// Bytes of the inbox's first chunk that were read already.
     consumed: usize,
     buffered: usize,
+    /// Whether the remote's end was answered.
+    is_acknowledged: bool,
     outbox: VecDeque<Frame>,
 }
 
@@ -83,6 +85,7 @@ impl Default for StreamState {
             inbox: VecDeque::new(),
             consumed: 0,
             buffered: 0,
+            is_acknowledged: false,
             outbox: VecDeque::new(),
         }
     }
@@ -103,16 +106,17 @@ impl StreamState {
 
     fn take_frames(&mut self, message: &[u8]) -> Result<(), StreamError> {
         for frame in self.assembler.push(message)? {
+            let flag = frame.known_flag()?;
             // The bytes of a frame come before its flag: a FIN may ride on the last bytes.
-            self.take_payload(frame.payload())?;
-            if let Some(flag) = frame.known_flag()? {
+            self.take_payload(frame.into_payload())?;
+            if let Some(flag) = flag {
                 self.take_flag(flag);
             }
         }
         Ok(())
     }
 
-    fn take_payload(&mut self, payload: &[u8]) -> Result<(), StreamError> {
+    fn take_payload(&mut self, payload: Vec<u8>) -> Result<(), StreamError> {
         if payload.is_empty() || self.reading != Reading::Open {
             return Ok(());
         }
@@ -120,13 +124,21 @@ impl StreamState {
             return Err(StreamError::Flooded);
         }
         self.buffered += payload.len();
-        self.inbox.push_back(payload.to_vec());
+        match self.inbox.back_mut() {
+            // Small frames share a chunk, so that what they take is what they carry.
+            Some(last) if last.len() + payload.len() <= MAX_PAYLOAD => last.extend_from_slice(&payload),
+            _ => self.inbox.push_back(payload),
+        }
         Ok(())
     }
 
     fn take_flag(&mut self, flag: Flag) {
         match flag {
             Flag::Fin => {
+                // Said before: an answer to each would let a remote fill our queue.
+                if core::mem::replace(&mut self.is_acknowledged, true) {
+                    return;
+                }
                 if self.reading == Reading::Open {
                     self.reading = Reading::Finished;
                 } else if self.reading == Reading::Stopped {
@@ -163,8 +175,8 @@ impl StreamState {
         if let Some(front) = self.inbox.front() {
             let rest = front.get(self.consumed..).unwrap_or_default();
             let count = rest.len().min(into.len());
-            for (target, byte) in into.iter_mut().zip(rest) {
-                *target = *byte;
+            if let Some((target, bytes)) = into.get_mut(..count).zip(rest.get(..count)) {
+                target.copy_from_slice(bytes);
             }
             self.consumed += count;
             self.buffered -= count;

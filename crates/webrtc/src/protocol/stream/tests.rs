@@ -105,6 +105,27 @@ fn a_flood_is_cut_off_at_the_cap() {
 }
 
 #[test]
+fn many_small_frames_take_little_more_than_what_they_carry() {
+    let mut stream = StreamState::default();
+    let message = Frame::data(&[7]).encode_message();
+    for _ in 0..2 * MAX_PAYLOAD {
+        stream.receive(&message).unwrap();
+    }
+    assert_eq!(stream.inbox.len(), 2);
+    assert_eq!(read_all(&mut stream), vec![7; 2 * MAX_PAYLOAD]);
+}
+
+#[test]
+fn an_end_said_again_and_again_is_acknowledged_once() {
+    let mut stream = StreamState::default();
+    let message = Frame::signal(Flag::Fin).encode_message();
+    for _ in 0..1000 {
+        stream.receive(&message).unwrap();
+    }
+    assert_eq!(stream.outbox.len(), 1);
+}
+
+#[test]
 fn a_channel_that_closes_without_an_end_is_a_reset() {
     let mut stream = StreamState::default();
     stream.receive(&Frame::data(b"part").encode_message()).unwrap();
