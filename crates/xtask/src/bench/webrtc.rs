@@ -15,7 +15,7 @@ use crate::{build, say, workspace};
 
 /// Connections made, and transfers of each kind.
 const CONNECTIONS: usize = 20;
-const TRANSFERS: usize = 7;
+const TRANSFERS: usize = 15;
 
 /// Bytes of one transfer; below what a receiver may leave unread.
 const BYTES: u64 = 12_000_000;
@@ -85,7 +85,7 @@ pub(super) fn webrtc(toolchain: &Toolchain, mut arguments: lexopt::Parser) -> Re
     rust_peer(toolchain, &folder)?;
     fs::write(folder.join("index.html"), DOCUMENT)?;
     fs::write(folder.join("bench.js"), SCRIPT)?;
-    let programs = build::programs(toolchain, &build::page(toolchain)?)?;
+    let programs = build::programs(toolchain, &workspace::dist())?;
     let data = folder.join("data");
     // Of an earlier run, if there was one.
     let _fresh = fs::remove_dir_all(&data);
@@ -135,9 +135,18 @@ impl Window {
 
     /// Waits until the other is connected in no way.
     fn wait_until_alone(&self, other: &Self) -> Result<()> {
-        let alone =
-            format!("Promise.resolve(peer.connections({:?})).then(all => all.length === 0)", other.id);
-        self.page.wait_for("the end of all connections", &alone, LIMIT)?;
+        self.wait_for("the end of all connections", other, "all.length === 0")
+    }
+
+    /// Waits until the circuit is closed, so that streams can only go directly.
+    fn wait_until_direct(&self, other: &Self) -> Result<()> {
+        let direct = "all.length > 0 && all.every(one => one.includes('/webrtc'))";
+        self.wait_for("the direct connection alone", other, direct)
+    }
+
+    fn wait_for(&self, what: &str, other: &Self, condition: &str) -> Result<()> {
+        let holds = format!("Promise.resolve(peer.connections({:?})).then(all => {condition})", other.id);
+        self.page.wait_for(what, &holds, LIMIT)?;
         Ok(())
     }
 }
@@ -153,23 +162,34 @@ fn connections(near: &Window, far: &Window) -> Result<Vec<f64>> {
         far.wait_until_alone(near)?;
     }
     near.measure(&format!("peer.connect({address})"))?;
+    near.wait_until_direct(far)?;
+    far.wait_until_direct(near)?;
     Ok(times)
 }
 
-/// Both kinds in turn, so that a busy moment of the machine meets both.
+/// Both kinds in turn, now one first and now the other, so that a busy moment of the machine meets both.
 fn transfers(near: &Window, far: &Window) -> Result<()> {
     say::note("moving bytes");
     let offer = near.text("bareOffer()")?;
     let answer = far.text(&format!("bareAnswer({offer})"))?;
     near.page.evaluate(&format!("bareAccept({answer})"))?;
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..TRANSFERS {
-        ours.push(rate(near.measure(&format!("peer.sends({:?}, {BYTES})", far.id))?));
-        bare.push(rate(near.measure(&format!("bareSend({BYTES})"))?));
+    let one_of_ours = || near.measure(&format!("peer.sends({:?}, {BYTES})", far.id)).map(rate);
+    let one_bare = || near.measure(&format!("bareSend({BYTES})")).map(rate);
+    let (mut ours, mut bare, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in 0..TRANSFERS {
+        let (of_ours, of_bare) = if turn % 2 == 0 {
+            (one_of_ours()?, one_bare()?)
+        } else {
+            let of_bare = one_bare()?;
+            (one_of_ours()?, of_bare)
+        };
+        ours.push(of_ours);
+        bare.push(of_bare);
+        shares.push(100.0 * of_ours / of_bare);
     }
     println!("a stream of ours, {TRANSFERS} times {BYTES} bytes: {} MB/s", spread(&ours));
     println!("a bare data channel, in turn with it:    {} MB/s", spread(&bare));
-    println!("ours / bare: {:.0} %", 100.0 * median(&ours) / median(&bare));
+    println!("ours / bare, by pairs: {} %", spread(&shares));
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub(super) fn referee(toolchain: &Toolchain) -> Result<Command> {
     packages(&js)?;
     js_peer(&js, &dist)?;
     rust_peer(toolchain, &dist)?;
-    let programs = build::programs(toolchain, &build::page(toolchain)?)?;
+    let programs = build::programs(toolchain, &workspace::dist())?;
     let mut cargo = toolchain.cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "lichen-interop", "--", "--test-threads=1"]);
     cargo.env("LICHEN_INTEROP_DIST", dist).env("LICHEN_RELAY_BIN", programs.relay);
