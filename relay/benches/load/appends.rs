@@ -11,7 +11,7 @@ use lichen_net::hub::{Reply, Request};
 use lichen_record::{CampaignId, Entry, SigningKey};
 
 use crate::client::Client;
-use crate::process::Relay;
+use crate::process::{Relay, processor_time};
 use crate::report::{Rate, median_of};
 
 /// Entries signed beforehand for each second, so that signing is not measured; more are not expected.
@@ -66,6 +66,7 @@ pub(crate) async fn measure(cores: Option<&str>, authors: usize, time: Duration)
         per_second: done / seconds,
         latency_ms: median_of(&mut latencies).context("nothing was appended")?,
         processor_ms: (after.processor - before.processor).as_secs_f64() * 1_000.0 / done,
+        load_ms: (after.load - before.load).as_secs_f64() * 1_000.0 / done,
         batch: Some(done / (after.batches - before.batches)),
     })
 }
@@ -74,6 +75,7 @@ pub(crate) async fn measure(cores: Option<&str>, authors: usize, time: Duration)
 struct Sample {
     at: Instant,
     processor: Duration,
+    load: Duration,
     entries: f64,
     batches: f64,
 }
@@ -84,6 +86,7 @@ impl Sample {
             entries: relay.metric("lichen_log_length").await?,
             batches: relay.metric("lichen_append_seconds_count").await?,
             processor: relay.processor_time()?,
+            load: processor_time(std::process::id())?,
             at: Instant::now(),
         })
     }

@@ -3,14 +3,18 @@
 //! `cargo xtask bench relay` runs it. Three figures: the relay's memory per connected idle tab, signalling sessions
 //! between tabs over the relay's circuits in a second, and verified entries appended to the log in a second. The tabs
 //! compute too, on the same cores unless `--relay-cores` gives the relay some of its own; the relay's own processor
-//! time per piece of work is beside each figure.
+//! time per piece of work, and that of the load, are beside each figure. What an entry cannot cost less than is measured
+//! first.
 
 mod appends;
 mod client;
+mod floor;
 mod memory;
 mod process;
 mod report;
 mod signalling;
+#[path = "../../src/signer.rs"]
+mod signer;
 
 use std::time::Duration;
 
@@ -54,6 +58,7 @@ enum Measurement {
     Memory,
     Signalling,
     Appends,
+    Floor,
 }
 
 fn main() -> Result<()> {
@@ -76,6 +81,9 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
     let time = Duration::from_secs(arguments.seconds);
     let cores = arguments.relay_cores.as_deref();
     let mut report = Report::new(cores);
+    if wanted(Measurement::Floor) {
+        report.floor = Some(floor::measure().await?);
+    }
     if wanted(Measurement::Appends) {
         report.appends = Some(appends::measure(cores, arguments.authors, time).await?);
     }

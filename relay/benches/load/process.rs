@@ -86,15 +86,7 @@ impl Relay {
 
     /// Processor time used so far, by all threads.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id))?;
-        // The program's name, in brackets, may hold anything.
-        let (_, rest) = stat.rsplit_once(')').context("no such stat")?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("no such field")?.parse()?) };
-        let ticks = ticks(11)? + ticks(12)?;
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-        Ok(Duration::from_secs_f64(seconds))
+        processor_time(self.id)
     }
 
     /// What stands behind this name in the metrics.
@@ -107,6 +99,19 @@ impl Relay {
     pub(crate) async fn end(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
     }
+}
+
+/// Processor time used so far by a process of this number, by all its threads.
+pub(crate) fn processor_time(process: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The program's name, in brackets, may hold anything.
+    let (_, rest) = stat.rsplit_once(')').context("no such stat")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("no such field")?.parse()?) };
+    let ticks = ticks(11)? + ticks(12)?;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 async fn get(url: &str, path: &str) -> Result<Vec<u8>> {

@@ -10,7 +10,7 @@ use futures::AsyncWriteExt;
 use lichen_net::swarm::frame;
 
 use crate::client::{Client, DESCRIPTION, PATIENCE};
-use crate::process::Relay;
+use crate::process::{Relay, processor_time};
 use crate::report::{Rate, median_of};
 
 const CANDIDATE: usize = 150;
@@ -48,9 +48,11 @@ pub(crate) async fn measure(cores: Option<&str>, pairs: usize, time: Duration) -
         .collect();
     tokio::time::sleep_until(start.into()).await;
     let (processor, first) = (relay.processor_time()?, done.load(Ordering::Relaxed));
+    let load = processor_time(std::process::id())?;
     let began = Instant::now();
     tokio::time::sleep(time).await;
     let (used, last) = (relay.processor_time()? - processor, done.load(Ordering::Relaxed));
+    let load = processor_time(std::process::id())? - load;
     let seconds = began.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
     let mut latencies = Vec::new();
@@ -64,6 +66,7 @@ pub(crate) async fn measure(cores: Option<&str>, pairs: usize, time: Duration) -
         per_second: sessions / seconds,
         latency_ms: median_of(&mut latencies).context("no session came about")?,
         processor_ms: used.as_secs_f64() * 1_000.0 / sessions,
+        load_ms: load.as_secs_f64() * 1_000.0 / sessions,
         batch: None,
     })
 }

@@ -1,10 +1,11 @@
 //! Frames on a stream: a length as big-endian `u32`, then so many bytes. Tab and relay share this code.
 
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, poll};
 use futures_timer::Delay;
 
 /// Bytes moved in one step; each step has the whole of the patience.
@@ -93,8 +94,10 @@ pub async fn write<S: AsyncWrite + Unpin>(
 ) -> Result<(), FrameError> {
     let length = u32::try_from(content.len())
         .map_err(|_wide| FrameError::TooLong { length: content.len(), cap: u32::MAX as usize })?;
-    within(patience, stream.write_all(&length.to_be_bytes())).await?;
-    for step in content.chunks(STEP) {
+    // The length goes with the content's beginning: whatever is written by itself travels by itself.
+    let (first, rest) = content.split_at(content.len().min(STEP));
+    within(patience, stream.write_all(&[&length.to_be_bytes(), first].concat())).await?;
+    for step in rest.chunks(STEP) {
         within(patience, stream.write_all(step)).await?;
     }
     within(patience, stream.flush()).await
@@ -120,8 +123,13 @@ async fn read_to<S: AsyncRead + Unpin>(
 
 /// Waits for one step, but not for ever.
 async fn within<T>(patience: Duration, step: impl Future<Output = io::Result<T>>) -> Result<T, FrameError> {
+    let mut step = std::pin::pin!(step);
+    // Most steps need no waiting, and so no timer: a relay makes many thousands of them a second.
+    if let Poll::Ready(result) = poll!(step.as_mut()) {
+        return result.map_err(FrameError::Stream);
+    }
     // The step first: where a sleeping tab's timer and data are both due, the data counts.
-    match select(std::pin::pin!(step), Delay::new(patience)).await {
+    match select(step, Delay::new(patience)).await {
         Either::Left((result, _)) => result.map_err(FrameError::Stream),
         Either::Right(((), _)) => Err(FrameError::Stalled),
     }
