@@ -194,16 +194,16 @@ async fn a_late_joiner_gets_the_checkpoint_from_peers() {
         .await;
 }
 
-/// The first checkpoints of two fixed people who both contribute to every round. A sum of two does not depend on their
-/// order.
-async fn of_two(changes: &[(&str, &str)]) -> BTreeMap<u64, Cid> {
+/// The first checkpoints of so many fixed people who all contribute to every round, in whatever order they come.
+async fn of_all(people: u8, changes: &[(&str, &str)]) -> BTreeMap<u64, Cid> {
     let mut changes = changes.to_vec();
-    changes.extend([("minimum = 1", "minimum = 2"), ("deadline_seconds = 10", "deadline_seconds = 600")]);
+    let minimum = format!("minimum = {people}");
+    changes.extend([("minimum = 1", minimum.as_str()), ("deadline_seconds = 10", "deadline_seconds = 600")]);
     let (relay, _folder) = relay(&changes);
     let mut found = LocalSet::new()
         .run_until(async {
             let network = Network::default();
-            let mut tabs = joined(&relay, &network, 2).await;
+            let mut tabs = joined(&relay, &network, people).await;
             let fourth = |event: &Event| matches!(event, Event::Evaluated { round: Some(4), .. });
             tabs[0].until("the fourth round's evaluation", fourth).await;
             checkpoints(&mut tabs[0])
@@ -215,8 +215,10 @@ async fn of_two(changes: &[(&str, &str)]) -> BTreeMap<u64, Cid> {
 
 #[tokio::test(flavor = "current_thread")]
 async fn hub_and_mesh_give_the_same_checkpoints() {
-    let hub = of_two(&[]).await;
-    let mesh = of_two(&[MESH]).await;
-    assert_eq!(hub.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4]);
-    assert_eq!(hub, mesh);
+    for people in [2, 4, 5] {
+        let hub = of_all(people, &[]).await;
+        let mesh = of_all(people, &[MESH]).await;
+        assert_eq!(hub.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4], "{people} people");
+        assert_eq!(hub, mesh, "{people} people");
+    }
 }

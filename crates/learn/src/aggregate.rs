@@ -29,7 +29,7 @@ pub enum AggregateError {
 }
 
 /// Computes a round's next checkpoint from the bytes of its base and of the accepted updates, each with its weight,
-/// in the log's order, and names it.
+/// in the order that everybody takes, and names it.
 ///
 /// An update that is no update of this model is left out. Everybody leaves out the same ones, since that follows
 /// from the bytes alone; where all are left out, the base stays.

@@ -2,12 +2,12 @@
 //!
 //! A tab turns the checkpoint it started from and the parameters it trained into an [`Update`] ([`difference`]);
 //! its bytes are a blob that a contribution in the log names. Whoever aggregates a round takes the round's base and
-//! the accepted updates in the log's order and computes the next checkpoint ([`aggregate_checkpoint`]): the same
+//! the accepted updates in one order and computes the next checkpoint ([`aggregate_checkpoint`]): the same
 //! bytes, and so the same content id, on every machine. What a tab trains and measures on is a [`Dataset`].
 //!
 //! # The arithmetic
 //!
-//! For every parameter, with weights `n` (samples) and updates `u` in the log's order, all in 64-bit floating point
+//! For every parameter, with weights `n` (samples) and updates `u` in the order of their accounts, all in 64-bit floating point
 //! (IEEE 754, no contraction to fused multiply-add, no reordering):
 //!
 //! `result = f32(base + (n₁u₁ + n₂u₂ + …) / (n₁ + n₂ + …))`

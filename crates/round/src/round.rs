@@ -123,15 +123,20 @@ impl Round {
         &self.contributions
     }
 
-    /// The contributions that count, in log order, which is the order of aggregation.
+    /// The contributions that count, in log order.
     pub fn counted(&self) -> impl Iterator<Item = &Accepted> + '_ {
         self.contributions.iter().filter(|accepted| !accepted.is_excluded)
     }
 
-    /// Weights and updates of the contributions that count, in the order of aggregation.
+    /// Weights and updates of the contributions that count, in the order of aggregation: that of their accounts' ids.
+    ///
+    /// Sums of floating-point numbers depend on their order. This one does not depend on who was faster, so that the
+    /// same contributions give the same checkpoint whichever way they came.
     #[must_use]
     pub fn accepted(&self) -> Vec<(u32, Cid)> {
-        self.counted().map(|accepted| (accepted.samples, accepted.update)).collect()
+        let mut counted: Vec<&Accepted> = self.counted().collect();
+        counted.sort_by_key(|accepted| accepted.account);
+        counted.into_iter().map(|accepted| (accepted.samples, accepted.update)).collect()
     }
 
     /// How many contributions were excluded.

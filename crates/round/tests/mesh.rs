@@ -46,6 +46,18 @@ fn excluded(changes: &[Change]) -> Vec<lichen_record::AccountId> {
 }
 
 #[test]
+fn updates_are_combined_in_one_order_whoever_was_first() {
+    let mut people = people::<5>();
+    let accepted = |people: &[Person]| close(MESH, people).state.round().unwrap().accepted();
+    let one_way = accepted(&people);
+    assert_eq!(one_way.len(), 5);
+    people.reverse();
+    assert_eq!(accepted(&people), one_way);
+    people.swap(1, 3);
+    assert_eq!(accepted(&people), one_way);
+}
+
+#[test]
 fn contributors_settle_without_the_coordinator() {
     let people = people::<3>();
     let mut log = close(Rules { quorum: 3, ..MESH }, &people);
