@@ -85,6 +85,7 @@ impl Network {
                     tab.is_meeting = !relay_only;
                 }
                 inner.tell_peers();
+                inner.tell_found();
                 inner.tell_paths(from);
             }
             Command::Part | Command::Disconnect => {
@@ -157,6 +158,14 @@ impl Inner {
                 sent: 0,
             });
             self.tell(peer, Event::PeersChanged { peers: peers.collect() });
+        }
+    }
+
+    /// As a relay's rendezvous does.
+    fn tell_found(&self) {
+        for (peer, _tab) in self.tabs.iter().filter(|(_peer, tab)| tab.is_meeting) {
+            let peers = u32::try_from(self.others(peer).len()).unwrap();
+            self.tell(peer, Event::Found { peers });
         }
     }
 

@@ -227,6 +227,11 @@ pub enum Event {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
+    /// How many others of the campaign can be found through the hub, whenever it says so.
+    Found {
+        /// None where this swarm is alone, or is not told.
+        peers: u32,
+    },
     /// A peer of the campaign is there, but no direct connection to it could be made; it is tried again later.
     NoDirectPath {
         /// Its peer id, in its binary form.

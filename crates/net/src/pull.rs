@@ -151,9 +151,10 @@ impl Puller {
         }
     }
 
-    /// Until then peers are expected, and the relay is asked only after them.
-    pub const fn hope_for_peers(&mut self, until: u64) {
+    /// Until then peers are expected, and the relay is asked only after them; a time that is past means that nobody is.
+    pub fn hope_for_peers(&mut self, now: u64, until: u64) {
         self.hope_until = until;
+        self.pursue(now);
     }
 
     /// Gets a blob of at most `cap` bytes, and gives up at the time `until` even if bytes still trickle in. Wanted

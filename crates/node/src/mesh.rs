@@ -127,7 +127,7 @@ impl Mesh {
         self.relay_only.set(relay_only);
         if self.is_on {
             let hope = if relay_only { now } else { now.saturating_add(MEETING_MS) };
-            self.puller.borrow_mut().hope_for_peers(hope);
+            self.puller.borrow_mut().hope_for_peers(now, hope);
             self.tell(Command::Meet { campaign, relay_only });
         }
     }
@@ -149,10 +149,23 @@ impl Mesh {
         self.carry_out();
     }
 
-    pub(crate) fn no_direct_path(&self, peer: PeerKey) {
-        if self.peers.borrow().is_empty() {
-            self.puller.borrow_mut().hope_for_peers(0);
+    /// So many others can be found. Where there are none, nobody is waited for.
+    pub(crate) fn found(&self, now: u64, others: u32) {
+        if others == 0 {
+            self.expect_nobody(now);
         }
+    }
+
+    /// Asks the relay at once for what nobody is there to give.
+    fn expect_nobody(&self, now: u64) {
+        if self.peers.borrow().is_empty() {
+            self.puller.borrow_mut().hope_for_peers(now, 0);
+            self.carry_out();
+        }
+    }
+
+    pub(crate) fn no_direct_path(&self, now: u64, peer: PeerKey) {
+        self.expect_nobody(now);
         let mut out_of_reach = self.out_of_reach.borrow_mut();
         if self.is_on && out_of_reach.len() < 1_024 && !self.peers.borrow().contains(&peer) {
             out_of_reach.insert(peer);
@@ -429,5 +442,35 @@ impl Drop for Wanted {
         }
         drop(puller);
         self.mesh.carry_out();
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
+mod tests {
+    use futures::FutureExt;
+    use futures::StreamExt;
+    use lichen_record::CampaignId;
+
+    use super::*;
+
+    /// What whoever waits is told, if anything.
+    fn told(wanted: &mut Wanted) -> Option<Note> {
+        wanted.notes.next().now_or_never().flatten()
+    }
+
+    #[test]
+    fn a_tab_that_is_alone_asks_the_relay_without_waiting_for_peers() {
+        let out: Outbox = Rc::new(|_event| {});
+        let hub = Hub::new(Rc::clone(&out));
+        let mesh = Rc::new(Mesh::new(out, hub, Topology::Mesh, 1_000, 10_000));
+        mesh.meet(0, CampaignId::of_manifest(b"a campaign"), false);
+        let mut wanted = mesh.want(10, Cid::of_raw(b"a checkpoint"), u64::MAX);
+        mesh.tick(200);
+        assert!(told(&mut wanted).is_none(), "peers may be found yet");
+        mesh.found(300, 1);
+        assert!(told(&mut wanted).is_none(), "one is found");
+        mesh.found(400, 0);
+        assert!(matches!(told(&mut wanted), Some(Note::AskRelay)));
     }
 }

@@ -208,6 +208,7 @@ impl<P: Platform> Session<P> {
             | NetEvent::Asked { .. }
             | NetEvent::Unasked { .. }
             | NetEvent::Announced { .. }
+            | NetEvent::Found { .. }
             | NetEvent::NoDirectPath { .. } => return self.moved(event),
             NetEvent::Connecting { .. } => self.link = Link::Connecting,
             NetEvent::Connected { .. } => self.connected(),
@@ -237,8 +238,9 @@ impl<P: Platform> Session<P> {
             }
             NetEvent::Unasked { id } => mesh.unasked(id),
             NetEvent::Announced { peer, bytes } => mesh.announced(now, &peer, &bytes),
+            NetEvent::Found { peers } => mesh.found(now, peers),
             NetEvent::NoDirectPath { peer } => {
-                mesh.no_direct_path(peer);
+                mesh.no_direct_path(now, peer);
                 self.pin();
             }
             _ => {}

@@ -168,7 +168,10 @@ impl Tab {
                 self.announced.extend(PeerId::from_bytes(&peer).map(|peer| (peer, bytes)))
             }
             Event::NoDirectPath { peer } => self.no_direct_path.extend(PeerId::from_bytes(&peer)),
-            Event::Started { .. } | Event::Connecting { .. } | Event::Traffic { .. } => {}
+            Event::Started { .. }
+            | Event::Connecting { .. }
+            | Event::Traffic { .. }
+            | Event::Found { .. } => {}
         }
     }
 

@@ -317,13 +317,28 @@ fn an_honest_peer_spares_the_relay() {
 fn without_peers_the_relay_is_asked_at_once_unless_some_are_expected() {
     for (hope, asked) in [(0, 1), (1_000, 0)] {
         let mut world = World::new(&[], &[10_000], 50);
-        world.puller.hope_for_peers(hope);
+        world.puller.hope_for_peers(0, hope);
         world.want_all(u64::MAX);
         assert_eq!(world.relay_asked, asked);
         world.at_relay.insert(world.cid(0));
         world.run_until(60_000);
         assert_eq!(world.got.len(), 1);
     }
+}
+
+#[test]
+fn whoever_turns_out_to_be_alone_asks_the_relay_at_once() {
+    let mut world = World::new(&[], &[10_000], 50);
+    world.at_relay.insert(world.cid(0));
+    world.puller.hope_for_peers(0, 4_000);
+    world.want_all(u64::MAX);
+    world.run_until(400);
+    assert_eq!(world.relay_asked, 0);
+    world.puller.hope_for_peers(world.now, 0);
+    world.carry_out();
+    assert_eq!(world.relay_asked, 1);
+    world.run_until(500);
+    assert_eq!(world.got.len(), 1, "at {} ms", world.now);
 }
 
 #[test]

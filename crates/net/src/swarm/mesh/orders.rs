@@ -203,12 +203,15 @@ impl Driver {
     pub(in crate::swarm) async fn on_mesh_done(&mut self, done: Done) -> Result<(), Unheard> {
         match done {
             Done::Registered(Registered::Listed { stream, peers }) => {
+                let count = u32::try_from(peers.len()).unwrap_or(u32::MAX);
                 self.swarm.behaviour_mut().mesh.neighbourhood.list(peers);
                 self.keep_registration(register::listen(stream).map(Done::Registered));
+                return self.emit(Event::Found { peers: count }).await;
             }
             Done::Registered(Registered::Refused(refusal)) => {
                 tracing::debug!(%refusal, "the hub does not let us be found");
                 self.keep_registration(register::wait(register::again_in(Some(refusal))));
+                return self.emit(Event::Found { peers: 0 }).await;
             }
             Done::Registered(Registered::Lost) => {
                 self.keep_registration(register::wait(register::again_in(None)));
