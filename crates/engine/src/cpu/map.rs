@@ -152,15 +152,24 @@ fn unary(function: Unary, a: &[f32], to: &mut [f32]) {
         Unary::Neg => each(a, to, |x| x.xor(F4::splat(-0.0))),
         Unary::Abs => each(a, to, F4::abs),
         Unary::Sqrt => each(a, to, F4::sqrt),
-        Unary::Exp => each(a, to, math::exp),
+        Unary::Exp => {
+            let exponential = math::Exponential::new();
+            each(a, to, |x| exponential.at(x));
+        }
         Unary::Log => each(a, to, math::log),
         Unary::Tanh => each(a, to, math::tanh),
         Unary::Sigmoid => each(a, to, math::sigmoid),
         Unary::Erf => each(a, to, math::erf),
         Unary::Sign => each(a, to, math::sign),
         Unary::Softplus => each(a, to, math::softplus),
-        Unary::Gelu => each(a, to, |x| x * math::normal_cumulative(x)),
-        Unary::GeluSlope => each(a, to, math::gelu_slope),
+        Unary::Gelu => {
+            let gelu = math::Gelu::new();
+            each(a, to, |x| gelu.at(x));
+        }
+        Unary::GeluSlope => {
+            let gelu = math::Gelu::new();
+            each(a, to, |x| gelu.slope(x));
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::simd::F4;
 
-/// `x² …` Horner's rule, highest power first.
+/// Horner's rule, highest power first.
 #[inline(always)]
 fn polynomial<const N: usize>(x: F4, coefficients: [f32; N]) -> F4 {
     let mut sum = F4::splat(coefficients[0]);
@@ -18,42 +18,75 @@ fn polynomial<const N: usize>(x: F4, coefficients: [f32; N]) -> F4 {
 /// Limits from both sides; what is no number stays so.
 #[inline(always)]
 fn clamp(x: F4, least: f32, largest: f32) -> F4 {
-    let (least, largest) = (F4::splat(least), F4::splat(largest));
-    let x = F4::select(x.gt(largest), largest, x);
-    F4::select(least.gt(x), least, x)
+    // The limits on the left: with what is no number, the right side is the result.
+    F4::splat(least).max(F4::splat(largest).min(x))
 }
 
-/// e^x; 0 below -87.3, infinite above 88.7.
+/// Constants of the functions on [`exp`]'s path, in registers or memory instead of in the code.
+///
+/// A browser's compiler builds a vector constant anew at every use.
+#[derive(Clone, Copy)]
+pub(crate) struct Exponential {
+    least: F4,
+    log2_e: F4,
+    magic: F4,
+    high: F4,
+    low: F4,
+    p: [F4; 6],
+    one: F4,
+}
+
+impl Exponential {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        let k = |x: f32| F4::splat(core::hint::black_box(x));
+        Self {
+            least: k(-87.3),
+            log2_e: k(core::f32::consts::LOG2_E),
+            magic: k(12_582_912.0),
+            high: k(0.693_359_4),
+            low: k(-2.121_944_4e-4),
+            p: [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5].map(k),
+            one: k(1.0),
+        }
+    }
+
+    /// e^x; 0 below -87.3, infinite above 88.7.
+    #[inline(always)]
+    pub(crate) fn at(&self, x: F4) -> F4 {
+        let power = self.power(self.least.max(F4::splat(88.8).min(x)));
+        let power = F4::select(x.gt(F4::splat(88.722_84)), F4::splat(f32::INFINITY), power);
+        power.and_not(self.least.gt(x))
+    }
+
+    /// [`Exponential::at`] what is not positive.
+    #[inline(always)]
+    pub(crate) fn at_not_positive(&self, x: F4) -> F4 {
+        self.power(self.least.max(x)).and_not(self.least.gt(x))
+    }
+
+    /// e^x from -87.3 to 88.722.
+    #[inline(always)]
+    fn power(&self, x: F4) -> F4 {
+        // Adding 1.5·2^23 rounds to whole numbers and leaves them in the lowest bits.
+        let shifted = x * self.log2_e + self.magic;
+        let whole = shifted - self.magic;
+        let r = x - whole * self.high - whole * self.low;
+        // Pairs of powers do not wait for each other as in Horner's rule.
+        let square = r * r;
+        let pair = |high: F4, low: F4| high * r + low;
+        let [a, b, c, d, e, f] = self.p;
+        let p = (pair(a, b) * square + pair(c, d)) * square + pair(e, f);
+        let fraction = p * square + r + self.one;
+        // Times 2^whole: in this range the sum of exponents stays one.
+        fraction.add_integers(shifted.shift_left_23())
+    }
+}
+
+/// [`Exponential::at`] with constants of its own.
 #[inline(always)]
 pub(crate) fn exp(x: F4) -> F4 {
-    let limited = clamp(x, -87.3, 88.8);
-    // Adding 1.5·2^23 rounds to whole numbers and leaves them in the lowest bits.
-    let magic = F4::splat(12_582_912.0);
-    let shifted = limited * F4::splat(core::f32::consts::LOG2_E) + magic;
-    let whole = shifted - magic;
-    let r = limited - whole * F4::splat(0.693_359_4) - whole * F4::splat(-2.121_944_4e-4);
-    let p = polynomial(r, [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5]);
-    let fraction = p * (r * r) + r + F4::splat(1.0);
-    // 2^128 does not exist, so the power is applied in two factors.
-    let half = shifted_half(whole);
-    let rest = whole - half;
-    let scaled = fraction * power_of_two(half) * power_of_two(rest);
-    let scaled = F4::select(x.gt(F4::splat(88.722_84)), F4::splat(f32::INFINITY), scaled);
-    F4::select(F4::splat(-87.3).gt(x), F4::splat(0.0), scaled)
-}
-
-/// About half of a whole number, whole.
-#[inline(always)]
-fn shifted_half(whole: F4) -> F4 {
-    let magic = F4::splat(12_582_912.0);
-    (whole * F4::splat(0.5) + magic) - magic
-}
-
-/// 2^n for whole n from -126 to 127.
-#[inline(always)]
-fn power_of_two(whole: F4) -> F4 {
-    let shifted = whole + F4::splat(12_582_912.0);
-    shifted.shift_left_23().add_integers(F4::splat(1.0))
+    Exponential::new().at(x)
 }
 
 /// Natural logarithm; NaN below 0, −infinity at 0.
@@ -147,18 +180,56 @@ pub(crate) fn erf(x: F4) -> F4 {
     limited * numerator / denominator
 }
 
-/// Share of a standard normal distribution below x: `(1 + erf(x / √2)) / 2`.
-#[inline(always)]
-pub(crate) fn normal_cumulative(x: F4) -> F4 {
-    F4::splat(0.5) * (F4::splat(1.0) + erf(x * F4::splat(core::f32::consts::FRAC_1_SQRT_2)))
+/// The Gaussian error linear unit, `x · share of a standard normal distribution below x`.
+#[derive(Clone, Copy)]
+pub(crate) struct Gelu {
+    exponential: Exponential,
+    minus_half: F4,
+    height: F4,
+    scale: F4,
+    p: [F4; 5],
 }
 
-/// The derivative of `x · normal_cumulative(x)`.
-#[inline(always)]
-pub(crate) fn gelu_slope(x: F4) -> F4 {
-    let bell = exp(F4::splat(-0.5) * (x * x));
-    // 1 / √(2 π)
-    normal_cumulative(x) + x * (F4::splat(0.398_942_3) * bell)
+impl Gelu {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        let k = |x: f32| F4::splat(core::hint::black_box(x));
+        Self {
+            exponential: Exponential::new(),
+            minus_half: k(-0.5),
+            // 1 / √(2 π)
+            height: k(0.398_942_3),
+            scale: k(0.231_641_9),
+            p: [1.330_274_4, -1.821_256, 1.781_477_9, -0.356_563_78, 0.319_381_54].map(k),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn at(&self, x: F4) -> F4 {
+        x * self.normal(x)[0]
+    }
+
+    /// The derivative.
+    #[inline(always)]
+    pub(crate) fn slope(&self, x: F4) -> F4 {
+        let [below, density] = self.normal(x);
+        below + x * density
+    }
+
+    /// Share of a standard normal distribution below x, and its density there.
+    ///
+    /// Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.17: wrong by 7.5e-8 at most.
+    #[inline(always)]
+    fn normal(&self, x: F4) -> [F4; 2] {
+        let one = self.exponential.one;
+        let density = self.height * self.exponential.at_not_positive(self.minus_half * (x * x));
+        let t = one / (one + self.scale * x.abs());
+        let square = t * t;
+        let [a, b, c, d, e] = self.p;
+        let above = density * (t * (((a * t + b) * square + (c * t + d)) * t + e));
+        let below = F4::select(F4::splat(0.0).gt(x), above, one - above);
+        [below, density]
+    }
 }
 
 /// ln(1 + e^x).
@@ -234,6 +305,36 @@ mod tests {
         ] {
             let found = erf(F4::splat(x)).array()[0];
             assert!((found - y).abs() < 2e-7, "erf({x}) = {found}, not {y}");
+        }
+    }
+
+    #[test]
+    fn gelu_and_its_slope_are_accurate() {
+        // Shares below x of a standard normal distribution to 15 places.
+        for (x, below) in [
+            (0.0f32, 0.5),
+            (0.5, 0.691_462_461_274_013),
+            (1.0, 0.841_344_746_068_543),
+            (2.5, 0.993_790_334_674_224),
+            (4.0, 0.999_968_328_758_167),
+            (-0.5, 0.308_537_538_725_987),
+            (-1.0, 0.158_655_253_931_457),
+            (-2.5, 0.006_209_665_325_776),
+            (-4.0, 0.000_031_671_241_833),
+        ] {
+            let density = (-0.5 * f64::from(x).powi(2)).exp() / std::f64::consts::TAU.sqrt();
+            for (f, expected) in [
+                ((|x| Gelu::new().at(x)) as fn(F4) -> F4, f64::from(x) * below),
+                (|x| Gelu::new().slope(x), below + f64::from(x) * density),
+            ] {
+                let found = f64::from(f(F4::splat(x)).array()[0]);
+                assert!((found - expected).abs() < 4e-7, "at {x}: {found}, not {expected}");
+            }
+        }
+        for x in [f32::NAN, 40.0, -40.0] {
+            let [value, slope] =
+                [Gelu::new().at(F4::splat(x)), Gelu::new().slope(F4::splat(x))].map(|x| x.array()[0]);
+            assert!(x.is_nan() && value.is_nan() && slope.is_nan() || value == x.max(0.0), "{value} at {x}");
         }
     }
 

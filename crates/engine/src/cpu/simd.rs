@@ -8,8 +8,9 @@
 mod lanes {
     use core::arch::wasm32::{
         f32x4, f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_gt, f32x4_mul,
-        f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_add, i32x4_shl, i32x4_shuffle, u32x4_shr, u32x4_splat,
-        v128, v128_and, v128_bitselect, v128_load, v128_or, v128_store, v128_xor,
+        f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_add, i32x4_shl, i32x4_shuffle,
+        u32x4_shr, u32x4_splat, v128, v128_and, v128_andnot, v128_bitselect, v128_load, v128_or, v128_store,
+        v128_xor,
     };
 
     pub(crate) type Lanes = v128;
@@ -77,6 +78,18 @@ mod lanes {
         v128_and(a, b)
     }
     #[inline(always)]
+    pub(super) fn and_not(a: Lanes, b: Lanes) -> Lanes {
+        v128_andnot(a, b)
+    }
+    #[inline(always)]
+    pub(super) fn max(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_pmax(b, a)
+    }
+    #[inline(always)]
+    pub(super) fn min(a: Lanes, b: Lanes) -> Lanes {
+        f32x4_pmin(b, a)
+    }
+    #[inline(always)]
     pub(super) fn or(a: Lanes, b: Lanes) -> Lanes {
         v128_or(a, b)
     }
@@ -133,9 +146,10 @@ mod lanes {
 mod lanes {
     use core::arch::x86_64::{
         __m128, _mm_add_epi32, _mm_add_ps, _mm_and_ps, _mm_andnot_ps, _mm_castps_si128, _mm_castsi128_ps,
-        _mm_cmpeq_ps, _mm_cmpgt_ps, _mm_cvtepi32_ps, _mm_div_ps, _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps,
-        _mm_mul_ps, _mm_or_ps, _mm_set_ps, _mm_set1_epi32, _mm_set1_ps, _mm_shuffle_ps, _mm_slli_epi32,
-        _mm_sqrt_ps, _mm_srli_epi32, _mm_storeu_ps, _mm_sub_ps, _mm_unpackhi_ps, _mm_unpacklo_ps, _mm_xor_ps,
+        _mm_cmpeq_ps, _mm_cmpgt_ps, _mm_cvtepi32_ps, _mm_div_ps, _mm_loadu_ps, _mm_max_ps, _mm_min_ps,
+        _mm_movehl_ps, _mm_movelh_ps, _mm_mul_ps, _mm_or_ps, _mm_set_ps, _mm_set1_epi32, _mm_set1_ps,
+        _mm_shuffle_ps, _mm_slli_epi32, _mm_sqrt_ps, _mm_srli_epi32, _mm_storeu_ps, _mm_sub_ps,
+        _mm_unpackhi_ps, _mm_unpacklo_ps, _mm_xor_ps,
     };
 
     pub(crate) type Lanes = __m128;
@@ -208,6 +222,21 @@ mod lanes {
     pub(super) fn and(a: Lanes, b: Lanes) -> Lanes {
         // SAFETY: SSE2 is part of x86-64.
         unsafe { _mm_and_ps(a, b) }
+    }
+    #[inline(always)]
+    pub(super) fn and_not(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_andnot_ps(b, a) }
+    }
+    #[inline(always)]
+    pub(super) fn max(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_max_ps(a, b) }
+    }
+    #[inline(always)]
+    pub(super) fn min(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_min_ps(a, b) }
     }
     #[inline(always)]
     pub(super) fn or(a: Lanes, b: Lanes) -> Lanes {
@@ -336,6 +365,18 @@ mod lanes {
         bits(a, b, |a, b| a & b)
     }
     #[inline(always)]
+    pub(super) fn and_not(a: Lanes, b: Lanes) -> Lanes {
+        bits(a, b, |a, b| a & !b)
+    }
+    #[inline(always)]
+    pub(super) fn max(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    pub(super) fn min(a: Lanes, b: Lanes) -> Lanes {
+        from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
     pub(super) fn or(a: Lanes, b: Lanes) -> Lanes {
         bits(a, b, |a, b| a | b)
     }
@@ -454,6 +495,12 @@ impl F4 {
         Self(lanes::and(self.0, other.0))
     }
 
+    /// The bits that are not set in the other.
+    #[inline(always)]
+    pub(crate) fn and_not(self, other: Self) -> Self {
+        Self(lanes::and_not(self.0, other.0))
+    }
+
     #[inline(always)]
     pub(crate) fn or(self, other: Self) -> Self {
         Self(lanes::or(self.0, other.0))
@@ -473,13 +520,13 @@ impl F4 {
     /// `self > other ? self : other`.
     #[inline(always)]
     pub(crate) fn max(self, other: Self) -> Self {
-        Self::select(self.gt(other), self, other)
+        Self(lanes::max(self.0, other.0))
     }
 
     /// `self < other ? self : other`.
     #[inline(always)]
     pub(crate) fn min(self, other: Self) -> Self {
-        Self::select(other.gt(self), self, other)
+        Self(lanes::min(self.0, other.0))
     }
 
     #[inline(always)]
