@@ -12,6 +12,7 @@ mod math;
 mod memory;
 mod norms;
 mod pool;
+mod quads;
 mod recurrent;
 mod rows;
 mod simd;

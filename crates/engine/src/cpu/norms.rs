@@ -1,7 +1,8 @@
 //! Layer, group, root-mean-square and batch normalisation.
 
 use super::memory::Memory;
-use super::rows::{lanes, sum};
+use super::quads;
+use super::rows::sum;
 use super::simd::F4;
 use lichen_model::program::{
     BatchNormalize, BatchNormalizeBackward, BufferId, NormShape, Normalize, NormalizeBackward,
@@ -28,10 +29,10 @@ fn spread(shape: &NormShape, row: usize, values: &[f32], to: &mut [f32]) {
 /// Sum of `(x − mean)²`.
 fn squares(row: &[f32], mean: f32) -> f32 {
     let (mean4, mut total) = (F4::splat(mean), F4::splat(0.0));
-    for part in row.chunks(4) {
-        let d = lanes(part, mean) - mean4;
+    quads::visit([row], mean, |[x]| {
+        let d = x - mean4;
         total = total + d * d;
-    }
+    });
     total.sum()
 }
 
@@ -59,11 +60,7 @@ pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut V
         moments[2 * number] = mean;
         moments[2 * number + 1] = deviation;
         let (mean, deviation) = (F4::splat(mean), F4::splat(deviation));
-        let factors = scales.chunks(4).zip(biases.chunks(4));
-        for ((to, from), (scale, bias)) in to.chunks_mut(4).zip(from.chunks(4)).zip(factors) {
-            let normal = (lanes(from, 0.0) - mean) * deviation;
-            (normal * lanes(scale, 0.0) + lanes(bias, 0.0)).store(to);
-        }
+        quads::write(to, [from, scales, biases], |[x, scale, bias]| (x - mean) * deviation * scale + bias);
     }
     memory.put(output);
     memory.put(moments);
@@ -88,20 +85,17 @@ pub(crate) fn normalize_backward(kernel: &NormalizeBackward, memory: &mut Memory
         let g = &gradient[number * shape.width..(number + 1) * shape.width];
         let (mean, deviation) = (F4::splat(moments[2 * number]), F4::splat(moments[2 * number + 1]));
         let (mut plain, mut product) = (F4::splat(0.0), F4::splat(0.0));
-        for ((x, g), scale) in from.chunks(4).zip(g.chunks(4)).zip(scratch.chunks(4)) {
-            let scaled = lanes(g, 0.0) * lanes(scale, 0.0);
+        quads::visit([from, g, scratch], 0.0, |[x, g, scale]| {
+            let scaled = g * scale;
             plain = plain + scaled;
-            product = product + scaled * ((lanes(x, 0.0) - mean) * deviation);
-        }
+            product = product + scaled * ((x - mean) * deviation);
+        });
         let plain = if kernel.rms { 0.0 } else { plain.sum() * share(shape.width) };
         let (plain, product) = (F4::splat(plain), F4::splat(product.sum() * share(shape.width)));
-        for (((to, x), g), scale) in
-            to.chunks_mut(4).zip(from.chunks(4)).zip(g.chunks(4)).zip(scratch.chunks(4))
-        {
-            let normal = (lanes(x, 0.0) - mean) * deviation;
-            let scaled = lanes(g, 0.0) * lanes(scale, 0.0);
-            ((scaled - plain - normal * product) * deviation).store(to);
-        }
+        quads::write(to, [from, g, scratch], |[x, g, scale]| {
+            let normal = (x - mean) * deviation;
+            (g * scale - plain - normal * product) * deviation
+        });
     }
     memory.put(result);
 }
@@ -124,23 +118,19 @@ pub(crate) fn normalize_parameters(
         let first = number % shape.groups * (shape.width / shape.inner);
         if shape.inner == 1 {
             let place = first..first + shape.width;
-            let sums = by_scale[place.clone()].chunks_mut(4).zip(by_bias[place].chunks_mut(4));
-            for ((x, g), (scale, bias)) in x.chunks(4).zip(g.chunks(4)).zip(sums) {
-                let g = lanes(g, 0.0);
-                let normal = (lanes(x, 0.0) - mean) * deviation;
-                (lanes(scale, 0.0) + g * normal).store(scale);
-                (lanes(bias, 0.0) + g).store(bias);
-            }
+            let sums = [&mut by_scale[place.clone()], &mut by_bias[place]];
+            quads::change_two(sums, [x, g], |[scale, bias], [x, g]| {
+                [scale + g * ((x - mean) * deviation), bias + g]
+            });
             continue;
         }
         let parts = x.chunks_exact(shape.inner).zip(g.chunks_exact(shape.inner));
         for (channel, (x, g)) in parts.enumerate() {
             let (mut product, mut plain) = (F4::splat(0.0), F4::splat(0.0));
-            for (x, g) in x.chunks(4).zip(g.chunks(4)) {
-                let g = lanes(g, 0.0);
-                product = product + g * ((lanes(x, 0.0) - mean) * deviation);
+            quads::visit([x, g], 0.0, |[x, g]| {
+                product = product + g * ((x - mean) * deviation);
                 plain = plain + g;
-            }
+            });
             by_scale[first + channel] += product.sum();
             by_bias[first + channel] += plain.sum();
         }
@@ -182,9 +172,7 @@ pub(crate) fn batch_normalize(kernel: &BatchNormalize, memory: &mut Memory) {
         let [mean4, deviation, scale, bias] = [mean, deviation, scale, bias].map(F4::splat);
         let targets = output.chunks_exact_mut(inner).skip(number).step_by(channels);
         for (to, from) in targets.zip(channel(input, channels, inner, number)) {
-            for (to, from) in to.chunks_mut(4).zip(from.chunks(4)) {
-                ((lanes(from, 0.0) - mean4) * deviation * scale + bias).store(to);
-            }
+            quads::write(to, [from], |[x]| (x - mean4) * deviation * scale + bias);
         }
         if kernel.training {
             let unbiased = if count > 1 { variance * (share(count - 1) / share(count)) } else { variance };
@@ -238,21 +226,20 @@ fn channel_backward(
     let rows = channel(input, channels, inner, number).zip(channel(gradient, channels, inner, number));
     let (mut plain, mut product) = (F4::splat(0.0), F4::splat(0.0));
     for (x, g) in rows.clone() {
-        for (x, g) in x.chunks(4).zip(g.chunks(4)) {
-            let g = lanes(g, 0.0);
+        quads::visit([x, g], 0.0, |[x, g]| {
             plain = plain + g;
-            product = product + g * ((lanes(x, 0.0) - mean) * deviation);
-        }
+            product = product + g * ((x - mean) * deviation);
+        });
     }
     let (plain, product) = (plain.sum(), product.sum());
     if let Some(result) = result {
         let (plain, product) = (F4::splat(plain * share(count)), F4::splat(product * share(count)));
         let targets = result.chunks_exact_mut(inner).skip(number).step_by(channels);
         for (to, (x, g)) in targets.zip(rows) {
-            for (to, (x, g)) in to.chunks_mut(4).zip(x.chunks(4).zip(g.chunks(4))) {
-                let normal = (lanes(x, 0.0) - mean) * deviation;
-                (factor * (lanes(g, 0.0) - plain - normal * product)).store(to);
-            }
+            quads::write(to, [x, g], |[x, g]| {
+                let normal = (x - mean) * deviation;
+                factor * (g - plain - normal * product)
+            });
         }
     }
     (plain, product)

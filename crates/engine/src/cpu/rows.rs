@@ -6,6 +6,7 @@
 use super::map::advance;
 use super::math;
 use super::memory::Memory;
+use super::quads;
 use super::simd::F4;
 use lichen_model::program::{
     Copy, CrossEntropy, Dropout, Gather, GatherBackward, Reduce, ReduceKind, Softmax, SoftmaxBackward,
@@ -21,17 +22,13 @@ pub(crate) fn lanes(slice: &[f32], rest: f32) -> F4 {
 /// Sum of a row.
 pub(crate) fn sum(row: &[f32]) -> f32 {
     let mut total = F4::splat(0.0);
-    for part in row.chunks(4) {
-        total = total + lanes(part, 0.0);
-    }
+    quads::visit([row], 0.0, |[part]| total = total + part);
     total.sum()
 }
 
 fn largest(row: &[f32]) -> f32 {
     let mut most = F4::splat(f32::NEG_INFINITY);
-    for part in row.chunks(4) {
-        most = lanes(part, f32::NEG_INFINITY).max(most);
-    }
+    quads::visit([row], f32::NEG_INFINITY, |[part]| most = part.max(most));
     most.largest()
 }
 
@@ -49,14 +46,9 @@ pub(crate) fn reduce(reduce: &Reduce, memory: &mut Memory, step: &StepValues) {
             };
             continue;
         }
-        let mut rows = plane.chunks_exact(reduce.inner);
-        result.copy_from_slice(rows.next().unwrap_or_default());
-        for row in rows {
-            for (to, from) in result.chunks_mut(4).zip(row.chunks(4)) {
-                let (a, b) = (lanes(to, 0.0), lanes(from, 0.0));
-                let combined = if reduce.kind == ReduceKind::Sum { a + b } else { b.max(a) };
-                combined.store(to);
-            }
+        match reduce.kind {
+            ReduceKind::Sum => columns(plane, result, |a, b| a + b),
+            ReduceKind::Max => columns(plane, result, |a, b| b.max(a)),
         }
         if reduce.kind == ReduceKind::Sum && scale != 1.0 {
             result.iter_mut().for_each(|value| *value *= scale);
@@ -65,32 +57,76 @@ pub(crate) fn reduce(reduce: &Reduce, memory: &mut Memory, step: &StepValues) {
     memory.put(output);
 }
 
+/// Combines all rows of a matrix into one, some columns at a time, so that these stay in registers.
+fn columns(matrix: &[f32], result: &mut [f32], combine: impl Fn(F4, F4) -> F4) {
+    let width = result.len();
+    let (wide, narrow) = result.as_chunks_mut::<16>();
+    let start = wide.len() * 16;
+    for (number, to) in wide.iter_mut().enumerate() {
+        let mut rows = matrix[number * 16..].chunks(width).filter_map(|row| row.first_chunk::<16>());
+        let Some(row) = rows.next() else { return };
+        let mut parts = [F4::load(&row[..4]), F4::load(&row[4..]), F4::load(&row[8..]), F4::load(&row[12..])];
+        for row in rows {
+            parts[0] = combine(parts[0], F4::load(&row[..4]));
+            parts[1] = combine(parts[1], F4::load(&row[4..]));
+            parts[2] = combine(parts[2], F4::load(&row[8..]));
+            parts[3] = combine(parts[3], F4::load(&row[12..]));
+        }
+        for (to, part) in to.chunks_exact_mut(4).zip(parts) {
+            part.store(to);
+        }
+    }
+    for (number, to) in narrow.chunks_mut(4).enumerate() {
+        let rows = matrix[start + number * 4..].chunks(width).map(|row| lanes(&row[..to.len()], 0.0));
+        if let Some(part) = rows.reduce(&combine) {
+            part.store(to);
+        }
+    }
+}
+
 /// Columns of a row that are not masked.
 fn visible(row: usize, width: usize, causal: usize) -> usize {
     if causal == 0 { width } else { (row % causal + 1 + width).saturating_sub(causal).min(width) }
 }
 
-/// `to = e^(from − largest)`; the sum of it.
-fn exponentials(from: &[f32], most: f32, to: &mut [f32]) -> f32 {
+/// `to = e^(from − largest)` for the first `count` elements, zeros up to the next multiple of four; the sum of it.
+fn exponentials(from: &[f32], count: usize, most: f32, to: &mut [f32]) -> f32 {
     let (most, mut total) = (F4::splat(most), F4::splat(0.0));
-    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<4>(), from.as_chunks::<4>());
-    for (to, from) in to.iter_mut().zip(from) {
-        let power = math::exp(F4::load(from) - most);
-        power.store(to);
+    let exponential = math::Exponential::new();
+    let whole = count / 4 * 4;
+    quads::write(&mut to[..whole], [&from[..whole]], |[x]| {
+        let power = exponential.at_not_positive(x - most);
         total = total + power;
-    }
-    if !to_rest.is_empty() {
-        let power = math::exp(F4::load_partial(from_rest, f32::NEG_INFINITY) - most);
-        power.store(to_rest);
+        power
+    });
+    if whole < count {
+        let rest = quads::first(&from[whole..], count - whole, f32::NEG_INFINITY);
+        let power = exponential.at_not_positive(rest - most);
+        power.store(&mut to[whole..]);
         total = total + power;
     }
     total.sum()
 }
 
+/// Largest of the first elements of a row.
+fn largest_of(row: &[f32], count: usize) -> f32 {
+    let whole = count / 4 * 4;
+    let mut most = F4::splat(f32::NEG_INFINITY);
+    quads::visit([&row[..whole]], 0.0, |[part]| most = part.max(most));
+    if whole < count {
+        most = quads::first(&row[whole..], count - whole, f32::NEG_INFINITY).max(most);
+    }
+    most.largest()
+}
+
 fn multiply(row: &mut [f32], factor: f32) {
     let factor = F4::splat(factor);
-    for part in row.chunks_mut(4) {
-        (lanes(part, 0.0) * factor).store(part);
+    let (quads, rest) = row.as_chunks_mut::<4>();
+    for part in quads {
+        (F4::load(part) * factor).store(part);
+    }
+    if !rest.is_empty() {
+        (lanes(rest, 0.0) * factor).store(rest);
     }
 }
 
@@ -98,24 +134,27 @@ fn logarithm(x: f32) -> f32 {
     math::log(F4::splat(x)).array()[0]
 }
 
+/// Elements of a row up to the next multiple of four.
+fn covered(count: usize, width: usize) -> usize {
+    count.next_multiple_of(4).min(width)
+}
+
 pub(crate) fn softmax(softmax: &Softmax, memory: &mut Memory) {
     let mut output = memory.take(softmax.output);
     let input = memory.get(softmax.input);
     let rows = output.chunks_exact_mut(softmax.width).zip(input.chunks_exact(softmax.width));
     for (number, (to, from)) in rows.enumerate() {
-        let (to, masked) = to.split_at_mut(visible(number, softmax.width, softmax.causal));
-        let from = &from[..to.len()];
-        masked.fill(0.0);
-        let most = largest(from);
-        let total = exponentials(from, most, to);
+        let count = visible(number, softmax.width, softmax.causal);
+        let most = largest_of(from, count);
+        let total = exponentials(from, count, most, to);
+        let covered = covered(count, softmax.width);
         if softmax.log {
             let offset = F4::splat(most + logarithm(total));
-            for (to, from) in to.chunks_mut(4).zip(from.chunks(4)) {
-                (lanes(from, 0.0) - offset).store(to);
-            }
+            quads::write(&mut to[..covered], [&from[..covered]], |[x]| x - offset);
         } else {
-            multiply(to, 1.0 / total);
+            multiply(&mut to[..covered], 1.0 / total);
         }
+        to[count..].fill(0.0);
     }
     memory.put(output);
 }
@@ -126,20 +165,23 @@ pub(crate) fn softmax_backward(kernel: &SoftmaxBackward, memory: &mut Memory) {
     let width = kernel.width;
     let rows = output.chunks_exact(width).zip(gradient.chunks_exact(width));
     for (number, (to, (y, g))) in result.chunks_exact_mut(width).zip(rows).enumerate() {
-        let (to, masked) = to.split_at_mut(visible(number, width, kernel.causal));
-        masked.fill(0.0);
-        let (y, g) = (&y[..to.len()], &g[..to.len()]);
+        let count = visible(number, width, kernel.causal);
+        let whole = count / 4 * 4;
+        let part = |y: F4, g: F4| if kernel.log { g } else { g * y };
         let mut total = F4::splat(0.0);
-        for (y, g) in y.chunks(4).zip(g.chunks(4)) {
-            let g = lanes(g, 0.0);
-            total = total + if kernel.log { g } else { g * lanes(y, 0.0) };
+        quads::visit([&y[..whole], &g[..whole]], 0.0, |[y, g]| total = total + part(y, g));
+        // What is masked may be anything.
+        let rest = |row: &[f32]| quads::first(&row[whole..], count - whole, 0.0);
+        if whole < count {
+            total = total + part(rest(y), rest(g));
         }
         let total = F4::splat(total.sum());
-        for (to, (y, g)) in to.chunks_mut(4).zip(y.chunks(4).zip(g.chunks(4))) {
-            let (y, g) = (lanes(y, 0.0), lanes(g, 0.0));
-            let value = if kernel.log { g - math::exp(y) * total } else { y * (g - total) };
-            value.store(to);
+        let value = |y: F4, g: F4| if kernel.log { g - math::exp(y) * total } else { y * (g - total) };
+        quads::write(&mut to[..whole], [&y[..whole], &g[..whole]], |[y, g]| value(y, g));
+        if whole < count {
+            value(rest(y), rest(g)).store(&mut to[whole..]);
         }
+        to[count..].fill(0.0);
     }
     memory.put(result);
 }
@@ -169,7 +211,7 @@ pub(crate) fn cross_entropy(
         }
         let label = label as usize;
         let most = largest(from);
-        let total = exponentials(from, most, to);
+        let total = exponentials(from, classes, most, to);
         losses[row] = logarithm(total) - (from[label] - most);
         multiply(to, step.loss_scale / total);
         to[label] -= step.loss_scale;
@@ -207,8 +249,13 @@ pub(crate) fn gather_backward(kernel: &GatherBackward, memory: &mut Memory) {
 
 /// `to += from`.
 pub(crate) fn add(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.chunks_mut(4).zip(from.chunks(4)) {
-        (lanes(to, 0.0) + lanes(from, 0.0)).store(to);
+    let (to, to_rest) = to.as_chunks_mut::<4>();
+    let (from, from_rest) = from.as_chunks::<4>();
+    for (to, from) in to.iter_mut().zip(from) {
+        (F4::load(to) + F4::load(from)).store(to);
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to += *from;
     }
 }
 
