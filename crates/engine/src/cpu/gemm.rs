@@ -25,8 +25,6 @@ pub(crate) use rank_one;
 pub(crate) const MR: usize = 4;
 /// Columns of a tile.
 pub(crate) const NR: usize = 8;
-/// Most columns of a product for which a transposed left factor is read in place; with 48 that was a fifth slower.
-const UNPACKED_COLUMNS: usize = 16;
 /// Extent of k summed in registers; part of the definition of the result's bits.
 pub(crate) const BLOCK_K: usize = 256;
 
@@ -157,29 +155,12 @@ pub(crate) fn multiply_packed(
     if left.len() < rows * BLOCK_K.min(k) {
         left.resize(rows * BLOCK_K.min(k), 0.0);
     }
-    let a_stride = a.column;
     let mut start = 0;
     while start < k {
         let depth = BLOCK_K.min(k - start);
         let first = start == 0 && !finish.accumulate;
         let last = start + depth == k;
         let block = &packed[columns * start..columns * (start + depth)];
-        // A few columns do not repay packing a factor that has its columns in place already.
-        if a.row == 1 && n <= UNPACKED_COLUMNS && m.is_multiple_of(MR) {
-            let a = &a.data[start * a.column..];
-            for row in (0..m).step_by(MR) {
-                let range = finish.part.along(row, start, depth);
-                for (j, b_panel) in block.chunks_exact(depth * NR).enumerate() {
-                    let column = j * NR;
-                    let wide = NR.min(n - column);
-                    let a = a.get(row + range.start * a_stride..).unwrap_or_default();
-                    let tile = multiply_columns(a, a_stride, &b_panel[range.start * NR..range.end * NR]);
-                    Place { stride, row, column, high: MR, wide, first, last }.finish(tile, c, finish);
-                }
-            }
-            start += depth;
-            continue;
-        }
         let left = &mut left[..rows * depth];
         pack(left, a.data, [a.row, a.column], [m, depth], start * a.column, MR);
         for (j, b_panel) in block.chunks_exact(depth * NR).enumerate() {
@@ -297,23 +278,6 @@ fn multiply(a: &[f32], b: &[f32]) -> Tile {
     let start = |x: f32| [F4::splat(x) * low, F4::splat(x) * high];
     let mut tile = [start(first[0]), start(first[1]), start(first[2]), start(first[3])];
     for (a, b) in a.chunks_exact(MR).zip(b.chunks_exact(NR)) {
-        let (low, high) = (F4::load(&b[..4]), F4::load(&b[4..]));
-        rank_one!(tile, a, low, high, 0, 1, 2, 3);
-    }
-    tile
-}
-
-/// [`multiply`] with a left factor whose columns lie `stride` apart.
-#[inline(never)]
-fn multiply_columns(a: &[f32], stride: usize, b: &[f32]) -> Tile {
-    let mut columns = a.chunks(stride).filter_map(|column| column.first_chunk::<MR>());
-    let (Some(first), Some((row, b))) = (columns.next(), b.split_first_chunk::<NR>()) else {
-        return [[F4::splat(0.0); 2]; MR];
-    };
-    let (low, high) = (F4::load(&row[..4]), F4::load(&row[4..]));
-    let start = |x: f32| [F4::splat(x) * low, F4::splat(x) * high];
-    let mut tile = [start(first[0]), start(first[1]), start(first[2]), start(first[3])];
-    for (b, a) in b.chunks_exact(NR).zip(columns) {
         let (low, high) = (F4::load(&b[..4]), F4::load(&b[4..]));
         rank_one!(tile, a, low, high, 0, 1, 2, 3);
     }
