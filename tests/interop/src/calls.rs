@@ -21,9 +21,22 @@ thread_local! {
 /// Starts the peer, connects to the relay and asks it for a reservation; returns the peer id.
 #[wasm_bindgen]
 pub async fn start(relay: &str) -> Result<String, JsError> {
+    begin(relay, true)
+}
+
+/// As [`start`], with a peer that connects and disconnects and speaks none of the test protocols: the crate of their
+/// streams keeps something of each connection for good.
+#[wasm_bindgen(js_name = startWithoutStreams)]
+pub async fn start_without_streams(relay: &str) -> Result<String, JsError> {
+    begin(relay, false)
+}
+
+fn begin(relay: &str, with_streams: bool) -> Result<String, JsError> {
     console_error_panic_hook::set_once();
-    let mut node = spawn().map_err(|error| JsError::new(&error.to_string()))?;
-    serve(&mut node.streams)?;
+    let mut node = spawn(with_streams).map_err(|error| JsError::new(&error.to_string()))?;
+    if let Some(streams) = &mut node.streams {
+        serve(streams)?;
+    }
     let relay: Multiaddr = relay.parse()?;
     let peer = node.peer.to_string();
     node.commands.unbounded_send(Command::Listen(relay.with(Protocol::P2pCircuit)))?;
@@ -157,7 +170,7 @@ async fn exchange(mut stream: Stream, sent: &[u8]) -> Result<Vec<u8>, JsError> {
 async fn open(id: &str, protocol: StreamProtocol) -> Result<Stream, JsError> {
     let peer: PeerId = id.parse()?;
     let mut streams = NODE
-        .with_borrow(|node| node.as_ref().map(|node| node.streams.clone()))
+        .with_borrow(|node| node.as_ref().and_then(|node| node.streams.clone()))
         .ok_or_else(|| JsError::new("start first"))?;
     Ok(streams.open_stream(peer, protocol).await?)
 }

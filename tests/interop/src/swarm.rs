@@ -7,6 +7,7 @@ use futures::{FutureExt as _, StreamExt as _, select_biased};
 use libp2p::core::transport::Transport as _;
 use libp2p::core::upgrade::Version;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, noise, ping, relay, websocket_websys, yamux};
@@ -19,7 +20,7 @@ struct Behaviour {
     relay: relay::client::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    stream: libp2p_stream::Behaviour,
+    stream: Toggle<libp2p_stream::Behaviour>,
 }
 
 /// What a test asks of the swarm.
@@ -43,10 +44,10 @@ pub(crate) struct Seen {
 pub(crate) struct Node {
     pub(crate) peer: PeerId,
     pub(crate) commands: mpsc::UnboundedSender<Command>,
-    pub(crate) streams: libp2p_stream::Control,
+    pub(crate) streams: Option<libp2p_stream::Control>,
 }
 
-pub(crate) fn spawn() -> Result<Node, Box<dyn std::error::Error>> {
+pub(crate) fn spawn(with_streams: bool) -> Result<Node, Box<dyn std::error::Error>> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
     let keypair = libp2p::identity::Keypair::ed25519_from_bytes(seed)?;
@@ -74,9 +75,9 @@ pub(crate) fn spawn() -> Result<Node, Box<dyn std::error::Error>> {
             keypair.public(),
         )),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(std::time::Duration::from_secs(2))),
-        stream: libp2p_stream::Behaviour::new(),
+        stream: with_streams.then(libp2p_stream::Behaviour::new).into(),
     };
-    let streams = behaviour.stream.new_control();
+    let streams = behaviour.stream.as_ref().map(libp2p_stream::Behaviour::new_control);
     let config = libp2p::swarm::Config::with_wasm_executor()
         .with_idle_connection_timeout(std::time::Duration::from_secs(60));
     let mut swarm = Swarm::new(transport, behaviour, peer, config);

@@ -14,7 +14,7 @@ pub(crate) struct Site {
     pub(crate) relay: RelayProcess,
     pub(crate) relay_id: String,
     pub(crate) campaign: String,
-    address: String,
+    pub(crate) address: String,
     browser: Browser,
     server: Server,
     _data: tempfile::TempDir,
@@ -70,8 +70,14 @@ impl Site {
 
     /// A window with the bundle and nothing started.
     pub(crate) fn window(&self) -> Page {
+        self.window_with("")
+    }
+
+    /// As [`Site::window`], with a script that runs before the bundle's.
+    pub(crate) fn window_with(&self, script: &str) -> Page {
         let context = self.browser.new_context().expect("a profile of its own");
         let page = context.new_page().expect("a window");
+        page.run_on_load(script).expect("take the script");
         page.navigate(&self.server.url("rust.html")).expect("open the page");
         page.wait_for("the script", "globalThis.peer !== undefined", LIMIT).expect("the script loads");
         page

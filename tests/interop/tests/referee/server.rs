@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::thread;
 
 const RUST: &str = "<!doctype html><title>Rust peer</title><script type=module>\
-    import init, * as peer from './lichen_interop.js'; await init(); globalThis.peer = peer;</script>";
+    import init, * as peer from './lichen_interop.js'; const { memory } = await init();\
+    globalThis.pages = () => memory.buffer.byteLength / 65536; globalThis.peer = peer;</script>";
 const JS: &str = "<!doctype html><title>js peer</title><script type=module src=peer.js></script>";
 
 pub(crate) struct Server {
