@@ -40,6 +40,16 @@ impl Campaign {
         Self::new(parse(DIGITS_MANIFEST)?, DIGITS_MANIFEST.into(), DIGITS_DATA.into())
     }
 
+    /// The campaign of a manifest and a data file that are checked against their ids already.
+    pub(crate) fn of_bytes(manifest_bytes: Vec<u8>, data_bytes: Vec<u8>) -> Result<Self> {
+        Self::new(parse(&manifest_bytes)?, manifest_bytes.into(), data_bytes.into())
+    }
+
+    /// The data file that a manifest names.
+    pub(crate) fn data_of(manifest_bytes: &[u8]) -> Result<Cid> {
+        Ok(parse(manifest_bytes)?.data.cid)
+    }
+
     fn new(
         manifest: Manifest,
         manifest_bytes: Cow<'static, [u8]>,

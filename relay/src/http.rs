@@ -1,8 +1,10 @@
 //! What the relay answers over HTTP: the page, its address, the log and the blobs for auditors, health and metrics.
 //! The way to libp2p begins here too, as a WebSocket on the root path.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -18,6 +20,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use futures::SinkExt;
 use futures::channel::mpsc;
+use lichen_net::MAX_ADDRESSES;
 use lichen_net::hub::Reason;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId};
@@ -25,6 +28,7 @@ use lichen_record::{AccountId, CampaignId, Cid, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::accepted::Incoming;
+use crate::follower::LeaderState;
 use crate::hub::Hub;
 use crate::ice::{Ice, IceServer};
 use crate::metrics::Metrics;
@@ -43,6 +47,9 @@ const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 const READ_BUFFER: usize = 8 * 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 
+/// Longest time that an answer with records is held back.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+
 /// What the handlers share.
 pub(crate) struct Site {
     pub(crate) hub: Arc<Hub>,
@@ -59,6 +66,8 @@ pub(crate) struct Site {
     pub(crate) public_address: Option<Multiaddr>,
     /// Where else tabs find it, or the one that takes over from it.
     pub(crate) also: Vec<Multiaddr>,
+    /// The relay that it follows, if it does.
+    pub(crate) leader: Option<LeaderState>,
     /// Where it listens.
     pub(crate) listen_address: Multiaddr,
     /// Whether requests are welcome: not any more once the relay is asked to end.
@@ -74,6 +83,11 @@ struct Info<'a> {
     also: Vec<String>,
     campaign: CampaignId,
     coordinator: AccountId,
+    /// The page of the relay that this one follows, and whether that one is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leader: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leader_reachable: Option<bool>,
     ice_servers: Vec<IceServer>,
     /// Whether `ice.json` has more of them, with passwords.
     turn: bool,
@@ -94,6 +108,9 @@ struct LogQuery {
     from: u64,
     #[serde(default = "LogQuery::default_limit")]
     limit: u32,
+    /// Seconds that the answer may be held back while there is nothing from there on.
+    #[serde(default)]
+    wait: u32,
 }
 
 impl LogQuery {
@@ -164,13 +181,18 @@ async fn info(
     headers: HeaderMap,
 ) -> Answer {
     let address = site.address(&headers, connection.is_tls);
+    let ice_servers = site.ice.open_servers(host(&address).as_deref());
+    let mut addresses = site.addresses(address);
+    let first = addresses.pop_front().unwrap_or_default();
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         peer: site.peer.to_string(),
         turn: site.ice.turn.is_some(),
-        ice_servers: site.ice.open_servers(host(&address).as_deref()),
-        address: site.named(address).to_string(),
-        also: site.also.iter().cloned().map(|address| site.named(address).to_string()).collect(),
+        ice_servers,
+        address: first,
+        also: addresses.into(),
+        leader: site.leader.as_ref().map(|leader| leader.url.as_str()),
+        leader_reachable: site.leader.as_ref().map(|leader| *leader.lives.borrow()),
         campaign: site.campaign,
         coordinator: site.coordinator,
         words: &site.words,
@@ -224,6 +246,10 @@ async fn log(
     let Ok(campaign) = campaign.parse() else {
         return plain(StatusCode::BAD_REQUEST, "not a campaign's id");
     };
+    if query.wait > 0 {
+        let wait = Duration::from_secs(query.wait.into()).min(MAX_WAIT);
+        site.hub.grown_beyond(query.from, wait).await;
+    }
     match site.hub.read_log(campaign, query.from, query.limit).await {
         Ok(records) => cbor(&records),
         Err(Reason::UnknownCampaign) => plain(StatusCode::NOT_FOUND, "this campaign is not kept here"),
@@ -297,6 +323,19 @@ impl Site {
         configured.or_else(as_it_came).unwrap_or_else(|| self.listen_address.clone())
     }
 
+    /// Where tabs find a relay of the campaign, in the order to try: the one that orders the log first, if it is there.
+    fn addresses(&self, own: Multiaddr) -> VecDeque<String> {
+        let mut addresses: VecDeque<Multiaddr> =
+            std::iter::once(own).chain(self.also.iter().cloned()).map(|one| self.named(one)).collect();
+        if let Some(leader) = &self.leader {
+            addresses.retain(|address| *address != leader.address);
+            let place = if *leader.lives.borrow() { 0 } else { 1 };
+            addresses.insert(place, leader.address.clone());
+            addresses.truncate(MAX_ADDRESSES + 1);
+        }
+        addresses.into_iter().map(|address| address.to_string()).collect()
+    }
+
     /// The address with this relay's peer id, unless it names one.
     fn named(&self, address: Multiaddr) -> Multiaddr {
         if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
@@ -308,7 +347,9 @@ impl Site {
     /// The same as sources for the page's policy. Not every browser counts a page's own address as `'self'` when
     /// a WebSocket goes there.
     fn socket_origins(&self, headers: &HeaderMap, is_tls: bool) -> String {
-        let addresses = std::iter::once(self.address(headers, is_tls)).chain(self.also.iter().cloned());
+        let leader = self.leader.iter().map(|leader| leader.address.clone());
+        let own = std::iter::once(self.address(headers, is_tls));
+        let addresses = own.chain(self.also.iter().cloned()).chain(leader);
         let origins: Vec<String> = addresses.filter_map(|address| socket_origin(&address)).collect();
         origins.join(" ")
     }

@@ -46,7 +46,8 @@ const TRANSFER_KIB: usize = 512 * 1024;
 pub(crate) struct Hub {
     ledger: Ledger,
     disk: Disk,
-    signer: Signer,
+    /// None where another relay orders the log.
+    signer: Option<Signer>,
     parameters: usize,
     topology: Topology,
     metrics: Arc<Metrics>,
@@ -60,7 +61,8 @@ pub(crate) struct Hub {
 pub(crate) struct HubParts {
     pub(crate) ledger: Ledger,
     pub(crate) disk: Disk,
-    pub(crate) signer: Signer,
+    /// None where another relay orders the log.
+    pub(crate) signer: Option<Signer>,
     /// Number of the model's parameters.
     pub(crate) parameters: usize,
     /// Which way updates go.
@@ -86,6 +88,7 @@ pub(crate) struct Session {
     account: watch::Sender<Option<AccountId>>,
     in_flight: Semaphore,
     registrations: AtomicUsize,
+    opened: Instant,
 }
 
 impl Session {
@@ -95,12 +98,18 @@ impl Session {
             account: watch::Sender::new(None),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             registrations: AtomicUsize::new(0),
+            opened: Instant::now(),
         }
     }
 
     /// Who is at the other end.
     pub(crate) fn peer(&self) -> PeerId {
         self.peer
+    }
+
+    /// How long it has been connected.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// The account, once the session has said hello.
@@ -229,7 +238,12 @@ impl Hub {
         }
         let account = certificate.account();
         session.introduce(account);
-        Ok(Reply::Welcome { coordinator: self.ledger.coordinator(), account, time })
+        Ok(Reply::Welcome {
+            coordinator: self.ledger.coordinator(),
+            account,
+            time,
+            is_following: self.ledger.is_following(),
+        })
     }
 
     /// The campaigns kept here.
@@ -250,6 +264,16 @@ impl Hub {
         self.records(from, limit as usize, &head).await
     }
 
+    /// Waits until the log is longer than this, but not longer than so long.
+    pub(crate) async fn grown_beyond(&self, length: u64, longest: Duration) {
+        let mut heads = self.ledger.head();
+        tokio::select! {
+            _grown = heads.wait_for(|head| head.length > length) => {}
+            () = tokio::time::sleep(longest) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     async fn records(&self, from: u64, limit: usize, head: &SignedHead) -> Result<Records, Reason> {
         // What was written after this head was signed is not its to vouch for.
         let left = usize::try_from(head.length.saturating_sub(from)).unwrap_or(usize::MAX);
@@ -266,6 +290,10 @@ impl Hub {
     ) -> Result<Result<(), FrameError>, Reason> {
         self.check_campaign(campaign)?;
         let mut heads = self.ledger.head();
+        // A copy may lack what the tab has seen at the leader: that is no false log, but nothing to follow either.
+        if self.ledger.is_following() && from > heads.borrow().length {
+            return Err(Reason::Behind);
+        }
         loop {
             let head = heads.borrow_and_update().clone();
             let records = self.records(from, MAX_RECORDS, &head).await?;
@@ -289,6 +317,7 @@ impl Hub {
 
     async fn append(&self, session: &Session, campaign: CampaignId, entry: &[u8]) -> Result<Reply, Reason> {
         let account = session.account()?;
+        let signer = self.signer.as_ref().ok_or(Reason::Following)?;
         if !self.entries.take(account, 1, Instant::now()) {
             return Err(Reason::QuotaEntries);
         }
@@ -302,7 +331,7 @@ impl Hub {
             Topology::Mesh => self.check_checkpoint(&entry).await?,
         }
         let receipt = self.ledger.append(entry).await.map_err(|error| append_reason(&error))?;
-        let receipt = self.signer.sign::<Receipt>(&receipt).map_err(internal)?;
+        let receipt = signer.sign::<Receipt>(&receipt).map_err(internal)?;
         Ok(Reply::Receipt { receipt })
     }
 
@@ -332,6 +361,9 @@ impl Hub {
 
     async fn put_blob(&self, session: &Session, bytes: &[u8], is_charged: bool) -> Result<Reply, Reason> {
         let account = session.account()?;
+        if self.ledger.is_following() {
+            return Err(Reason::Following);
+        }
         if !is_charged {
             self.charge_bytes(account, bytes.len())?;
         }
@@ -425,6 +457,7 @@ const fn update_reason(error: &UpdateError) -> Reason {
 const fn append_reason(error: &AppendError) -> Reason {
     match error {
         AppendError::Refused(refusal) => Reason::Inadmissible(*refusal),
+        AppendError::Following => Reason::Following,
         AppendError::Ended => Reason::Busy,
     }
 }

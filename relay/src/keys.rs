@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use lichen_net::swarm::libp2p::identity::Keypair;
@@ -13,22 +13,21 @@ use lichen_record::SigningKey;
 /// Readable by the owner alone.
 const MODE: u32 = 0o600;
 
-/// The relay's keys.
-pub(crate) struct Keys {
-    pub(crate) account: SigningKey,
-    pub(crate) peer: Keypair,
+/// Reads the account key in this folder, or makes it.
+pub(crate) fn account(folder: &Path) -> Result<SigningKey> {
+    let account = key_bytes(&account_file(folder))?;
+    SigningKey::from_bytes(&account).context("account.key holds no P-256 key")
 }
 
-impl Keys {
-    /// Reads the keys in this folder, or makes those that are not there.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let account = key_bytes(&folder.join("account.key"))?;
-        let peer = key_bytes(&folder.join("peer.key"))?;
-        Ok(Self {
-            account: SigningKey::from_bytes(&account).context("account.key holds no P-256 key")?,
-            peer: Keypair::ed25519_from_bytes(peer).context("peer.key holds no Ed25519 key")?,
-        })
-    }
+/// Where the account key is.
+pub(crate) fn account_file(folder: &Path) -> PathBuf {
+    folder.join("account.key")
+}
+
+/// Reads the key of libp2p connections in this folder, or makes it.
+pub(crate) fn peer(folder: &Path) -> Result<Keypair> {
+    let peer = key_bytes(&folder.join("peer.key"))?;
+    Keypair::ed25519_from_bytes(peer).context("peer.key holds no Ed25519 key")
 }
 
 /// 32 secret bytes, kept in a file of this name.
@@ -86,10 +85,10 @@ mod tests {
     #[test]
     fn keys_are_made_once_and_for_the_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let made = Keys::open(folder.path()).unwrap();
-        let read = Keys::open(folder.path()).unwrap();
-        assert_eq!(made.account.account(), read.account.account());
-        assert_eq!(made.peer.public(), read.peer.public());
+        let made = (account(folder.path()).unwrap(), peer(folder.path()).unwrap());
+        let read = (account(folder.path()).unwrap(), peer(folder.path()).unwrap());
+        assert_eq!(made.0.account(), read.0.account());
+        assert_eq!(made.1.public(), read.1.public());
         assert_eq!(folder.path().read_dir().unwrap().count(), 2);
         for name in ["account.key", "peer.key"] {
             let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
@@ -100,19 +99,19 @@ mod tests {
     #[test]
     fn a_key_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        Keys::open(folder.path()).unwrap();
+        account(folder.path()).unwrap();
         let path = folder.path().join("account.key");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(Keys::open(folder.path()).is_err());
+        assert!(account(folder.path()).is_err());
     }
 
     #[test]
     fn a_broken_key_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        Keys::open(folder.path()).unwrap();
+        account(folder.path()).unwrap();
         let path = folder.path().join("account.key");
         fs::write(&path, [1; 31]).unwrap();
-        assert!(Keys::open(folder.path()).is_err());
+        assert!(account(folder.path()).is_err());
         assert_eq!(fs::read(&path).unwrap(), [1; 31]);
     }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use lichen_campaign::Topology;
 use lichen_learn::aggregate_checkpoint;
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, SigningKey, Verified, verify};
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Campaign;
 use crate::clock;
+use crate::kept::Kept;
 use crate::metrics::Metrics;
 
 /// Most requests in one batch, and most waiting for the next.
@@ -35,7 +35,8 @@ const CHUNK: usize = 1024;
 pub(crate) struct Ledger {
     campaign: CampaignId,
     coordinator: AccountId,
-    asks: mpsc::Sender<Ask>,
+    /// Where entries go; nowhere if another relay orders them.
+    asks: Option<mpsc::Sender<Ask>>,
     head: watch::Receiver<SignedHead>,
 }
 
@@ -51,6 +52,8 @@ pub(crate) struct SignedHead {
 pub(crate) enum AppendError {
     #[error(transparent)]
     Refused(Refusal),
+    #[error("another relay orders the log")]
+    Following,
     #[error("the log's task has ended")]
     Ended,
 }
@@ -61,6 +64,20 @@ enum Ask {
 }
 
 impl Ledger {
+    /// The copy of a log that another relay orders.
+    pub(crate) const fn following(
+        campaign: CampaignId,
+        coordinator: AccountId,
+        head: watch::Receiver<SignedHead>,
+    ) -> Self {
+        Self { campaign, coordinator, asks: None, head }
+    }
+
+    /// Whether another relay orders the log.
+    pub(crate) const fn is_following(&self) -> bool {
+        self.asks.is_none()
+    }
+
     pub(crate) const fn campaign(&self) -> CampaignId {
         self.campaign
     }
@@ -89,8 +106,9 @@ impl Ledger {
         &self,
         ask: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Ask,
     ) -> Result<T, AppendError> {
+        let asks = self.asks.as_ref().ok_or(AppendError::Following)?;
         let (answer, answered) = oneshot::channel();
-        self.asks.send(ask(answer)).await.map_err(|_gone| AppendError::Ended)?;
+        asks.send(ask(answer)).await.map_err(|_gone| AppendError::Ended)?;
         answered.await.map_err(|_gone| AppendError::Ended)?.map_err(AppendError::Refused)
     }
 }
@@ -113,10 +131,7 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
-    /// Blobs that the records name.
-    keep: Vec<Cid>,
-    /// Blobs that a mesh keeps if they were put here.
-    keep_if_here: Vec<Cid>,
+    kept: Kept,
     receipts: Vec<(oneshot::Sender<Result<Receipt, Refusal>>, Receipt)>,
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
@@ -162,8 +177,12 @@ impl Writer {
         let mut batch = Batch::default();
         writer.handle(CoordinatorEvent::CaughtUp, &mut batch)?;
         writer.commit(batch).await?;
-        let ledger =
-            Ledger { campaign: campaign.id, coordinator: account, asks: ask_sender, head: head_receiver };
+        let ledger = Ledger {
+            campaign: campaign.id,
+            coordinator: account,
+            asks: Some(ask_sender),
+            head: head_receiver,
+        };
         Ok((ledger, writer))
     }
 
@@ -262,45 +281,20 @@ impl Writer {
         };
         let (record, receipt) = self.chain.append(time, &entry)?;
         batch.records.push(record);
-        self.keep_blobs(&entry, batch);
+        batch.kept.add_entry(
+            &entry,
+            self.coordinator.state().rules().topology,
+            self.key.account(),
+            self.data,
+        );
         self.metrics.appended(entry.get());
         let actions = self.coordinator.handle(now, CoordinatorEvent::Record { time, entry });
-        self.keep_settled(&actions, batch);
-        Ok(Ok((receipt, actions)))
-    }
-
-    /// Notes the blobs without which the log could not be checked.
-    fn keep_blobs(&self, entry: &Verified<Entry>, batch: &mut Batch) {
-        match entry.get() {
-            Entry::Published { manifest, base, .. } => batch.keep.extend([*manifest, *base, self.data]),
-            Entry::Contribution { update, .. } => match self.topology() {
-                Topology::Hub => batch.keep.push(*update),
-                Topology::Mesh => batch.keep_if_here.push(*update),
-            },
-            // A tab may attest what nobody else has; the coordinator attests what it has stored.
-            Entry::Checkpointed { result, .. } if entry.account() == self.key.account() => {
-                batch.keep.push(*result);
-            }
-            _ => {}
-        }
-    }
-
-    /// In a mesh the settled checkpoint is kept, and what came here of its updates.
-    fn keep_settled(&self, actions: &[CoordinatorAction], batch: &mut Batch) {
         let is_settled =
             |action: &CoordinatorAction| matches!(action, CoordinatorAction::Report(Change::Settled { .. }));
-        if self.topology() == Topology::Hub || !actions.iter().any(is_settled) {
-            return;
+        if actions.iter().any(is_settled) {
+            batch.kept.add_settled(self.coordinator.state());
         }
-        batch.keep_if_here.extend(self.coordinator.state().checkpoint());
-        let round = self.coordinator.state().round();
-        let updates =
-            round.into_iter().flat_map(|round| round.contributions()).map(|accepted| accepted.update);
-        batch.keep_if_here.extend(updates);
-    }
-
-    fn topology(&self) -> Topology {
-        self.coordinator.state().rules().topology
+        Ok(Ok((receipt, actions)))
     }
 
     fn handle(&mut self, event: CoordinatorEvent, batch: &mut Batch) -> Result<()> {
@@ -339,16 +333,17 @@ impl Writer {
     }
 
     /// Writes the batch, then tells everybody.
-    async fn commit(&mut self, mut batch: Batch) -> Result<()> {
+    async fn commit(&mut self, batch: Batch) -> Result<()> {
         if !batch.records.is_empty() {
             let start = Instant::now();
             let campaign = self.chain.head().campaign;
-            for cid in batch.keep_if_here {
+            let mut keep = batch.kept.required;
+            for cid in batch.kept.if_here {
                 if self.disk.has(&cid).await? {
-                    batch.keep.push(cid);
+                    keep.push(cid);
                 }
             }
-            self.disk.append(campaign, batch.records, batch.keep).await.context("cannot write the log")?;
+            self.disk.append(campaign, batch.records, keep).await.context("cannot write the log")?;
             self.metrics.append_seconds.observe(start.elapsed().as_secs_f64());
             self.publish_head()?;
         }

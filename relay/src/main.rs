@@ -9,11 +9,14 @@ mod accepted;
 mod campaign;
 mod circuits;
 mod clock;
+mod follower;
 mod health;
 mod http;
 mod hub;
 mod ice;
+mod kept;
 mod keys;
+mod leader;
 mod ledger;
 mod metrics;
 mod options;
@@ -37,7 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lichen_campaign::Topology;
 use lichen_store::Disk;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -48,11 +51,12 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
 use crate::campaign::Campaign;
+use crate::follower::{Follower, Following, LeaderState};
 use crate::http::{Site, web_socket};
 use crate::hub::{Hub, HubParts};
 use crate::ice::{Ice, IceTurn};
-use crate::keys::Keys;
-use crate::ledger::Writer;
+use crate::leader::Leader;
+use crate::ledger::{Ledger, Writer};
 use crate::metrics::Metrics;
 use crate::options::Settings;
 use crate::page::Page;
@@ -102,7 +106,82 @@ fn start() -> Result<()> {
         return runtime.block_on(health::ask(&settings));
     }
     raise_file_limit(settings.max_connections);
-    runtime.block_on(run(settings))
+    let ended = runtime.block_on(run(settings));
+    // A leader may still hold an answer back, which nobody waits for any more.
+    runtime.shutdown_background();
+    ended
+}
+
+/// The campaign's log: ordered here, or followed.
+struct Log {
+    campaign: Campaign,
+    ledger: Ledger,
+    /// What signs receipts, where it is ordered here.
+    signer: Option<Signer>,
+    leader: Option<LeaderState>,
+    keeper: Keeper,
+}
+
+/// Who writes the log.
+enum Keeper {
+    Writer(Box<Writer>),
+    Follower(Box<Follower>),
+}
+
+impl Log {
+    /// Opens the log in the data folder.
+    async fn open(settings: &Settings, disk: &Disk, metrics: &Arc<Metrics>) -> Result<Self> {
+        match &settings.follow {
+            Some(url) => Self::follow(url, settings, disk.clone(), Arc::clone(metrics)).await,
+            None => Self::order(settings, disk.clone(), Arc::clone(metrics)).await,
+        }
+    }
+
+    async fn order(settings: &Settings, disk: Disk, metrics: Arc<Metrics>) -> Result<Self> {
+        let following = Following::read(&settings.data)?;
+        if let Some(following) = &following {
+            following.check_promotion(&settings.data).await?;
+        }
+        let campaign = match (&settings.campaign, &following) {
+            (Some(folder), _) => Campaign::read(folder)?,
+            (None, Some(following)) => {
+                follower::campaign(&Leader::new(&following.leader), following, &disk).await?
+            }
+            (None, None) => Campaign::embedded()?,
+        };
+        let key = keys::account(&settings.data)?;
+        let signer = Some(Signer::new(&key)?);
+        let (ledger, writer) = Writer::open(&campaign, key, disk, metrics).await?;
+        if following.is_some() {
+            Following::forget(&settings.data)?;
+            tracing::info!("this relay followed another one and takes its place now");
+        }
+        Ok(Self { campaign, ledger, signer, leader: None, keeper: Keeper::Writer(Box::new(writer)) })
+    }
+
+    async fn follow(url: &str, settings: &Settings, disk: Disk, metrics: Arc<Metrics>) -> Result<Self> {
+        let leader = Leader::new(url);
+        let following = Following::of(&leader, &settings.data).await?;
+        let campaign = match &settings.campaign {
+            Some(folder) => Campaign::read(folder)?,
+            None => follower::campaign(&leader, &following, &disk).await?,
+        };
+        if campaign.id != following.campaign {
+            bail!("{url} keeps another campaign than the one of --campaign");
+        }
+        let (ledger, leader, follower) = Follower::open(leader, &following, &campaign, disk, metrics).await?;
+        let keeper = Keeper::Follower(Box::new(follower));
+        Ok(Self { campaign, ledger, signer: None, leader: Some(leader), keeper })
+    }
+}
+
+impl Keeper {
+    async fn run(self, stop: CancellationToken) -> Result<()> {
+        match self {
+            Self::Writer(writer) => writer.run(stop).await,
+            Self::Follower(follower) => follower.run(stop).await,
+        }
+    }
 }
 
 /// Lets this process have as many connections open as it may, and says so where that is less than it would serve.
@@ -124,11 +203,9 @@ async fn run(settings: Settings) -> Result<()> {
         .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
     let file = settings.data.join("relay.redb");
     let disk = Disk::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
-    let keys = Keys::open(&settings.data)?;
-    let campaign = settings.campaign.as_deref().map_or_else(Campaign::embedded, Campaign::read)?;
     let metrics = Arc::new(Metrics::new());
-    let (ledger, writer) =
-        Writer::open(&campaign, keys.account.clone(), disk.clone(), Arc::clone(&metrics)).await?;
+    let Log { campaign, ledger, signer, leader, keeper } = Log::open(&settings, &disk, &metrics).await?;
+    let peer_key = keys::peer(&settings.data)?;
 
     let certificate =
         settings.tls.map(|files| Certificate::open(files.certificate, files.key)).transpose()?;
@@ -168,7 +245,7 @@ async fn run(settings: Settings) -> Result<()> {
     let hub = Arc::new(Hub::new(HubParts {
         ledger,
         disk: disk.clone(),
-        signer: Signer::new(&keys.account)?,
+        signer,
         parameters: campaign.parameters,
         metrics: Arc::clone(&metrics),
         entries_per_minute: settings.entries_per_minute,
@@ -182,7 +259,7 @@ async fn run(settings: Settings) -> Result<()> {
     let requests = TaskTracker::new();
     let (sockets, accepted) = accepted::accepted();
     let peers = Peers::new(PeersParts {
-        keys: &keys.peer,
+        keys: &peer_key,
         accepted,
         address: listen_address.clone(),
         public: settings.public_address.clone(),
@@ -191,19 +268,21 @@ async fn run(settings: Settings) -> Result<()> {
         rendezvous: Rendezvous::new(campaign.id, Arc::clone(&metrics), stop_requests.clone()),
         metrics: Arc::clone(&metrics),
         requests: requests.clone(),
+        leader: leader.as_ref().map(|leader| leader.lives.clone()),
     })?;
     let site = Arc::new(Site {
         hub,
         page: settings.page.map_or(Page::Embedded, Page::Folder),
         metrics: Arc::clone(&metrics),
         sockets,
-        peer: keys.peer.public().to_peer_id(),
+        peer: peer_key.public().to_peer_id(),
         campaign: campaign.id,
         coordinator,
         words: Words::of(&campaign.manifest),
         ice,
         public_address: settings.public_address,
         also: settings.also,
+        leader,
         listen_address,
         ready: AtomicBool::new(true),
     });
@@ -213,7 +292,7 @@ async fn run(settings: Settings) -> Result<()> {
         Arc::clone(&metrics),
     );
 
-    let mut writer = tokio::spawn(writer.run(stop_ledger.clone()));
+    let mut writer = tokio::spawn(keeper.run(stop_ledger.clone()));
     let peers = tokio::spawn(peers.run(stop_connections.clone()));
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let router = http::router(Arc::clone(&site));

@@ -56,6 +56,12 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_ALSO", value_name = "MULTIADDRESS", value_delimiter = ',')]
     pub(crate) also: Vec<String>,
 
+    /// Keeps a checked copy of the log and the blobs of the relay whose page is at this address, and serves it with all
+    /// else but appending: https://relay.example.org. Started without this, and with that relay's account.key in the data
+    /// folder, it takes that relay's place [default: follows nobody]
+    #[arg(long, env = "LICHEN_FOLLOW", value_name = "URL")]
+    pub(crate) follow: Option<String>,
+
     /// The certificate to speak https and wss with: a PEM file with the whole chain, the relay's own first. Read again
     /// on SIGHUP, together with the key [default: http and ws, for loopback or behind a TLS proxy]
     #[arg(long, env = "LICHEN_TLS_CERTIFICATE", value_name = "FILE")]
@@ -170,6 +176,7 @@ pub(crate) struct Settings {
     pub(crate) page: Option<PathBuf>,
     pub(crate) public_address: Option<Multiaddr>,
     pub(crate) also: Vec<Multiaddr>,
+    pub(crate) follow: Option<String>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) stun: Option<SocketAddr>,
     pub(crate) stun_per_minute: u32,
@@ -215,6 +222,9 @@ impl Settings {
             (None, None) => None,
             _ => bail!("--tls-certificate and --tls-key go together"),
         };
+        if let Some(url) = &options.follow {
+            check_leader(url)?;
+        }
         for url in &options.ice_servers {
             check_ice_server(url)?;
         }
@@ -231,6 +241,7 @@ impl Settings {
             page: options.page,
             public_address: public_address.context("--public-address is no multiaddress")?,
             also: also.context("--also is no multiaddress")?,
+            follow: options.follow,
             tls,
             stun: options.stun,
             stun_per_minute: options.stun_per_minute.unwrap_or(300),
@@ -276,6 +287,7 @@ impl Options {
             page: self.page.or(other.page),
             public_address: self.public_address.or(other.public_address),
             also: if self.also.is_empty() { other.also } else { self.also },
+            follow: self.follow.or(other.follow),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             stun: self.stun.or(other.stun),
@@ -307,6 +319,14 @@ impl Options {
             pinned_bytes_per_minute: self.pinned_bytes_per_minute.or(other.pinned_bytes_per_minute),
             loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
         }
+    }
+}
+
+fn check_leader(url: &str) -> Result<()> {
+    let uri: axum::http::Uri = url.parse().context("--follow is no URL")?;
+    match uri.scheme_str() {
+        Some("http" | "https") if uri.authority().is_some() && uri.query().is_none() => Ok(()),
+        _ => bail!("--follow {url}: it is neither https://host nor http://host:port"),
     }
 }
 

@@ -14,6 +14,8 @@ use lichen_net::swarm::libp2p::swarm::{
 use lichen_net::swarm::libp2p::{self, Multiaddr, connection_limits, identify, ping};
 use lichen_net::swarm::streams::{self, StreamEvent};
 use lichen_net::swarm::transport::secure;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +34,14 @@ const MAX_PENDING: u32 = 512;
 /// How often a peer is asked whether it is there, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a peer may stay at a relay that only follows while the leader is there: long enough to read what it came for.
+const STAY: Duration = Duration::from_secs(10);
+
+/// How often and in which share peers are sent back to the leader, and how many at least.
+const SEND_BACK_INTERVAL: Duration = Duration::from_secs(1);
+const SEND_BACK_SHARE: usize = 8;
+const SEND_BACK_LEAST: usize = 32;
 
 /// Longest time for all connections to close at the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -56,6 +66,7 @@ pub(crate) struct Peers {
     metrics: Arc<Metrics>,
     counts: Counts,
     requests: TaskTracker,
+    leader: Option<watch::Receiver<bool>>,
 }
 
 /// What [`Peers`] are made of.
@@ -71,6 +82,8 @@ pub(crate) struct PeersParts<'a> {
     pub(crate) rendezvous: Rendezvous,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: TaskTracker,
+    /// Whether the relay that this one follows is there, if it follows one.
+    pub(crate) leader: Option<watch::Receiver<bool>>,
 }
 
 impl Peers {
@@ -85,6 +98,7 @@ impl Peers {
             rendezvous,
             metrics,
             requests,
+            leader,
         } = parts;
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
@@ -108,14 +122,17 @@ impl Peers {
         // Circuits are given only under an address known to be ours, which peers tell each other.
         swarm.add_external_address(public.unwrap_or(address));
         let rendezvous = Arc::new(rendezvous);
-        Ok(Self { swarm, sessions: HashMap::new(), hub, rendezvous, metrics, counts, requests })
+        Ok(Self { swarm, sessions: HashMap::new(), hub, rendezvous, metrics, counts, requests, leader })
     }
 
     /// Runs until the token is cancelled, then closes every connection, which sends what is still to be sent.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut send_back = tokio::time::interval(SEND_BACK_INTERVAL);
+        send_back.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = self.swarm.select_next_some() => self.handle(event),
+                _ = send_back.tick(), if self.leader.is_some() => self.send_back(),
                 () = stop.cancelled() => break,
             }
         }
@@ -163,6 +180,20 @@ impl Peers {
                 tracing::debug!(%error, "a peer could not connect");
             }
             _ => {}
+        }
+    }
+
+    /// Closes what tabs have open here once the leader is there again: they try the next address in turn. Entries are taken
+    /// there alone, and tabs find each other only where all of them are.
+    fn send_back(&mut self) {
+        if !self.leader.as_ref().is_some_and(|lives| *lives.borrow()) {
+            return;
+        }
+        let share = (self.sessions.len() / SEND_BACK_SHARE).max(SEND_BACK_LEAST);
+        let stayed = self.sessions.iter().filter(|(_id, session)| session.age() >= STAY);
+        for connection in stayed.map(|(id, _session)| *id).take(share).collect::<Vec<_>>() {
+            self.swarm.close_connection(connection);
+            self.metrics.sent_back.inc();
         }
     }
 

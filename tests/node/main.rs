@@ -3,10 +3,12 @@
 //! Run by `cargo xtask test`, which says in `LICHEN_RELAY_BIN` where the relay is.
 #![cfg(test)]
 
+mod follower;
 mod mesh;
 mod network;
 mod tab;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lichen_bridge::{Command, ContributionState, EngineKind, EnginePreference, Event, Outcome, Phase};
@@ -31,16 +33,20 @@ fn relay(changes: &[(&str, &str)]) -> (RelayProcess, TempDir) {
         manifest = manifest.replace(from, to);
     }
     std::fs::write(campaign.join("campaign.toml"), manifest).unwrap();
-    let relay = RelayProcess::start(RelayOptions {
+    let relay = RelayProcess::start(options(&folder, "relay", Some(campaign))).unwrap();
+    (relay, folder)
+}
+
+/// How to start a relay with a data folder of this name.
+fn options(folder: &TempDir, name: &str, campaign: Option<PathBuf>) -> RelayOptions {
+    RelayOptions {
         program: std::env::var_os("LICHEN_RELAY_BIN").expect("run by `cargo xtask test`").into(),
         port: http::free_port().unwrap(),
-        data: folder.path().join("data"),
+        data: folder.path().join(name),
         page: None,
-        campaign: Some(campaign),
-        log: Some(folder.path().join("relay.log")),
-    })
-    .unwrap();
-    (relay, folder)
+        campaign,
+        log: Some(folder.path().join(format!("{name}.log"))),
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -91,6 +91,9 @@ pub enum Reply {
         account: AccountId,
         /// The relay's clock, in milliseconds since 1970.
         time: u64,
+        /// Whether it only follows the campaign's own relay: it serves all there is to read, and takes nothing.
+        #[serde(default, skip_serializing_if = "is_not")]
+        is_following: bool,
     },
     /// The campaigns the relay keeps.
     Campaigns {
@@ -142,6 +145,11 @@ pub struct CampaignStatus {
     pub campaign: CampaignId,
     /// Records in its log.
     pub length: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_not(is: &bool) -> bool {
+    !*is
 }
 
 impl Request {

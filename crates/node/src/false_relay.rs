@@ -106,6 +106,7 @@ impl Relay {
         }
         let reply = match request {
             Request::Hello { certificate } => Reply::Welcome {
+                is_following: false,
                 coordinator: self.coordinator.account(),
                 account: lichen_record::Envelope::from_bytes(&certificate).unwrap().account(),
                 time: 0,

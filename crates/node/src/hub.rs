@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::channel::oneshot;
 use lichen_bridge::Event;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_net::{Command, RequestError, RequestId};
@@ -20,6 +21,8 @@ pub(crate) struct Hub {
     out: Outbox,
     next: Cell<u64>,
     pending: RefCell<BTreeMap<RequestId, UnboundedSender<Frame>>>,
+    /// Whoever waits for another relay than the one connected.
+    held: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 /// Why the relay gave no usable answer.
@@ -39,13 +42,22 @@ pub(crate) enum HubError {
 
 impl Hub {
     pub(crate) fn new(out: Outbox) -> Rc<Self> {
-        Rc::new(Self { out, next: Cell::new(0), pending: RefCell::default() })
+        Rc::new(Self { out, next: Cell::new(0), pending: RefCell::default(), held: RefCell::default() })
     }
 
-    /// Sends a request whose answer is one reply.
+    /// Sends a request whose answer is one reply. Where the relay only follows another one and takes nothing, the answer is
+    /// that the connection is lost, once it is: what was asked is to be asked of the next relay.
     pub(crate) async fn ask(self: &Rc<Self>, request: &Request) -> Result<Reply, HubError> {
         let mut replies = self.open(request);
-        let reply = replies.next().await?.ok_or(HubError::Ended)?;
+        let reply = match replies.next().await {
+            Err(HubError::Refused(Reason::Following)) => {
+                let (sender, lost) = oneshot::channel();
+                self.held.borrow_mut().push(sender);
+                let _lost = lost.await;
+                return Err(RequestError::ConnectionLost.into());
+            }
+            reply => reply?.ok_or(HubError::Ended)?,
+        };
         // The relay ends such an answer by itself: cancelling would only race with that.
         self.ended(replies.id);
         Ok(reply)
@@ -86,6 +98,11 @@ impl Hub {
     /// Takes in that the request failed.
     pub(crate) fn failed(&self, id: RequestId, error: RequestError) {
         self.settle(id, Err(error));
+    }
+
+    /// Takes in that the relay is not connected any more.
+    pub(crate) fn disconnected(&self) {
+        self.held.take();
     }
 
     fn settle(&self, id: RequestId, last: Frame) {
@@ -178,6 +195,21 @@ mod tests {
             matches!(given.borrow()[..], [Command::Request { id, .. }, Command::Cancel { id: gone }] if id == gone)
         );
         assert!(hub.pending.borrow().is_empty());
+    }
+
+    #[test]
+    fn what_a_following_relay_does_not_take_waits_for_the_next_one() {
+        let (hub, _given) = hub();
+        let put = Request::PutBlob { bytes: vec![1] };
+        let mut asked = Box::pin(hub.ask(&put));
+        assert!((&mut asked).now_or_never().is_none());
+        let refusal = Reply::Refused { reason: Reason::Following };
+        hub.frame(RequestId(0), refusal.to_bytes().unwrap());
+        hub.ended(RequestId(0));
+        assert!((&mut asked).now_or_never().is_none(), "no answer while that relay is connected");
+        hub.disconnected();
+        let answer = asked.now_or_never().unwrap();
+        assert!(matches!(answer, Err(HubError::Request(RequestError::ConnectionLost))), "{answer:?}");
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub(crate) enum Done<P: Platform> {
     /// The time for goodbyes has passed.
     GoodbyeOver,
     /// The relay knows the account; its log is signed by this one.
-    Welcomed(AccountId),
+    Welcomed { coordinator: AccountId, is_following: bool },
     /// A part of the log is read.
     Log(Result<(Batch, LogReader<P>), LogFault>),
     /// It is time to read the log again.
@@ -172,8 +172,8 @@ pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>)
             Err(problem) => return Done::Broken(problem),
         };
         match shared.hub.ask(&Request::Hello { certificate }).await {
-            Ok(Reply::Welcome { coordinator, account, .. }) if account == shared.account => {
-                return Done::Welcomed(coordinator);
+            Ok(Reply::Welcome { coordinator, account, is_following, .. }) if account == shared.account => {
+                return Done::Welcomed { coordinator, is_following };
             }
             Err(HubError::Refused(Reason::CertificateExpired)) => {
                 return Done::Broken(Problem {

@@ -42,6 +42,8 @@ pub(crate) struct Session<P: Platform> {
     pub(crate) participant: Participant,
     pub(crate) chain: Chain,
     pub(crate) log_total: u64,
+    /// Whether the relay only follows the campaign's own, and takes nothing.
+    is_following: bool,
     pub(crate) link: Link,
     /// Whether the log is read up to its present end.
     is_live: bool,
@@ -112,6 +114,7 @@ impl<P: Platform> Session<P> {
             participant: Participant::new(account, state),
             chain: Chain::new(campaign),
             log_total: 0,
+            is_following: false,
             link: Link::Connecting,
             is_live: false,
             lease: None,
@@ -282,7 +285,10 @@ impl<P: Platform> Session<P> {
                 self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
             }
             Done::GoodbyeOver => self.is_over = true,
-            Done::Welcomed(coordinator) => self.welcomed(coordinator),
+            Done::Welcomed { coordinator, is_following } => {
+                self.is_following = is_following;
+                self.welcomed(coordinator);
+            }
             Done::Log(Ok((batch, reader))) => self.take_in_batch(batch, reader),
             Done::Log(Err(LogFault::False(reason))) => self.fail(false_log(&reason)),
             Done::Log(Err(LogFault::Hub(_unreadable))) => {
@@ -341,6 +347,8 @@ impl<P: Platform> Session<P> {
     fn disconnected(&mut self, reason: Disconnection, retry_in: Option<u32>) {
         self.link = Link::Down { retry_in };
         self.is_live = false;
+        self.is_following = false;
+        self.shared.hub.disconnected();
         // Before the round machine hears of it: no answer may come after.
         self.link_work.clear();
         for submission in std::mem::take(&mut self.submissions).into_values() {
@@ -527,7 +535,10 @@ impl<P: Platform> Session<P> {
             return Phase::WaitingForOtherTab;
         }
         let read = (self.chain.length(), self.log_total.max(self.chain.length()));
-        crate::view::phase(self.participant.activity(), self.link, read, &self.shared.progress)
+        // There is nothing to be done here but to read, and to wait for the relay that orders the record.
+        let is_read = self.is_following && read.0 >= read.1;
+        let link = if is_read { Link::Down { retry_in: None } } else { self.link };
+        crate::view::phase(self.participant.activity(), link, read, &self.shared.progress)
     }
 }
 

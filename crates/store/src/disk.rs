@@ -19,6 +19,9 @@ const LOOSE: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("loose")
 /// Records: binary content id of the campaign, index → encoded record and its check.
 const RECORDS: TableDefinition<'_, RecordKey, RecordValue> = TableDefinition::new("records");
 
+/// The last head that somebody else signed for a log: binary content id of the campaign → envelope.
+const HEADS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("heads");
+
 type RecordKey = (&'static [u8; 36], u64);
 type RecordValue = (&'static [u8], &'static [u8; 36]);
 
@@ -52,6 +55,7 @@ impl Disk {
         transaction.open_table(BLOBS).map_err(medium)?;
         transaction.open_table(LOOSE).map_err(medium)?;
         transaction.open_table(RECORDS).map_err(medium)?;
+        transaction.open_table(HEADS).map_err(medium)?;
         transaction.commit().map_err(medium)?;
         Ok(Self { database: Arc::new(database) })
     }
@@ -68,6 +72,34 @@ impl Disk {
         keep: Vec<Cid>,
     ) -> Result<(), StoreError> {
         self.blocking(move |database| append(database, campaign, &records, &keep)).await
+    }
+
+    /// Keeps the signed head of a log that another relay orders, in place of the one before.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub async fn keep_head(&self, campaign: CampaignId, envelope: Vec<u8>) -> Result<(), StoreError> {
+        self.blocking(move |database| {
+            let transaction = database.begin_write().map_err(medium)?;
+            let key = campaign.0.to_bytes();
+            transaction.open_table(HEADS).map_err(medium)?.insert(&key, &envelope[..]).map_err(medium)?;
+            transaction.commit().map_err(medium)
+        })
+        .await
+    }
+
+    /// The signed head kept last, unchecked.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub async fn head(&self, campaign: CampaignId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.blocking(move |database| {
+            let transaction = database.begin_read().map_err(medium)?;
+            let table = transaction.open_table(HEADS).map_err(medium)?;
+            let head = table.get(&campaign.0.to_bytes()).map_err(medium)?;
+            Ok(head.map(|head| head.value().to_vec()))
+        })
+        .await
     }
 
     /// Reads up to `limit` records from index `from` on; fewer at the log's end.

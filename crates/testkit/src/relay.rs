@@ -34,6 +34,7 @@ pub struct RelayOptions {
 #[derive(Debug)]
 pub struct RelayProcess {
     options: RelayOptions,
+    arguments: Vec<String>,
     process: Guarded,
 }
 
@@ -43,8 +44,16 @@ impl RelayProcess {
     /// # Errors
     /// When the program cannot be started, ends, or is not ready in time.
     pub fn start(options: RelayOptions) -> Result<Self, Error> {
-        let process = spawn(&options)?;
-        let mut relay = Self { options, process };
+        Self::start_with(options, Vec::new())
+    }
+
+    /// Starts a relay with further arguments and waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// As [`RelayProcess::start`].
+    pub fn start_with(options: RelayOptions, arguments: Vec<String>) -> Result<Self, Error> {
+        let process = spawn(&options, &arguments)?;
+        let mut relay = Self { options, arguments, process };
         relay.wait_until_ready()?;
         Ok(relay)
     }
@@ -70,7 +79,7 @@ impl RelayProcess {
     /// As [`RelayProcess::start`].
     pub fn restart(&mut self) -> Result<(), Error> {
         self.process.kill();
-        self.process = spawn(&self.options)?;
+        self.process = spawn(&self.options, &self.arguments)?;
         self.wait_until_ready()
     }
 
@@ -129,7 +138,7 @@ impl RelayProcess {
     }
 }
 
-fn spawn(options: &RelayOptions) -> Result<Guarded, Error> {
+fn spawn(options: &RelayOptions, arguments: &[String]) -> Result<Guarded, Error> {
     if !options.program.is_file() {
         let hint = "build it with `cargo build --release --package lichen-relay`";
         return Err(Error::Missing { what: "the relay", path: options.program.clone(), hint });
@@ -138,6 +147,7 @@ fn spawn(options: &RelayOptions) -> Result<Guarded, Error> {
     command.arg("--listen").arg(format!("127.0.0.1:{}", options.port)).arg("--data").arg(&options.data);
     option(&mut command, "--page", options.page.as_deref());
     option(&mut command, "--campaign", options.campaign.as_deref());
+    command.args(arguments);
     // A developer's own LICHEN_* settings must not change what a test runs.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LICHEN_")) {
         command.env_remove(name);

@@ -25,8 +25,8 @@ pub(crate) async fn measure() -> Result<Floor> {
     let signer = Signer::new(&key)?;
     let receipt = Receipt { entry: Cid::of_cbor(&entry), head: Head { campaign, length: 1, hash: [0; 32] } };
     eprintln!("floor: measuring what an entry costs at least");
-    let verify_us = microseconds(|| Ok(drop(verify::<Entry>(&entry)?)))?;
-    let sign_us = microseconds(|| Ok(drop(signer.sign(&receipt)?)))?;
+    let verify_us = microseconds(|| Ok(verify::<Entry>(&entry).map(drop)?))?;
+    let sign_us = microseconds(|| signer.sign(&receipt).map(drop))?;
 
     let folder = tempfile::tempdir()?;
     let disk = Disk::open(&folder.path().join("floor.redb"))?;

@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod signalling;
 #[path = "../../src/signer.rs"]
+#[allow(unused_imports, reason = "its tests run with the relay's")]
 mod signer;
 
 use std::time::Duration;

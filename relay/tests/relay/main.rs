@@ -10,10 +10,12 @@
 
 mod campaign;
 mod circuits;
+mod follower;
 mod hostile;
 mod http;
 mod mesh;
 mod process;
+mod rendezvous;
 mod restart;
 mod rounds;
 mod streams;

@@ -21,6 +21,7 @@ pub(crate) struct Relay {
     child: Child,
     pub(crate) url: String,
     pub(crate) data: TempDir,
+    options: Vec<String>,
 }
 
 /// What `/lichen.json` says.
@@ -28,6 +29,8 @@ pub(crate) struct Relay {
 pub(crate) struct Info {
     pub(crate) address: String,
     pub(crate) also: Vec<String>,
+    pub(crate) peer: String,
+    pub(crate) leader: Option<String>,
     pub(crate) campaign: CampaignId,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) turn: bool,
@@ -55,7 +58,7 @@ impl Relay {
     pub(crate) async fn start_with(options: &[&str]) -> Self {
         let data = TempDir::new().unwrap();
         let (child, url) = spawn(data.path(), "127.0.0.1:0", options).await;
-        Self { child, url, data }
+        Self { child, url, data, options: options.iter().map(|option| (*option).to_owned()).collect() }
     }
 
     /// Kills it outright and starts one with the same data on another port, as a machine in reserve does.
@@ -64,11 +67,34 @@ impl Relay {
         (self.child, self.url) = spawn(self.data.path(), listen, &[]).await;
     }
 
-    /// Kills it outright and starts it again with the same data, on the same port.
-    pub(crate) async fn kill_and_restart(&mut self) {
+    /// Kills it outright.
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Kills it outright and starts it again with the same data and options, on the same port.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.kill().await;
+        self.restart().await;
+    }
+
+    /// Starts it again, once it is killed, with the same data and options, on the same port.
+    pub(crate) async fn restart(&mut self) {
         let listen = self.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        (self.child, self.url) = spawn(self.data.path(), &listen, &[]).await;
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        (self.child, self.url) = spawn(self.data.path(), &listen, &options).await;
+    }
+
+    /// Starts it again, once it is killed, as one that follows nobody.
+    pub(crate) async fn promote(&mut self) {
+        self.options.clear();
+        self.restart().await;
+    }
+
+    /// Starts it again, once it is killed, as one that follows another.
+    pub(crate) async fn follow(&mut self, leader: &str) {
+        self.options = vec!["--follow".into(), leader.into()];
+        self.restart().await;
     }
 
     /// Sends it a signal.

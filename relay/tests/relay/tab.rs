@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
-use crate::process::Relay;
+use crate::process::{Info, Relay};
 
 /// One end of one request.
 pub(crate) enum Answer {
@@ -38,7 +38,16 @@ pub(crate) struct Tab {
 impl Tab {
     /// Connects, but says nothing yet.
     pub(crate) async fn connect(relay: &Relay, seed: u8) -> Self {
+        Self::connect_as_told(relay.info().await, seed).await
+    }
+
+    /// Connects to this address of a relay and to no other, and says nothing yet.
+    pub(crate) async fn connect_to(relay: &Relay, address: &str, seed: u8) -> Self {
         let info = relay.info().await;
+        Self::connect_as_told(Info { address: address.into(), also: Vec::new(), ..info }, seed).await
+    }
+
+    async fn connect_as_told(info: Info, seed: u8) -> Self {
         let (handle, mut events) = swarm::spawn(Vec::new()).unwrap();
         let Some(Event::Started { peer }) = events.next().await else { panic!("the swarm did not start") };
         let waiting = Waiting::default();

@@ -105,6 +105,13 @@ impl ViewState {
             )
             .advise("This one takes over when that one is closed."),
             (_, Link::Lost { reason, retry_at }) => offline(reason, *retry_at, now),
+            (Phase::Offline { retry_in: None }, Link::Open { .. }) => Sentence::new(
+                "offline",
+                Lamp::Bad,
+                Progress::Open,
+                "The relay that takes contributions is away.",
+            )
+            .advise("Another one serves the record. What this tab has learned waits and is sent by itself."),
             (Phase::Offline { .. }, Link::Open { .. } | Link::Connecting | Link::Closed)
             | (Phase::Connecting, _) => {
                 Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")

@@ -220,6 +220,7 @@ fn each_phase_has_its_word() {
         (Phase::WaitingForOtherTab, "standby"),
         (Phase::Connecting, "connecting"),
         (Phase::Offline { retry_in: Some(1) }, "connecting"),
+        (Phase::Offline { retry_in: None }, "offline"),
         (Phase::CatchingUp { done: 120, total: 900 }, "checking"),
         (Phase::WaitingForRound, "waiting"),
         (Phase::Training { round: 3, step: 4, steps: 60 }, "training"),

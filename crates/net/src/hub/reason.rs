@@ -68,6 +68,12 @@ pub enum Reason {
     /// The checkpoint that is attested is not held here: put it first.
     #[error("the checkpoint is not held here")]
     CheckpointMissing,
+    /// This relay follows the campaign's own, which its `lichen.json` names, and takes nothing itself.
+    #[error("this relay only follows the campaign's own, which is away")]
+    Following,
+    /// This relay follows the campaign's own, and has less of the log than is asked for.
+    #[error("this relay has not got so much of the log yet")]
+    Behind,
     /// The relay has no room for more requests at the moment.
     #[error("the relay is busy")]
     Busy,
@@ -101,6 +107,8 @@ impl Reason {
             Self::QuotaBytes => "quota_bytes",
             Self::QuotaPinned => "quota_pinned",
             Self::CheckpointMissing => "checkpoint_missing",
+            Self::Following => "following",
+            Self::Behind => "behind",
             Self::Busy => "busy",
             Self::Internal => "internal",
         }

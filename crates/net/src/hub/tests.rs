@@ -36,7 +36,12 @@ fn replies() -> impl Strategy<Value = Reply> {
         prop::collection::vec(record, 0..4)
     };
     prop_oneof![
-        any::<u64>().prop_map(|time| Reply::Welcome { coordinator: account(), account: account(), time }),
+        (any::<u64>(), any::<bool>()).prop_map(|(time, is_following)| Reply::Welcome {
+            coordinator: account(),
+            account: account(),
+            time,
+            is_following
+        }),
         any::<u64>().prop_map(|length| Reply::Campaigns {
             campaigns: vec![CampaignStatus { campaign: campaign(), length }]
         }),

@@ -381,7 +381,7 @@ fn replies() -> Vec<Reply> {
     let account: AccountId = key(1).account();
     let cid = Cid::of_raw(b"blob");
     vec![
-        Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000 },
+        Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000, is_following: true },
         Reply::Campaigns { campaigns: vec![CampaignStatus { campaign: campaign(), length: 7 }] },
         Reply::Records(Records { records, head: key(1).sign(&head).unwrap() }),
         Reply::Receipt { receipt: key(1).sign(&receipt).unwrap() },
