@@ -39,7 +39,9 @@ mod manifest;
 pub mod model_spec;
 mod reader;
 mod split;
+mod training;
 
 pub use explain::Statement;
 pub use manifest::{Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology};
 pub use split::{Split, training_seed};
+pub use training::Training;

@@ -1,14 +1,13 @@
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use lichen_record::{Cid, Codec, MAX_MANIFEST};
-use serde::de::DeserializeOwned;
-use toml::{Table, Value};
+use toml::de::DeTable;
 
 use crate::Split;
-use crate::model_spec::{LayerSpec, Loss, ModelSpec, SpecFault, TrainSpec};
+use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::Reader;
 
 /// Longest text of one line, such as a title.
@@ -198,15 +197,22 @@ impl Manifest {
         if text.len() > MAX_MANIFEST {
             return Err(too_large(text.len()));
         }
-        let table: Table = toml::from_str(text)
-            .map_err(|error| ManifestError::of_whole(format!("is not TOML: {}", error.message())))?;
-        let mut faults = Vec::new();
-        let manifest = read_manifest(&table, &mut faults);
-        match manifest {
-            Some(manifest) if faults.is_empty() => Ok(manifest),
-            _ if faults.is_empty() => Err(ManifestError::of_whole("could not be read")),
-            _ => Err(ManifestError { faults }),
-        }
+        read_text(text, read_manifest)
+    }
+}
+
+/// Reads a text by a function that gives something or records why not.
+pub(crate) fn read_text<T>(
+    text: &str,
+    read: impl FnOnce(&DeTable<'_>, &mut Vec<Fault>) -> Option<T>,
+) -> Result<T, ManifestError> {
+    let table = DeTable::parse(text)
+        .map_err(|error| ManifestError::of_whole(format!("is not TOML: {}", error.message())))?;
+    let mut faults = Vec::new();
+    match read(table.get_ref(), &mut faults) {
+        Some(found) if faults.is_empty() => Ok(found),
+        _ if faults.is_empty() => Err(ManifestError::of_whole("could not be read")),
+        _ => Err(ManifestError { faults }),
     }
 }
 
@@ -214,7 +220,7 @@ fn too_large(length: usize) -> ManifestError {
     ManifestError::of_whole(format!("has {length} bytes: use at most {MAX_MANIFEST}"))
 }
 
-fn read_manifest(table: &Table, faults: &mut Vec<Fault>) -> Option<Manifest> {
+fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifest> {
     let mut reader = Reader::new("", Some(table), faults);
     let version: Option<u32> = reader.whole("version", 1..=1);
     let [campaign, data, model, train, rounds] =
@@ -232,7 +238,7 @@ fn read_manifest(table: &Table, faults: &mut Vec<Fault>) -> Option<Manifest> {
     Some(manifest)
 }
 
-fn read_purpose(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Purpose> {
+fn read_purpose(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Purpose> {
     let mut reader = Reader::new("campaign", table, faults);
     let title = reader.text("title", LINE);
     let purpose = reader.text("purpose", PARAGRAPH);
@@ -255,7 +261,7 @@ fn read_purpose(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Purpos
     })
 }
 
-fn read_data(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Data> {
+fn read_data(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Data> {
     let mut reader = Reader::new("data", table, faults);
     let kind = reader.choice("kind", &[("shared", ())]);
     let file = reader.text("file", LINE);
@@ -292,64 +298,11 @@ fn read_data(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Data> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the range allowed lies within that of f32")]
-const fn to_f32(number: f64) -> f32 {
+pub(crate) const fn to_f32(number: f64) -> f32 {
     number as f32
 }
 
-/// Reads the layers one by one, so that each faulty one is named.
-fn read_model(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<ModelSpec> {
-    let table = table?;
-    let before = faults.len();
-    if let Some(Value::Array(layers)) = table.get("layers") {
-        for (index, layer) in layers.iter().enumerate() {
-            read_spec::<LayerSpec>(&format!("model.layers[{index}]"), layer, faults);
-        }
-    }
-    if faults.len() > before {
-        return None;
-    }
-    let spec: ModelSpec = read_spec("model", &Value::Table(table.clone()), faults)?;
-    keep_faults("model", spec.validate(), faults);
-    Some(spec)
-}
-
-fn read_train(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<TrainSpec> {
-    let spec: TrainSpec = read_spec("train", &Value::Table(table?.clone()), faults)?;
-    keep_faults("train", spec.validate(), faults);
-    Some(spec)
-}
-
-fn read_spec<T: DeserializeOwned>(path: &str, value: &Value, faults: &mut Vec<Fault>) -> Option<T> {
-    match value.clone().try_into() {
-        Ok(spec) => Some(spec),
-        Err(error) => {
-            let error: toml::de::Error = error;
-            let problem = format!("cannot be read: {}", error.message().trim());
-            faults.push(Fault::new(field_of(path, &error), problem));
-            None
-        }
-    }
-}
-
-/// The field at fault. Its keys stand only in the error's text, on a line "in `key.key`".
-fn field_of(path: &str, error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    let keys = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
-    keys.map_or(path.to_string(), |keys| format!("{path}.{keys}"))
-}
-
-fn keep_faults(path: &str, checked: Result<(), Vec<SpecFault>>, faults: &mut Vec<Fault>) {
-    for fault in checked.err().into_iter().flatten() {
-        faults.push(match fault {
-            SpecFault::Layer { layer, field, problem } => {
-                Fault::new(format!("{path}.layers.{layer}.{field}"), problem)
-            }
-            SpecFault::Field { field, problem } => Fault::new(field, problem),
-        });
-    }
-}
-
-fn read_rounds(table: Option<&Table>, faults: &mut Vec<Fault>) -> Option<Rounds> {
+fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Rounds> {
     let mut reader = Reader::new("rounds", table, faults);
     let topology = reader.choice("topology", &[("hub", Topology::Hub), ("mesh", Topology::Mesh)]);
     let interval = reader.number("interval_seconds", 0.0..=86_400.0);

@@ -5,7 +5,6 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use serde::{Deserialize, Serialize};
 
 /// Most layers a model may have, nested ones counted.
 pub const MAX_LAYERS: usize = 256;
@@ -15,8 +14,7 @@ pub const MAX_EXTENT: usize = 1 << 24;
 pub const MAX_DEPTH: usize = 8;
 
 /// A model: the shape of one sample, the layers it passes through, and the loss.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     /// Shape of one sample without the batch: `[features]`, `[channels, length]`, `[channels, height, width]`
     /// or `[tokens]` before an embedding.
@@ -24,18 +22,15 @@ pub struct ModelSpec {
     /// What training minimises.
     pub loss: Loss,
     /// Label that counts neither in the loss nor in the accuracy (softmax cross entropy only).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_label: Option<u32>,
     /// Where the Huber loss turns from square to linear; 1 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub huber_delta: Option<f64>,
     /// Layers in the order in which a sample passes through them.
     pub layers: Vec<LayerSpec>,
 }
 
 /// A loss, averaged over everything that counts in the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// Cross entropy of softmax over the last axis against class labels.
     SoftmaxCrossEntropy,
@@ -50,8 +45,7 @@ pub enum Loss {
 }
 
 /// A function applied to every element.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// The identity.
     #[default]
@@ -69,8 +63,7 @@ pub enum Activation {
 }
 
 /// One extent per spatial axis, or one for all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// The same along every spatial axis.
     Every(usize),
@@ -79,8 +72,7 @@ pub enum Extent {
 }
 
 /// How a convolution or pool treats its border.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Padding {
     /// A named rule.
     Named(PaddingRule),
@@ -89,8 +81,7 @@ pub enum Padding {
 }
 
 /// A named rule for padding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaddingRule {
     /// Output extent = input extent / stride, rounded up; the odd zero goes to the end.
     Same,
@@ -99,8 +90,7 @@ pub enum PaddingRule {
 }
 
 /// How an axis is reduced away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// Sum over the axis.
     Sum,
@@ -110,69 +100,24 @@ pub enum Reduction {
     Max,
 }
 
-fn yes() -> bool {
-    true
-}
-
-fn epsilon() -> f64 {
-    1e-5
-}
-
-fn momentum() -> f64 {
-    0.1
-}
-
-fn four() -> usize {
-    4
-}
-
-fn gelu() -> Activation {
-    Activation::Gelu
-}
-
-fn relu() -> Activation {
-    Activation::Relu
-}
-
-fn two() -> Extent {
-    Extent::Every(2)
-}
-
-fn one() -> Extent {
-    Extent::Every(1)
-}
-
-fn none() -> Padding {
-    Padding::Named(PaddingRule::Valid)
-}
-
-fn same() -> Padding {
-    Padding::Named(PaddingRule::Same)
-}
-
 /// One layer; `name` prefixes its parameters (`NAME.weight`) and may be left out where there are none, or for
 /// the layer's kind and position (`dense2`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LayerSpec {
     /// `y = activation(x Wᵀ + b)` over the last axis (PyTorch's `Linear`).
     Dense {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Width of the output.
         units: usize,
         /// Applied to the output.
-        #[serde(default)]
         activation: Activation,
         /// Whether there is a bias.
-        #[serde(default = "yes")]
         bias: bool,
     },
     /// Turns whole numbers into learned vectors: `[.., tokens]` to `[.., tokens, width]`.
     Embedding {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// How many different numbers there are.
         vocabulary: usize,
@@ -182,149 +127,114 @@ pub enum LayerSpec {
     /// Adds a learned vector per position to `[tokens, width]`.
     PositionEmbedding {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
     },
     /// Convolution of `[channels, length]` or `[channels, height, width]`.
     Conv {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Output channels.
         filters: usize,
         /// Extent of the kernel.
         kernel: Extent,
         /// Distance between outputs.
-        #[serde(default = "one")]
         stride: Extent,
         /// Border.
-        #[serde(default = "none")]
         padding: Padding,
         /// Distance between a kernel's elements.
-        #[serde(default = "one")]
         dilation: Extent,
         /// Groups of channels that do not see each other.
-        #[serde(default = "one_group")]
         groups: usize,
         /// Applied to the output.
-        #[serde(default)]
         activation: Activation,
         /// Whether there is a bias.
-        #[serde(default = "yes")]
         bias: bool,
     },
     /// Transposed convolution (PyTorch's `ConvTranspose1d` and `2d`).
     ConvTranspose {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Output channels.
         filters: usize,
         /// Extent of the kernel.
         kernel: Extent,
         /// Distance between the outputs of neighbouring inputs.
-        #[serde(default = "one")]
         stride: Extent,
         /// Removed from both ends of the output.
-        #[serde(default = "no_padding")]
         padding: Extent,
         /// Added to the end of the output.
-        #[serde(default = "no_padding")]
         output_padding: Extent,
         /// Distance between a kernel's elements.
-        #[serde(default = "one")]
         dilation: Extent,
         /// Groups of channels that do not see each other.
-        #[serde(default = "one_group")]
         groups: usize,
         /// Applied to the output.
-        #[serde(default)]
         activation: Activation,
         /// Whether there is a bias.
-        #[serde(default = "yes")]
         bias: bool,
     },
     /// Largest value of each window.
     MaxPool {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
         /// Extent of the window.
-        #[serde(default = "two")]
         kernel: Extent,
         /// Distance between windows; the window's extent unless given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         stride: Option<Extent>,
         /// Border.
-        #[serde(default = "none")]
         padding: Padding,
     },
     /// Mean of each window; padding does not count.
     AveragePool {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
         /// Extent of the window.
-        #[serde(default = "two")]
         kernel: Extent,
         /// Distance between windows; the window's extent unless given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         stride: Option<Extent>,
         /// Border.
-        #[serde(default = "none")]
         padding: Padding,
     },
     /// Mean over all spatial positions: `[channels, ..]` to `[channels]`.
     GlobalAveragePool {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
     },
     /// Normalises every channel over batch and positions (PyTorch's `BatchNorm`).
     BatchNorm {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Added to the variance.
-        #[serde(default = "epsilon")]
         epsilon: f64,
         /// Share of the batch's statistics in the running ones.
-        #[serde(default = "momentum")]
         momentum: f64,
     },
     /// Normalises over the last axis.
     LayerNorm {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Added to the variance.
-        #[serde(default = "epsilon")]
         epsilon: f64,
     },
     /// Divides by the root of the mean square over the last axis.
     RmsNorm {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Added to the mean square.
-        #[serde(default = "epsilon")]
         epsilon: f64,
     },
     /// Normalises groups of channels over their positions.
     GroupNorm {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Number of groups; divides the channels.
         groups: usize,
         /// Added to the variance.
-        #[serde(default = "epsilon")]
         epsilon: f64,
     },
     /// Applies a function to every element.
     Activation {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
         /// The function.
         function: Activation,
@@ -332,7 +242,6 @@ pub enum LayerSpec {
     /// Sets elements to zero with probability `rate` while training, and scales the rest by `1 / (1 - rate)`.
     Dropout {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
         /// Probability of zero, from 0 to below 1.
         rate: f64,
@@ -340,13 +249,11 @@ pub enum LayerSpec {
     /// Makes one axis of all.
     Flatten {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
     },
     /// Gives the sample another shape of as many elements.
     Reshape {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
         /// The shape, without the batch.
         shape: Vec<usize>,
@@ -354,7 +261,6 @@ pub enum LayerSpec {
     /// Reorders the sample's axes (the batch stays first).
     Transpose {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
         /// Axis of the input for every axis of the output, without the batch.
         axes: Vec<usize>,
@@ -362,7 +268,6 @@ pub enum LayerSpec {
     /// Reduces one axis of the sample away.
     Reduce {
         /// Names the layer in errors.
-        #[serde(default)]
         name: String,
         /// The axis, without the batch.
         axis: usize,
@@ -372,119 +277,88 @@ pub enum LayerSpec {
     /// `y = shortcut(x) + layers(x)`.
     Residual {
         /// Prefix of the inner layers' names.
-        #[serde(default)]
         name: String,
         /// The branch that is added.
         layers: Vec<LayerSpec>,
         /// What the other branch passes through; nothing unless given.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         shortcut: Vec<LayerSpec>,
         /// Applied to the sum.
-        #[serde(default)]
         activation: Activation,
     },
     /// Convolution, optional batch normalisation, activation, optional max pool.
     ConvBlock {
         /// Prefix of the parameters' names (`NAME.conv`, `NAME.norm`).
-        #[serde(default)]
         name: String,
         /// Output channels.
         filters: usize,
         /// Extent of the kernel.
         kernel: Extent,
         /// Distance between outputs.
-        #[serde(default = "one")]
         stride: Extent,
         /// Border.
-        #[serde(default = "same")]
         padding: Padding,
         /// Whether batch normalisation stands between convolution and activation.
-        #[serde(default)]
         norm: bool,
         /// Applied before the pool.
-        #[serde(default = "relu")]
         activation: Activation,
         /// Window of a max pool at the end; none unless given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         pool: Option<Extent>,
     },
     /// Two 3-wide convolutions with batch normalisation around a shortcut (the basic block of `ResNet`).
     ResidualBlock {
         /// Prefix of the parameters' names (`conv1`, `bn1`, `conv2`, `bn2`, `downsample.0`, `downsample.1`).
-        #[serde(default)]
         name: String,
         /// Output channels.
         filters: usize,
         /// Stride of the first convolution.
-        #[serde(default = "one")]
         stride: Extent,
     },
     /// Gated recurrent unit over `[steps, features]` (PyTorch's `GRU`, `batch_first`).
     Gru {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Width of the state.
         units: usize,
         /// Whether all states come out (`[steps, units]`) or the last one (`[units]`).
-        #[serde(default)]
         sequence: bool,
     },
     /// Long short-term memory over `[steps, features]` (PyTorch's `LSTM`, `batch_first`).
     Lstm {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Width of the state.
         units: usize,
         /// Whether all states come out (`[steps, units]`) or the last one (`[units]`).
-        #[serde(default)]
         sequence: bool,
     },
     /// Multi-head self-attention over `[tokens, width]` (PyTorch's `MultiheadAttention`, `batch_first`).
     Attention {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Number of heads; divides the width.
         heads: usize,
         /// Whether a token sees only itself and earlier ones.
-        #[serde(default)]
         causal: bool,
     },
     /// `TransformerEncoderLayer` of PyTorch with `norm_first`.
     TransformerBlock {
         /// Prefix of the parameters' names.
-        #[serde(default)]
         name: String,
         /// Number of heads; divides the width.
         heads: usize,
         /// Whether a token sees only itself and earlier ones.
-        #[serde(default)]
         causal: bool,
         /// Width of the hidden layer in multiples of the model's.
-        #[serde(default = "four")]
         expansion: usize,
         /// Applied in the hidden layer.
-        #[serde(default = "gelu")]
         activation: Activation,
         /// Dropout after attention and after the hidden layer.
-        #[serde(default)]
         dropout: f64,
     },
 }
 
-fn one_group() -> usize {
-    1
-}
-
-fn no_padding() -> Extent {
-    Extent::Every(0)
-}
-
 /// How the parameters are changed: `[train]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrainSpec {
     /// The rule.
     pub optimizer: Optimizer,
@@ -495,38 +369,28 @@ pub struct TrainSpec {
     /// Steps per round.
     pub steps: u32,
     /// How the step size changes over the steps of a round.
-    #[serde(default)]
     pub schedule: Schedule,
     /// Steps over which the step size rises from 0.
-    #[serde(default)]
     pub warmup: u32,
     /// SGD's momentum; 0 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
     /// Adam's, AdamW's and Lion's first decay; 0.9 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
     /// Adam's, AdamW's and Lion's second decay; 0.999 (Lion: 0.99) unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f64>,
     /// Adam's and AdamW's constant against division by zero; 1e-8 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
     /// Pull towards zero: in the gradient for SGD and Adam, decoupled for AdamW and Lion; 0 (AdamW: 0.01)
     /// unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// Largest norm of the whole gradient; longer ones are scaled down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
     /// Largest norm of each single sample's gradient, scaled down before they are averaged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_sample_norm: Option<f64>,
 }
 
 /// A rule that changes parameters by their gradients, as PyTorch defines it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimizer {
     /// Stochastic gradient descent with momentum.
     Sgd,
@@ -539,8 +403,7 @@ pub enum Optimizer {
 }
 
 /// How the step size changes over a round's steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Schedule {
     /// Stays.
     #[default]
@@ -572,7 +435,10 @@ pub enum SpecFault {
     },
 }
 
+mod read;
 mod validate;
+
+pub(crate) use read::{read_model, read_train};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use toml::{Table, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::Fault;
 
@@ -11,20 +12,20 @@ use crate::Fault;
 /// that all faults come to light at once.
 pub(crate) struct Reader<'t, 'f> {
     path: String,
-    table: Option<&'t Table>,
+    table: Option<&'t DeTable<'t>>,
     known: Vec<&'static str>,
     faults: &'f mut Vec<Fault>,
 }
 
 impl<'t, 'f> Reader<'t, 'f> {
     /// Begins to read a table; `None` if it is missing, which the caller has recorded.
-    pub(crate) fn new(path: &str, table: Option<&'t Table>, faults: &'f mut Vec<Fault>) -> Self {
+    pub(crate) fn new(path: &str, table: Option<&'t DeTable<'t>>, faults: &'f mut Vec<Fault>) -> Self {
         Self { path: path.to_string(), table, known: Vec::new(), faults }
     }
 
     /// A line or paragraph that people read.
     pub(crate) fn text(&mut self, key: &'static str, longest: usize) -> Option<String> {
-        let Value::String(text) = self.required(key)? else {
+        let DeValue::String(text) = self.required(key)? else {
             return self.fault(key, "must be text in quotation marks");
         };
         let text = text.trim();
@@ -65,14 +66,8 @@ impl<'t, 'f> Reader<'t, 'f> {
         key: &'static str,
         range: RangeInclusive<i64>,
     ) -> Option<T> {
-        let Value::Integer(number) = self.required(key)? else {
-            return self.fault(key, "must be a whole number without quotation marks");
-        };
-        if !range.contains(number) {
-            let (least, most) = range.into_inner();
-            return self.fault(key, &format!("is {number}: it must be from {least} to {most}"));
-        }
-        match T::try_from(*number) {
+        let number = self.integer(key, range)?;
+        match T::try_from(number) {
             Ok(number) => Some(number),
             Err(_) => self.fault(key, &format!("is {number}, which is out of range")),
         }
@@ -113,12 +108,59 @@ impl<'t, 'f> Reader<'t, 'f> {
         }
     }
 
+    /// Yes or no; `unless_given` if it is left out.
+    pub(crate) fn flag(&mut self, key: &'static str, unless_given: bool) -> Option<bool> {
+        match self.value(key) {
+            None => Some(unless_given),
+            Some(DeValue::Boolean(flag)) => Some(*flag),
+            Some(_) => self.fault(key, "must be true or false"),
+        }
+    }
+
     /// A table within this one.
-    pub(crate) fn table(&mut self, key: &'static str) -> Option<&'t Table> {
+    pub(crate) fn table(&mut self, key: &'static str) -> Option<&'t DeTable<'t>> {
         match self.required(key)? {
-            Value::Table(table) => Some(table),
+            DeValue::Table(table) => Some(table),
             _ => self.fault(key, "must be a table"),
         }
+    }
+
+    /// A list within this table; empty if it is left out.
+    pub(crate) fn list(&mut self, key: &'static str) -> Option<&'t [Spanned<DeValue<'t>>]> {
+        match self.value(key) {
+            None => Some(&[]),
+            Some(DeValue::Array(list)) => Some(list),
+            Some(_) => self.fault(key, "must be a list in square brackets"),
+        }
+    }
+
+    /// A list of whole numbers.
+    pub(crate) fn wholes<T: TryFrom<i64>>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        match self.required(key)? {
+            DeValue::Array(list) => match list.iter().map(|value| whole_of(value.get_ref())).collect() {
+                Some(numbers) => Some(numbers),
+                None => self.fault(key, "must list whole numbers, none of them negative"),
+            },
+            _ => self.fault(key, "must be a list of whole numbers in square brackets"),
+        }
+    }
+
+    /// What stands at a key, read or not.
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'t DeValue<'t>> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.table?.get(key).map(Spanned::get_ref)
+    }
+
+    /// Where the table stands.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The list of faults, for what is read by others.
+    pub(crate) fn faults(&mut self) -> &mut Vec<Fault> {
+        self.faults
     }
 
     /// Records a fault of a field, and gives `None` for the field's value.
@@ -132,18 +174,34 @@ impl<'t, 'f> Reader<'t, 'f> {
     pub(crate) fn finish(mut self) {
         let Some(table) = self.table else { return };
         let known = core::mem::take(&mut self.known);
-        for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
+        for key in table.keys().map(|key| key.get_ref().as_ref()).filter(|key| !known.contains(key)) {
             self.fault::<()>(key, &unknown_key(key, &known));
         }
     }
 
-    fn number_in(&mut self, key: &'static str, value: &Value, range: RangeInclusive<f64>) -> Option<f64> {
+    fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        let DeValue::Integer(digits) = self.required(key)? else {
+            return self.fault(key, "must be a whole number without quotation marks");
+        };
+        let (least, most) = (range.start(), range.end());
+        match i64::from_str_radix(digits.as_str(), digits.radix()) {
+            Ok(number) if range.contains(&number) => Some(number),
+            _ => self.fault(key, &format!("is {digits}: it must be from {least} to {most}")),
+        }
+    }
+
+    fn number_in(
+        &mut self,
+        key: &'static str,
+        value: &DeValue<'_>,
+        range: RangeInclusive<f64>,
+    ) -> Option<f64> {
         let number = match value {
-            Value::Float(number) => *number,
-            #[expect(clippy::cast_precision_loss, reason = "the ranges end far below 2^53")]
-            Value::Integer(number) => *number as f64,
+            DeValue::Float(digits) => digits.as_str().parse(),
+            DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str().parse(),
             _ => return self.fault(key, "must be a number without quotation marks"),
         };
+        let Ok(number) = number else { return self.fault(key, "cannot be read as a number") };
         if !range.contains(&number) {
             let (least, most) = range.into_inner();
             return self.fault(key, &format!("is {number}: it must be from {least} to {most}"));
@@ -151,7 +209,7 @@ impl<'t, 'f> Reader<'t, 'f> {
         Some(number)
     }
 
-    fn required(&mut self, key: &'static str) -> Option<&'t Value> {
+    pub(crate) fn required(&mut self, key: &'static str) -> Option<&'t DeValue<'t>> {
         // The missing table is a fault already.
         self.table?;
         match self.value(key) {
@@ -159,11 +217,13 @@ impl<'t, 'f> Reader<'t, 'f> {
             None => self.fault(key, "is missing: add it"),
         }
     }
+}
 
-    fn value(&mut self, key: &'static str) -> Option<&'t Value> {
-        self.known.push(key);
-        self.table?.get(key)
-    }
+/// A whole number that is not negative.
+pub(crate) fn whole_of<T: TryFrom<i64>>(value: &DeValue<'_>) -> Option<T> {
+    let DeValue::Integer(digits) = value else { return None };
+    let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok()?;
+    (number >= 0).then(|| T::try_from(number).ok()).flatten()
 }
 
 /// What to do about a key that means nothing.

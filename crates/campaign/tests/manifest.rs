@@ -67,8 +67,8 @@ fn all_faults_come_at_once() {
             "campaign.title must be text in quotation marks",
             "campaign.titel is not known here: did you mean \"title\"?",
             "data.samples is -3: it must be from 1 to 16777216",
-            "model.layers[0] cannot be read: unknown field `colour`, expected one of `name`, `units`, `activation`, `bias`",
-            "train.steps cannot be read: invalid type: string \"many\", expected u32",
+            "model.layers[0].colour is not known here: remove it (known are kind, name, units, activation, bias)",
+            "train.steps must be a whole number without quotation marks",
             "rounds.quorum is 0: it must be from 1 to 10000",
         ]
     );

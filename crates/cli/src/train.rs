@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use futures::executor::block_on;
-use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
+use lichen_campaign::Training;
+use lichen_campaign::model_spec::Loss;
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::safetensors::{self, View};
 use lichen_model::{Answers, Parameters, initial_parameters, pick};
-use serde::Deserialize;
 
 /// What to train, on what, and for how long.
 #[derive(Args)]
@@ -75,20 +75,6 @@ enum Engine {
     Gpu,
 }
 
-/// The tables of a manifest that training needs; the others may be there or not.
-#[derive(Deserialize)]
-struct Training {
-    model: ModelSpec,
-    train: TrainSpec,
-    #[serde(default)]
-    data: Scale,
-}
-
-#[derive(Default, Deserialize)]
-struct Scale {
-    scale: Option<f32>,
-}
-
 /// Samples in memory.
 struct Samples {
     x: Vec<f32>,
@@ -99,8 +85,8 @@ struct Samples {
 pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&arguments.manifest)
         .with_context(|| format!("cannot read {}", arguments.manifest.display()))?;
-    let mut training: Training =
-        toml::from_str(&text).with_context(|| format!("in {}", arguments.manifest.display()))?;
+    let mut training =
+        Training::parse(&text).with_context(|| format!("in {}", arguments.manifest.display()))?;
     training.train.steps = arguments.steps.unwrap_or(training.train.steps);
     let samples = read_samples(&arguments.data, &training)?;
     let parameters = match &arguments.init {
@@ -217,7 +203,7 @@ fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
     if answers.shape.first() != Some(&count) {
         bail!("y has shape {:?}, but x has {count} samples", answers.shape);
     }
-    let scale = training.data.scale.unwrap_or(1.0);
+    let scale = training.scale.unwrap_or(1.0);
     let x = inputs.to_f32().iter().map(|value| value * scale).collect();
     let y = match training.model.loss {
         Loss::SoftmaxCrossEntropy => Answers::Labels(labels(answers)?),

@@ -4,25 +4,31 @@
 #![cfg(target_os = "linux")]
 
 use futures::executor::block_on;
-use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
+use lichen_campaign::Training;
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::initial_parameters;
 
-const MODEL: &str = r#"
+const MANIFEST: &str = r#"
+    [model]
     input = [1, 6, 6]
     loss = "softmax-cross-entropy"
-    [[layers]]
+    [[model.layers]]
     kind = "conv-block"
     filters = 4
     kernel = 3
     pool = 2
-    [[layers]]
+    [[model.layers]]
     kind = "flatten"
-    [[layers]]
+    [[model.layers]]
     kind = "dense"
     units = 3
+
+    [train]
+    optimizer = "adam"
+    learning_rate = 0.001
+    batch = 4
+    steps = 10000
 "#;
-const TRAIN: &str = "optimizer = \"adam\"\nlearning_rate = 0.001\nbatch = 4\nsteps = 10000";
 /// What a process may grow by chance, in bytes: far less than a leak of 200 bytes a step.
 const SLACK: usize = 1 << 20;
 
@@ -33,8 +39,7 @@ fn resident() -> usize {
 }
 
 async fn growth(choice: EngineChoice) -> Result<usize, EngineError> {
-    let (model, train): (ModelSpec, TrainSpec) =
-        (toml::from_str(MODEL).unwrap(), toml::from_str(TRAIN).unwrap());
+    let Training { model, train, .. } = Training::parse(MANIFEST).unwrap();
     let mut trainer = Trainer::new(choice, &model, &train).await?;
     trainer.load(&initial_parameters(&model, 1).unwrap(), 1).await?;
     let x = vec![0.5; 4 * 36];

@@ -1,9 +1,14 @@
+use alloc::format;
 use alloc::string::ToString;
 
 use super::*;
+use crate::{ManifestError, Training};
 
-fn parse(text: &str) -> Result<ModelSpec, toml::de::Error> {
-    toml::from_str(text)
+/// Reads what stands below `[model]`.
+fn parse(text: &str) -> Result<ModelSpec, ManifestError> {
+    let train = "[train]\noptimizer = \"sgd\"\nlearning_rate = 1\nbatch = 1\nsteps = 1\n";
+    let model = text.replace("[[layers]]", "[[model.layers]]");
+    Ok(Training::parse(&format!("{train}[model]\n{model}"))?.model)
 }
 
 #[test]
@@ -35,9 +40,8 @@ fn unknown_fields_are_refused() {
 #[test]
 fn every_fault_is_named_with_its_layer() {
     let text = "input = [0]\nloss = \"huber\"\n[[layers]]\nkind = \"dense\"\nname = \"a\"\nunits = 0\n[[layers]]\nkind = \"dropout\"\nname = \"a\"\nrate = 1.0";
-    let faults: Vec<String> =
-        parse(text).unwrap().validate().unwrap_err().iter().map(ToString::to_string).collect();
+    let faults: Vec<String> = parse(text).unwrap_err().faults().iter().map(ToString::to_string).collect();
     assert_eq!(faults.len(), 4, "{faults:?}");
-    assert!(faults[1].starts_with("layer a: units is 0"));
-    assert!(faults[3].starts_with("layer a: rate is 1"));
+    assert!(faults[1].starts_with("model.layers.a.units is 0"));
+    assert!(faults[3].starts_with("model.layers.a.rate is 1"));
 }
