@@ -1,4 +1,4 @@
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
@@ -88,7 +88,7 @@ impl Cid {
 
     fn to_library(self) -> Result<::cid::Cid, CidError> {
         let hash = ::cid::multihash::Multihash::wrap(SHA2_256, &self.digest)
-            .map_err(|error| CidError::Malformed(error.to_string()))?;
+            .map_err(|_opaque| CidError::Malformed)?;
         Ok(::cid::Cid::new_v1(self.codec.code(), hash))
     }
 }
@@ -97,9 +97,9 @@ impl Cid {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CidError {
-    /// Not a content id at all.
-    #[error("not a content id: {0}")]
-    Malformed(String),
+    /// Not a content id at all, or not in its shortest binary form.
+    #[error("not a content id")]
+    Malformed,
     /// A content id of another version than 1.
     #[error("content id is not of version 1")]
     Version,
@@ -109,7 +109,7 @@ pub enum CidError {
     /// A hash other than sha2-256 with 32 bytes.
     #[error("content id has hash function {0:#x}, expected sha2-256 (0x12) with 32 bytes")]
     Hash(u64),
-    /// Text that names the content, but is not base32 lower case without a prefix.
+    /// Text that is not `b` followed by 58 digits of base32 lower case.
     #[error("content id is not written in base32 lower case")]
     Text,
 }
@@ -135,20 +135,37 @@ impl TryFrom<&[u8]> for Cid {
     type Error = CidError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, CidError> {
-        let cid = ::cid::Cid::try_from(bytes).map_err(|error| CidError::Malformed(error.to_string()))?;
+        let cid = ::cid::Cid::try_from(bytes).map_err(|_opaque| CidError::Malformed)?;
         let cid = Self::try_from(&cid)?;
-        if cid.to_bytes() != bytes {
-            return Err(CidError::Malformed("not the shortest binary form".to_string()));
-        }
-        Ok(cid)
+        if cid.to_bytes() == bytes { Ok(cid) } else { Err(CidError::Malformed) }
     }
 }
 
+/// Multibase prefix of base32 lower case.
+const BASE32_LOWER: char = 'b';
+
+// The general libraries for multibase carry every base there is into each tab: this is the only one we write and read.
 impl fmt::Display for Cid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cid = self.to_library().map_err(|_unreachable| fmt::Error)?;
-        fmt::Display::fmt(&cid, f)
+        fmt::Write::write_char(f, BASE32_LOWER)?;
+        for five in self.to_bytes().chunks(5) {
+            let mut block = [0; 8];
+            for (to, byte) in block.iter_mut().skip(3).zip(five) {
+                *to = *byte;
+            }
+            let bits = u64::from_be_bytes(block);
+            for digit in 0..(five.len() * 8).div_ceil(5) {
+                let [.., last] = (bits >> (35 - 5 * digit)).to_be_bytes();
+                fmt::Write::write_char(f, base32_digit(last & 31))?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// A digit of base32 lower case (RFC 4648, section 6): five bits.
+fn base32_digit(value: u8) -> char {
+    char::from(if value < 26 { b'a' + value } else { b'2' + (value - 26) })
 }
 
 impl fmt::Debug for Cid {
@@ -161,13 +178,32 @@ impl FromStr for Cid {
     type Err = CidError;
 
     fn from_str(text: &str) -> Result<Self, CidError> {
-        let cid = ::cid::Cid::from_str(text).map_err(|error| CidError::Malformed(error.to_string()))?;
-        let cid = Self::try_from(&cid)?;
-        // The library also reads other bases and `/ipfs/` paths: one id must have one text.
-        if cid.to_string() != text {
-            return Err(CidError::Text);
+        let digits = text.strip_prefix(BASE32_LOWER).ok_or(CidError::Text)?;
+        let mut bytes = [0; 36];
+        let mut filled = 0;
+        let mut bits = 0u32;
+        let mut waiting = 0;
+        for digit in digits.bytes() {
+            let value = match digit {
+                b'a'..=b'z' => digit - b'a',
+                b'2'..=b'7' => digit - b'2' + 26,
+                _ => return Err(CidError::Text),
+            };
+            bits = (bits << 5) | u32::from(value);
+            waiting += 5;
+            if waiting >= 8 {
+                waiting -= 8;
+                let [.., byte] = (bits >> waiting).to_be_bytes();
+                *bytes.get_mut(filled).ok_or(CidError::Malformed)? = byte;
+                bits &= (1 << waiting) - 1;
+                filled += 1;
+            }
         }
-        Ok(cid)
+        // What is left over fills the last digit with zeros: one id has one text.
+        if filled != bytes.len() || waiting >= 5 || bits != 0 {
+            return Err(CidError::Malformed);
+        }
+        Self::try_from(bytes.as_slice())
     }
 }
 

@@ -438,6 +438,29 @@ fn accounts_have_one_form() {
     assert!(AccountId::from_sec1(&[&[2], [0xff; 32].as_slice()].concat()).is_err(), "not below the prime");
 }
 
+proptest! {
+    #[test]
+    fn ids_are_written_as_the_library_writes_them(content in any::<[u8; 8]>(), at in any::<prop::sample::Index>(), with in "[a-z2-7]") {
+        let id = Cid::of_raw(&content);
+        let text = id.to_string();
+        prop_assert_eq!(&text, &::cid::Cid::try_from(id.to_bytes().as_slice()).unwrap().to_string());
+        prop_assert_eq!(text.parse(), Ok(id));
+        let mut damaged = text.clone();
+        let at = at.index(text.len());
+        damaged.replace_range(at..=at, &with);
+        if let Ok(other) = damaged.parse::<Cid>() {
+            prop_assert_eq!(other.to_string(), damaged);
+        }
+    }
+
+    #[test]
+    fn texts_of_any_kind_are_refused_or_ids(text in "b?[a-z2-7A-Z189=]{0,70}") {
+        if let Ok(id) = text.parse::<Cid>() {
+            prop_assert_eq!(id.to_string(), text);
+        }
+    }
+}
+
 #[test]
 fn ids_have_one_text() {
     let cid = Cid::of_raw(b"foo");
@@ -449,6 +472,10 @@ fn ids_have_one_text() {
         "zb2rhj7crUKTQYRGCRATFaQ6YFLTde2YzdqbbhAASkL9uRDXn".into(),
         String::new(),
         "b".into(),
+        format!("{cid}a"),
+        format!("{cid}aaaaaaaa"),
+        // One of the two bits that fill the last digit is set.
+        cid.to_string()[..58].to_string() + "b",
     ] {
         assert!(text.parse::<Cid>().is_err(), "{text}");
     }
