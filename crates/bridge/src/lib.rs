@@ -1,7 +1,8 @@
 //! Page to worker: one [`Command`] enum, one [`Event`] enum, answers by id.
 //!
-//! A message is the canonical DAG-CBOR of a [`Command`] or an [`Event`], at most [`MAX_MESSAGE`] bytes, in an
-//! `ArrayBuffer` that is transferred, not copied ([`transfer`], in the browser only).
+//! A message is a [`Command`] or an [`Event`] in postcard's form, at most [`MAX_MESSAGE`] bytes, in an `ArrayBuffer`
+//! that is transferred, not copied ([`transfer`], in the browser only). Fields go by their place, not by name: both ends
+//! are of one build, nothing is signed and nothing is kept, and code that reads names was a tenth of page and worker.
 //!
 //! - The worker posts [`Event::Ready`] first; a message posted to it earlier is lost.
 //! - Every command that carries a [`CommandId`] is answered by exactly one [`Event::Answered`] with that id, in the
@@ -24,4 +25,4 @@ pub use event::{
 pub use message::{BridgeError, MAX_MESSAGE, Message};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

@@ -1,6 +1,5 @@
-//! Messages as bytes: canonical, capped, strict.
+//! Messages as bytes: capped, complete, nothing behind them.
 
-use lichen_record::{DecodeError, EncodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,20 +16,26 @@ mod sealed {
 
 /// What crosses the bridge: [`Command`] one way, [`Event`] the other.
 pub trait Message: sealed::Sealed + Serialize + DeserializeOwned {
-    /// The message's canonical bytes.
+    /// The message's bytes.
     ///
     /// # Errors
-    /// [`BridgeError::Encode`] for a number that is not finite.
+    /// [`BridgeError::Encode`] where memory is short.
     fn to_bytes(&self) -> Result<Vec<u8>, BridgeError> {
-        Ok(lichen_record::encode(self)?)
+        postcard::to_allocvec(self).map_err(BridgeError::Encode)
     }
 
     /// Reads a message.
     ///
     /// # Errors
-    /// Refuses what is longer than [`MAX_MESSAGE`], not canonical, or not a message of this kind.
+    /// Refuses what is longer than [`MAX_MESSAGE`], not a message of this kind, or followed by anything.
     fn from_bytes(bytes: &[u8]) -> Result<Self, BridgeError> {
-        Ok(lichen_record::decode(bytes, MAX_MESSAGE)?)
+        if bytes.len() > MAX_MESSAGE {
+            return Err(BridgeError::TooLong(bytes.len()));
+        }
+        match postcard::take_from_bytes(bytes).map_err(BridgeError::Decode)? {
+            (message, []) => Ok(message),
+            (_message, rest) => Err(BridgeError::Trailing(rest.len())),
+        }
     }
 }
 
@@ -40,18 +45,21 @@ impl Message for Event {}
 /// Why something that came over the bridge is not a message.
 #[derive(Debug, thiserror::Error)]
 pub enum BridgeError {
-    /// The message holds a number that is not finite.
-    #[error("a message without a canonical form: {0}")]
-    Encode(#[from] EncodeError),
+    /// The message cannot be written.
+    #[error("a message that cannot be written: {0}")]
+    Encode(#[source] postcard::Error),
     /// The bytes are no message.
     #[error("not a message of the bridge: {0}")]
-    Decode(#[from] DecodeError),
+    Decode(#[source] postcard::Error),
+    /// So many bytes follow the message.
+    #[error("{0} bytes follow a message")]
+    Trailing(usize),
     /// What was posted is no `ArrayBuffer`.
     #[error("what was posted is not an ArrayBuffer")]
     NotABuffer,
-    /// The buffer is longer than [`MAX_MESSAGE`].
+    /// The message is of so many bytes, which is more than [`MAX_MESSAGE`].
     #[error("a message of {0} bytes is too long")]
-    TooLong(u32),
+    TooLong(usize),
     /// The browser refused to post the message.
     #[error("the browser refused to post a message: {0}")]
     NotPosted(String),
@@ -128,10 +136,20 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_or_canonical(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn arbitrary_bytes_are_refused_or_a_message(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             if let Ok(command) = Command::from_bytes(&bytes) {
-                prop_assert_eq!(command.to_bytes().unwrap(), bytes);
+                prop_assert_eq!(Command::from_bytes(&command.to_bytes().unwrap()).unwrap(), command);
             }
+            if let Ok(event) = Event::from_bytes(&bytes) {
+                prop_assert!(event.to_bytes().is_ok());
+            }
+        }
+
+        #[test]
+        fn nothing_may_follow_a_message(event in event(), more in proptest::collection::vec(any::<u8>(), 1..9)) {
+            let bytes = [event.to_bytes().unwrap(), more.clone()].concat();
+            let refused = Event::from_bytes(&bytes);
+            prop_assert!(matches!(refused, Err(BridgeError::Trailing(rest)) if rest == more.len()));
         }
 
         #[test]
@@ -142,18 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_finite_has_no_message() {
-        let event = Event::Loss { round: 0, points: vec![LossPoint { step: 1, loss: f64::NAN }] };
-        assert!(matches!(event.to_bytes(), Err(BridgeError::Encode(_))));
-    }
-
-    #[test]
     fn a_message_above_the_cap_is_refused_unread() {
         let bytes = vec![0; MAX_MESSAGE + 1];
-        assert!(matches!(
-            Command::from_bytes(&bytes),
-            Err(BridgeError::Decode(DecodeError::TooLarge { .. }))
-        ));
+        assert!(matches!(Command::from_bytes(&bytes), Err(BridgeError::TooLong(_))));
     }
 
     #[test]

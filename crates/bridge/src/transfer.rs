@@ -9,7 +9,7 @@ use crate::{BridgeError, MAX_MESSAGE, Message};
 /// Posts a message through `post`, which is the port's `postMessage(message, transfer)`.
 ///
 /// # Errors
-/// [`BridgeError::NotPosted`] where the browser throws, [`BridgeError::Encode`] for a number that is not finite.
+/// [`BridgeError::NotPosted`] where the browser throws, [`BridgeError::Encode`] where memory is short.
 pub fn send<M: Message>(
     message: &M,
     post: impl FnOnce(&JsValue, &JsValue) -> Result<(), JsValue>,
@@ -25,8 +25,8 @@ pub fn send<M: Message>(
 /// Refuses what is not an `ArrayBuffer` holding a message of this kind.
 pub fn receive<M: Message>(event: &MessageEvent) -> Result<M, BridgeError> {
     let buffer: ArrayBuffer = event.data().dyn_into().map_err(|_not_a_buffer| BridgeError::NotABuffer)?;
-    let length = buffer.byte_length();
-    if length as usize > MAX_MESSAGE {
+    let length = buffer.byte_length() as usize;
+    if length > MAX_MESSAGE {
         return Err(BridgeError::TooLong(length));
     }
     M::from_bytes(&Uint8Array::new(&buffer).to_vec())
@@ -98,8 +98,8 @@ mod tests {
         assert!(matches!(received.next().await, Some(Err(BridgeError::NotABuffer))));
         port.post_message(&Uint8Array::from(&[0xff, 0x00][..]).buffer()).unwrap();
         assert!(matches!(received.next().await, Some(Err(BridgeError::Decode(_)))));
-        let length = u32::try_from(MAX_MESSAGE + 1).unwrap();
-        port.post_message(&ArrayBuffer::new(length)).unwrap();
+        let length = MAX_MESSAGE + 1;
+        port.post_message(&ArrayBuffer::new(u32::try_from(length).unwrap())).unwrap();
         assert!(matches!(received.next().await, Some(Err(BridgeError::TooLong(found))) if found == length));
     }
 }
