@@ -131,7 +131,7 @@ impl Tab {
     }
 
     pub(crate) async fn start(&mut self, engine: EnginePreference) {
-        let relay = self.site.clone();
+        let relay: lichen_bridge::Relay = serde_json::from_str(&self.site).unwrap();
         self.ask(|id| Command::Start { id, relay, engine }).await;
     }
 

@@ -2,11 +2,11 @@
 
 use crate::intent::Intent;
 use crate::session::{self, Report, Session};
+use crate::site::Site;
 use crate::state::{Campaign, Effect, Link, Run, ViewState};
 use crate::view;
 use gloo_timers::callback::Timeout;
 use lichen_bridge::{EnginePreference, Problem};
-use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{FocusOptions, HtmlElement, UrlSearchParams};
@@ -47,7 +47,7 @@ struct App {
 /// What can happen to the page.
 enum Message {
     Click(Intent),
-    Site(Result<(Campaign, Rc<str>), Problem>),
+    Site(Result<(Campaign, Site), Problem>),
     Report(Report),
     Frame,
     GoodbyeOver,
@@ -139,7 +139,7 @@ impl App {
             }
             Effect::StartSwarm => {
                 if let Some(session) = &mut self.session {
-                    session.start_swarm(Rc::clone(&self.state.site));
+                    session.start_swarm(self.state.site.ice.clone());
                 }
             }
             Effect::Send(command) => {

@@ -1,13 +1,12 @@
 //! The worker and the swarm of one visit, and the bytes between them.
 
-use crate::site;
+use crate::site::{self, Ice, Site};
 use crate::state::Campaign;
 use futures::channel::mpsc;
 use futures::future::{AbortHandle, abortable};
 use futures::{StreamExt, select_biased};
 use lichen_bridge::{Command, Event, Problem, transfer};
 use lichen_net::{IceServer, swarm};
-use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -73,10 +72,10 @@ impl Session {
         Ok(Self { worker, report, swarm: None, _on_message: on_message, _on_error: on_error })
     }
 
-    /// Starts the swarm, which connects to nobody before the worker says so. `site` is the text of `/lichen.json`.
-    pub(crate) fn start_swarm(&mut self, site: Rc<str>) {
+    /// Starts the swarm, which connects to nobody before the worker says so.
+    pub(crate) fn start_swarm(&mut self, ice: Ice) {
         let (commands, due) = mpsc::unbounded();
-        let (run, running) = abortable(run_swarm(site, due, self.report.clone()));
+        let (run, running) = abortable(run_swarm(ice, due, self.report.clone()));
         // Aborted or at its end, there is nothing left to do.
         spawn_local(async move {
             let _end = run.await;
@@ -118,11 +117,11 @@ impl Drop for Session {
 
 /// Carries commands to the swarm and reports its events, until nobody commands any more or this is aborted.
 async fn run_swarm(
-    site: Rc<str>,
+    ice: Ice,
     mut due: mpsc::UnboundedReceiver<lichen_net::Command>,
     report: Callback<Report>,
 ) {
-    let (handle, mut events) = match swarm::spawn(ice_servers(&site).await) {
+    let (handle, mut events) = match swarm::spawn(ice_servers(ice).await) {
         Ok(spawned) => spawned,
         Err(error) => return report.emit(Report::Broke(unstartable(&error.to_string()))),
     };
@@ -144,8 +143,7 @@ async fn run_swarm(
 
 /// The servers for peer connections. Where the relay has TURN it is asked for a password; without one, tabs that need
 /// it find no direct path, and say so.
-async fn ice_servers(site: &str) -> Vec<IceServer> {
-    let ice = site::ice(site);
+async fn ice_servers(ice: Ice) -> Vec<IceServer> {
     if !ice.turn {
         return ice.servers;
     }
@@ -160,13 +158,13 @@ pub(crate) fn now() -> f64 {
     web_sys::window().and_then(|window| window.performance()).map_or(0.0, |clock| clock.now())
 }
 
-/// Reads the campaign's words, and the text that says them, from where the page came from.
+/// Reads the campaign's words, and where its relay is, from where the page came from.
 ///
 /// # Errors
 /// A problem in plain words where they cannot be had.
-pub(crate) async fn read_site() -> Result<(Campaign, Rc<str>), Problem> {
+pub(crate) async fn read_site() -> Result<(Campaign, Site), Problem> {
     let text = fetch_text(SITE).await.map_err(|error| site::unreachable(&error))?;
-    Ok((site::read(&text)?, text.into()))
+    site::read(&text)
 }
 
 async fn fetch_text(address: &str) -> Result<String, String> {

@@ -1,16 +1,32 @@
 //! The campaign's words as `/lichen.json` states them, for the card before joining.
 
 use crate::state::Campaign;
-use lichen_bridge::{Problem, Statement};
+use lichen_bridge::{Problem, Relay, Statement};
 use lichen_net::IceServer;
 use serde::Deserialize;
 
 /// Longest `/lichen.json` that is read, in bytes.
 pub(crate) const MAX_SITE: usize = 128 * 1024;
 
-/// What the page needs of `/lichen.json`. Fields it does not know are for the worker, or for later.
+/// What the page keeps of `/lichen.json` besides the words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Site {
+    /// For the worker, which checks it.
+    pub(crate) relay: Relay,
+    /// For peer connections.
+    pub(crate) ice: Ice,
+}
+
+/// What the page needs of `/lichen.json`. Fields it does not know are for later.
 #[derive(Deserialize)]
-struct Site {
+struct Told {
+    address: String,
+    #[serde(default)]
+    also: Vec<String>,
+    #[serde(default)]
+    ice_servers: Vec<IceServer>,
+    #[serde(default)]
+    turn: bool,
     campaign: String,
     title: String,
     purpose: String,
@@ -36,16 +52,18 @@ struct Line {
     text: String,
 }
 
-/// Reads the words from the text of `/lichen.json`.
+/// Reads the text of `/lichen.json`: the campaign's words, and where its relay is.
 ///
 /// # Errors
 /// A problem in plain words where the text is too long or not what this page knows.
-pub(crate) fn read(text: &str) -> Result<Campaign, Problem> {
+pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
     if text.len() > MAX_SITE {
         return Err(unreadable("it is too long"));
     }
-    let site: Site = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
-    Ok(Campaign {
+    let site: Told = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
+    let relay = Relay { address: site.address, also: site.also, campaign: site.campaign.clone() };
+    let ice = Ice { servers: site.ice_servers, turn: site.turn };
+    let campaign = Campaign {
         id: site.campaign,
         title: site.title,
         purpose: site.purpose,
@@ -60,11 +78,12 @@ pub(crate) fn read(text: &str) -> Result<Campaign, Problem> {
             .into_iter()
             .map(|line| Statement { heading: line.heading, text: line.text })
             .collect(),
-    })
+    };
+    Ok((campaign, Site { relay, ice }))
 }
 
 /// What helps peer connections find a way, as `/lichen.json` or `/ice.json` says it.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Ice {
     /// Servers, in the order in which they are named.
     #[serde(default, rename = "ice_servers")]
@@ -74,7 +93,7 @@ pub(crate) struct Ice {
     pub(crate) turn: bool,
 }
 
-/// The servers that the text names; none where it is not what this page knows.
+/// The servers that the text of `/ice.json` names; none where it is not what this page knows.
 pub(crate) fn ice(text: &str) -> Ice {
     if text.len() > MAX_SITE {
         return Ice::default();
@@ -105,19 +124,23 @@ mod tests {
         "peer": "12D3KooW", "address": "/ip4/127.0.0.1/tcp/8080/ws/p2p/12D3KooW", "campaign": "bafk", "version": "0.1.0",
         "title": "Digits", "purpose": "To read.", "licence": "MIT", "credit": "UCI", "target_accuracy": 0.95,
         "organiser": {"name": "Us", "contact": "us@example.org"},
-        "statements": [{"heading": "Your device", "text": "It computes."}], "later": [1, 2]
+        "statements": [{"heading": "Your device", "text": "It computes."}], "later": [1, 2],
+        "also": ["/ip4/127.0.0.1/tcp/8081/ws/p2p/12D3KooX"], "turn": true, "ice_servers": [{"urls": ["stun:a:1"]}]
     }"#;
 
     #[test]
     fn words_are_read_and_unknown_fields_let_be() {
-        let campaign = read(TEXT).unwrap();
+        let (campaign, site) = read(TEXT).unwrap();
         assert_eq!((campaign.title.as_str(), campaign.target), ("Digits", 0.95));
         assert_eq!(campaign.statements[0].text, "It computes.");
+        assert_eq!((site.relay.campaign.as_str(), site.relay.also.len()), ("bafk", 1));
+        assert!(site.relay.address.ends_with("12D3KooW") && site.ice.turn);
+        assert_eq!(site.ice.servers[0].urls, ["stun:a:1"]);
     }
 
     #[test]
     fn servers_are_read_where_there_are_any() {
-        assert_eq!(ice(TEXT), Ice::default());
+        assert_eq!(ice("{}"), Ice::default());
         let text = r#"{"later": 1, "turn": true, "ice_servers": [{"urls": ["stun:a:1"]}, {"urls": [], "username": "u", "credential": "c"}]}"#;
         let Ice { servers, turn } = ice(text);
         assert_eq!(servers[0].urls, ["stun:a:1"]);

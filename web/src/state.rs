@@ -8,6 +8,7 @@ mod tests;
 pub(crate) use reduce::Effect;
 pub(crate) use sentence::{Lamp, Progress, Sentence};
 
+use crate::site::Site;
 use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Statement};
 use lichen_net::Peer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +28,8 @@ const MAX_HISTORY: usize = 4_000;
 pub(crate) struct ViewState {
     /// The campaign's words.
     pub(crate) words: Words,
-    /// The text of `/lichen.json`, handed on to the worker unread.
-    pub(crate) site: Rc<str>,
+    /// Where the campaign's relay is, and what helps peer connections.
+    pub(crate) site: Rc<Site>,
     /// Which engine the visitor wants.
     pub(crate) preference: EnginePreference,
     /// What the visitor has asked for.

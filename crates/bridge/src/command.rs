@@ -15,8 +15,8 @@ pub enum Command {
     Start {
         /// Comes back in the answer.
         id: CommandId,
-        /// The text of `/lichen.json`, unread by the page.
-        relay: String,
+        /// Where the campaign's relay is, as the page was told.
+        relay: Relay,
         /// Which engine to train with.
         engine: EnginePreference,
     },
@@ -66,6 +66,18 @@ impl Command {
             Self::Net(_) => None,
         }
     }
+}
+
+/// Which campaign this is about, and where its relay is: what the page is served with, unchecked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// The relay's multiaddress, ending in its peer id.
+    pub address: String,
+    /// Where else it may be reached; tried in turn when it cannot.
+    #[serde(default)]
+    pub also: Vec<String>,
+    /// The manifest's content id.
+    pub campaign: String,
 }
 
 /// Which engine the visitor wants.

@@ -17,7 +17,7 @@ mod message;
 #[cfg(target_arch = "wasm32")]
 pub mod transfer;
 
-pub use command::{Command, CommandId, EnginePreference};
+pub use command::{Command, CommandId, EnginePreference, Relay};
 pub use event::{
     Campaign, Contribution, ContributionState, Engine, EngineKind, Event, IdentityOrigin, LossPoint, Outcome,
     Phase, Problem, Statement,

@@ -69,7 +69,7 @@ pub enum BridgeError {
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
-    use crate::{CommandId, EnginePreference, LossPoint, Phase, Problem};
+    use crate::{CommandId, EnginePreference, LossPoint, Phase, Problem, Relay};
     use lichen_net::RequestId;
     use lichen_record::Cid;
     use proptest::prelude::*;
@@ -77,9 +77,9 @@ mod tests {
     fn command() -> impl Strategy<Value = Command> {
         let id = any::<u32>().prop_map(CommandId);
         prop_oneof![
-            (id.clone(), ".{0,200}").prop_map(|(id, relay)| Command::Start {
+            (id.clone(), ".{0,200}", ".{0,60}").prop_map(|(id, address, campaign)| Command::Start {
                 id,
-                relay,
+                relay: Relay { also: vec![campaign.clone(), String::new()], address, campaign },
                 engine: EnginePreference::Gpu
             }),
             id.clone().prop_map(|id| Command::Join { id }),

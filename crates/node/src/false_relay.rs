@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use lichen_bridge::{Command, CommandId, ContributionState, EnginePreference, Event, Phase, Problem};
+use lichen_bridge::{
+    self as bridge, Command, CommandId, ContributionState, EnginePreference, Event, Phase, Problem,
+};
 use lichen_log::{Chain, Receipt, Record};
 use lichen_model::initial_parameters;
 use lichen_net::hub::{Records, Reply, Request};
@@ -188,7 +190,11 @@ fn join(lie: Lie) -> UnboundedReceiver<Event> {
         let _closed = sender.unbounded_send(event);
     };
     let campaign = CampaignId::of_manifest(MANIFEST);
-    let site = format!(r#"{{"address": "/ip4/127.0.0.1/tcp/1/ws/p2p/x", "campaign": "{campaign}"}}"#);
+    let site = bridge::Relay {
+        address: "/ip4/127.0.0.1/tcp/1/ws/p2p/x".into(),
+        also: Vec::new(),
+        campaign: campaign.to_string(),
+    };
     let start = Command::Start { id: CommandId(1), relay: site, engine: EnginePreference::Cpu };
     for command in
         [Command::Net(NetEvent::Started { peer: vec![2] }), start, Command::Join { id: CommandId(2) }]

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use futures::future::{Fuse, FutureExt};
 use futures::lock::Mutex;
 use futures::{StreamExt, select_biased, stream};
-use lichen_bridge::{EnginePreference, Event, Problem};
+use lichen_bridge::{EnginePreference, Problem};
 use lichen_learn::{Dataset, aggregate_checkpoint, difference};
 use lichen_log::Receipt;
 use lichen_model::Parameters;
@@ -20,7 +20,7 @@ use crate::mesh::{Mesh, Note, Serving};
 use crate::setup::Setup;
 use crate::signing::sign;
 use crate::training::{Evaluator, Measured, Task, Trained, Training};
-use crate::view::{Progress, evaluation_name};
+use crate::view::{Evaluated, Progress, evaluation_name};
 
 /// How long the driver waits before it tries again what the relay did not answer, in milliseconds.
 const RETRY_MS: u32 = 1_000;
@@ -399,14 +399,14 @@ pub(crate) async fn evaluate<P: Platform>(
     let Some(parameters) = self::checkpoint(&shared, &checkpoint).await else { return Done::Nothing };
     let Ok(dataset) = dataset(&shared).await else { return Done::Nothing };
     let Some(result) = measure(&shared, &dataset, &parameters).await else { return Done::Nothing };
-    let evaluated = Event::Evaluated {
+    let evaluated = Evaluated {
         round: (round.0 > 0).then_some(round.0),
         checkpoint,
         loss: result.loss,
         accuracy: result.accuracy,
         samples: result.samples,
     };
-    (shared.out)(evaluated.clone());
+    (shared.out)(evaluated.into());
     if let Ok(bytes) = encode(&evaluated) {
         // Lost, it is measured again.
         let _kept = shared.platform.save(&evaluation_name(shared.setup.campaign), &bytes).await;

@@ -3,14 +3,14 @@ use std::rc::Rc;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt, select_biased};
 use lichen_bridge::{
-    Command, CommandId, EnginePreference, Event, IdentityOrigin, Outcome, Phase, Problem, VERSION,
+    Command, CommandId, EnginePreference, Event, IdentityOrigin, Outcome, Phase, Problem, Relay, VERSION,
 };
 
 use crate::Platform;
 use crate::contributions::Contributions;
 use crate::hub::Outbox;
 use crate::session::{Session, Start};
-use crate::setup::{RelayInfo, Setup};
+use crate::setup::Setup;
 use crate::view::saved_evaluation;
 
 /// Runs a node until `commands` ends. Every event goes to `emit`, [`Event::Ready`] first.
@@ -58,7 +58,7 @@ struct Node<P: Platform> {
 
 /// What [`Command::Start`] has found out.
 struct Ready {
-    info: RelayInfo,
+    relay: Relay,
     setup: Rc<Setup>,
     preference: EnginePreference,
 }
@@ -67,7 +67,7 @@ impl<P: Platform> Node<P> {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Start { id, relay, engine } => {
-                let outcome = self.start(&relay, engine).await;
+                let outcome = self.start(relay, engine).await;
                 if let Err(problem) = &outcome {
                     (self.out)(Event::Status(Phase::Failed(problem.clone())));
                 }
@@ -92,12 +92,11 @@ impl<P: Platform> Node<P> {
     }
 
     /// Reads the manifest and what this device keeps of the campaign, and shows both.
-    async fn start(&mut self, relay: &str, preference: EnginePreference) -> Result<(), Problem> {
+    async fn start(&mut self, relay: Relay, preference: EnginePreference) -> Result<(), Problem> {
         if self.session.is_some() {
             return Err(refused("This tab takes part already.", "Leave first."));
         }
-        let info = RelayInfo::read(relay)?;
-        let setup = Rc::new(Setup::read(&*self.platform, &info).await?);
+        let setup = Rc::new(Setup::read(&*self.platform, &relay).await?);
         (self.out)(Event::Campaign(setup.describe()));
         if let Some(account) = self.platform.find_account().await? {
             self.show_account(account.to_string(), IdentityOrigin::Restored);
@@ -106,9 +105,9 @@ impl<P: Platform> Node<P> {
             (self.out)(Event::Contribution(contribution.clone()));
         }
         if let Some(evaluated) = saved_evaluation(&*self.platform, setup.campaign).await {
-            (self.out)(evaluated);
+            (self.out)(evaluated.into());
         }
-        self.ready = Some(Ready { info, setup, preference });
+        self.ready = Some(Ready { relay, setup, preference });
         (self.out)(Event::Status(Phase::Idle));
         Ok(())
     }
@@ -134,8 +133,8 @@ impl<P: Platform> Node<P> {
             platform: Rc::clone(&self.platform),
             out: Rc::clone(&self.out),
             setup: Rc::clone(&ready.setup),
-            address: ready.info.address.clone(),
-            also: ready.info.also.clone(),
+            address: ready.relay.address.clone(),
+            also: ready.relay.also.clone(),
             preference: ready.preference,
             account,
             peer: self.peer.clone(),

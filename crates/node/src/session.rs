@@ -100,8 +100,8 @@ impl<P: Platform> Session<P> {
         let campaign = setup.campaign;
         let contributions = Contributions::load(&*platform, campaign).await;
         let mut loose: Vec<Cid> = contributions.iter().last().map(|last| last.update).into_iter().collect();
-        if let Some(Event::Evaluated { checkpoint, .. }) = saved_evaluation(&*platform, campaign).await {
-            loose.push(checkpoint);
+        if let Some(evaluated) = saved_evaluation(&*platform, campaign).await {
+            loose.push(evaluated.checkpoint);
         }
         let lease = platform.try_lead(&campaign).await?;
         let hub = Hub::new(Rc::clone(&out));

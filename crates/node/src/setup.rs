@@ -1,39 +1,11 @@
-use lichen_bridge::Problem;
+use lichen_bridge::{Problem, Relay};
 use lichen_campaign::Manifest;
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
 use lichen_round::Rules;
 use lichen_store::Blobs;
-use serde::Deserialize;
 
 use crate::Platform;
-
-/// Longest text of `/lichen.json` read, in bytes.
-const MAX_RELAY_TEXT: usize = 128 * 1024;
-
-/// Which campaign this is about, and where its relay is: what the page is served with.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct RelayInfo {
-    /// The relay's multiaddress, ending in its peer id.
-    pub(crate) address: String,
-    /// Where else it may be reached; tried in turn when it cannot.
-    #[serde(default)]
-    pub(crate) also: Vec<String>,
-    /// The manifest's content id.
-    campaign: String,
-}
-
-impl RelayInfo {
-    /// Reads the text of `/lichen.json`.
-    pub(crate) fn read(text: &str) -> Result<Self, Problem> {
-        let is_short = text.len() <= MAX_RELAY_TEXT;
-        let info = serde_json::from_str(text).ok().filter(|_info| is_short);
-        info.ok_or_else(|| Problem {
-            message: "The relay describes itself in a way this page does not understand.".into(),
-            remedy: "Reload the page; if it happens again, tell the people who run this site.".into(),
-        })
-    }
-}
 
 /// A campaign as its verified manifest describes it.
 pub(crate) struct Setup {
@@ -44,8 +16,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Gets the manifest that the relay's description names, from this device or from the relay, and checks it.
-    pub(crate) async fn read<P: Platform>(platform: &P, info: &RelayInfo) -> Result<Self, Problem> {
-        let campaign: CampaignId = info.campaign.parse().map_err(|error| invalid(&error))?;
+    pub(crate) async fn read<P: Platform>(platform: &P, relay: &Relay) -> Result<Self, Problem> {
+        let campaign: CampaignId = relay.campaign.parse().map_err(|error| invalid(&error))?;
         let bytes = match platform.blobs().get(&campaign.0).await {
             Ok(Some(bytes)) => bytes,
             // A store that fails is no reason to stop: everything in it can be fetched.

@@ -1,8 +1,9 @@
 use std::cell::Cell;
 
 use lichen_bridge::{Event, Phase};
-use lichen_record::{CampaignId, decode};
+use lichen_record::{CampaignId, Cid, decode};
 use lichen_round::{Activity, CampaignState, Presence, Stage};
+use serde::{Deserialize, Serialize};
 
 use crate::Platform;
 use crate::hub::Outbox;
@@ -11,7 +12,7 @@ use crate::session::Link;
 /// Most members named to the page.
 const MAX_NAMED: usize = 100;
 
-/// Longest stored event, in bytes.
+/// Longest stored evaluation, in bytes.
 const MAX_STORED: usize = 1024;
 
 /// What the page was last shown, so that it is told only what changes.
@@ -130,8 +131,26 @@ pub(crate) fn evaluation_name(campaign: CampaignId) -> String {
     format!("evaluation/{campaign}")
 }
 
+/// A settled checkpoint measured on held-out data, as it is kept.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Evaluated {
+    pub(crate) round: Option<u64>,
+    pub(crate) checkpoint: Cid,
+    pub(crate) loss: f64,
+    pub(crate) accuracy: f64,
+    pub(crate) samples: u32,
+}
+
+impl From<Evaluated> for Event {
+    fn from(evaluated: Evaluated) -> Self {
+        let Evaluated { round, checkpoint, loss, accuracy, samples } = evaluated;
+        Self::Evaluated { round, checkpoint, loss, accuracy, samples }
+    }
+}
+
 /// The last evaluation that this device has kept.
-pub(crate) async fn saved_evaluation<P: Platform>(platform: &P, campaign: CampaignId) -> Option<Event> {
+pub(crate) async fn saved_evaluation<P: Platform>(platform: &P, campaign: CampaignId) -> Option<Evaluated> {
     let (_name, bytes) = platform.load(&evaluation_name(campaign)).await.ok()?.pop()?;
-    decode::<Event>(&bytes, MAX_STORED).ok().filter(|event| matches!(event, Event::Evaluated { .. }))
+    decode(&bytes, MAX_STORED).ok()
 }

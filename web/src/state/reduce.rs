@@ -5,6 +5,7 @@ use super::{
     ViewState, Words, WorkerStage,
 };
 use crate::intent::Intent;
+use crate::site::Site;
 use lichen_bridge::{
     Command, CommandId, Contribution, ContributionState, Event, IdentityOrigin, LossPoint, Outcome, Phase,
     Problem,
@@ -64,14 +65,14 @@ impl ViewState {
     }
 
     /// Takes in the campaign's words, as the relay states them or as a reason why it does not.
-    pub(crate) fn read_site(&mut self, read: Result<(Campaign, Rc<str>), Problem>) {
+    pub(crate) fn read_site(&mut self, read: Result<(Campaign, Site), Problem>) {
         if matches!(self.words, Words::Verified(_)) {
             return;
         }
         match read {
             Ok((campaign, site)) => {
                 self.words = Words::Stated(Rc::new(campaign));
-                self.site = site;
+                self.site = Rc::new(site);
             }
             Err(problem) => self.words = Words::Missing(problem),
         }
@@ -287,7 +288,7 @@ impl ViewState {
         let id = CommandId(self.last_id);
         self.asked.insert(id, asked);
         Effect::Send(match asked {
-            Asked::Start => Command::Start { id, relay: self.site.to_string(), engine: self.preference },
+            Asked::Start => Command::Start { id, relay: self.site.relay.clone(), engine: self.preference },
             Asked::Join => Command::Join { id },
             Asked::Pause => Command::Pause { id },
             Asked::Resume => Command::Resume { id },

@@ -13,7 +13,8 @@ fn problem(message: &str) -> Problem {
 fn invited() -> ViewState {
     let mut state = ViewState::new(EnginePreference::Gpu);
     let campaign = Campaign { title: "Digits".to_owned(), target: 0.95, ..Campaign::default() };
-    state.read_site(Ok((campaign, "the site".into())));
+    let relay = lichen_bridge::Relay { address: "the relay".to_owned(), ..Default::default() };
+    state.read_site(Ok((campaign, Site { relay, ..Site::default() })));
     state
 }
 
@@ -25,7 +26,7 @@ fn joined() -> ViewState {
     let [Effect::StartSwarm, Effect::Send(Command::Start { id, relay, engine })] = &effects[..] else {
         panic!("{effects:?}");
     };
-    assert_eq!((relay.as_str(), *engine), ("the site", EnginePreference::Gpu));
+    assert_eq!((relay.address.as_str(), *engine), ("the relay", EnginePreference::Gpu));
     let effects = state.apply(Event::Answered { id: *id, outcome: Outcome::Done }, 300.0);
     let [Effect::Send(Command::Join { id })] = effects[..] else { panic!("{effects:?}") };
     assert_eq!(state.apply(Event::Answered { id, outcome: Outcome::Done }, 400.0), []);

@@ -4,6 +4,7 @@
 //! `web/style` has to lie as `style`.
 
 use crate::intent::Intent;
+use crate::site::Site;
 use crate::state::{Account, Campaign, Evaluation, Link, Run, Traffic, ViewState, Words};
 use lichen_bridge::{
     Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Phase, Problem, Statement,
@@ -58,7 +59,7 @@ fn campaign() -> Campaign {
 
 fn invited() -> ViewState {
     let mut state = ViewState::new(EnginePreference::Auto);
-    state.read_site(Ok((campaign(), "{}".into())));
+    state.read_site(Ok((campaign(), Site::default())));
     state
 }
 
@@ -293,7 +294,7 @@ fn what_the_campaign_says_is_text_and_never_markup() {
     hostile.title = "<img src=x onerror=alert(1)>".to_owned();
     hostile.contact = "javascript:alert(1)".to_owned();
     hostile.statements.clear();
-    state.read_site(Ok((hostile, "{}".into())));
+    state.read_site(Ok((hostile, Site::default())));
     let page = drawn(state);
     assert!(!page.contains("<img") && page.contains("&lt;img"));
     assert!(page.contains("javascript:alert(1)") && !page.contains("href=\"javascript"));
@@ -348,6 +349,6 @@ fn peers_are_shown_only_where_tabs_meet() {
 fn whoever_wants_the_relay_only_can_say_so_before_joining() {
     assert!(!drawn(invited()).contains("Use the relay only"));
     let mut state = invited();
-    state.read_site(Ok((Campaign { is_mesh: true, ..campaign() }, "{}".into())));
+    state.read_site(Ok((Campaign { is_mesh: true, ..campaign() }, Site::default())));
     assert!(drawn(state).contains("Use the relay only"));
 }
