@@ -34,6 +34,7 @@
 
 extern crate alloc;
 
+mod decimal;
 mod explain;
 mod manifest;
 pub mod model_spec;

@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::Fault;
+use crate::{Fault, decimal};
 
 /// Reads one table of the manifest. Every reading method records what is wrong with its field and gives `None`, so
 /// that all faults come to light at once.
@@ -197,11 +197,13 @@ impl<'t, 'f> Reader<'t, 'f> {
         range: RangeInclusive<f64>,
     ) -> Option<f64> {
         let number = match value {
-            DeValue::Float(digits) => digits.as_str().parse(),
-            DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str().parse(),
+            DeValue::Float(digits) => decimal::parse(digits.as_str()),
+            DeValue::Integer(digits) if digits.radix() == 10 => decimal::parse(digits.as_str()),
             _ => return self.fault(key, "must be a number without quotation marks"),
         };
-        let Ok(number) = number else { return self.fault(key, "cannot be read as a number") };
+        let Some(number) = number else {
+            return self.fault(key, "must be a decimal number of at most 15 digits, from 1e-22 to 1e22");
+        };
         if !range.contains(&number) {
             let (least, most) = range.into_inner();
             return self.fault(key, &format!("is {number}: it must be from {least} to {most}"));
