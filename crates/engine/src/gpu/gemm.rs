@@ -55,7 +55,7 @@ impl<'a> Plan<'a> {
         let wide = gemm.n.is_multiple_of(4) && in_vectors(&gemm.c);
         let (m, n, k) = (word(gemm.m), word(gemm.n), word(gemm.k));
         let matrices = word(gemm.batch.iter().product());
-        let large = m >= 8 && n >= 8 && u64::from(matrices) * u64::from(m) * u64::from(n) >= 64 * 128;
+        let large = m >= 8 && n >= 8 && u64::from(matrices) * u64::from(m) * u64::from(n) >= 64 * 256;
         let tile = if large && reading != Reading::Strided { 8 } else { 4 };
         let threads = matrices.saturating_mul(m.div_ceil(tile)).saturating_mul(n.div_ceil(tile));
         let slices = (width / threads.max(1)).clamp(1, (k / SHORTEST_SLICE).clamp(1, MOST_SLICES));
@@ -425,7 +425,7 @@ mod tests {
         [2, 48, 48, 36],
         [1, 9, 12, 300],
         [1, 16, 28, 1028],
-        [1, 130, 68, 20],
+        [1, 130, 132, 20],
         [5, 3, 4, 4],
     ];
     const TRANSPOSITIONS: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
