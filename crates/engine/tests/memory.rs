@@ -1,71 +1,153 @@
-//! Memory stays where it is over 10,000 steps on both back ends.
+//! Memory stays where it is over 10,000 steps on both back ends, natively and in a Web Worker.
 #![cfg(test)]
-#![cfg(not(target_arch = "wasm32"))]
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", all(target_arch = "wasm32", feature = "gpu")))]
 
-use futures::executor::block_on;
-use lichen_campaign::Training;
+use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, Schedule, TrainSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::initial_parameters;
 
-const MANIFEST: &str = r#"
-    [model]
-    input = [1, 6, 6]
-    loss = "softmax-cross-entropy"
-    [[model.layers]]
-    kind = "conv-block"
-    filters = 4
-    kernel = 3
-    pool = 2
-    [[model.layers]]
-    kind = "flatten"
-    [[model.layers]]
-    kind = "dense"
-    units = 3
+const STEPS: usize = 10_000;
+/// Whatever is allocated once is allocated by then.
+const SETTLED: usize = 2_000;
+const BATCH: usize = 32;
 
-    [train]
-    optimizer = "adam"
-    learning_rate = 0.001
-    batch = 4
-    steps = 10000
-"#;
-/// What a process may grow by chance, in bytes: far less than a leak of 200 bytes a step.
-const SLACK: usize = 1 << 20;
-
-/// Bytes of this process in memory.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+fn digits() -> ModelSpec {
+    let dense =
+        |name: &str, units, activation| LayerSpec::Dense { name: name.into(), units, activation, bias: true };
+    let layers = vec![dense("hidden", 32, Activation::Relu), dense("output", 10, Activation::None)];
+    ModelSpec {
+        input: vec![64],
+        loss: Loss::SoftmaxCrossEntropy,
+        ignore_label: None,
+        huber_delta: None,
+        layers,
+    }
 }
 
-async fn growth(choice: EngineChoice) -> Result<usize, EngineError> {
-    let Training { model, train, .. } = Training::parse(MANIFEST).unwrap();
-    let mut trainer = Trainer::new(choice, &model, &train).await?;
-    trainer.load(&initial_parameters(&model, 1).unwrap(), 1).await?;
-    let x = vec![0.5; 4 * 36];
-    let mut before = 0;
-    for step in 0..10_000 {
-        if step == 2_000 {
-            before = resident();
+fn training() -> TrainSpec {
+    TrainSpec {
+        optimizer: Optimizer::Adam,
+        learning_rate: 0.001,
+        batch: BATCH,
+        steps: 10_000,
+        schedule: Schedule::Constant,
+        warmup: 0,
+        momentum: None,
+        beta1: None,
+        beta2: None,
+        epsilon: None,
+        weight_decay: None,
+        clip_norm: None,
+        clip_sample_norm: None,
+    }
+}
+
+/// What `measure` finds after [`SETTLED`] steps and after all of them.
+async fn before_and_after<M>(choice: EngineChoice, measure: impl Fn() -> M) -> Result<[M; 2], EngineError> {
+    let mut trainer = Trainer::new(choice, &digits(), &training()).await?;
+    trainer.load(&initial_parameters(&digits(), 1)?, 1).await?;
+    let x = vec![0.5; BATCH * 64];
+    let labels: Vec<u32> = (0..10).cycle().take(BATCH).collect();
+    let mut before = measure();
+    for step in 0..STEPS {
+        if step == SETTLED {
+            before = measure();
         }
-        trainer.step(&x, &[0u32, 1, 2, 0][..]).await?;
+        trainer.step(&x, &labels[..]).await?;
         if step % 100 == 99 {
             assert_eq!(trainer.take_losses().await?.len(), 100);
         }
     }
-    let grown = resident().saturating_sub(before);
-    println!("{choice:?}: {grown} bytes more after 10,000 steps than after 2,000");
-    Ok(grown)
+    Ok([before, measure()])
 }
 
-/// One test, since each would measure the other.
-#[test]
-fn memory_is_flat_over_10_000_steps() {
-    let cpu = block_on(growth(EngineChoice::Cpu)).unwrap();
-    assert!(cpu < SLACK, "the CPU grew by {cpu} bytes");
-    match block_on(growth(EngineChoice::Gpu)) {
-        Ok(gpu) => assert!(gpu < SLACK, "the GPU grew by {gpu} bytes"),
-        Err(EngineError::Gpu(reason)) => eprintln!("not run on the GPU: {reason}"),
-        Err(error) => panic!("{error}"),
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use super::*;
+    use futures::executor::block_on;
+
+    /// What a process may grow by chance, in bytes: far less than a leak of 200 bytes a step.
+    const SLACK: usize = 1 << 20;
+
+    /// Bytes of this process in memory.
+    fn resident() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    /// One test, since each would measure the other.
+    #[test]
+    fn memory_is_flat_over_10_000_steps() {
+        for choice in [EngineChoice::Cpu, EngineChoice::Gpu] {
+            match block_on(before_and_after(choice, resident)) {
+                Ok([before, after]) => {
+                    let grown = after.saturating_sub(before);
+                    println!("{choice:?}: {grown} bytes more after {STEPS} steps than after {SETTLED}");
+                    assert!(grown < SLACK, "{choice:?} grew by {grown} bytes");
+                }
+                Err(EngineError::Gpu(reason)) => eprintln!("not run on the GPU: {reason}"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+    use wasm_bindgen_test::wasm_bindgen_test_configure;
+
+    wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+    #[wasm_bindgen::prelude::wasm_bindgen(inline_js = "
+        const made = { buffers: 0, destroyed: 0, others: 0 };
+        function count(prototype, method, name) {
+            const original = prototype[method];
+            prototype[method] = function (...values) {
+                made[name]++;
+                return original.apply(this, values);
+            };
+        }
+        if (globalThis.GPUDevice) {
+            count(GPUDevice.prototype, 'createBuffer', 'buffers');
+            count(GPUBuffer.prototype, 'destroy', 'destroyed');
+            for (const method of ['createBindGroup', 'createBindGroupLayout', 'createPipelineLayout',
+                'createShaderModule', 'createComputePipeline', 'createQuerySet', 'createTexture']) {
+                count(GPUDevice.prototype, method, 'others');
+            }
+        }
+        export function living_buffers() { return made.buffers - made.destroyed; }
+        export function other_objects() { return made.others; }
+    ")]
+    extern "C" {
+        /// Buffers that were created and not destroyed.
+        fn living_buffers() -> u32;
+        /// Everything else that lasts longer than a step and that was ever created on a device.
+        fn other_objects() -> u32;
+    }
+
+    /// Pages of 64 KiB, which a module can only ever get more of.
+    fn pages() -> usize {
+        core::arch::wasm32::memory_size(0)
+    }
+
+    #[wasm_bindgen_test]
+    async fn memory_is_flat_over_10_000_steps_on_the_cpu() {
+        let [before, after] = before_and_after(EngineChoice::Cpu, pages).await.unwrap();
+        assert_eq!(before, after, "pages after {SETTLED} and after {STEPS} steps");
+    }
+
+    #[wasm_bindgen_test]
+    async fn memory_is_flat_over_10_000_steps_on_the_gpu() {
+        let buffers_at_first = living_buffers();
+        let measure = || (pages(), living_buffers(), other_objects());
+        let [before, after] = before_and_after(EngineChoice::Gpu, measure).await.unwrap();
+        assert!(before.1 > buffers_at_first && before.2 > 0, "nothing was counted: {before:?}");
+        assert_eq!(
+            before, after,
+            "pages, living buffers, other objects after {SETTLED} and after {STEPS} steps"
+        );
+        assert_eq!(living_buffers(), buffers_at_first, "a trainer that ends gives all its buffers back");
     }
 }
