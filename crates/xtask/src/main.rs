@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask help` lists them.
 
 mod bench;
+mod bind;
 mod build;
 mod check;
 mod compress;
@@ -43,6 +44,7 @@ Developer commands of Lichen.
         --target NAME         only targets whose name contains this
         --seed N, --input HEX the same inputs again, or this one only
     cargo xtask size          what a visitor downloads, part by part
+        --engine              instead, what engine and model add to a module without them
     cargo xtask screenshots   take the README's pictures from a live training session
     cargo xtask bench [NAME]  run benchmarks; without a name, list them
     cargo xtask bench engine  our engine beside TensorFlow.js and jax-js in one browser

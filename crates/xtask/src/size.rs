@@ -1,21 +1,29 @@
 //! What a visitor downloads.
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::setup::Toolchain;
-use crate::{build, compress, workspace};
+use crate::setup::{Toolchain, Tools};
+use crate::{bind, build, compress, run, workspace};
 
 /// Page and worker together stay below this, compressed with brotli.
 const LIMIT: usize = 900_000;
+/// Engine and model add at most this to the worker, compressed with gzip.
+const ENGINE_LIMIT: usize = 120 * 1024;
 
 /// The `size` command.
 pub(crate) fn size(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    if let Some(argument) = arguments.next()? {
-        return Err(argument.unexpected().into());
+    match arguments.next()? {
+        None => page(),
+        Some(lexopt::Arg::Long("engine")) => engine(),
+        Some(other) => Err(other.unexpected().into()),
     }
+}
+
+fn page() -> Result<ExitCode> {
     let dist = build::page(&Toolchain::ensure()?)?;
     println!("{:>10} {:>10} {:>10}  file", "bytes", "gzip", "brotli");
     let mut total = [0, 0, 0];
@@ -23,8 +31,7 @@ pub(crate) fn size(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         if compress::is_compressed(&file) {
             continue;
         }
-        let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-        let sizes = [bytes.len(), compress::gzip(&bytes)?.len(), compress::brotli(&bytes)?.len()];
+        let sizes = sizes(&file)?;
         print_line(sizes, &name.display().to_string());
         for (sum, size) in total.iter_mut().zip(sizes) {
             *sum += size;
@@ -34,6 +41,47 @@ pub(crate) fn size(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let [_, _, brotli] = total;
     println!("limit {LIMIT} brotli: {}", if brotli < LIMIT { "kept" } else { "exceeded" });
     Ok(if brotli < LIMIT { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What engine and model add to a module that reads manifests already, with WebGPU's bindings.
+fn engine() -> Result<ExitCode> {
+    let toolchain = Toolchain::ensure()?;
+    let without = module(&toolchain, "without", &[])?;
+    let with = module(&toolchain, "with", &["--features", "engine"])?;
+    println!("{:>10} {:>10} {:>10}  part", "bytes", "gzip", "brotli");
+    let mut added = [0, 0, 0];
+    for (name, (with, without)) in ["module", "JavaScript"].iter().zip(with.into_iter().zip(without)) {
+        print_line(with, &format!("{name} with engine and model"));
+        print_line(without, &format!("{name} without"));
+        for ((sum, with), without) in added.iter_mut().zip(with).zip(without) {
+            *sum += with.saturating_sub(without);
+        }
+    }
+    print_line(added, "added");
+    let [_, gzip, _] = added;
+    let kept = gzip <= ENGINE_LIMIT;
+    println!("limit {ENGINE_LIMIT} gzip: {}", if kept { "kept" } else { "exceeded" });
+    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds that module and gives the sizes of its wasm and of its bindings.
+fn module(toolchain: &Toolchain, name: &str, features: &[&str]) -> Result<[[usize; 3]; 2]> {
+    let tools = Tools::ensure()?;
+    let mut cargo = toolchain.cargo();
+    cargo.args(["build", "--package", "lichen-engine-size", "--profile", "wasm"]);
+    cargo.args(["--target", "wasm32-unknown-unknown"]).args(features);
+    run::quietly(&format!("Building a module {name} an engine"), "1 minute the first time", &mut cargo)?;
+    let built = workspace::target().join("wasm32-unknown-unknown/wasm/lichen_engine_size.wasm");
+    let folder = workspace::target().join("xtask/engine-size").join(name);
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let wasm = bind::bind(&tools, &built, &folder)?;
+    Ok([sizes(&wasm)?, sizes(&folder.join("lichen_engine_size.js"))?])
+}
+
+/// Bytes of a file, and of it compressed with gzip and with brotli.
+fn sizes(file: &Path) -> Result<[usize; 3]> {
+    let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    Ok([bytes.len(), compress::gzip(&bytes)?.len(), compress::brotli(&bytes)?.len()])
 }
 
 fn print_line([raw, gzip, brotli]: [usize; 3], name: &str) {

@@ -9,7 +9,7 @@ use lichen_testkit::process;
 
 use super::report::Sizes;
 use crate::setup::{self, Toolchain, Tools};
-use crate::{compress, run, workspace};
+use crate::{bind, compress, run, workspace};
 
 const PACKAGE: &str = "lichen-engine-bench";
 /// What wasm-bindgen makes of it.
@@ -19,19 +19,6 @@ const WORKERS: [&str; 5] = ["ours", "jax", "tfjs", "processor_peak", "gpu_peak"]
 /// What TensorFlow.js loads at run time, whichever of them the browser can run.
 const TFJS_WASM: [&str; 3] =
     ["tfjs-backend-wasm.wasm", "tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm-threaded-simd.wasm"];
-/// What the worker's build tells wasm-opt.
-const WASM_OPT: [&str; 9] = [
-    "-O3",
-    "--enable-simd",
-    "--enable-bulk-memory",
-    "--enable-bulk-memory-opt",
-    "--enable-nontrapping-float-to-int",
-    "--enable-sign-ext",
-    "--enable-mutable-globals",
-    "--enable-reference-types",
-    "--enable-multivalue",
-];
-
 fn sources() -> PathBuf {
     workspace::root().join("crates/engine/bench")
 }
@@ -52,18 +39,12 @@ fn our_engine(toolchain: &Toolchain, folder: &Path) -> Result<()> {
     run::quietly("Building our engine for the browser", "2 minutes the first time", &mut cargo)?;
     let built = workspace::target().join("wasm32-unknown-unknown/wasm/lichen_engine_bench.wasm");
     let wasm = folder.join(OUR_WASM);
-    let sources = built.to_str().context("the path of the build folder is not text")?;
-    let stamp = workspace::Stamp::new("bench-engine-wasm", &[sources], &Tools::versions())?;
+    let source = built.to_str().context("the path of the build folder is not text")?;
+    let stamp = workspace::Stamp::new("bench-engine-wasm", &[source], &Tools::versions())?;
     if stamp.is_fresh(&wasm) {
         return Ok(());
     }
-    let mut bindgen = process::command("wasm-bindgen");
-    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(folder).arg(sources);
-    bindgen.env("PATH", tools.path()?);
-    run::quietly("Binding it to JavaScript", "", &mut bindgen)?;
-    let mut optimise = process::command("wasm-opt");
-    optimise.args(WASM_OPT).arg(&wasm).arg("-o").arg(&wasm).env("PATH", tools.path()?);
-    run::quietly("Optimising it", "10 s", &mut optimise)?;
+    bind::bind(&tools, &built, folder)?;
     stamp.write(&wasm)
 }
 

@@ -27,7 +27,14 @@ const ORDER: [&str; 12] = [
 /// Thin shells over those, none of which uses another.
 const SHELLS: [&str; 4] = ["lichen-web", "lichen-worker", "lichen-relay", "lichen-cli"];
 /// Developer tools and tests: nobody uses them outside of tests.
-const TOOLS: [&str; 5] = ["xtask", "lichen-testkit", "lichen-tests", "lichen-interop", "lichen-engine-bench"];
+const TOOLS: [&str; 6] = [
+    "xtask",
+    "lichen-testkit",
+    "lichen-tests",
+    "lichen-interop",
+    "lichen-engine-bench",
+    "lichen-engine-size",
+];
 /// Arrows that the order would allow and the design forbids.
 const FORBIDDEN: [(&str, &str); 3] =
     [("lichen-web", "lichen-engine"), ("lichen-web", "lichen-node"), ("lichen-relay", "lichen-engine")];

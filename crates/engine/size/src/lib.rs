@@ -1,0 +1,62 @@
+//! What the engine adds to a download: a module that reads a campaign's manifest, as every page and worker does, with
+//! and without training it.
+#![cfg(target_arch = "wasm32")]
+
+use lichen_campaign::Manifest;
+use wasm_bindgen::JsError;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Trains a campaign's model on one batch, on the engine that is faster for it, and gives the new parameters.
+///
+/// # Errors
+/// When the manifest is none, or the engine cannot train its model on these data.
+#[wasm_bindgen]
+pub async fn train(
+    manifest: Vec<u8>,
+    base: Vec<u8>,
+    x: Vec<f32>,
+    labels: Vec<u32>,
+) -> Result<Vec<u8>, JsError> {
+    let manifest = Manifest::from_bytes(&manifest)?;
+    trained(&manifest, base, &x, &labels).await
+}
+
+#[cfg(feature = "engine")]
+async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) -> Result<Vec<u8>, JsError> {
+    use lichen_engine::{EngineChoice, Trainer, choose_engine};
+    use lichen_model::{Parameters, initial_parameters};
+
+    let (model, train) = (&manifest.model, &manifest.train);
+    let base = if base.is_empty() {
+        initial_parameters(model, manifest.rounds.seed)?
+    } else {
+        Parameters::from_safetensors(&base)?
+    };
+    let measured = choose_engine(model, train, &now).await?;
+    let choice = if measured.gpu_ms < Some(measured.cpu_ms) { EngineChoice::Gpu } else { EngineChoice::Cpu };
+    let mut trainer = Trainer::new(choice, model, train).await?;
+    trainer.load(&base, manifest.rounds.seed).await?;
+    trainer.step(x, labels).await?;
+    let losses = trainer.take_losses().await?;
+    let evaluation = trainer.evaluate(x, labels).await?;
+    if losses.iter().any(|loss| !loss.is_finite()) || !evaluation.accuracy.is_finite() {
+        return Err(JsError::new("the training diverged"));
+    }
+    Ok(trainer.parameters().await?.to_safetensors())
+}
+
+#[cfg(not(feature = "engine"))]
+#[expect(clippy::unused_async, reason = "as with the engine")]
+async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) -> Result<Vec<u8>, JsError> {
+    if x.len() < manifest.train.batch || labels.len() < manifest.model.layers.len() {
+        return Err(JsError::new("too few data"));
+    }
+    Ok(base)
+}
+
+#[cfg(feature = "engine")]
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
+}

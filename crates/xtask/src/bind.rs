@@ -1,0 +1,36 @@
+//! Makes a module that cargo built ready for a browser, as Trunk does with the worker.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use lichen_testkit::process;
+
+use crate::run;
+use crate::setup::Tools;
+
+/// What the worker's build tells wasm-opt.
+const WASM_OPT: [&str; 9] = [
+    "-O3",
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// Binds a module to JavaScript and optimises it; gives its place in `folder`.
+pub(crate) fn bind(tools: &Tools, built: &Path, folder: &Path) -> Result<PathBuf> {
+    let mut bindgen = process::command("wasm-bindgen");
+    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(folder).arg(built);
+    bindgen.env("PATH", tools.path()?);
+    run::quietly("Binding it to JavaScript", "", &mut bindgen)?;
+    let name = built.file_stem().and_then(|name| name.to_str()).context("the module has no name")?;
+    let wasm = folder.join(format!("{name}_bg.wasm"));
+    let mut optimise = process::command("wasm-opt");
+    optimise.args(WASM_OPT).arg(&wasm).arg("-o").arg(&wasm).env("PATH", tools.path()?);
+    run::quietly("Optimising it", "10 s", &mut optimise)?;
+    Ok(wasm)
+}
