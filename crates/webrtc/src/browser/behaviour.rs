@@ -29,8 +29,9 @@ use super::{Announcement, Config};
 use crate::protocol::address::WebRtcAddress;
 use crate::protocol::session::{Role, surviving_role};
 
-/// Sessions that remotes may have under way with us at once.
+/// Sessions that remotes may have under way with us at once, in all and of one: none of them takes the others' places.
 const MOST_INBOUND: usize = 16;
+const MOST_INBOUND_OF_ONE: usize = 2;
 
 /// How long a circuit stays after the direct connection stands.
 const CIRCUIT_LINGER: Duration = Duration::from_millis(500);
@@ -59,7 +60,8 @@ pub struct Behaviour {
     dials: HashMap<DialId, Dial>,
     next_dial: DialId,
     sessions: FuturesUnordered<LocalBoxFuture<'static, Outcome>>,
-    inbound: usize,
+    /// Who has sessions under way that they began, once for each.
+    inbound: Vec<PeerId>,
     commands: Commands,
 }
 
@@ -91,7 +93,7 @@ impl Behaviour {
             dials: HashMap::new(),
             next_dial: 0,
             sessions: FuturesUnordered::new(),
-            inbound: 0,
+            inbound: Vec::new(),
             commands: VecDeque::new(),
         }
     }
@@ -172,13 +174,14 @@ impl Behaviour {
     }
 
     fn answer(&mut self, peer: PeerId, circuit: ConnectionId, stream: Stream) {
-        if self.inbound >= MOST_INBOUND || !self.yields_to(peer) {
+        let of_one = self.inbound.iter().filter(|other| **other == peer).count();
+        if self.inbound.len() >= MOST_INBOUND || of_one >= MOST_INBOUND_OF_ONE || !self.yields_to(peer) {
             // Dropping the stream resets it, which is the answer.
             return;
         }
         let known = self.circuits.get(&peer).into_iter().flatten().find(|(id, _)| *id == circuit);
         let Some(address) = known.map(|(_, address)| address.clone()) else { return };
-        self.inbound += 1;
+        self.inbound.push(peer);
         let config = self.config.clone();
         let session = async move {
             let result = signalling::connect(Role::Answerer, stream, &config).await;
@@ -212,7 +215,9 @@ impl Behaviour {
                 self.finish_dial(dial, result);
             }
             Outcome::Inbound { peer, circuit, address, result } => {
-                self.inbound = self.inbound.saturating_sub(1);
+                if let Some(index) = self.inbound.iter().position(|other| *other == peer) {
+                    self.inbound.swap_remove(index);
+                }
                 match result {
                     Ok(connection) => {
                         self.linger(peer, circuit);

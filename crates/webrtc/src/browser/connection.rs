@@ -39,6 +39,9 @@ impl StreamMuxer for Connection {
     type Error = Error;
 
     fn poll_inbound(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Substream, Error>> {
+        if self.peer_connection.is_flooded() {
+            return Poll::Ready(Err(Error::Flooded));
+        }
         if let Some(stream) = self.peer_connection.next_incoming() {
             return Poll::Ready(Ok(stream));
         }

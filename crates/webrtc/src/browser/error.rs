@@ -33,6 +33,9 @@ pub enum Error {
     /// The browser refused a call.
     #[error("the browser refused: {0}")]
     Browser(String),
+    /// The remote opened streams faster than any use of them needs.
+    #[error("the remote floods us with streams")]
+    Flooded,
     /// The connection is closed.
     #[error("the connection is closed")]
     Closed,

@@ -24,6 +24,7 @@ use super::budget::Permit;
 use super::channel::{Channel, Substream};
 use super::error::Error;
 use super::{Config, IceServer};
+use crate::protocol::pace::Pace;
 use crate::protocol::session;
 use crate::protocol::signal::Signal;
 
@@ -48,6 +49,8 @@ pub(crate) struct PeerConnection {
     init: RefCell<Option<RtcDataChannel>>,
     waker: Cell<Option<Waker>>,
     closed: Cell<bool>,
+    pace: Cell<Pace>,
+    is_flooded: Cell<bool>,
     handlers: RefCell<Option<Handlers>>,
     _permit: Permit,
 }
@@ -92,6 +95,8 @@ impl PeerConnection {
             init: RefCell::default(),
             waker: Cell::default(),
             closed: Cell::new(false),
+            pace: Cell::new(Pace::start(now())),
+            is_flooded: Cell::new(false),
             handlers: RefCell::default(),
             _permit: permit,
         });
@@ -167,6 +172,12 @@ impl PeerConnection {
         if channel.label() == INIT_LABEL {
             return;
         }
+        if !self.keeps_pace() {
+            channel.close();
+            // The owner learns why before it hears of anything else, and closes.
+            self.is_flooded.set(true);
+            return self.wake();
+        }
         if self.incoming.borrow().len() >= MOST_WAITING || self.live_streams() >= MOST_STREAMS {
             tracing::debug!("refusing a stream past the limit");
             channel.close();
@@ -175,6 +186,13 @@ impl PeerConnection {
         let stream = self.adopt(channel);
         self.incoming.borrow_mut().push_back(stream);
         self.wake();
+    }
+
+    fn keeps_pace(&self) -> bool {
+        let mut pace = self.pace.get();
+        let keeps_pace = pace.take(now());
+        self.pace.set(pace);
+        keeps_pace
     }
 
     fn adopt(&self, channel: RtcDataChannel) -> Substream {
@@ -276,6 +294,11 @@ impl PeerConnection {
         self.closed.get()
     }
 
+    /// Whether the remote opened streams too fast.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.is_flooded.get()
+    }
+
     #[cfg(test)]
     pub(crate) fn browser_state(&self) -> RtcPeerConnectionState {
         self.connection.connection_state()
@@ -323,6 +346,12 @@ impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn now() -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
+    let now = js_sys::Date::now() as u64;
+    now
 }
 
 fn ice_server(server: &IceServer) -> RtcIceServer {

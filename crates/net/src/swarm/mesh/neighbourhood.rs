@@ -15,8 +15,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure, ListenerClosed};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{
-    CloseConnection, ConnectionDenied, ConnectionId, DialError, FromSwarm, ListenOpts, NetworkBehaviour,
-    THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    CloseConnection, ConnectionDenied, ConnectionError, ConnectionId, DialError, FromSwarm, ListenOpts,
+    NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use lichen_webrtc::browser::Error;
 use lichen_webrtc::protocol::address::WebRtcAddress;
@@ -175,6 +175,10 @@ impl Behaviour {
 
     fn closed(&mut self, closed: ConnectionClosed<'_>) {
         let Some((peer, path)) = self.connections.remove(&closed.connection_id) else { return };
+        if is_flood(closed.cause) {
+            tracing::debug!(%peer, "a peer floods us with streams");
+            self.shun(peer);
+        }
         if path == Path::Direct && self.count(|(other, path)| *other == peer && *path == Path::Direct) == 0 {
             let now = self.now();
             self.neighbours.disconnected(&peer, now, random());
@@ -344,6 +348,10 @@ fn webrtc_error(error: &DialError) -> Option<&Error> {
         TransportError::Other(error) => find(error),
         TransportError::MultiaddrNotSupported(_) => None,
     })
+}
+
+fn is_flood(cause: Option<&ConnectionError>) -> bool {
+    matches!(cause, Some(ConnectionError::IO(error)) if matches!(find(error), Some(Error::Flooded)))
 }
 
 /// Looks into the errors that the transports wrapped into each other.
