@@ -16,7 +16,9 @@ pub(super) fn referee(toolchain: &Toolchain) -> Result<Command> {
     let dist = workspace::target().join("interop");
     fs::create_dir_all(&dist).context("making the folder of the interop peers")?;
     packages(&js)?;
-    js_peer(&js, &dist)?;
+    for peer in ["peer", "hostile"] {
+        js_peer(&js, peer, &dist)?;
+    }
     rust_peer(toolchain, &dist)?;
     let programs = build::programs(toolchain, &workspace::dist())?;
     let mut cargo = toolchain.cargo();
@@ -39,18 +41,18 @@ fn packages(js: &Path) -> Result<()> {
     stamp.write(&installed)
 }
 
-fn js_peer(js: &Path, dist: &Path) -> Result<()> {
+fn js_peer(js: &Path, name: &str, dist: &Path) -> Result<()> {
     let mut esbuild = Command::new(js.join("node_modules/.bin/esbuild"));
     esbuild.args([
-        "peer.js",
+        &format!("{name}.js"),
         "--bundle",
         "--format=esm",
         "--target=chrome120",
         "--minify",
         "--log-level=warning",
     ]);
-    esbuild.arg(format!("--outfile={}", dist.join("peer.js").display())).current_dir(js);
-    run::quietly("Bundling the js-libp2p peer", "a second", &mut esbuild)
+    esbuild.arg(format!("--outfile={}", dist.join(name).with_extension("js").display())).current_dir(js);
+    run::quietly("Bundling a js-libp2p peer", "a second", &mut esbuild)
 }
 
 /// Our own peer as a page's module, as small as the page's.

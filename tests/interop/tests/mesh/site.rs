@@ -75,11 +75,17 @@ impl Site {
 
     /// As [`Site::window`], with a script that runs before the bundle's.
     pub(crate) fn window_with(&self, script: &str) -> Page {
+        self.open("rust.html", "peer", script)
+    }
+
+    /// A window of its own profile with a document, once its script has made this global.
+    pub(crate) fn open(&self, document: &str, global: &str, script: &str) -> Page {
         let context = self.browser.new_context().expect("a profile of its own");
         let page = context.new_page().expect("a window");
         page.run_on_load(script).expect("take the script");
-        page.navigate(&self.server.url("rust.html")).expect("open the page");
-        page.wait_for("the script", "globalThis.peer !== undefined", LIMIT).expect("the script loads");
+        page.navigate(&self.server.url(document)).expect("open the page");
+        page.wait_for("the script", &format!("globalThis.{global} !== undefined"), LIMIT)
+            .expect("the script loads");
         page
     }
 }

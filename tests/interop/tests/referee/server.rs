@@ -9,6 +9,8 @@ use std::thread;
 const RUST: &str = "<!doctype html><title>Rust peer</title><script type=module>\
     import init, * as peer from './lichen_interop.js'; const { memory } = await init();\
     globalThis.pages = () => memory.buffer.byteLength / 65536; globalThis.peer = peer;</script>";
+const HOSTILE: &str =
+    "<!doctype html><title>Hostile peer</title><script type=module src=hostile.js></script>";
 const JS: &str = "<!doctype html><title>js peer</title><script type=module src=peer.js></script>";
 
 pub(crate) struct Server {
@@ -48,7 +50,10 @@ fn answer(mut stream: TcpStream, folder: &Path) -> io::Result<()> {
     let (kind, body) = match name {
         "rust.html" => ("text/html", RUST.into()),
         "js.html" => ("text/html", JS.into()),
-        "lichen_interop.js" | "peer.js" => ("text/javascript", std::fs::read(folder.join(name))?),
+        "hostile.html" => ("text/html", HOSTILE.into()),
+        "lichen_interop.js" | "peer.js" | "hostile.js" => {
+            ("text/javascript", std::fs::read(folder.join(name))?)
+        }
         "lichen_interop_bg.wasm" => ("application/wasm", std::fs::read(folder.join(name))?),
         _ => ("text/plain", Vec::new()),
     };
