@@ -16,6 +16,7 @@ mod one_profile;
 mod pausing;
 mod relay_restart;
 mod site;
+mod size;
 mod tampering;
 mod training;
 mod weather;

@@ -1,12 +1,13 @@
 //! Stop is immediate.
 
+use lichen_bridge::{Event, Message, Phase};
+
 use super::site::{LONG_ROUNDS, SOON, Site, TRAINED};
 
 /// How soon the worker answers, in milliseconds.
 const LIMIT: f64 = 100.0;
 
-/// Notes when Pause is clicked and when the worker has said that it rests: the event is canonical CBOR, in which
-/// the words `Status` and `Paused` stand as they are.
+/// Notes when Pause is clicked and when the worker has said that it rests, in the bytes `RESTING`.
 const WATCH: &str = r#"
 globalThis.__pause = { clicked: null, took: [] };
 addEventListener("click", event => {
@@ -16,9 +17,8 @@ globalThis.Worker = class extends Worker {
     constructor(...rest) {
         super(...rest);
         this.addEventListener("message", event => {
-            if (__pause.clicked === null || !(event.data instanceof ArrayBuffer || ArrayBuffer.isView(event.data))) return;
-            const text = new TextDecoder("latin1").decode(event.data);
-            if (/status/i.test(text) && /paused/i.test(text)) {
+            if (__pause.clicked === null || !(event.data instanceof ArrayBuffer)) return;
+            if (new Uint8Array(event.data).join() === "RESTING") {
                 __pause.took.push(performance.now() - __pause.clicked);
                 __pause.clicked = null;
             }
@@ -28,10 +28,12 @@ globalThis.Worker = class extends Worker {
 
 #[test]
 fn pause_answers_at_once_and_nothing_is_trained_until_resume() {
+    let resting = Event::Status(Phase::Paused).to_bytes().unwrap();
+    let resting = resting.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let site = Site::start(LONG_ROUNDS);
     for engine in ["cpu", "gpu"] {
         let page = site.profile().new_page().unwrap();
-        page.run_on_load(WATCH).unwrap();
+        page.run_on_load(&WATCH.replace("RESTING", &resting)).unwrap();
         page.navigate(&format!("{}?engine={engine}", site.relay.url())).unwrap();
         page.click("Join", SOON).unwrap();
         for times in 1..=5 {

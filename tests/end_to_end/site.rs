@@ -64,7 +64,7 @@ impl Site {
             program: from_environment("LICHEN_RELAY_BIN"),
             port: http::free_port().unwrap(),
             data: folder.path().join("data"),
-            page: Some(from_environment("LICHEN_DIST")),
+            page: Some(dist()),
             campaign: (!changes.is_empty()).then(|| changed_campaign(folder.path(), changes)),
             log: Some(folder.path().join("relay.log")),
         })
@@ -219,6 +219,11 @@ pub(crate) fn account(page: &Page) -> String {
     // Such a name has 46 more digits; other text may follow without a space.
     let shown = "document.querySelector('[aria-labelledby=identity] [title^=\"did:key:zDn\"]')?.title";
     page.wait_for("the account to be shown", shown, SOON).unwrap().as_str().unwrap().to_owned()
+}
+
+/// The built page.
+pub(crate) fn dist() -> PathBuf {
+    from_environment("LICHEN_DIST")
 }
 
 fn from_environment(name: &str) -> PathBuf {
