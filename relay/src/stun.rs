@@ -9,19 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use stun_types::attribute::{
-    AttributeStaticType, Fingerprint, MessageIntegrity, MessageIntegritySha256, Nonce, PasswordAlgorithm,
-    PasswordAlgorithms, Realm, Userhash, Username, XorMappedAddress,
-};
-use stun_types::message::{BINDING, Message, MessageClass, MessageWrite, MessageWriteExt, MessageWriteVec};
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::rates::{Exhausted, Rates};
 
-/// Longest request read, in bytes: what passes any network in one piece (RFC 8489, 6.1).
-pub(crate) const MAX_REQUEST: usize = 548;
+mod answer;
+
+pub(crate) use answer::answer;
+use answer::{Ignored, MAX_REQUEST};
 
 /// Requests answered in an interval, in all; those of one address are the operator's to set.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -29,17 +26,6 @@ const IN_ALL: u32 = 300_000;
 
 /// Pause after the socket fails, so that a broken one does not keep a core busy.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why a datagram gets no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ignored {
-    /// Longer than a request can be.
-    TooLong,
-    /// Not STUN.
-    Malformed,
-    /// STUN, but not a Binding request.
-    NotBinding,
-}
 
 /// Answers Binding requests.
 pub(crate) struct Stun {
@@ -105,6 +91,7 @@ impl Stun {
 }
 
 impl Ignored {
+    /// The reason as a metric's label.
     const fn label(self) -> &'static str {
         match self {
             Self::TooLong => "too_long",
@@ -114,44 +101,10 @@ impl Ignored {
     }
 }
 
-/// The response to a datagram: where it came from, or which of its attributes we would have to understand and do not.
-///
-/// # Errors
-/// Why it gets none.
-pub(crate) fn answer(datagram: &[u8], from: SocketAddr) -> Result<Vec<u8>, Ignored> {
-    // Who it is does not matter here, and so does not what proves it.
-    const UNDERSTOOD: [stun_types::attribute::AttributeType; 9] = [
-        Username::TYPE,
-        Userhash::TYPE,
-        MessageIntegrity::TYPE,
-        MessageIntegritySha256::TYPE,
-        Realm::TYPE,
-        Nonce::TYPE,
-        PasswordAlgorithm::TYPE,
-        PasswordAlgorithms::TYPE,
-        Fingerprint::TYPE,
-    ];
-    if datagram.len() > MAX_REQUEST {
-        return Err(Ignored::TooLong);
-    }
-    let request = Message::from_bytes(datagram).map_err(|_not_stun| Ignored::Malformed)?;
-    if !request.has_class(MessageClass::Request) || !request.has_method(BINDING) {
-        return Err(Ignored::NotBinding);
-    }
-    if let Some(refusal) = Message::check_attribute_types(&request, &UNDERSTOOD, &[], MessageWriteVec::new())
-    {
-        return Ok(refusal.finish());
-    }
-    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-    let mut response = Message::builder_success(&request, MessageWriteVec::new());
-    let mapped = XorMappedAddress::new(from, request.transaction_id());
-    response.add_attribute(&mapped).map_err(|_too_long| Ignored::Malformed)?;
-    Ok(response.finish())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use stun_types::message::{Message, MessageClass};
 
     use super::*;
 

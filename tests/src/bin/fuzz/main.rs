@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Parser;
 
+mod datagrams;
 mod mutation;
 mod targets;
 

@@ -13,6 +13,7 @@ use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
 use lichen_net::hub::{CampaignStatus, Reason, Records, Reply, Request};
 use lichen_net::peer::{self, Announcement};
+use lichen_net::rendezvous::{Notice, Refusal, Register};
 use lichen_record::{
     AccountId, CampaignId, Cid, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber, SessionCertificate,
     Signable, SigningKey, Verified, decode, encode, verify,
@@ -21,6 +22,8 @@ use lichen_webrtc::protocol::frame::{Assembler, Flag, Frame};
 use lichen_webrtc::protocol::signal::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::datagrams;
 
 /// A decoder under test.
 pub(crate) struct Target {
@@ -56,9 +59,21 @@ pub(crate) fn all() -> Vec<Target> {
         update(),
         aggregate(),
         safetensors(),
+        datagrams::stun(),
+        datagrams::turn(),
+        datagrams::turn_peer(),
     ];
     targets.extend(messages());
     targets
+}
+
+fn register() -> Register {
+    Register { campaign: CampaignId::of_manifest(b"a campaign") }
+}
+
+fn notices() -> [Notice; 2] {
+    let peers = (1..=3).map(|number| vec![number; 38].into()).collect();
+    [Notice::Peers { peers }, Notice::Refused { reason: Refusal::TooMany }]
 }
 
 fn messages() -> Vec<Target> {
@@ -85,6 +100,8 @@ fn messages() -> Vec<Target> {
         through("peer-request", &pulls(), peer::Request::to_bytes, peer::Request::from_bytes),
         through("peer-reply", &chunks(), peer::Reply::to_bytes, peer::Reply::from_bytes),
         through("peer-announcement", &announcements(), Announcement::to_bytes, Announcement::from_bytes),
+        through("rendezvous-register", &[register()], Register::to_bytes, Register::from_bytes),
+        through("rendezvous-notice", &notices(), Notice::to_bytes, Notice::from_bytes),
         canonical("net-command", &addresses),
         canonical("net-event", std::slice::from_ref(&frame)),
         repeatable("bridge-command", &[start, lichen_bridge::Command::Net(frame)]),
