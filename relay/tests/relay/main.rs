@@ -14,6 +14,7 @@ mod follower;
 mod hostile;
 mod http;
 mod mesh;
+mod packaging;
 mod process;
 mod rendezvous;
 mod restart;
