@@ -34,12 +34,17 @@ impl AccountId {
     /// # Errors
     /// [`AccountIdError::Point`] if the bytes are not a point of the curve.
     pub fn from_sec1(bytes: &[u8]) -> Result<Self, AccountIdError> {
+        Self::with_key(bytes).map(|(account, _key)| account)
+    }
+
+    /// The account, and the point that its bytes stand for: finding that is a good part of checking a signature.
+    pub(crate) fn with_key(bytes: &[u8]) -> Result<(Self, VerifyingKey), AccountIdError> {
         // The library also reads the rare compact form (tag 5), which would be a second name for the same key.
         if !matches!(bytes, [2..=4, ..]) {
             return Err(AccountIdError::Point);
         }
         let key = VerifyingKey::from_sec1_bytes(bytes).map_err(|_opaque| AccountIdError::Point)?;
-        Ok(Self::from_verifying_key(&key))
+        Ok((Self::from_verifying_key(&key), key))
     }
 
     /// The compressed point.
@@ -52,10 +57,6 @@ impl AccountId {
         let mut bytes = [0; 33];
         bytes.copy_from_slice(key.to_encoded_point(true).as_bytes());
         Self(bytes)
-    }
-
-    pub(crate) fn verifying_key(&self) -> Result<VerifyingKey, AccountIdError> {
-        VerifyingKey::from_sec1_bytes(&self.0).map_err(|_opaque| AccountIdError::Point)
     }
 }
 

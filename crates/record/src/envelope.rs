@@ -1,3 +1,4 @@
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 #[cfg(any(test, not(all(feature = "ring", not(target_arch = "wasm32")))))]
@@ -6,7 +7,7 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Cid, DecodeError, EncodeError, MAX_ENVELOPE, decode, encode};
+use crate::{AccountId, AccountIdError, Cid, DecodeError, EncodeError, MAX_ENVELOPE, decode, encode};
 
 /// A message that accounts sign. The domain keeps a signature over one kind of message from passing for another.
 pub trait Signable: Serialize + DeserializeOwned {
@@ -26,6 +27,18 @@ pub fn signing_bytes<T: Signable>(account: &AccountId, payload: &[u8]) -> Vec<u8
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
     account: AccountId,
+    #[serde(with = "serde_bytes")]
+    payload: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    signature: [u8; 64],
+}
+
+/// An envelope whose account is not read yet, so that its point is found once and not twice.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unread {
+    #[serde(with = "serde_bytes")]
+    account: [u8; 33],
     #[serde(with = "serde_bytes")]
     payload: Vec<u8>,
     #[serde(with = "serde_bytes")]
@@ -161,25 +174,21 @@ impl<T> Verified<T> {
 /// # Errors
 /// [`VerifyError`] naming the first of these checks that failed.
 pub fn verify<T: Signable>(envelope_bytes: &[u8]) -> Result<Verified<T>, VerifyError> {
-    let envelope = Envelope::from_bytes(envelope_bytes).map_err(VerifyError::Envelope)?;
-    check_signature::<T>(&envelope)?;
-    let payload = decode(&envelope.payload, MAX_ENVELOPE).map_err(VerifyError::Payload)?;
-    Ok(Verified {
-        payload,
-        account: envelope.account,
-        id: Cid::of_cbor(envelope_bytes),
-        envelope: envelope_bytes.to_vec(),
-    })
+    let Unread { account, payload, signature } =
+        decode(envelope_bytes, MAX_ENVELOPE).map_err(VerifyError::Envelope)?;
+    let malformed = |error: AccountIdError| VerifyError::Envelope(DecodeError::Malformed(error.to_string()));
+    let (account, key) = AccountId::with_key(&account).map_err(malformed)?;
+    check_signature(&key, &signing_bytes::<T>(&account, &payload), &signature)?;
+    let payload = decode(&payload, MAX_ENVELOPE).map_err(VerifyError::Payload)?;
+    Ok(Verified { payload, account, id: Cid::of_cbor(envelope_bytes), envelope: envelope_bytes.to_vec() })
 }
 
-fn check_signature<T: Signable>(envelope: &Envelope) -> Result<(), VerifyError> {
-    let signature = Signature::from_slice(&envelope.signature).map_err(|_opaque| VerifyError::Malformed)?;
+fn check_signature(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> Result<(), VerifyError> {
+    let signature = Signature::from_slice(signature).map_err(|_opaque| VerifyError::Malformed)?;
     if signature.normalize_s().is_some() {
         return Err(VerifyError::HighS);
     }
-    let key = envelope.account.verifying_key().map_err(|_opaque| VerifyError::Signature)?;
-    let message = signing_bytes::<T>(&envelope.account, &envelope.payload);
-    if is_signed(&key, &message, &signature) { Ok(()) } else { Err(VerifyError::Signature) }
+    if is_signed(key, message, &signature) { Ok(()) } else { Err(VerifyError::Signature) }
 }
 
 /// Whether the key signed the message.
