@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use lichen_log::{Chain, Head, check_head};
+use lichen_net::MAX_ADDRESS;
 use lichen_net::hub::Records;
 use lichen_record::{AccountId, CampaignId, Cid, Entry, Verified, verify};
 use lichen_round::{CampaignState, Change, Rules};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Campaign;
 
+use crate::http::host;
 use crate::kept::Kept;
 use crate::keys;
 use crate::leader::{Info, Leader, LeaderError};
@@ -220,6 +222,9 @@ impl Follower {
             }
         }
         let address = following.address.parse().context("the leader's address is no multiaddress")?;
+        if following.address.len() > MAX_ADDRESS || host(&address).is_none() {
+            bail!("tabs cannot go to the leader's address {}", following.address);
+        }
         let state = LeaderState { url: follower.leader.url().to_owned(), address, lives: alive };
         Ok((Ledger::following(campaign.id, following.coordinator, heads), state, follower))
     }

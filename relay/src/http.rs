@@ -365,11 +365,13 @@ fn socket_origin(address: &Multiaddr) -> Option<String> {
 }
 
 /// The host of an address as it stands in a URL.
-fn host(address: &Multiaddr) -> Option<String> {
+pub(crate) fn host(address: &Multiaddr) -> Option<String> {
     match address.iter().next()? {
         Protocol::Ip4(ip) => Some(ip.to_string()),
         Protocol::Ip6(ip) => Some(format!("[{ip}]")),
-        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => Some(name.into_owned()),
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) if is_name(&name) => {
+            Some(name.into_owned())
+        }
         _ => None,
     }
 }
@@ -381,13 +383,15 @@ fn client_authority(headers: &HeaderMap) -> Option<(Authority, bool)> {
     Some((authority, is_tls))
 }
 
+/// Whether this can be a host's name; nothing else may come into the page's policy.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+}
+
 fn multiaddr(authority: &Authority, is_tls: bool) -> Option<Multiaddr> {
     let host = authority.host();
     let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_name = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
-    };
     let address = match bare.parse::<std::net::IpAddr>() {
         Ok(ip) => Multiaddr::from(ip),
         Err(_name) if is_name(bare) => Multiaddr::from(Protocol::Dns(bare.into())),
@@ -419,5 +423,7 @@ mod tests {
         assert_eq!(address_of("relay.example.org", true).unwrap(), "/dns/relay.example.org/tcp/443/tls/ws");
         assert_eq!(address_of("a/b", false), None);
         assert_eq!(address_of("a;b", false), None);
+        let foreign: Multiaddr = "/dns/a; script-src */tcp/443/tls/ws".parse().unwrap();
+        assert_eq!(socket_origin(&foreign), None, "it would stand in the page's policy");
     }
 }

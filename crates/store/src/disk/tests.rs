@@ -55,6 +55,22 @@ async fn a_log_is_read_back_in_order_and_survives_reopening() {
 }
 
 #[tokio::test]
+async fn the_last_signed_head_is_kept_for_each_log() {
+    let folder = TempDir::new().unwrap();
+    let other = CampaignId::of_manifest(b"another");
+    {
+        let disk = open(&folder);
+        assert_eq!(disk.head(campaign()).await.unwrap(), None);
+        disk.keep_head(campaign(), vec![1]).await.unwrap();
+        disk.keep_head(campaign(), vec![2, 3]).await.unwrap();
+        disk.keep_head(other, vec![4]).await.unwrap();
+    }
+    let disk = open(&folder);
+    assert_eq!(disk.head(campaign()).await.unwrap(), Some(vec![2, 3]));
+    assert_eq!(disk.head(other).await.unwrap(), Some(vec![4]));
+}
+
+#[tokio::test]
 async fn an_append_is_whole_or_nothing() {
     let disk = open(&TempDir::new().unwrap());
     let records = log(4);
