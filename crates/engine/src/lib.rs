@@ -4,7 +4,6 @@ mod batch;
 #[cfg(any(test, feature = "bench"))]
 pub mod bench;
 mod choice;
-pub mod cpu;
 mod error;
 #[cfg(test)]
 mod golden;
@@ -17,6 +16,8 @@ mod testing;
 mod trainer;
 #[cfg(any(test, feature = "bench"))]
 pub mod workloads;
+
+pub use lichen_engine_cpu as cpu;
 
 pub use choice::{Choice, choose_engine};
 pub use error::EngineError;

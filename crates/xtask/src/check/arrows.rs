@@ -10,11 +10,12 @@ use crate::say;
 use crate::setup::Toolchain;
 
 /// Our crates, lowest first; each may use those before it.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "lichen-record",
     "lichen-campaign",
     "lichen-model",
     "lichen-learn",
+    "lichen-engine-cpu",
     "lichen-engine",
     "lichen-round",
     "lichen-log",

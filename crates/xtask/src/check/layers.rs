@@ -24,11 +24,12 @@ impl Lower {
     }
 }
 
-const LOWER: [Lower; 8] = [
+const LOWER: [Lower; 9] = [
     Lower::new("lichen-record"),
     Lower::new("lichen-campaign"),
     Lower::new("lichen-model"),
     Lower::new("lichen-learn"),
+    Lower::new("lichen-engine-cpu"),
     Lower { exempt: Some("gpu"), ..Lower::new("lichen-engine") },
     Lower::new("lichen-round"),
     Lower::new("lichen-log"),

@@ -1,10 +1,10 @@
 //! Recurrent layers: the state's product step by step, weights packed once.
 
-use super::gemm::{Finish, Panels, View, multiply_packed, pack_right};
-use super::math;
-use super::memory::Memory;
-use super::rows::lanes;
-use super::simd::F4;
+use crate::gemm::{Finish, Panels, View, multiply_packed, pack_right};
+use crate::math;
+use crate::memory::Memory;
+use crate::rows::lanes;
+use crate::simd::F4;
 use lichen_model::program::{Gru, GruBackward, Lstm, LstmBackward, Recurrence};
 
 /// Memory kept between steps.

@@ -1,6 +1,6 @@
 //! Walking along rows four elements at a time, without looking for the end before each four.
 
-use super::simd::F4;
+use crate::simd::F4;
 
 /// Gives `f` four elements of every row at a time; behind the end there is `rest`.
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! Sources: Cephes (`expf`, `logf`; Stephen Moshier), rational approximations of `tanh` and `erf` as in Eigen.
 //! Errors stay below 4 units in the last place (checked by the tests against double precision).
 
-use super::simd::F4;
+use crate::simd::F4;
 
 /// Horner's rule, highest power first.
 #[inline(always)]

@@ -3,11 +3,11 @@
 //! Sums along a row go into four lanes (element i into lane i mod 4) that are combined at the end, so their
 //! order is the same on every machine.
 
-use super::map::advance;
-use super::math;
-use super::memory::Memory;
-use super::quads;
-use super::simd::F4;
+use crate::map::advance;
+use crate::math;
+use crate::memory::Memory;
+use crate::quads;
+use crate::simd::F4;
 use lichen_model::program::{
     Copy, CrossEntropy, Dropout, Gather, GatherBackward, Reduce, ReduceKind, Softmax, SoftmaxBackward,
     StepValues, random_bits, stream_key,

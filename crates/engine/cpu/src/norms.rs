@@ -1,9 +1,9 @@
 //! Layer, group, root-mean-square and batch normalisation.
 
-use super::memory::Memory;
-use super::quads;
-use super::rows::sum;
-use super::simd::F4;
+use crate::memory::Memory;
+use crate::quads;
+use crate::rows::sum;
+use crate::simd::F4;
 use lichen_model::program::{
     BatchNormalize, BatchNormalizeBackward, BufferId, NormShape, Normalize, NormalizeBackward,
     NormalizeParameters,

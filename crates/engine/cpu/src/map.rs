@@ -1,8 +1,8 @@
 //! Fused elementwise expressions, interpreted a block of elements at a time.
 
-use super::math;
-use super::memory::Memory;
-use super::simd::F4;
+use crate::math;
+use crate::memory::Memory;
+use crate::simd::F4;
 use lichen_model::program::{Binary, Instruction, Map, StepValues, Unary};
 
 /// Elements that one instruction treats before the next one runs: few enough for the first-level cache.

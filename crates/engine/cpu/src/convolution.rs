@@ -4,9 +4,9 @@
 //! vector of eight neighbouring outputs' inputs is contiguous for every element of the kernel: a product with
 //! the weights as left factor, and a table of offsets in place of the right factor's rows.
 
-use super::gemm::{Finish, MR, Tile, activate, pack, rank_one};
-use super::memory::Memory;
-use super::simd::F4;
+use crate::gemm::{Finish, MR, Tile, activate, pack, rank_one};
+use crate::memory::Memory;
+use crate::simd::F4;
 use lichen_model::program::{Convolution, Direction, Window};
 
 /// Outputs side by side in a tile.

@@ -3,9 +3,9 @@
 //! Every element of the product is summed over k in order within blocks of [`BLOCK_K`], and blocks are added in
 //! order, so the bits do not depend on tile sizes, lanes or edges.
 
-use super::causal::Part;
-use super::memory::Memory;
-use super::simd::F4;
+use crate::causal::Part;
+use crate::memory::Memory;
+use crate::simd::F4;
 use lichen_model::program::{Epilogue, Gemm};
 use std::ops::Range;
 
@@ -398,12 +398,12 @@ pub(crate) fn activate(x: F4, activation: Epilogue) -> F4 {
 // Not inlined: frequent epilogues should not pay for rare ones' size.
 #[inline(never)]
 fn tanh(x: F4) -> F4 {
-    super::math::tanh(x)
+    crate::math::tanh(x)
 }
 
 #[inline(never)]
 fn sigmoid(x: F4) -> F4 {
-    super::math::sigmoid(x)
+    crate::math::sigmoid(x)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The optimiser and what comes before it, over whole slots.
 
-use super::memory::Memory;
-use super::simd::F4;
+use crate::memory::Memory;
+use crate::simd::F4;
 use lichen_model::program::{
     GRADIENTS, Optimise, PARAMETERS, Rule, STATE0, STATE1, ScaleGradients, StepValues,
 };
@@ -86,7 +86,7 @@ fn lion(rule: Rule, parameters: &mut [f32], gradients: &[f32], state: &mut [f32]
     let pairs = parameters.chunks_exact_mut(4).zip(gradients.chunks_exact(4));
     for ((p, g), s) in pairs.zip(state.chunks_exact_mut(4)) {
         let (value, g, momentum) = (F4::load(p), F4::load(g), F4::load(s));
-        let direction = super::math::sign(beta1 * momentum + rest1 * g);
+        let direction = crate::math::sign(beta1 * momentum + rest1 * g);
         (value - rate * (direction + decay * value)).store(p);
         (beta2 * momentum + rest2 * g).store(s);
     }

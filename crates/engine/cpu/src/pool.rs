@@ -1,7 +1,7 @@
 //! Pools and their gradients.
 
-use super::memory::Memory;
-use super::simd::F4;
+use crate::memory::Memory;
+use crate::simd::F4;
 use lichen_model::program::{Pool, PoolBackward, PoolKind, Window};
 use std::ops::Range;
 

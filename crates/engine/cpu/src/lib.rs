@@ -106,8 +106,8 @@ impl CpuExecutor {
     }
 
     /// Runs all kernels once and adds the time of each to the entry of its kind.
-    #[cfg(any(test, feature = "bench"))]
-    pub(crate) fn profile(&mut self, now: &dyn Fn() -> f64, times: &mut Vec<(String, f64)>) {
+    #[cfg(feature = "bench")]
+    pub fn profile(&mut self, now: &dyn Fn() -> f64, times: &mut Vec<(String, f64)>) {
         let step = StepValues { first_correction: 1.0, second_correction: 1.0, ..StepValues::default() };
         for index in 0..self.program.kernels.len() {
             let start = now();
@@ -161,7 +161,7 @@ impl CpuExecutor {
     }
 }
 
-#[cfg(any(test, feature = "bench"))]
+#[cfg(feature = "bench")]
 fn describe(kernel: &Kernel) -> String {
     match kernel {
         Kernel::Gemm(g) => {
@@ -183,9 +183,10 @@ fn describe(kernel: &Kernel) -> String {
     }
 }
 
-/// Twelve independent sums of products on four lanes; see [`crate::bench::peak`].
-#[cfg(any(test, feature = "bench"))]
-pub(crate) fn peak(rounds: u32) -> f32 {
+/// Twelve independent sums of products on four lanes, for so many rounds.
+#[cfg(feature = "bench")]
+#[must_use]
+pub fn peak(rounds: u32) -> f32 {
     use simd::F4;
     let mut sums = [F4::splat(0.0); 12];
     let (a, b) = (F4::splat(std::hint::black_box(1e-9)), F4::splat(std::hint::black_box(0.999)));
@@ -197,9 +198,10 @@ pub(crate) fn peak(rounds: u32) -> f32 {
     sums.into_iter().map(F4::sum).sum()
 }
 
-/// See [`crate::bench::product`].
-#[cfg(any(test, feature = "bench"))]
-pub(crate) fn product([m, n, k]: [usize; 3], layout: u32, rounds: u32) -> f32 {
+/// Runs an m×k by k×n product so many times; `layout` 0: a b, 1: a bᵀ, 2: aᵀ b. Returns an element of it.
+#[cfg(feature = "bench")]
+#[must_use]
+pub fn product([m, n, k]: [usize; 3], layout: u32, rounds: u32) -> f32 {
     use gemm::{Finish, Panels, View};
     let (a, b) = (vec![0.5; m * k], vec![0.25; k * n]);
     let a =
