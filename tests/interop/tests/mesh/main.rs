@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod churn;
+mod firefox;
 mod hostile;
 #[path = "../referee/server.rs"]
 mod server;

@@ -78,6 +78,11 @@ impl Site {
         self.open("rust.html", "peer", script)
     }
 
+    /// Where a document is.
+    pub(crate) fn url(&self, document: &str) -> String {
+        self.server.url(document)
+    }
+
     /// A window of its own profile with a document, once its script has made this global.
     pub(crate) fn open(&self, document: &str, global: &str, script: &str) -> Page {
         let context = self.browser.new_context().expect("a profile of its own");
