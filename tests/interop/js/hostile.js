@@ -200,6 +200,12 @@ async function foreignOffer (victim) {
   return signals.heard[0].type === ANSWER
 }
 
+// Begins to connect and goes no further.
+async function offer (victim) {
+  const signals = await signalling(victim)
+  return signals.say(OFFER, await description())
+}
+
 // Answers whatever the victim opens: identify with lies, the rest as it should be.
 function lie (name, addresses, protocols) {
   // A name is its public key: behind the parts' code and length, and the hash's.
@@ -309,7 +315,7 @@ function big (number) {
 }
 
 globalThis.hostile = {
-  start, connect, emptyFrames, longFrame, openStreams, ask, outOfTurn, silence, foreignOffer, lie,
+  start, connect, emptyFrames, longFrame, openStreams, ask, outOfTurn, silence, foreignOffer, offer, lie,
   state: () => pc.connectionState === 'connected' && pc.sctp.state === 'connected' ? 'connected' : 'closed',
   talking: () => globalThis.silent.filter(one => one.end === null).length
 }

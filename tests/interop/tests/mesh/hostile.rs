@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 use crate::site::{LIMIT, Site, Tab};
 
 /// A window with a peer that does what it is told.
-struct Hostile {
-    page: Page,
-    id: String,
+pub(crate) struct Hostile {
+    pub(crate) page: Page,
+    pub(crate) id: String,
 }
 
 /// A tab, a friend that it is connected to, and somebody who is no friend.
-struct Siege {
-    victim: Tab,
-    friend: Tab,
-    hostile: Hostile,
-    _site: Site,
+pub(crate) struct Siege {
+    pub(crate) victim: Tab,
+    pub(crate) friend: Tab,
+    pub(crate) hostile: Hostile,
+    pub(crate) site: Site,
 }
 
 impl Siege {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let site = Site::start(&BrowserOptions::default());
         let (victim, friend) = (site.tab(), site.tab());
         victim.meet();
@@ -32,10 +32,8 @@ impl Siege {
         for tab in [&victim, &friend] {
             tab.wait("the friend", |seen| seen["direct"] == 1);
         }
-        let page = site.open("hostile.html", "hostile", "");
-        let id = page.evaluate(&format!("hostile.start({:?})", site.address)).expect("it starts");
-        let hostile = Hostile { page, id: id.as_str().expect("a peer id").to_owned() };
-        Self { victim, friend, hostile, _site: site }
+        let hostile = Hostile::start(&site);
+        Self { victim, friend, hostile, site }
     }
 
     /// As [`Siege::start`], with the hostile peer connected to the tab.
@@ -64,7 +62,7 @@ impl Siege {
     }
 
     /// The friend asks the tab and the tab the friend.
-    fn serve(&self) {
+    pub(crate) fn serve(&self) {
         assert_eq!(self.friend.ask(&self.victim, 16, 16_000), Ok(256_000));
         assert_eq!(self.victim.ask(&self.friend, 1, 10), Ok(10));
     }
@@ -83,7 +81,13 @@ impl Siege {
 }
 
 impl Hostile {
-    fn call(&self, call: &str) -> Value {
+    pub(crate) fn start(site: &Site) -> Self {
+        let page = site.open("hostile.html", "hostile", "");
+        let id = page.evaluate(&format!("hostile.start({:?})", site.address)).expect("it starts");
+        Self { page, id: id.as_str().expect("a peer id").to_owned() }
+    }
+
+    pub(crate) fn call(&self, call: &str) -> Value {
         self.page
             .evaluate(&format!("hostile.{call}"))
             .unwrap_or_else(|error| panic!("hostile.{call}: {error}\n{:#?}", self.page.console()))

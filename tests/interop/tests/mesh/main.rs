@@ -9,6 +9,7 @@
 mod churn;
 mod firefox;
 mod hostile;
+mod killed;
 #[path = "../referee/server.rs"]
 mod server;
 mod site;
