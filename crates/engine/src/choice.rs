@@ -32,9 +32,9 @@ pub async fn choose_engine(
     train: &TrainSpec,
     now: &dyn Fn() -> f64,
 ) -> Result<Choice, EngineError> {
-    let cpu_ms = measure(EngineChoice::Cpu, model, train, now, f64::INFINITY).await?;
+    let cpu_ms = measure_engine(EngineChoice::Cpu, model, train, now, f64::INFINITY).await?;
     let gpu_ms = if cfg!(feature = "gpu") {
-        measure(EngineChoice::Gpu, model, train, now, cpu_ms).await.ok()
+        measure_engine(EngineChoice::Gpu, model, train, now, cpu_ms).await.ok()
     } else {
         None
     };
@@ -42,8 +42,12 @@ pub async fn choose_engine(
     Ok(Choice { kind, cpu_ms, gpu_ms })
 }
 
-/// Milliseconds per step; stops early once it is clearly slower than `rival` per step.
-async fn measure(
+/// Milliseconds per step on steps of the model itself; stops early once it is clearly slower than `rival` per step.
+/// `now` gives milliseconds.
+///
+/// # Errors
+/// As [`Trainer::new`] and [`Trainer::step`].
+pub async fn measure_engine(
     choice: EngineChoice,
     model: &ModelSpec,
     train: &TrainSpec,

@@ -19,7 +19,7 @@ pub mod workloads;
 
 pub use lichen_engine_cpu as cpu;
 
-pub use choice::{Choice, choose_engine};
+pub use choice::{Choice, choose_engine, measure_engine};
 pub use error::EngineError;
 pub use lichen_model::Targets;
 pub use trainer::{EngineChoice, EngineKind, Evaluation, Trainer};

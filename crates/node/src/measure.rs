@@ -1,7 +1,8 @@
 use std::pin::pin;
 
 use futures::future::{Either, select};
-use lichen_engine::{EngineChoice, EngineError, choose_engine};
+use lichen_bridge::Engine;
+use lichen_engine::{EngineChoice, EngineError, measure_engine};
 use lichen_record::{decode, encode};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use crate::Platform;
 use crate::jobs::Shared;
 use crate::training::{Chosen, open};
 
-/// How long a measurement may keep the first step waiting, in milliseconds.
+/// How long the GPU may take to be measured, in milliseconds.
 const MOST_MS: u32 = 200;
 
 /// How long a measurement is believed, in milliseconds: browsers and drivers change.
@@ -18,10 +19,14 @@ const BELIEVED_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Longest remembered measurement, in bytes.
 const MAX_REMEMBERED: usize = 256;
 
+/// A round that the CPU trains in less than this, in milliseconds, does not wait for the GPU to be measured: getting a
+/// GPU ready means compiling shaders, which takes longer, and every tab that opens beside this one does it as well.
+const SHORT_MS: f64 = 1_000.0;
+
 /// What the engines were measured at on this device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Measurement {
+pub(crate) struct Measurement {
     cpu_ms: f64,
     /// None where there is no GPU, or it failed.
     gpu_ms: Option<f64>,
@@ -29,41 +34,84 @@ struct Measurement {
     at: u64,
 }
 
-/// The engine that is faster for the campaign's model on this device: measured, or remembered from a while ago.
-pub(crate) async fn faster<P: Platform>(shared: &Shared<P>) -> Result<Chosen, EngineError> {
+/// The engine to begin with, and whether the GPU is still to be measured.
+pub(crate) struct First {
+    pub(crate) chosen: Chosen,
+    /// Milliseconds per step on the CPU, for [`beside`], where the GPU was not measured yet.
+    pub(crate) unmatched: Option<f64>,
+}
+
+/// The engine that is faster for the campaign's model on this device: measured, or remembered from a while ago. Where
+/// the CPU is quick it begins, and the GPU is measured later.
+pub(crate) async fn faster<P: Platform>(shared: &Shared<P>) -> Result<First, EngineError> {
     if let Some(known) = remembered(shared).await
         && let Ok(chosen) = open_faster(shared, known).await
     {
-        return Ok(chosen);
+        return Ok(First { chosen, unmatched: None });
     }
     // Never measured, long ago, or a GPU that has gone since.
-    let manifest = &shared.setup.manifest;
-    let clock = || shared.platform.clock();
-    let measuring = pin!(choose_engine(&manifest.model, &manifest.train, &clock));
-    let choice = match select(measuring, pin!(shared.platform.sleep(MOST_MS))).await {
-        Either::Left((choice, _limit)) => choice?,
-        // Not remembered: the next session tries again, perhaps with shaders that the browser then has compiled.
-        Either::Right(((), _measuring)) => {
-            let why = "The GPU takes long to get ready here, so the CPU trains.";
-            return open(shared, EngineChoice::Cpu, why).await;
-        }
+    let cpu_ms = measure(shared, EngineChoice::Cpu, f64::INFINITY).await?;
+    if cpu_ms * f64::from(shared.setup.manifest.train.steps) < SHORT_MS {
+        let why = "The CPU begins; the GPU is measured after the first round.";
+        let mut chosen = open(shared, EngineChoice::Cpu, why).await?;
+        chosen.shown.cpu_ms = Some(cpu_ms);
+        return Ok(First { chosen, unmatched: Some(cpu_ms) });
+    }
+    let chosen = match beside(shared, cpu_ms).await {
+        Some(measured) => open_faster(shared, measured).await?,
+        None => open(shared, EngineChoice::Cpu, TOO_LONG).await?,
     };
-    let measured = Measurement { cpu_ms: choice.cpu_ms, gpu_ms: choice.gpu_ms, at: shared.platform.now() };
-    let chosen = open_faster(shared, measured).await?;
+    Ok(First { chosen, unmatched: None })
+}
+
+/// Said where the GPU could not be measured in [`MOST_MS`].
+pub(crate) const TOO_LONG: &str = "The GPU takes long to get ready here, so the CPU trains.";
+
+/// The GPU measured beside the CPU, and remembered; none where that takes too long, which is not remembered: the next
+/// session tries again, perhaps with shaders that the browser then has compiled.
+pub(crate) async fn beside<P: Platform>(shared: &Shared<P>, cpu_ms: f64) -> Option<Measurement> {
+    let measuring = pin!(measure(shared, EngineChoice::Gpu, cpu_ms));
+    let gpu_ms = match select(measuring, pin!(shared.platform.sleep(MOST_MS))).await {
+        Either::Left((gpu_ms, _limit)) => gpu_ms.ok(),
+        Either::Right(((), _measuring)) => return None,
+    };
+    let measured = Measurement { cpu_ms, gpu_ms, at: shared.platform.now() };
     remember(shared, measured).await;
+    Some(measured)
+}
+
+async fn measure<P: Platform>(
+    shared: &Shared<P>,
+    choice: EngineChoice,
+    rival: f64,
+) -> Result<f64, EngineError> {
+    let manifest = &shared.setup.manifest;
+    measure_engine(choice, &manifest.model, &manifest.train, &|| shared.platform.clock(), rival).await
+}
+
+/// Opens the engine that was faster.
+pub(crate) async fn open_faster<P: Platform>(
+    shared: &Shared<P>,
+    measured: Measurement,
+) -> Result<Chosen, EngineError> {
+    let choice = if measured.is_gpu_faster() { EngineChoice::Gpu } else { EngineChoice::Cpu };
+    let mut chosen = open(shared, choice, "").await?;
+    measured.describe(&mut chosen.shown);
     Ok(chosen)
 }
 
-async fn open_faster<P: Platform>(shared: &Shared<P>, measured: Measurement) -> Result<Chosen, EngineError> {
-    let Measurement { cpu_ms, gpu_ms, .. } = measured;
-    let choice = match gpu_ms {
-        Some(gpu) if gpu < cpu_ms => EngineChoice::Gpu,
-        _ => EngineChoice::Cpu,
-    };
-    let mut chosen = open(shared, choice, &why(cpu_ms, gpu_ms)).await?;
-    chosen.shown.cpu_ms = Some(cpu_ms);
-    chosen.shown.gpu_ms = gpu_ms;
-    Ok(chosen)
+impl Measurement {
+    /// Whether the GPU won.
+    pub(crate) fn is_gpu_faster(&self) -> bool {
+        self.gpu_ms.is_some_and(|gpu| gpu < self.cpu_ms)
+    }
+
+    /// Tells what was measured.
+    pub(crate) fn describe(&self, shown: &mut Engine) {
+        shown.cpu_ms = Some(self.cpu_ms);
+        shown.gpu_ms = self.gpu_ms;
+        shown.why = why(self.cpu_ms, self.gpu_ms);
+    }
 }
 
 fn why(cpu_ms: f64, gpu_ms: Option<f64>) -> String {

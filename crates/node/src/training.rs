@@ -34,10 +34,13 @@ pub(crate) struct Trained {
     pub(crate) metrics: Metrics,
 }
 
-/// The engine that trains, chosen once.
+/// The engine that trains.
 pub(crate) struct Training {
     preference: EnginePreference,
     chosen: Option<Chosen>,
+    /// Milliseconds per step on the CPU, until the GPU is measured beside it.
+    unmatched: Option<f64>,
+    has_trained: bool,
 }
 
 /// An engine, and what the page is told about it.
@@ -48,7 +51,7 @@ pub(crate) struct Chosen {
 
 impl Training {
     pub(crate) const fn new(preference: EnginePreference) -> Self {
-        Self { preference, chosen: None }
+        Self { preference, chosen: None, unmatched: None, has_trained: false }
     }
 
     /// Chooses the engine, by measuring where the person left it open, and makes it ready.
@@ -64,7 +67,10 @@ impl Training {
                 }
                 opened => opened,
             },
-            EnginePreference::Auto => measure::faster(shared).await,
+            EnginePreference::Auto => measure::faster(shared).await.map(|first| {
+                self.unmatched = first.unmatched;
+                first.chosen
+            }),
         };
         self.keep(shared, chosen)
     }
@@ -76,10 +82,16 @@ impl Training {
         dataset: &Dataset,
         task: Task,
     ) -> Result<Trained, Failure> {
+        if self.has_trained
+            && let Some(cpu_ms) = self.unmatched.take()
+        {
+            self.match_with_gpu(shared, cpu_ms).await.map_err(Failure::Fatal)?;
+        }
         loop {
             let Some(chosen) = &mut self.chosen else { return Err(Failure::Retry) };
             match train(chosen, shared, dataset, &task).await {
                 Ok((parameters, metrics)) => {
+                    self.has_trained = true;
                     return Ok(Trained { round: task.round, base: task.base, parameters, metrics });
                 }
                 Err(TrainingError::Engine(EngineError::Gpu(_lost)))
@@ -93,6 +105,24 @@ impl Training {
                 Err(TrainingError::Diverged | TrainingError::Stopped) => return Err(Failure::Retry),
             }
         }
+    }
+
+    /// Measures the GPU beside the CPU that has begun, and takes it if it is faster.
+    async fn match_with_gpu<P: Platform>(&mut self, shared: &Shared<P>, cpu_ms: f64) -> Result<(), Problem> {
+        let measured = measure::beside(shared, cpu_ms).await;
+        if let Some(measured) = measured
+            && measured.is_gpu_faster()
+        {
+            let faster = measure::open_faster(shared, measured).await;
+            return self.keep(shared, faster);
+        }
+        let Some(chosen) = &mut self.chosen else { return Ok(()) };
+        match measured {
+            Some(measured) => measured.describe(&mut chosen.shown),
+            None => chosen.shown.why = measure::TOO_LONG.into(),
+        }
+        (shared.out)(Event::Engine(chosen.shown.clone()));
+        Ok(())
     }
 
     fn keep<P: Platform>(

@@ -14,7 +14,7 @@ pub(super) fn engine(state: &ViewState) -> Html {
             if let Some(engine) = &state.engine {
                 { measured(engine, state) }
             } else {
-                <p class="empty">{ "Before training, both engines are measured here and the faster one is taken." }</p>
+                <p class="empty">{ "Both engines are measured here, and the faster one trains." }</p>
             }
         </section>
     }
