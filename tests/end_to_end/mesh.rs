@@ -2,7 +2,11 @@
 
 use lichen_testkit::{BrowserOptions, Page, TabState};
 
-use super::site::{MESH, Site, TRAINED};
+use super::site::{MESH, SOON, Site, TRAINED};
+
+/// What the page says where no direct path exists, if it is there to be seen.
+const WALLED_IN: &str =
+    "[...document.querySelectorAll('#walled-in')].find(one => one.checkVisibility())?.textContent";
 
 /// Joins so many tabs, and waits until each has got something of another.
 fn joined(site: &Site, count: usize) -> Vec<Page> {
@@ -24,6 +28,9 @@ fn updates_go_from_tab_to_tab_and_hardly_by_the_relay() {
         pages.iter().map(|page| site.wait(page, "accuracy 0.95", TRAINED, is_good)).collect();
     let direct: u64 = states.iter().map(|state| state.bytes_direct).sum();
     let relayed: u64 = states.iter().map(|state| state.bytes_relayed).sum();
+    for page in &pages {
+        assert!(page.evaluate(WALLED_IN).unwrap().is_null(), "a way was found, and the page denies it");
+    }
     assert!(relayed * 20 < direct + relayed, "{direct} bytes directly, {relayed} by the relay");
     let audit = site.audit();
     assert!(audit.passed, "{audit:?}");
@@ -68,6 +75,9 @@ fn where_udp_is_forbidden_updates_go_by_the_relay() {
     for page in &pages {
         let state = site.wait_for_round(page, 3);
         assert!(state.bytes_direct == 0 && state.bytes_relayed > 0, "{state:?}");
+        let sentence = page.wait_for("the page to say so", WALLED_IN, SOON).unwrap();
+        let sentence = sentence.as_str().unwrap();
+        assert!(sentence.contains("Your network does not let other tabs connect"), "{sentence}");
     }
 }
 
