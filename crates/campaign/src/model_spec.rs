@@ -102,6 +102,11 @@ pub enum Reduction {
 
 /// One layer; `name` prefixes its parameters (`NAME.weight`) and may be left out where there are none, or for
 /// the layer's kind and position (`dense2`).
+///
+/// What else may be left out: `activation` (none; `relu` in a convolution block, `gelu` in a transformer block), `bias`
+/// (there is one), `stride`, `dilation` and a convolution's `groups` (1), a pool's `kernel` (2) and `stride` (the kernel),
+/// `padding` (`valid`; `same` in a convolution block), `epsilon` (1e-5), `momentum` (0.1), `expansion` (4), `dropout` (0),
+/// and `norm`, `pool`, `shortcut`, `sequence` and `causal` (not).
 #[derive(Clone, Debug, PartialEq)]
 pub enum LayerSpec {
     /// `y = activation(x Wᵀ + b)` over the last axis (PyTorch's `Linear`).

@@ -2,52 +2,23 @@
 #![cfg(test)]
 #![cfg(any(target_os = "linux", all(target_arch = "wasm32", feature = "gpu")))]
 
-use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, Schedule, TrainSpec};
+use lichen_campaign::Training;
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::initial_parameters;
 
+/// The campaign's model and batches of 32 are what matters here.
+const MANIFEST: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
 const STEPS: usize = 10_000;
 /// Whatever is allocated once is allocated by then.
 const SETTLED: usize = 2_000;
-const BATCH: usize = 32;
-
-fn digits() -> ModelSpec {
-    let dense =
-        |name: &str, units, activation| LayerSpec::Dense { name: name.into(), units, activation, bias: true };
-    let layers = vec![dense("hidden", 32, Activation::Relu), dense("output", 10, Activation::None)];
-    ModelSpec {
-        input: vec![64],
-        loss: Loss::SoftmaxCrossEntropy,
-        ignore_label: None,
-        huber_delta: None,
-        layers,
-    }
-}
-
-fn training() -> TrainSpec {
-    TrainSpec {
-        optimizer: Optimizer::Adam,
-        learning_rate: 0.001,
-        batch: BATCH,
-        steps: 10_000,
-        schedule: Schedule::Constant,
-        warmup: 0,
-        momentum: None,
-        beta1: None,
-        beta2: None,
-        epsilon: None,
-        weight_decay: None,
-        clip_norm: None,
-        clip_sample_norm: None,
-    }
-}
 
 /// What `measure` finds after [`SETTLED`] steps and after all of them.
 async fn before_and_after<M>(choice: EngineChoice, measure: impl Fn() -> M) -> Result<[M; 2], EngineError> {
-    let mut trainer = Trainer::new(choice, &digits(), &training()).await?;
-    trainer.load(&initial_parameters(&digits(), 1)?, 1).await?;
-    let x = vec![0.5; BATCH * 64];
-    let labels: Vec<u32> = (0..10).cycle().take(BATCH).collect();
+    let Training { model, train, .. } = Training::parse(MANIFEST).unwrap();
+    let mut trainer = Trainer::new(choice, &model, &train).await?;
+    trainer.load(&initial_parameters(&model, 1)?, 1).await?;
+    let x = vec![0.5; train.batch * model.input[0]];
+    let labels: Vec<u32> = (0..10).cycle().take(train.batch).collect();
     let mut before = measure();
     for step in 0..STEPS {
         if step == SETTLED {
