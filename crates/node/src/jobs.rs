@@ -50,6 +50,7 @@ pub(crate) struct Shared<P> {
     pub(crate) progress: Progress,
     account: AccountId,
     current_training: Cell<u64>,
+    is_first_model_drawn: Mutex<bool>,
     dataset: Mutex<Option<Rc<Dataset>>>,
     training: Mutex<Training>,
     evaluator: Mutex<Option<Evaluator>>,
@@ -74,6 +75,7 @@ impl<P: Platform> Shared<P> {
             progress: Progress::new(),
             account,
             current_training: Cell::new(0),
+            is_first_model_drawn: Mutex::new(false),
             dataset: Mutex::new(None),
             training: Mutex::new(Training::new(preference)),
             evaluator: Mutex::new(None),
@@ -151,16 +153,25 @@ pub(crate) async fn tick<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
 
 /// Does what needs no relay while the connection is made: draws the first model and measures the engines.
 pub(crate) async fn prepare<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
-    let (cid, parameters) = match shared.setup.initial() {
-        Ok(initial) => initial,
-        Err(problem) => return Done::Broken(problem),
-    };
-    // Not kept, it is fetched from the relay instead.
-    let _kept = shared.platform.blobs().put(&cid, &parameters.to_safetensors()).await;
+    if let Err(problem) = draw_first_model(&shared).await {
+        return Done::Broken(problem);
+    }
     match shared.training.lock().await.choose(&shared).await {
         Ok(()) => Done::Nothing,
         Err(problem) => Done::Broken(problem),
     }
+}
+
+/// Draws the model that the campaign begins with onto this device, unless that is done.
+async fn draw_first_model<P: Platform>(shared: &Shared<P>) -> Result<(), Problem> {
+    let mut is_drawn = shared.is_first_model_drawn.lock().await;
+    if !*is_drawn {
+        let (cid, parameters) = shared.setup.initial()?;
+        // Not kept, it is fetched instead.
+        let _kept = shared.platform.blobs().put(&cid, &parameters.to_safetensors()).await;
+        *is_drawn = true;
+    }
+    Ok(())
 }
 
 /// Tells the relay which account this connection acts for.
@@ -202,6 +213,11 @@ pub(crate) async fn pause_before_reading<P: Platform>(shared: Rc<Shared<P>>) -> 
 
 /// Gets a blob onto this device.
 pub(crate) async fn fetch<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<P> {
+    // It may be the first model, which is on its way onto this device: in a mesh nobody else may have it, and finding
+    // that out takes seconds.
+    if let Err(problem) = draw_first_model(&shared).await {
+        return Done::Broken(problem);
+    }
     if shared.platform.blobs().has(&cid).await.unwrap_or(false) {
         return Done::Fetched { cid, is_here: true };
     }
