@@ -22,7 +22,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Campaign;
-
 use crate::http::host;
 use crate::kept::Kept;
 use crate::keys;

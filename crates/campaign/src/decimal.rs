@@ -26,12 +26,12 @@ pub(crate) fn parse(text: &str) -> Option<f64> {
     if whole.is_empty() {
         return None;
     }
-    let digits = whole.bytes().chain(fraction.trim_end_matches('0').bytes());
-    let number = digits.into_iter().try_fold(0u64, |number, digit| {
+    let fraction = fraction.trim_end_matches('0');
+    let number = whole.bytes().chain(fraction.bytes()).try_fold(0u64, |number, digit| {
         let number = number * 10 + u64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
         (number < 10u64.pow(MOST_DIGITS)).then_some(number)
     })?;
-    let scale = exponent - i32::try_from(fraction.trim_end_matches('0').len()).ok()?;
+    let scale = exponent - i32::try_from(fraction.len()).ok()?;
     let power = POWERS.get(usize::try_from(scale.unsigned_abs()).ok()?)?;
     #[expect(clippy::cast_precision_loss, reason = "below 10^15")]
     let number = if scale < 0 { number as f64 / power } else { number as f64 * power };

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use crate::{Fault, decimal};
 
@@ -184,8 +184,8 @@ impl<'t, 'f> Reader<'t, 'f> {
             return self.fault(key, "must be a whole number without quotation marks");
         };
         let (least, most) = (range.start(), range.end());
-        match i64::from_str_radix(digits.as_str(), digits.radix()) {
-            Ok(number) if range.contains(&number) => Some(number),
+        match whole(digits) {
+            Some(number) if range.contains(&number) => Some(number),
             _ => self.fault(key, &format!("is {digits}: it must be from {least} to {most}")),
         }
     }
@@ -221,10 +221,15 @@ impl<'t, 'f> Reader<'t, 'f> {
     }
 }
 
+/// The number that these digits stand for, if 64 bits hold it.
+fn whole(digits: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(digits.as_str(), digits.radix()).ok()
+}
+
 /// A whole number that is not negative.
 pub(crate) fn whole_of<T: TryFrom<i64>>(value: &DeValue<'_>) -> Option<T> {
     let DeValue::Integer(digits) = value else { return None };
-    let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok()?;
+    let number = whole(digits)?;
     (number >= 0).then(|| T::try_from(number).ok()).flatten()
 }
 
