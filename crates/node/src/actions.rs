@@ -118,7 +118,10 @@ impl<P: Platform> Session<P> {
     fn report(&mut self, change: &Change) {
         match change {
             Change::Joined { .. } | Change::Left { .. } => self.view.members_changed(),
-            Change::Settled { result, .. } => self.forget_all_but(*result),
+            Change::Settled { result, .. } => {
+                self.shared.count_settled();
+                self.forget_all_but(*result);
+            }
             _ => {}
         }
     }
@@ -128,7 +131,8 @@ impl<P: Platform> Session<P> {
         self.trained = None;
         let (kept, mut useless): (Vec<_>, Vec<_>) = self.loose.drain(..).partition(|cid| *cid == result);
         self.loose = kept;
-        useless.extend(self.shared.mesh.keep_only(&result));
-        self.work.push(Box::pin(jobs::remove(Rc::clone(&self.shared), useless)));
+        let (offered, before) = self.shared.mesh.settled(result);
+        useless.extend(offered);
+        self.work.push(Box::pin(jobs::remove(Rc::clone(&self.shared), useless, before)));
     }
 }

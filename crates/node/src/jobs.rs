@@ -50,6 +50,8 @@ pub(crate) struct Shared<P> {
     pub(crate) progress: Progress,
     account: AccountId,
     current_training: Cell<u64>,
+    /// Rounds that settled while this session was open.
+    settled: Cell<u64>,
     is_first_model_drawn: Mutex<bool>,
     dataset: Mutex<Option<Rc<Dataset>>>,
     training: Mutex<Training>,
@@ -75,6 +77,7 @@ impl<P: Platform> Shared<P> {
             progress: Progress::new(),
             account,
             current_training: Cell::new(0),
+            settled: Cell::new(0),
             is_first_model_drawn: Mutex::new(false),
             dataset: Mutex::new(None),
             training: Mutex::new(Training::new(preference)),
@@ -93,6 +96,11 @@ impl<P: Platform> Shared<P> {
     /// Whether nobody has ended this training.
     pub(crate) fn is_wanted(&self, ticket: TrainingTicket) -> bool {
         self.current_training.get() == ticket.0
+    }
+
+    /// Notes that a round settled: what is being pulled for an earlier one is not waited for any longer.
+    pub(crate) fn count_settled(&self) {
+        self.settled.set(self.settled.get().wrapping_add(1));
     }
 }
 
@@ -412,7 +420,9 @@ pub(crate) async fn evaluate<P: Platform>(
     round: RoundNumber,
     checkpoint: Cid,
 ) -> Done<P> {
-    let Some(parameters) = self::checkpoint(&shared, &checkpoint).await else { return Done::Nothing };
+    // It was here when this was asked for. If it is gone, so is its round, and a newer one is measured instead.
+    let Ok(Some(bytes)) = shared.platform.blobs().get(&checkpoint).await else { return Done::Nothing };
+    let Ok(parameters) = Parameters::from_safetensors(&bytes) else { return Done::Nothing };
     let Ok(dataset) = dataset(&shared).await else { return Done::Nothing };
     let Some(result) = measure(&shared, &dataset, &parameters).await else { return Done::Nothing };
     let evaluated = Evaluated {
@@ -450,8 +460,17 @@ pub(crate) async fn save<P: Platform>(shared: Rc<Shared<P>>, name: String, bytes
     Done::Nothing
 }
 
-/// Removes blobs from this device.
-pub(crate) async fn remove<P: Platform>(shared: Rc<Shared<P>>, cids: Vec<Cid>) -> Done<P> {
+/// Removes blobs from this device; peers may have one of them for a while yet.
+pub(crate) async fn remove<P: Platform>(
+    shared: Rc<Shared<P>>,
+    cids: Vec<Cid>,
+    before: Option<Cid>,
+) -> Done<P> {
+    if let Some(before) = before
+        && let Ok(Some(bytes)) = shared.platform.blobs().get(&before).await
+    {
+        shared.mesh.hold_before(before, bytes);
+    }
     for cid in cids {
         // What stays takes room and does no harm.
         let _removed = shared.platform.blobs().remove(&cid).await;
@@ -508,6 +527,7 @@ async fn obtain<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Optio
         shared.mesh.count_relayed(bytes.len());
         return Some(bytes);
     }
+    let settled = shared.settled.get();
     let mut wanted = shared.mesh.want(shared.platform.now(), *cid, until);
     let mut relay = Box::pin(Fuse::terminated());
     let mut tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
@@ -520,6 +540,10 @@ async fn obtain<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Optio
             },
             bytes = relay => shared.mesh.relay_gave(shared.platform.now(), *cid, bytes),
             () = tick => {
+                if shared.settled.get() != settled {
+                    // Of a round that is over peers have little, and nobody needs it.
+                    return None;
+                }
                 shared.mesh.tick(shared.platform.now());
                 tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
             }

@@ -39,6 +39,8 @@ pub(crate) struct Mesh {
     asks: RefCell<Asks>,
     waiting: RefCell<BTreeMap<Cid, Vec<UnboundedSender<Note>>>>,
     peers: RefCell<BTreeSet<PeerKey>>,
+    /// How many others can be found; none known before the relay has said so.
+    found: Cell<Option<u32>>,
     /// Peers of the campaign to which there is no direct path.
     out_of_reach: RefCell<BTreeSet<PeerKey>>,
     relay_only: Cell<bool>,
@@ -50,6 +52,10 @@ pub(crate) struct Mesh {
     unpinned: Cell<Option<Cid>>,
     answering: RefCell<BTreeSet<InboundId>>,
     held: RefCell<Vec<(Cid, Rc<Vec<u8>>)>>,
+    /// The last settled round's result.
+    latest: Cell<Option<Cid>>,
+    /// What that round started from, for peers that are a round behind.
+    before: RefCell<Option<(Cid, Rc<Vec<u8>>)>>,
     tally: Cell<Tally>,
     shown: Cell<Tally>,
 }
@@ -99,6 +105,7 @@ impl Mesh {
             asks: RefCell::default(),
             waiting: RefCell::default(),
             peers: RefCell::default(),
+            found: Cell::new(None),
             out_of_reach: RefCell::default(),
             relay_only: Cell::new(false),
             offered: RefCell::default(),
@@ -106,6 +113,8 @@ impl Mesh {
             unpinned: Cell::new(None),
             answering: RefCell::default(),
             held: RefCell::default(),
+            latest: Cell::new(None),
+            before: RefCell::default(),
             tally: Cell::default(),
             shown: Cell::default(),
         }
@@ -125,6 +134,7 @@ impl Mesh {
     /// Takes part in the mesh, with or without connections to peers.
     pub(crate) fn meet(&self, now: u64, campaign: lichen_record::CampaignId, relay_only: bool) {
         self.relay_only.set(relay_only);
+        self.found.set(None);
         if self.is_on {
             let hope = if relay_only { now } else { now.saturating_add(MEETING_MS) };
             self.puller.borrow_mut().hope_for_peers(now, hope);
@@ -149,10 +159,14 @@ impl Mesh {
         self.carry_out();
     }
 
-    /// So many others can be found. Where there are none, nobody is waited for.
+    /// So many others can be found. Where there are none, nobody is waited for; the first ones get their time from now.
     pub(crate) fn found(&self, now: u64, others: u32) {
+        let is_first = self.found.replace(Some(others)).unwrap_or(0) == 0;
         if others == 0 {
             self.expect_nobody(now);
+        } else if is_first && !self.relay_only.get() {
+            self.puller.borrow_mut().hope_for_peers(now, now.saturating_add(MEETING_MS));
+            self.carry_out();
         }
     }
 
@@ -164,11 +178,16 @@ impl Mesh {
         }
     }
 
+    /// To this one there is no direct path. Once that is so for all who can be found, nobody is waited for.
     pub(crate) fn no_direct_path(&self, now: u64, peer: PeerKey) {
-        self.expect_nobody(now);
         let mut out_of_reach = self.out_of_reach.borrow_mut();
         if self.is_on && out_of_reach.len() < 1_024 && !self.peers.borrow().contains(&peer) {
             out_of_reach.insert(peer);
+        }
+        let is_alone = out_of_reach.len() >= self.found.get().unwrap_or(0) as usize;
+        drop(out_of_reach);
+        if is_alone {
+            self.expect_nobody(now);
         }
     }
 
@@ -302,15 +321,23 @@ impl Mesh {
         }
     }
 
-    /// Offers nothing any more but this; the other blobs that were offered.
-    pub(crate) fn keep_only(&self, cid: &Cid) -> Vec<Cid> {
-        self.unannounced.borrow_mut().retain(|offered| offered == cid);
-        self.held.borrow_mut().retain(|(held, _bytes)| held == cid);
+    /// Offers nothing any more but a settled round's result, and the result before it, which whoever is joining may be
+    /// asking for; the other blobs that were offered, and that earlier result, if it is to be held from now on.
+    pub(crate) fn settled(&self, result: Cid) -> (Vec<Cid>, Option<Cid>) {
+        let before = self.latest.replace(Some(result)).filter(|before| self.is_on && *before != result);
+        let is_kept = |cid: &Cid| *cid == result || Some(*cid) == before;
+        self.unannounced.borrow_mut().retain(is_kept);
+        self.held.borrow_mut().retain(|(held, _bytes)| is_kept(held));
         self.unpinned.set(None);
         let mut offered = self.offered.borrow_mut();
-        let useless = offered.iter().copied().filter(|offered| offered != cid).collect();
-        offered.retain(|offered| offered == cid);
-        useless
+        let useless = offered.iter().copied().filter(|offered| !is_kept(offered)).collect();
+        offered.retain(is_kept);
+        (useless, before)
+    }
+
+    /// Holds the result before the last in memory, since it is removed from the device.
+    pub(crate) fn hold_before(&self, cid: Cid, bytes: Vec<u8>) {
+        self.before.replace(Some((cid, Rc::new(bytes))));
     }
 
     /// Takes in a request of a peer; what is to be read from the store for it, if anything.
@@ -331,9 +358,10 @@ impl Mesh {
         self.answering.borrow_mut().remove(&id);
     }
 
-    /// A blob that was served a moment ago.
+    /// A blob that was served a moment ago, or is on this device no longer.
     pub(crate) fn held(&self, cid: &Cid) -> Option<Rc<Vec<u8>>> {
-        self.held.borrow().iter().find(|(held, _bytes)| held == cid).map(|(_cid, bytes)| Rc::clone(bytes))
+        let (held, before) = (self.held.borrow(), self.before.borrow());
+        held.iter().chain(&*before).find(|(held, _bytes)| held == cid).map(|(_cid, bytes)| Rc::clone(bytes))
     }
 
     /// Sends the part asked for.
@@ -459,12 +487,18 @@ mod tests {
         wanted.notes.next().now_or_never().flatten()
     }
 
-    #[test]
-    fn a_tab_that_is_alone_asks_the_relay_without_waiting_for_peers() {
+    /// A tab that has begun to meet others at the time 0.
+    fn meeting() -> Rc<Mesh> {
         let out: Outbox = Rc::new(|_event| {});
         let hub = Hub::new(Rc::clone(&out));
         let mesh = Rc::new(Mesh::new(out, hub, Topology::Mesh, 1_000, 10_000));
         mesh.meet(0, CampaignId::of_manifest(b"a campaign"), false);
+        mesh
+    }
+
+    #[test]
+    fn a_tab_that_is_alone_asks_the_relay_without_waiting_for_peers() {
+        let mesh = meeting();
         let mut wanted = mesh.want(10, Cid::of_raw(b"a checkpoint"), u64::MAX);
         mesh.tick(200);
         assert!(told(&mut wanted).is_none(), "peers may be found yet");
@@ -472,5 +506,50 @@ mod tests {
         assert!(told(&mut wanted).is_none(), "one is found");
         mesh.found(400, 0);
         assert!(matches!(told(&mut wanted), Some(Note::AskRelay)));
+    }
+
+    #[test]
+    fn one_peer_out_of_reach_is_no_reason_to_ask_the_relay_while_another_may_come() {
+        let mesh = meeting();
+        let mut wanted = mesh.want(10, Cid::of_raw(b"a checkpoint"), u64::MAX);
+        mesh.found(3_000, 2);
+        mesh.no_direct_path(3_100, b"one".to_vec());
+        mesh.tick(3_000 + MEETING_MS - 1);
+        assert!(told(&mut wanted).is_none(), "the other one may come yet");
+        mesh.no_direct_path(3_000 + MEETING_MS - 1, b"the other".to_vec());
+        assert!(matches!(told(&mut wanted), Some(Note::AskRelay)));
+    }
+
+    #[test]
+    fn who_is_found_late_gets_the_whole_time_to_connect() {
+        let mesh = meeting();
+        let mut wanted = mesh.want(10, Cid::of_raw(b"a checkpoint"), u64::MAX);
+        mesh.found(3_000, 1);
+        mesh.found(6_000, 2);
+        mesh.tick(3_000 + MEETING_MS - 1);
+        assert!(told(&mut wanted).is_none());
+        mesh.tick(3_000 + MEETING_MS);
+        assert!(matches!(told(&mut wanted), Some(Note::AskRelay)));
+    }
+
+    #[test]
+    fn the_result_before_the_last_can_still_be_had() {
+        let mesh = meeting();
+        let results = [b"first", b"secnd", b"third"].map(|bytes| Cid::of_raw(bytes));
+        let update = Cid::of_raw(b"an update");
+        let pull = |cid| Request::Pull { cid, offset: 0, credit: 1_024 }.to_bytes().unwrap();
+        let has = |cid| mesh.asked(InboundId(1), b"a peer".to_vec(), &pull(cid)).is_some();
+        let [first, second, third] = results;
+        mesh.offer(first);
+        assert_eq!(mesh.settled(first), (Vec::new(), None));
+        mesh.offer(update);
+        mesh.offer(second);
+        assert_eq!(mesh.settled(second), (vec![update], Some(first)));
+        mesh.hold_before(first, b"first".to_vec());
+        assert!(has(first) && has(second) && !has(update));
+        assert_eq!(*mesh.held(&first).unwrap(), b"first");
+        mesh.offer(third);
+        assert_eq!(mesh.settled(third), (vec![first], Some(second)));
+        assert!(!has(first) && has(second) && has(third));
     }
 }
