@@ -117,8 +117,12 @@ impl<P: Platform> Session<P> {
 
     fn report(&mut self, change: &Change) {
         match change {
-            Change::Joined { .. } | Change::Left { .. } => self.view.members_changed(),
+            Change::Joined { .. } | Change::Left { .. } | Change::Missed { .. } => {
+                self.view.members_changed()
+            }
             Change::Settled { result, .. } => {
+                // Who missed a round and is back has contributed to this one.
+                self.view.members_changed();
                 self.shared.count_settled();
                 self.forget_all_but(*result);
             }

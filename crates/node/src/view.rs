@@ -28,7 +28,7 @@ impl View {
         Self { out, phase: None, round: None, are_members_stale: true }
     }
 
-    /// Notes that somebody joined or left.
+    /// Notes that somebody joined, left, or is not waited for any longer.
     pub(crate) fn members_changed(&mut self) {
         self.are_members_stale = true;
     }
@@ -114,11 +114,12 @@ fn round(state: &CampaignState) -> Option<Event> {
     })
 }
 
+/// Those whom rounds wait for: whoever closed a tab without leaving is not among them once a round went by without it.
 fn members(state: &CampaignState) -> Event {
-    let present = state.members().filter(|(_account, member)| member.presence() != Presence::Absent);
+    let expected = || state.members().filter(|(_account, member)| member.presence() == Presence::Expected);
     Event::Members {
-        accounts: present.take(MAX_NAMED).map(|(account, _member)| account.to_string()).collect(),
-        count: count(state.present()),
+        accounts: expected().take(MAX_NAMED).map(|(account, _member)| account.to_string()).collect(),
+        count: count(expected().count()),
     }
 }
 

@@ -9,7 +9,7 @@ use yew::prelude::*;
 /// Members listed; the rest are counted.
 const MAX_ROWS: usize = 24;
 
-/// Everybody who has joined and not left.
+/// Everybody who takes part, as rounds expect it.
 pub(super) fn peers(state: &ViewState) -> Html {
     let own = state.account.as_ref().map(|account| account.did.as_str());
     let listed = state.members.len().min(MAX_ROWS) as u64;
@@ -21,7 +21,7 @@ pub(super) fn peers(state: &ViewState) -> Html {
                 <p class="soft small number">{ company(state) }</p>
             </div>
             if state.members.is_empty() {
-                <p class="empty">{ "Everybody who has joined appears here by their public key." }</p>
+                <p class="empty">{ "Everybody who takes part appears here by their public key." }</p>
             } else {
                 <ul class="rows">
                     { for state.members.iter().take(MAX_ROWS).map(|member| html! {
