@@ -58,8 +58,7 @@ fn table(peers: &[Peer]) -> Html {
                         <th scope="col">{ "Peer" }</th>
                         <th scope="col">{ "Path" }</th>
                         <th scope="col" class="figure">{ "Round trip" }</th>
-                        <th scope="col" class="figure">{ "Received" }</th>
-                        <th scope="col" class="figure">{ "Sent" }</th>
+                        <th scope="col" class="figure">{ "Bytes" }</th>
                     </tr>
                 </thead>
                 <tbody>{ for peers.iter().map(row) }</tbody>
@@ -73,11 +72,15 @@ fn row(peer: &Peer) -> Html {
     let round_trip = peer.round_trip.map_or("–".to_owned(), |ms| format::duration(f64::from(ms)));
     html! {
         <tr key={name.clone()}>
-            <td><Copy text={name} what="Peer" head={4} tail={6} /></td>
+            // Peers' ids begin alike.
+            <td><Copy text={name} what="Peer" head={0} tail={8} /></td>
             <td>{ path(peer) }</td>
             <td class="figure">{ round_trip }</td>
-            <td class="figure">{ format::bytes(peer.received) }</td>
-            <td class="figure">{ format::bytes(peer.sent) }</td>
+            <td class="figure traffic">
+                <span>{ format!("{} in", format::bytes(peer.received)) }</span>
+                { " " }
+                <span>{ format!("{} out", format::bytes(peer.sent)) }</span>
+            </td>
         </tr>
     }
 }
