@@ -1,6 +1,6 @@
 use lichen_bridge::{Problem, Relay};
 use lichen_campaign::Manifest;
-use lichen_model::{Parameters, initial_parameters};
+use lichen_model::{Parameters, initial_parameters, parameter_shapes};
 use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
 use lichen_round::Rules;
 use lichen_store::Blobs;
@@ -37,8 +37,11 @@ impl Setup {
 
     /// Most bytes that an update or a checkpoint of this campaign takes.
     pub(crate) fn longest_blob(&self) -> Result<usize, Problem> {
-        let (_cid, parameters) = self.initial()?;
-        Ok(parameters.to_safetensors().len().saturating_mul(2).saturating_add(64 * 1024).min(MAX_BLOB))
+        let shapes = parameter_shapes(&self.manifest.model).map_err(|error| invalid(&error))?;
+        let numbers = shapes.iter().map(|(_name, shape)| shape.iter().product::<usize>());
+        let bytes = numbers.fold(0, |sum: usize, numbers| sum.saturating_add(numbers.saturating_mul(4)));
+        // Twice, and more: names and shapes are in it too.
+        Ok(bytes.saturating_mul(2).saturating_add(64 * 1024).min(MAX_BLOB))
     }
 
     /// What the page shows of the campaign.
