@@ -136,6 +136,102 @@ async fn abandoned_read_backs() -> bool {
     true
 }
 
+/// Every step is one submit, whether its loss is read at once, late or never; `false` where there is no adapter.
+async fn one_submit_per_step() -> bool {
+    let (model, training) = (digits(), training());
+    let mut trainer = match Trainer::new(EngineChoice::Gpu, &model, &training).await {
+        Ok(trainer) => trainer,
+        Err(EngineError::Gpu(_)) => return false,
+        Err(error) => panic!("{error}"),
+    };
+    let parameters = initial_parameters(&model, 5).unwrap();
+    trainer.load(&parameters, 1).await.unwrap();
+    assert_eq!(trainer.gpu().unwrap().submits(), 0);
+    let mut taken = 0;
+    for step in 0..100 {
+        let (x, labels) = batch(step);
+        trainer.step(&x, &labels).await.unwrap();
+        if step % 7 < 2 || step == 99 {
+            taken += trainer.take_losses().await.unwrap().len();
+        }
+        assert_eq!(trainer.gpu().unwrap().submits(), step as u64 + 1);
+    }
+    assert_eq!(taken, 100);
+    true
+}
+
+/// Gradients of causal attention, of which both back ends leave out the masked half; `false` where there is no adapter.
+async fn same_gradients_of_attention() -> bool {
+    for context in [13, 24, 64] {
+        let block = |number: usize| LayerSpec::TransformerBlock {
+            name: format!("block{number}"),
+            heads: 2,
+            causal: true,
+            expansion: 2,
+            activation: Activation::Gelu,
+            dropout: 0.0,
+        };
+        let tokens = LayerSpec::Embedding { name: "tokens".into(), vocabulary: 11, width: 24 };
+        let head =
+            LayerSpec::Dense { name: "head".into(), units: 11, activation: Activation::None, bias: true };
+        let layers = vec![tokens, block(0), block(1), head];
+        let model = ModelSpec { input: vec![context], layers, ..digits() };
+        let training = TrainSpec { batch: 3, ..training() };
+        let tokens = |seed: u32| (0..3 * context as u32).map(move |i| random_bits(seed, i) % 11);
+        let x: Vec<f32> = tokens(1).map(|token| token as f32).collect();
+        let labels: Vec<u32> = tokens(2).collect();
+        let mut gradients = Vec::new();
+        for choice in [EngineChoice::Cpu, EngineChoice::Gpu] {
+            let mut trainer = match Trainer::new(choice, &model, &training).await {
+                Ok(trainer) => trainer,
+                Err(EngineError::Gpu(_)) => return false,
+                Err(error) => panic!("{error}"),
+            };
+            trainer.load(&initial_parameters(&model, 5).unwrap(), 1).await.unwrap();
+            // The second step finds what the first one left in memory.
+            for _ in 0..2 {
+                trainer.step(&x, &labels).await.unwrap();
+            }
+            gradients.push(trainer.gradients().await.unwrap());
+        }
+        for ((name, cpu), (_, gpu)) in gradients[0].iter().zip(gradients[1].iter()) {
+            let largest = cpu.data().iter().fold(1e-3_f32, |largest, value| largest.max(value.abs()));
+            for (cpu, gpu) in cpu.data().iter().zip(gpu.data()) {
+                assert!((cpu - gpu).abs() < 1e-3 * largest, "{context} {name}: {cpu} {gpu}");
+            }
+        }
+    }
+    true
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn a_step_is_one_submit() {
+    if !futures::executor::block_on(one_submit_per_step()) {
+        eprintln!("not run: no adapter");
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen_test::wasm_bindgen_test]
+async fn a_step_is_one_submit() {
+    assert!(one_submit_per_step().await, "the browser has no WebGPU adapter");
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn gradients_of_attention_agree() {
+    if !futures::executor::block_on(same_gradients_of_attention()) {
+        eprintln!("not run: no adapter");
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen_test::wasm_bindgen_test]
+async fn gradients_of_attention_agree() {
+    assert!(same_gradients_of_attention().await, "the browser has no WebGPU adapter");
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn losses_agree() {

@@ -1,5 +1,6 @@
 //! The adapter, the device, and what went wrong with them.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +28,8 @@ pub(super) fn map(staging: &wgpu::Buffer) -> Mapping {
 /// An open WebGPU device together with its queue and its fault record.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
-    pub(super) queue: wgpu::Queue,
+    queue: wgpu::Queue,
+    submits: Cell<u64>,
     /// Bytes of the largest storage binding.
     pub(super) largest_binding: u64,
     /// How many threads keep the adapter busy.
@@ -70,7 +72,15 @@ impl Gpu {
         let largest_binding = offered.max_storage_buffer_binding_size.min(offered.max_buffer_size);
         let info = adapter.get_info();
         let width = if is_software(&info) { SOFTWARE_WIDTH } else { WIDTH };
-        Ok(Self { faults: Faults::watch(&device), adapter: info.name, device, queue, largest_binding, width })
+        Ok(Self {
+            faults: Faults::watch(&device),
+            adapter: info.name,
+            device,
+            queue,
+            submits: Cell::new(0),
+            largest_binding,
+            width,
+        })
     }
 
     /// What the adapter calls itself; empty where the browser hides it.
@@ -91,6 +101,22 @@ impl Gpu {
             Ok(error) => error.as_ref().map_or(Ok(()), |message| Err(GpuError::Device(message.clone()))),
             Err(_) => Err(GpuError::DeviceLost),
         }
+    }
+
+    /// How many times commands were submitted.
+    #[must_use]
+    pub fn submits(&self) -> u64 {
+        self.submits.get()
+    }
+
+    pub(super) fn submit(&self, commands: wgpu::CommandEncoder) {
+        self.submits.set(self.submits.get() + 1);
+        self.queue.submit([commands.finish()]);
+    }
+
+    /// Overwrites a part of a buffer before whatever is submitted next.
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        self.queue.write_buffer(buffer, offset, bytes);
     }
 
     /// Waits until everything submitted so far has run.

@@ -1,19 +1,18 @@
-//! Losses come back in bulk: a small ring on the device, copied to a staging buffer when it is full.
+//! Losses come back in bulk: every step leaves its own in a staging buffer, which is mapped when it is full.
 
 use std::collections::VecDeque;
 
 use super::GpuError;
 use super::device::{Gpu, Mapping, map};
 
-/// Steps between two copies; also bounds how far the host may run ahead of the device.
-const RING: usize = 16;
+/// Losses in a staging buffer; also bounds how far the host may run ahead of the device.
+const CAPACITY: usize = 16;
 const ELEMENT: u64 = 4;
 
-/// Collects one loss per step without stalling the steps.
-pub(super) struct LossRing {
-    ring: wgpu::Buffer,
+/// Collects one loss per step without stalling the steps, and without commands of its own.
+pub(super) struct Losses {
     staging: [wgpu::Buffer; 2],
-    /// Losses in the ring that are not in a staging buffer yet.
+    /// Losses in the staging buffer `next`, which is not mapped.
     filled: usize,
     /// Staging buffers being mapped, oldest first, and how many losses each holds.
     flights: VecDeque<Flight>,
@@ -27,19 +26,17 @@ struct Flight {
     mapped: Mapping,
 }
 
-impl LossRing {
+impl Losses {
     pub(super) fn new(gpu: &Gpu) -> Self {
-        let buffer = |usage| {
+        let staging = || {
             gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,
-                size: ELEMENT * RING as u64,
-                usage,
+                size: ELEMENT * CAPACITY as u64,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
         };
-        let staging = || buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
         Self {
-            ring: buffer(wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST),
             staging: [staging(), staging()],
             filled: 0,
             flights: VecDeque::new(),
@@ -48,26 +45,25 @@ impl LossRing {
         }
     }
 
-    /// Waits for the older staging buffer if this step will need it.
+    /// Waits for a staging buffer if all are on their way.
     pub(super) async fn make_room(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
-        if self.filled + 1 == RING && self.flights.len() == self.staging.len() {
+        if self.flights.len() == self.staging.len() {
             self.land(gpu).await?;
         }
         Ok(())
     }
 
-    /// Appends to a step's commands: keep its loss, and empty the ring if that filled it.
+    /// Appends to a step's commands: keep its loss.
+    #[expect(clippy::indexing_slicing, reason = "next is 0 or 1")]
     pub(super) fn record(&mut self, encoder: &mut wgpu::CommandEncoder, loss: &wgpu::Buffer, offset: u64) {
-        encoder.copy_buffer_to_buffer(loss, offset, &self.ring, ELEMENT * self.filled as u64, ELEMENT);
+        let place = ELEMENT * self.filled as u64;
+        encoder.copy_buffer_to_buffer(loss, offset, &self.staging[self.next], place, ELEMENT);
         self.filled += 1;
-        if self.filled == RING {
-            self.empty(encoder);
-        }
     }
 
     /// Starts to map what the commands just submitted filled.
     pub(super) fn submitted(&mut self) {
-        if self.filled == RING {
+        if self.filled == CAPACITY {
             self.take_off();
         }
     }
@@ -75,12 +71,6 @@ impl LossRing {
     /// All losses not taken yet.
     pub(super) async fn take(&mut self, gpu: &Gpu) -> Result<Vec<f32>, GpuError> {
         if self.filled > 0 {
-            if self.flights.len() == self.staging.len() {
-                self.land(gpu).await?;
-            }
-            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            self.empty(&mut encoder);
-            gpu.queue.submit([encoder.finish()]);
             self.take_off();
         }
         while !self.flights.is_empty() {
@@ -97,14 +87,7 @@ impl LossRing {
     }
 
     pub(super) fn destroy(&self) {
-        self.ring.destroy();
         self.staging.iter().for_each(wgpu::Buffer::destroy);
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "next is 0 or 1")]
-    fn empty(&self, encoder: &mut wgpu::CommandEncoder) {
-        let bytes = ELEMENT * self.filled as u64;
-        encoder.copy_buffer_to_buffer(&self.ring, 0, &self.staging[self.next], 0, bytes);
     }
 
     #[expect(clippy::indexing_slicing, reason = "next is 0 or 1")]

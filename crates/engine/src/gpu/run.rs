@@ -7,7 +7,7 @@ use lichen_model::program::{BufferId, INPUT, Program, StepValues, TARGET};
 use super::GpuError;
 use super::device::{Gpu, map};
 use super::launch::{Launch, Operand};
-use super::losses::LossRing;
+use super::losses::Losses;
 use super::lower::lower;
 use super::pipelines::{Dispatch, Pipelines};
 
@@ -26,7 +26,7 @@ pub struct GpuProgram {
     uniforms: wgpu::Buffer,
     step_block: wgpu::Buffer,
     dispatches: Vec<Dispatch>,
-    losses: LossRing,
+    losses: Losses,
 }
 
 impl GpuProgram {
@@ -56,7 +56,7 @@ impl GpuProgram {
                 Dispatch::new(gpu, &launch.source, pipeline, memory.resources(launch, dims), launch.grid)
             })
             .collect();
-        let losses = LossRing::new(gpu);
+        let losses = Losses::new(gpu);
         gpu.check()?;
         Ok(Self { gpu: Rc::clone(gpu), program, slots, scratch, uniforms, step_block, dispatches, losses })
     }
@@ -67,7 +67,8 @@ impl GpuProgram {
         self.dispatches.len()
     }
 
-    /// Runs one training step: one pass, one submit, nothing read back. Waits only when the ring of losses is full.
+    /// Runs one training step: one pass, one submit, nothing read back. Waits only when nobody has taken
+    /// the losses of many steps.
     ///
     /// # Errors
     /// `DeviceLost`, or what the device reported.
@@ -77,7 +78,7 @@ impl GpuProgram {
         let mut encoder = self.record();
         let (loss, offset) = self.place(self.program.loss);
         self.losses.record(&mut encoder, &loss, offset);
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit(encoder);
         self.losses.submitted();
         self.gpu.check()
     }
@@ -103,7 +104,7 @@ impl GpuProgram {
         self.gpu.check()?;
         let buffer = self.slots.get(slot).filter(|buffer| buffer.size() >= ELEMENT * elements.len() as u64);
         let buffer = buffer.ok_or(GpuError::TooLarge)?;
-        self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(elements));
+        self.gpu.write(buffer, 0, bytemuck::cast_slice(elements));
         Ok(())
     }
 
@@ -120,7 +121,7 @@ impl GpuProgram {
         let staging = Staging::new(&self.gpu, count as u64);
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(buffer, 0, &staging.0, 0, ELEMENT * count as u64);
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit(encoder);
         self.gpu.mapped_floats(&staging.0, count, &mut map(&staging.0)).await
     }
 
@@ -151,7 +152,7 @@ impl GpuProgram {
             drop(pass);
             self.gpu.idle().await?;
             let start = clock();
-            self.gpu.queue.submit([encoder.finish()]);
+            self.gpu.submit(encoder);
             self.gpu.idle().await?;
             times.push((dispatch.name, dispatch.grid, (clock() - start) / f64::from(rounds)));
         }
@@ -161,7 +162,7 @@ impl GpuProgram {
     fn feed(&self, input: &[f32], target: &[f32], values: &StepValues) -> Result<(), GpuError> {
         self.write_slot(INPUT, input)?;
         self.write_slot(TARGET, target)?;
-        self.gpu.queue.write_buffer(&self.step_block, 0, bytemuck::cast_slice(&values.to_words()));
+        self.gpu.write(&self.step_block, 0, bytemuck::cast_slice(&values.to_words()));
         Ok(())
     }
 
@@ -292,6 +293,6 @@ fn uniforms(gpu: &Gpu, launches: &[Launch]) -> wgpu::Buffer {
         .flat_map(|launch| launch.dims.iter().copied().chain(core::iter::repeat(0)).take(WORDS))
         .collect();
     let buffer = uniform(gpu, (UNIFORM_STRIDE * launches.len() as u64).max(UNIFORM_STRIDE));
-    gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&blocks));
+    gpu.write(&buffer, 0, bytemuck::cast_slice(&blocks));
     buffer
 }
