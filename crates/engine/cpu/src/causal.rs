@@ -5,7 +5,7 @@ use lichen_model::program::{BufferId, Gemm, Kernel, Matrix, Program};
 
 /// The part of a square matrix of attention scores that a product concerns itself with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// All of it.
     #[default]
     Whole,
@@ -18,7 +18,7 @@ pub(crate) enum Part {
 }
 
 /// The part that each kernel of a program concerns itself with.
-pub(crate) fn parts(program: &Program) -> Vec<Part> {
+pub fn parts(program: &Program) -> Vec<Part> {
     let part = |kernel: &Kernel| match kernel {
         Kernel::Gemm(gemm) => part(program, gemm).unwrap_or_default(),
         _ => Part::Whole,

@@ -18,6 +18,7 @@ mod rows;
 mod simd;
 mod update;
 
+pub use causal::{Part, parts};
 use lichen_model::program::{BufferId, Kernel, Program, StepValues};
 use memory::Memory;
 

@@ -5,7 +5,7 @@ use lichen_model::program::{
 };
 
 use super::epilogue::literal;
-use super::launch::{Launch, MOST_ALONG_AXIS, Operand, elements, source, word};
+use super::launch::{Launch, Operand, elements, source, word};
 
 /// Sets every one of `count` elements.
 pub(super) fn fill(output: BufferId, value: f32, count: u32) -> Launch {
@@ -64,10 +64,8 @@ pub(super) fn gather(gather: &Gather) -> Launch {
     }
 }
 
-/// The embedding's gradient, summed in the order of the indices: one workgroup per row of the table.
+/// The embedding's gradient, summed in the order of the indices.
 pub(super) fn gather_backward(gather: &GatherBackward) -> Launch {
-    let rows = word(gather.rows);
-    let across = rows.clamp(1, MOST_ALONG_AXIS);
     let body = include_str!("wgsl/gather_backward.wgsl");
     Launch {
         source: source(
@@ -78,9 +76,9 @@ pub(super) fn gather_backward(gather: &GatherBackward) -> Launch {
             false,
             body,
         ),
-        dims: vec![word(gather.count), rows, word(gather.width)],
+        dims: vec![word(gather.count), word(gather.rows), word(gather.width)],
         operands: vec![gather.indices.into(), gather.gradient.into(), gather.result.into()],
-        grid: [across, rows.div_ceil(across).max(1), 1],
+        grid: elements(word(gather.rows * gather.width.div_ceil(16))),
     }
 }
 

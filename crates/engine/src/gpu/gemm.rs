@@ -3,11 +3,13 @@
 //! Every thread keeps a tile of the result in registers and reads its operands straight from storage: no workgroup
 //! memory, no barriers. Operands whose contiguous dimension is a multiple of four are read as `vec4f`; all others go
 //! through one strided kernel. A thin product cuts K into slices, whose partial results a second kernel sums in order.
+//! Of causally masked attention scores, tiles behind the diagonal are left out.
 
 use lichen_model::program::{Epilogue, Gemm, Matrix};
 
 use super::epilogue::expression;
 use super::launch::{Launch, Operand, Source, WORKGROUP, arrays, elements, word};
+use crate::cpu::Part;
 
 /// A slice of K shorter than this costs more to sum up than it gains.
 const SHORTEST_SLICE: u32 = 128;
@@ -38,11 +40,13 @@ struct Plan<'a> {
     wide: bool,
     /// Parts that K is cut into; 1 writes the result directly.
     slices: u32,
+    /// What of a masked matrix is worked on.
+    part: Part,
 }
 
 /// The launches of a product; `width` is how many threads keep the adapter busy.
-pub(super) fn lower(gemm: &Gemm, width: u32) -> Vec<Launch> {
-    let plan = Plan::new(gemm, width);
+pub(super) fn lower(gemm: &Gemm, part: Part, width: u32) -> Vec<Launch> {
+    let plan = Plan::new(gemm, part, width);
     if plan.slices == 1 {
         return vec![plan.product()];
     }
@@ -50,16 +54,19 @@ pub(super) fn lower(gemm: &Gemm, width: u32) -> Vec<Launch> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(gemm: &'a Gemm, width: u32) -> Self {
+    fn new(gemm: &'a Gemm, part: Part, width: u32) -> Self {
         let reading = reading(gemm);
         let wide = gemm.n.is_multiple_of(4) && in_vectors(&gemm.c);
         let (m, n, k) = (word(gemm.m), word(gemm.n), word(gemm.k));
         let matrices = word(gemm.batch.iter().product());
-        let large = m >= 8 && n >= 8 && u64::from(matrices) * u64::from(m) * u64::from(n) >= 64 * 256;
-        let tile = if large && reading != Reading::Strided { 8 } else { 4 };
-        let threads = matrices.saturating_mul(m.div_ceil(tile)).saturating_mul(n.div_ceil(tile));
-        let slices = (width / threads.max(1)).clamp(1, (k / SHORTEST_SLICE).clamp(1, MOST_SLICES));
-        Self { gemm, reading, tile, wide, slices }
+        let threads =
+            |tile| matrices.saturating_mul(m.div_ceil(tile)).saturating_mul(n.div_ceil(tile)).max(1);
+        let most_slices = (k / SHORTEST_SLICE).clamp(1, MOST_SLICES);
+        // Large tiles read less, but take three times as long to compile, and there must be enough of them.
+        let pays = m >= 8 && n >= 8 && (threads(8) >= 256 || threads(8) * most_slices >= 768.min(8 * width));
+        let tile = if pays && reading != Reading::Strided { 8 } else { 4 };
+        let slices = (width / threads(tile)).clamp(1, most_slices);
+        Self { gemm, reading, tile, wide, slices, part }
     }
 
     fn product(&self) -> Launch {
@@ -79,9 +86,8 @@ impl<'a> Plan<'a> {
             step: false,
         };
         let (columns, rows) = self.tiles();
-        let across = self.across();
-        let grid =
-            [columns.div_ceil(across), rows.div_ceil(WORKGROUP / across), self.matrices() * self.slices];
+        let [across, down] = self.block();
+        let grid = [columns.div_ceil(across), rows.div_ceil(down), self.matrices() * self.slices];
         Launch { source, dims: self.dims(), operands, grid }
     }
 
@@ -111,33 +117,47 @@ impl<'a> Plan<'a> {
         (word(self.gemm.n).div_ceil(self.tile), word(self.gemm.m).div_ceil(self.tile))
     }
 
-    /// Tiles that a workgroup covers along N: square workgroups share most operands.
-    fn across(&self) -> u32 {
-        self.tiles().0.next_power_of_two().min(8)
+    /// Tiles that a workgroup covers along N and M: nearly square ones share most operands, others leave fewer threads
+    /// without a tile.
+    fn block(&self) -> [u32; 2] {
+        let (columns, rows) = self.tiles();
+        let covered = |across: u32| {
+            let down = WORKGROUP / across;
+            u64::from(columns.div_ceil(across)) * u64::from(rows.div_ceil(down))
+        };
+        let widths = [8, 4, 6, 2, 5, 3, 7, 1].into_iter().filter(|&across| across < 2 * columns);
+        let across = widths.min_by_key(|&across| covered(across)).unwrap_or(1);
+        [across, WORKGROUP / across]
+    }
+
+    /// Extent along K of one step.
+    fn step(&self) -> u32 {
+        match self.reading {
+            Reading::Nt | Reading::Nn => 4,
+            Reading::Tn | Reading::Strided => 1,
+        }
     }
 
     /// The fields of [`DIMS`].
     fn dims(&self) -> Vec<u32> {
         let Gemm { a, b, c, m, n, k, batch, .. } = self.gemm;
         let vector = if self.reading == Reading::Strided { 1 } else { 4 };
-        let k_steps = match self.reading {
-            Reading::Nt | Reading::Nn => word(*k) / 4,
-            Reading::Tn | Reading::Strided => word(*k),
-        };
+        let k_steps = word(*k) / self.step();
         // Strides of a along M and K, of b along N and K; the vector kernels step over stored rows only.
         let (a_row, a_step) = strides(a, a.transposed, self.reading);
         let (b_row, b_step) = strides(b, !b.transposed, self.reading);
         let in_elements = |matrix: &Matrix| {
             [matrix.offset, matrix.batch_strides[0], matrix.batch_strides[1]].map(|x| word(x) / vector)
         };
-        let across = self.across();
+        let [across, down] = self.block();
         let mut dims = vec![word(*m), word(*n), k_steps, k_steps.div_ceil(self.slices)];
         dims.extend([a_row, a_step, b_row, b_step]);
         dims.extend(in_elements(a));
         dims.extend(in_elements(b));
         dims.extend([c.offset, c.row_stride, c.batch_strides[0], c.batch_strides[1]].map(word));
-        dims.extend([self.slices, word(batch[1]), across, WORKGROUP / across]);
+        dims.extend([self.slices, word(batch[1]), across, down]);
         dims.extend([self.gemm.alpha.to_bits(), self.matrices()]);
+        dims.extend([Part::ResultBelow, Part::LeftBelow, Part::LeftAbove].map(|p| u32::from(p == self.part)));
         dims
     }
 
@@ -150,17 +170,20 @@ impl<'a> Plan<'a> {
 {}{bias_array}{}
 @compute @workgroup_size({WORKGROUP})
 fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {{
-    let m0 = (group.y * dims.down + local / dims.across) * {tile}u;
+    let row = local / dims.across;
+    let m0 = (group.y * dims.down + row) * {tile}u;
     let n0 = (group.x * dims.across + local % dims.across) * {tile}u;
-    if m0 >= dims.m || n0 >= dims.n {{
+    if row >= dims.down || m0 >= dims.m || n0 >= dims.n || dims.result_below * n0 > m0 {{
         return;
     }}
     let matrix = group.z / dims.slices;
     let slice = group.z % dims.slices;
     let p = matrix / dims.batch1;
     let q = matrix % dims.batch1;
-    let begin = slice * dims.k_slice;
-    let end = min(dims.k, begin + dims.k_slice);
+    var begin = slice * dims.k_slice;
+    var end = min(dims.k, begin + dims.k_slice);
+    begin = max(begin, dims.left_above * (m0 / {step}u));
+    end = min(end, select(dims.k, (m0 + {tile}u) / {step}u, dims.left_below == 1u));
 {}{}    for (var k = begin; k < end; k++) {{
 {}    }}
 {}}}
@@ -172,6 +195,7 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
             self.inner(),
             self.store(bias),
             tile = self.tile,
+            step = self.step(),
         )
     }
 
@@ -356,6 +380,7 @@ const DIMS: &str = "struct Dims {
     c_offset: u32, c_row: u32, c_batch0: u32, c_batch1: u32,
     slices: u32, batch1: u32, across: u32, down: u32,
     alpha: u32, matrices: u32,
+    result_below: u32, left_below: u32, left_above: u32,
 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 ";
@@ -454,7 +479,7 @@ mod tests {
     fn kernels_are_valid() {
         for (shape, transposed) in SHAPES.into_iter().flat_map(|s| TRANSPOSITIONS.map(|t| (s, t))) {
             for (epilogue, width) in [(true, 8192), (false, 1)] {
-                lower(&gemm(shape, transposed, epilogue), width)
+                lower(&gemm(shape, transposed, epilogue), Part::Whole, width)
                     .iter()
                     .for_each(|launch| validate(&launch.source.wgsl));
             }

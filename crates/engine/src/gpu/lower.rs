@@ -4,6 +4,7 @@ use lichen_model::program::{BufferKind, Kernel, Program};
 
 use super::launch::{Launch, word};
 use super::{GpuError, convolution, elementwise, gemm, map, pool, recurrent, rows};
+use crate::cpu::{Part, parts};
 
 /// The launches of every kernel, in order; `width` is how many threads keep the adapter busy.
 ///
@@ -11,19 +12,24 @@ use super::{GpuError, convolution, elementwise, gemm, map, pool, recurrent, rows
 /// `Unsupported` for shapes that only the CPU runs.
 pub(super) fn lower(program: &Program, width: u32) -> Result<Vec<Launch>, GpuError> {
     let mut launches = Vec::with_capacity(program.kernels.len());
-    for kernel in &program.kernels {
-        launches.extend(kernel_launches(program, kernel, width)?);
+    for (kernel, part) in program.kernels.iter().zip(parts(program)) {
+        launches.extend(kernel_launches(program, kernel, part, width)?);
     }
     Ok(launches)
 }
 
-fn kernel_launches(program: &Program, kernel: &Kernel, width: u32) -> Result<Vec<Launch>, GpuError> {
+fn kernel_launches(
+    program: &Program,
+    kernel: &Kernel,
+    part: Part,
+    width: u32,
+) -> Result<Vec<Launch>, GpuError> {
     let one = |launch| Ok(vec![launch]);
     match kernel {
-        Kernel::Gemm(product) => Ok(gemm::lower(product, width)),
+        Kernel::Gemm(product) => Ok(gemm::lower(product, part, width)),
         // Padding behind gradients stays 0, so that padded parameters never move.
         Kernel::Map(map) => one(map::lower(map, program.buffer(map.output).kind == BufferKind::Activation)),
-        Kernel::Reduce(reduce) => one(rows::reduce(reduce)),
+        Kernel::Reduce(reduce) => Ok(rows::reduce(reduce, width)),
         Kernel::Copy(copy) => one(elementwise::copy(copy)),
         Kernel::Fill { output, value } => {
             one(elementwise::fill(*output, *value, word(program.buffer(*output).elements())))
@@ -33,7 +39,7 @@ fn kernel_launches(program: &Program, kernel: &Kernel, width: u32) -> Result<Vec
         Kernel::CrossEntropy(loss) => one(rows::cross_entropy(loss)),
         Kernel::Normalize(norm) => one(rows::normalize(norm)),
         Kernel::NormalizeBackward(norm) => one(rows::normalize_backward(norm)),
-        Kernel::NormalizeParameters(norm) => one(rows::normalize_parameters(norm)),
+        Kernel::NormalizeParameters(norm) => Ok(rows::normalize_parameters(norm, width).into()),
         Kernel::BatchNormalize(norm) => one(rows::batch_normalize(norm)),
         Kernel::BatchNormalizeBackward(norm) => one(rows::batch_normalize_backward(norm)),
         Kernel::Gather(gather) => one(elementwise::gather(gather)),

@@ -1,9 +1,10 @@
 //! Kernels that work on whole rows: softmax, losses, reductions, normalisation.
 //!
-//! The same WGSL runs with one thread per row, where there are many short rows, or with one workgroup per row.
+//! The same WGSL runs with one thread per row, where there are many short rows, or with one workgroup per row. Sums over
+//! many rows are cut into parts, which a second kernel adds up in order: barriers would cost more.
 
 use lichen_model::program::{
-    BatchNormalize, BatchNormalizeBackward, CrossEntropy, GRADIENTS, Normalize, NormalizeBackward,
+    BatchNormalize, BatchNormalizeBackward, CrossEntropy, GRADIENTS, NormShape, Normalize, NormalizeBackward,
     NormalizeParameters, Reduce, ReduceKind, ScaleGradients, Softmax, SoftmaxBackward,
 };
 
@@ -11,6 +12,9 @@ use super::launch::{Launch, MOST_ALONG_AXIS, Operand, WORKGROUP, source, word};
 
 const ONE_LANE: &str = include_str!("wgsl/one_lane.wgsl");
 const MANY_LANES: &str = include_str!("wgsl/many_lanes.wgsl");
+/// Most and fewest elements that one thread adds up where several share a sum.
+const LONGEST_PART: usize = 256;
+const SHORTEST_PART: usize = 16;
 /// Below every logit.
 const LOWEST: &str = "const LOWEST = -3.4028234e38f;\n";
 /// Columns that a row of a causal mask lets through.
@@ -18,6 +22,11 @@ const VISIBLE: &str = "fn visible(row: u32) -> u32 {
     return select(dims.width, row % max(dims.causal, 1u) + 1u + dims.width - dims.causal, dims.causal != 0u);
 }
 ";
+
+/// The index of an element's scale: a division is dear where every element has its own.
+fn scale_at(shape: NormShape) -> &'static str {
+    if shape.inner == 1 { "channel + j" } else { "channel + j / dims.inner" }
+}
 
 /// What a row kernel reads and writes, and how long its rows are.
 struct Rows<'a> {
@@ -33,12 +42,15 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// `dims.rows` comes first in the uniform block.
+    /// Barriers are dear: a workgroup per row pays where rows are few or long.
     fn launch(self) -> Launch {
+        let (length, rows) = (self.length, self.rows);
+        self.with_lanes((length >= 256 && rows < 512) || length >= 4096 || (length >= 64 && rows < 64))
+    }
+
+    /// One thread per row, or many. `dims.rows` comes first in the uniform block.
+    fn with_lanes(self, many: bool) -> Launch {
         let rows = word(self.rows);
-        // Barriers are dear: a workgroup per row pays where rows are few or long.
-        let many =
-            (self.length >= 256 && rows < 512) || self.length >= 4096 || (self.length >= 64 && rows < 64);
         let (lanes, groups) = if many { (MANY_LANES, rows) } else { (ONE_LANE, rows.div_ceil(WORKGROUP)) };
         let across = groups.clamp(1, MOST_ALONG_AXIS);
         let names = |arrays: &[(&'_ str, Operand)]| {
@@ -108,7 +120,37 @@ pub(super) fn cross_entropy(loss: &CrossEntropy) -> Launch {
     .launch()
 }
 
-pub(super) fn reduce(reduce: &Reduce) -> Launch {
+/// A reduction, cut in two along its axis where many threads can share the work; `width` is how many threads keep the
+/// adapter busy.
+pub(super) fn reduce(reduce: &Reduce, width: u32) -> Vec<Launch> {
+    let &Reduce { outer, length, inner, .. } = reduce;
+    let wanted = parts(outer * inner, length, width);
+    let parts = (1..=wanted).rev().find(|&parts| length.is_multiple_of(parts)).unwrap_or(1);
+    let (input, output) = (reduce.input.into(), reduce.output.into());
+    if parts == 1 || outer * parts * inner < WORKGROUP as usize {
+        return vec![reduce_rows(reduce, input, output).launch()];
+    }
+    let each = Reduce {
+        outer: outer * parts,
+        length: length / parts,
+        scale: 1.0,
+        loss_scaled: false,
+        ..reduce.clone()
+    };
+    let all = Reduce { length: parts, ..reduce.clone() };
+    let partials = Operand::Scratch(word(outer * parts * inner));
+    vec![
+        reduce_rows(&each, input, partials).with_lanes(false),
+        reduce_rows(&all, partials, output).with_lanes(false),
+    ]
+}
+
+/// Into how many parts sums of `length` elements each are cut: enough for all threads, but not too short.
+fn parts(sums: usize, length: usize, width: u32) -> usize {
+    (width as usize / sums.max(1)).max(length / LONGEST_PART).clamp(1, (length / SHORTEST_PART).max(1))
+}
+
+fn reduce_rows(reduce: &Reduce, input: Operand, output: Operand) -> Rows<'static> {
     Rows {
         name: "reduce",
         fields: "length inner scale loss_scaled",
@@ -118,8 +160,8 @@ pub(super) fn reduce(reduce: &Reduce) -> Launch {
             reduce.scale.to_bits(),
             u32::from(reduce.loss_scaled),
         ],
-        reads: vec![("input", reduce.input.into())],
-        writes: vec![("output", reduce.output.into())],
+        reads: vec![("input", input)],
+        writes: vec![("output", output)],
         step: true,
         body: match reduce.kind {
             ReduceKind::Sum => include_str!("wgsl/reduce_sum.wgsl").to_owned(),
@@ -128,7 +170,6 @@ pub(super) fn reduce(reduce: &Reduce) -> Launch {
         rows: reduce.outer * reduce.inner,
         length: reduce.length,
     }
-    .launch()
 }
 
 pub(super) fn normalize(norm: &Normalize) -> Launch {
@@ -150,6 +191,7 @@ pub(super) fn normalize(norm: &Normalize) -> Launch {
         writes: vec![("output", norm.output.into()), ("moments", norm.moments.into())],
         step: false,
         body: include_str!("wgsl/normalize.wgsl")
+            .replace("AT", scale_at(shape))
             .replace("SCALE", if norm.scale.is_some() { "scale[at]" } else { "1.0" })
             .replace("BIAS", if norm.bias.is_some() { "bias[at]" } else { "0.0" }),
         rows: shape.rows,
@@ -174,6 +216,7 @@ pub(super) fn normalize_backward(norm: &NormalizeBackward) -> Launch {
         writes: vec![("result", norm.result.into())],
         step: false,
         body: include_str!("wgsl/normalize_backward.wgsl")
+            .replace("AT", scale_at(shape))
             .replace("SCALE", if norm.scale.is_some() { "scale[at]" } else { "1.0" }),
         rows: shape.rows,
         length: shape.width,
@@ -181,28 +224,51 @@ pub(super) fn normalize_backward(norm: &NormalizeBackward) -> Launch {
     .launch()
 }
 
-pub(super) fn normalize_parameters(norm: &NormalizeParameters) -> Launch {
+/// Sums of parts of the rows, then the sums of these.
+pub(super) fn normalize_parameters(norm: &NormalizeParameters, width: u32) -> [Launch; 2] {
     let shape = norm.shape;
     let items = shape.rows / shape.groups.max(1) * shape.inner;
-    let mut writes: Vec<(&str, Operand)> = vec![("scale", norm.scale.into())];
-    writes.extend(norm.bias.map(|bias| ("bias", bias.into())));
-    let text = include_str!("wgsl/normalize_parameters.wgsl");
-    Rows {
+    let channels = shape.groups * shape.width / shape.inner.max(1);
+    let parts = parts(channels, items, width);
+    let partials = Operand::Scratch(word(2 * parts * channels));
+    let dims = vec![
+        word(shape.width),
+        word(shape.groups),
+        word(shape.inner),
+        word(items),
+        word(channels),
+        word(items.div_ceil(parts)),
+    ];
+    let each = Rows {
         name: "normalize parameters",
-        fields: "width groups inner items",
-        dims: vec![word(shape.width), word(shape.groups), word(shape.inner), word(items)],
+        fields: "width groups inner items channels part",
+        dims,
         reads: vec![
             ("input", norm.input.into()),
             ("moments", norm.moments.into()),
             ("gradient", norm.gradient.into()),
         ],
+        writes: vec![("partials", partials)],
+        step: false,
+        body: include_str!("wgsl/normalize_parameters.wgsl").to_owned(),
+        rows: parts * channels,
+        length: items,
+    };
+    let mut writes: Vec<(&str, Operand)> = vec![("scale", norm.scale.into())];
+    writes.extend(norm.bias.map(|bias| ("bias", bias.into())));
+    let text = include_str!("wgsl/normalize_parameters_sum.wgsl");
+    let all = Rows {
+        name: "sum normalize parameters",
+        fields: "parts",
+        dims: vec![word(parts)],
+        reads: vec![("partials", partials)],
         writes,
         step: false,
-        body: if norm.bias.is_some() { text.replace("//BIAS ", "") } else { text.to_owned() },
-        rows: shape.groups * shape.width / shape.inner.max(1),
-        length: items,
-    }
-    .launch()
+        body: if norm.bias.is_some() { text.to_owned() } else { without(text, "//BIAS") },
+        rows: channels,
+        length: parts,
+    };
+    [each.with_lanes(false), all.with_lanes(false)]
 }
 
 pub(super) fn batch_normalize(norm: &BatchNormalize) -> Launch {
