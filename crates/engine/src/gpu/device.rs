@@ -11,7 +11,7 @@ use super::GpuError;
 /// Threads that a graphics processor of a laptop runs at once, more or less.
 const WIDTH: u32 = 8192;
 /// Threads that keep a software adapter busy: a few for every core.
-const SOFTWARE_WIDTH: u32 = 64;
+pub(super) const SOFTWARE_WIDTH: u32 = 64;
 
 /// What becomes of a mapping.
 pub(super) type Mapping = oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
@@ -71,7 +71,7 @@ impl Gpu {
             adapter.request_device(&descriptor).await.map_err(|error| GpuError::Device(error.to_string()))?;
         let largest_binding = offered.max_storage_buffer_binding_size.min(offered.max_buffer_size);
         let info = adapter.get_info();
-        let width = if is_software(&info) { SOFTWARE_WIDTH } else { WIDTH };
+        let width = if is_software(&info).await { SOFTWARE_WIDTH } else { WIDTH };
         Ok(Self {
             faults: Faults::watch(&device),
             adapter: info.name,
@@ -173,10 +173,39 @@ impl Drop for Gpu {
 }
 
 /// Whether the adapter is a program. Says how finely to cut the work, nothing else.
-fn is_software(info: &wgpu::AdapterInfo) -> bool {
-    let name = info.name.to_ascii_lowercase();
+#[cfg(not(target_arch = "wasm32"))]
+#[expect(clippy::unused_async, reason = "a browser has to be asked")]
+async fn is_software(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu
-        || ["swiftshader", "llvmpipe", "warp"].iter().any(|n| name.contains(n))
+}
+
+/// Whether the adapter is a program. Says how finely to cut the work, nothing else. wgpu does not pass on what the browser
+/// says.
+#[cfg(target_arch = "wasm32")]
+async fn is_software(_: &wgpu::AdapterInfo) -> bool {
+    let adapter = browser::request_adapter().await;
+    adapter.and_then(|adapter| adapter.info()?.is_fallback_adapter()).unwrap_or(None) == Some(true)
+}
+
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use wasm_bindgen::JsValue;
+    use wasm_bindgen::prelude::wasm_bindgen;
+
+    #[wasm_bindgen]
+    extern "C" {
+        pub(super) type Adapter;
+        pub(super) type Info;
+
+        #[wasm_bindgen(catch, js_namespace = ["navigator", "gpu"], js_name = requestAdapter)]
+        pub(super) async fn request_adapter() -> Result<Adapter, JsValue>;
+
+        #[wasm_bindgen(catch, method, getter)]
+        pub(super) fn info(this: &Adapter) -> Result<Info, JsValue>;
+
+        #[wasm_bindgen(catch, method, getter, js_name = isFallbackAdapter)]
+        pub(super) fn is_fallback_adapter(this: &Info) -> Result<Option<bool>, JsValue>;
+    }
 }
 
 impl Faults {

@@ -2,12 +2,14 @@
 //!
 //! Every thread keeps a tile of the result in registers and reads its operands straight from storage: no workgroup
 //! memory, no barriers. Operands whose contiguous dimension is a multiple of four are read as `vec4f`; all others go
-//! through one strided kernel. A thin product cuts K into slices, whose partial results a second kernel sums in order.
+//! through one strided kernel, and so does everything on an adapter that is a program: it reads vectors element by
+//! element, and compiling takes it longer than most products. A thin product cuts K into slices, whose partial results a second kernel sums in order.
 //! Of causally masked attention scores, tiles behind the diagonal are left out.
 
 use lichen_model::program::{Epilogue, Gemm, Matrix};
 
-use super::epilogue::expression;
+use super::device::SOFTWARE_WIDTH;
+use super::epilogue::{by_slope, expression};
 use super::launch::{Launch, Operand, Source, WORKGROUP, arrays, elements, word};
 use crate::cpu::Part;
 
@@ -55,7 +57,7 @@ pub(super) fn lower(gemm: &Gemm, part: Part, width: u32) -> Vec<Launch> {
 
 impl<'a> Plan<'a> {
     fn new(gemm: &'a Gemm, part: Part, width: u32) -> Self {
-        let reading = reading(gemm);
+        let reading = if width == SOFTWARE_WIDTH { Reading::Strided } else { reading(gemm) };
         let wide = gemm.n.is_multiple_of(4) && in_vectors(&gemm.c);
         let (m, n, k) = (word(gemm.m), word(gemm.n), word(gemm.k));
         let matrices = word(gemm.batch.iter().product());
@@ -63,32 +65,23 @@ impl<'a> Plan<'a> {
             |tile| matrices.saturating_mul(m.div_ceil(tile)).saturating_mul(n.div_ceil(tile)).max(1);
         let most_slices = (k / SHORTEST_SLICE).clamp(1, MOST_SLICES);
         // Large tiles read less, but take three times as long to compile, and there must be enough of them.
-        let pays = m >= 8 && n >= 8 && (threads(8) >= 256 || threads(8) * most_slices >= 768.min(8 * width));
-        let tile = if pays && reading != Reading::Strided { 8 } else { 4 };
+        let pays = threads(8) >= 256 || threads(8) * most_slices >= 768;
+        let pays = if width == SOFTWARE_WIDTH { wide } else { pays && reading != Reading::Strided };
+        let tile = if pays && m >= 8 && n >= 8 { 8 } else { 4 };
         let slices = (width / threads(tile)).clamp(1, most_slices);
         Self { gemm, reading, tile, wide, slices, part }
     }
 
     fn product(&self) -> Launch {
-        let bias = self.gemm.bias.filter(|_| self.slices == 1);
-        let mut operands: Vec<Operand> = vec![self.gemm.a.buffer.into(), self.gemm.b.buffer.into()];
-        operands.extend(bias.map(Operand::from));
-        operands.push(if self.slices == 1 {
-            self.gemm.c.buffer.into()
-        } else {
-            Operand::Scratch(self.partials())
-        });
-        let source = Source {
-            name: "product",
-            wgsl: self.product_wgsl(bias.is_some()),
-            reads: word(operands.len()) - 1,
-            writes: 1,
-            step: false,
-        };
+        let c = if self.slices == 1 { self.gemm.c.buffer.into() } else { Operand::Scratch(self.partials()) };
+        // Something must be bound where there is no bias, so that one kernel does for both.
+        let bias = self.gemm.bias.unwrap_or(self.gemm.b.buffer);
+        let operands = vec![self.gemm.a.buffer.into(), self.gemm.b.buffer.into(), bias.into(), c];
+        let source = Source { name: "product", wgsl: self.product_wgsl(), reads: 3, writes: 1, step: false };
         let (columns, rows) = self.tiles();
         let [across, down] = self.block();
         let grid = [columns.div_ceil(across), rows.div_ceil(down), self.matrices() * self.slices];
-        Launch { source, dims: self.dims(), operands, grid }
+        Launch { source, dims: self.dims(self.slices > 1), operands, grid }
     }
 
     fn sum(&self) -> Launch {
@@ -102,7 +95,7 @@ impl<'a> Plan<'a> {
             writes: 1,
             step: false,
         };
-        Launch { source, dims: self.dims(), operands, grid: elements(self.partials() / self.slices) }
+        Launch { source, dims: self.dims(false), operands, grid: elements(self.partials() / self.slices) }
     }
 
     fn matrices(&self) -> u32 {
@@ -138,9 +131,17 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The fields of [`DIMS`].
-    fn dims(&self) -> Vec<u32> {
+    /// The fields of [`DIMS`]; `partial` for slices of the product, which lie one after the other.
+    fn dims(&self, partial: bool) -> Vec<u32> {
         let Gemm { a, b, c, m, n, k, batch, .. } = self.gemm;
+        let size = m * n;
+        let c = if partial {
+            [0, *n, batch[1] * size, size]
+        } else {
+            [c.offset, c.row_stride, c.batch_strides[0], c.batch_strides[1]]
+        };
+        let (slope, _) = by_slope(self.gemm.activation);
+        let [alpha, slope] = if partial { [1.0, 1.0] } else { [self.gemm.alpha, slope] };
         let vector = if self.reading == Reading::Strided { 1 } else { 4 };
         let k_steps = word(*k) / self.step();
         // Strides of a along M and K, of b along N and K; the vector kernels step over stored rows only.
@@ -154,20 +155,21 @@ impl<'a> Plan<'a> {
         dims.extend([a_row, a_step, b_row, b_step]);
         dims.extend(in_elements(a));
         dims.extend(in_elements(b));
-        dims.extend([c.offset, c.row_stride, c.batch_strides[0], c.batch_strides[1]].map(word));
+        dims.extend(c.map(word));
         dims.extend([self.slices, word(batch[1]), across, down]);
-        dims.extend([self.gemm.alpha.to_bits(), self.matrices()]);
+        dims.extend([alpha.to_bits(), self.matrices()]);
         dims.extend([Part::ResultBelow, Part::LeftBelow, Part::LeftAbove].map(|p| u32::from(p == self.part)));
+        dims.extend([self.gemm.bias.is_some() && !partial, self.gemm.accumulate && !partial].map(u32::from));
+        dims.extend([slope.to_bits(), if partial { self.partials() / self.slices } else { 0 }]);
         dims
     }
 
-    fn product_wgsl(&self, bias: bool) -> String {
+    fn product_wgsl(&self) -> String {
         let element = if self.reading == Reading::Strided { "f32" } else { "vec4f" };
         let result = if self.wide { "vec4f" } else { "f32" };
-        let bias_array = if bias { arrays(3, "read", result, &["bias"]) } else { String::new() };
         format!(
             "{DIMS}alias T = vec4f;
-{}{bias_array}{}
+{}{}{}
 @compute @workgroup_size({WORKGROUP})
 fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {{
     let row = local / dims.across;
@@ -189,11 +191,12 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
 {}}}
 ",
             arrays(1, "read", element, &["a", "b"]),
-            arrays(3 + u32::from(bias), "read_write", result, &["c"]),
+            arrays(3, "read", result, &["bias"]),
+            arrays(4, "read_write", result, &["c"]),
             self.operands(),
             self.each(|i, v| format!("    var c{i}_{v} = vec4f();\n")),
             self.inner(),
-            self.store(bias),
+            self.store(),
             tile = self.tile,
             step = self.step(),
         )
@@ -289,40 +292,39 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
 
     /// The tile goes through an array, so that the kernel stays short enough to be compiled quickly.
-    fn store(&self, bias: bool) -> String {
-        let direct = self.slices == 1;
-        let start = if direct {
-            "    let c0 = dims.c_offset + p * dims.c_batch0 + q * dims.c_batch1;\n    let c_row = dims.c_row;\n"
+    fn store(&self) -> String {
+        let (_, activation) = by_slope(self.gemm.activation);
+        let activation = expression(if self.slices == 1 { activation } else { Epilogue::None });
+        let (bias, old, store) = if self.wide {
+            ("bias[column / 4u]", "c[at / 4u]", "c[at / 4u] = y;")
         } else {
-            "    let c0 = (slice * dims.matrices + matrix) * dims.m * dims.n;\n    let c_row = dims.n;\n"
-        };
-        let activation = expression(if direct { self.gemm.activation } else { Epilogue::None });
-        // Also where it is 1: one kernel to compile instead of two.
-        let alpha = if direct { " * bitcast<f32>(dims.alpha)" } else { "" };
-        let assign = if direct && self.gemm.accumulate { "+=" } else { "=" };
-        let bias = match (bias, self.wide) {
-            (false, _) => String::new(),
-            (true, true) => String::from(" + bias[column / 4u]"),
-            (true, false) => {
-                let lane = |j| format!("bias[min(column + {j}u, dims.n - 1u)]");
-                format!(" + vec4f({}, {}, {}, {})", lane(0), lane(1), lane(2), lane(3))
-            }
-        };
-        let store = if self.wide {
-            format!("c[at / 4u] {assign} y;")
-        } else {
-            format!(
-                "for (var j = 0u; j < min(4u, dims.n - column); j++) {{\n                c[at + j] {assign} y[j];\n            }}"
+            (
+                "vec4f(bias[column], bias[min(column + 1u, last)], bias[min(column + 2u, last)], \
+                 bias[min(column + 3u, last)])",
+                "vec4f(c[at], c[at + min(1u, last - column)], c[at + min(2u, last - column)], \
+                 c[at + min(3u, last - column)])",
+                "for (var j = 0u; j < min(4u, dims.n - column); j++) {
+                c[at + j] = y[j];
+            }",
             )
         };
         let vectors = self.tile / 4;
         format!(
             "    var tile = array<vec4f, {}>({});
-{start}    for (var i = 0u; i < min({}u, dims.m - m0); i++) {{
+    let c0 = dims.c_offset + slice * dims.c_slice + p * dims.c_batch0 + q * dims.c_batch1;
+    let last = dims.n - 1u;
+    for (var i = 0u; i < min({}u, dims.m - m0); i++) {{
         for (var column = n0; column < min(n0 + {}u, dims.n); column += 4u) {{
-            let x = tile[i * {vectors}u + (column - n0) / 4u]{alpha}{bias};
-            let y = {activation};
-            let at = c0 + (m0 + i) * c_row + column;
+            let at = c0 + (m0 + i) * dims.c_row + column;
+            var y = tile[i * {vectors}u + (column - n0) / 4u] * bitcast<f32>(dims.alpha);
+            if dims.biased == 1u {{
+                y += {bias};
+            }}
+            let x = select(y * bitcast<f32>(dims.slope), y, y > T());
+            y = {activation};
+            if dims.accumulate == 1u {{
+                y += {old};
+            }}
             {store}
         }}
     }}
@@ -381,6 +383,7 @@ const DIMS: &str = "struct Dims {
     slices: u32, batch1: u32, across: u32, down: u32,
     alpha: u32, matrices: u32,
     result_below: u32, left_below: u32, left_above: u32,
+    biased: u32, accumulate: u32, slope: u32, c_slice: u32,
 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 ";
@@ -460,7 +463,9 @@ mod tests {
         block_on(async {
             let Some(mut gpu) = open().await else { return };
             for (shape, transposed) in SHAPES.into_iter().flat_map(|s| TRANSPOSITIONS.map(|t| (s, t))) {
-                for (epilogue, width) in [(false, 1), (true, 1), (true, 8192), (false, 8192)] {
+                for (epilogue, width) in
+                    [false, true].into_iter().flat_map(|e| [1, 8192, SOFTWARE_WIDTH].map(|w| (e, w)))
+                {
                     let [batch, m, n, k] = shape;
                     let gemm = gemm(shape, transposed, epilogue);
                     let sizes = [batch * m * k, batch * k * n, n, batch * m * n];
@@ -478,7 +483,7 @@ mod tests {
     #[test]
     fn kernels_are_valid() {
         for (shape, transposed) in SHAPES.into_iter().flat_map(|s| TRANSPOSITIONS.map(|t| (s, t))) {
-            for (epilogue, width) in [(true, 8192), (false, 1)] {
+            for (epilogue, width) in [(true, 8192), (false, 1), (true, SOFTWARE_WIDTH)] {
                 lower(&gemm(shape, transposed, epilogue), Part::Whole, width)
                     .iter()
                     .for_each(|launch| validate(&launch.source.wgsl));
