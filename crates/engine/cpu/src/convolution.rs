@@ -139,6 +139,7 @@ fn border_output(window: &Window, bordered: Bordered, planes: &[f32], to: &mut [
     }
 }
 
+#[inline(never)]
 fn cleared(buffer: &mut Vec<f32>, size: usize) -> &mut [f32] {
     buffer.clear();
     buffer.resize(size, 0.0);

@@ -390,20 +390,9 @@ pub(crate) fn activate(x: F4, activation: Epilogue) -> F4 {
         Epilogue::None => x,
         Epilogue::Relu => x.max(zero),
         Epilogue::LeakyRelu(slope) => F4::select(x.gt(zero), x, x * F4::splat(slope)),
-        Epilogue::Tanh => tanh(x),
-        Epilogue::Sigmoid => sigmoid(x),
+        Epilogue::Tanh => crate::math::tanh(x),
+        Epilogue::Sigmoid => crate::math::sigmoid(x),
     }
-}
-
-// Not inlined: frequent epilogues should not pay for rare ones' size.
-#[inline(never)]
-fn tanh(x: F4) -> F4 {
-    crate::math::tanh(x)
-}
-
-#[inline(never)]
-fn sigmoid(x: F4) -> F4 {
-    crate::math::sigmoid(x)
 }
 
 #[cfg(test)]

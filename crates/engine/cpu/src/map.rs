@@ -127,12 +127,15 @@ fn partial(slice: &[f32]) -> F4 {
 #[inline(always)]
 fn each(a: &[f32], to: &mut [f32], f: impl Fn(F4) -> F4) {
     let ((to, to_rest), (a, a_rest)) = (to.as_chunks_mut::<4>(), a.as_chunks::<4>());
-    for (to, a) in to.iter_mut().zip(a) {
-        f(F4::load(a)).store(to);
+    let (mut end, a_end) = ([[0.0; 4]], [F4::load_partial(a_rest, 0.0).array()]);
+    // What is left gets a second round, so that the function's code is there once.
+    let rounds = 1 + usize::from(!to_rest.is_empty());
+    for (to, a) in [(to, a), (&mut end[..], &a_end[..])].into_iter().take(rounds) {
+        for (to, a) in to.iter_mut().zip(a) {
+            f(F4::load(a)).store(to);
+        }
     }
-    if !to_rest.is_empty() {
-        f(F4::load_partial(a_rest, 0.0)).store(to_rest);
-    }
+    to_rest.copy_from_slice(&end[0][..to_rest.len()]);
 }
 
 #[inline(always)]

@@ -2,6 +2,9 @@
 //!
 //! Sources: Cephes (`expf`, `logf`; Stephen Moshier), rational approximations of `tanh` and `erf` as in Eigen.
 //! Errors stay below 4 units in the last place (checked by the tests against double precision).
+//!
+//! Whole functions are not inlined: a call is little beside them, and there is one copy of each. Where one is all that
+//! a loop does, [`Exponential`] and [`Gelu`] are inlined into it.
 
 use crate::simd::F4;
 
@@ -84,13 +87,13 @@ impl Exponential {
 }
 
 /// [`Exponential::at`] with constants of its own.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn exp(x: F4) -> F4 {
     Exponential::new().at(x)
 }
 
 /// Natural logarithm; NaN below 0, −infinity at 0.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn log(x: F4) -> F4 {
     let smallest = F4::splat(f32::MIN_POSITIVE);
     let tiny = smallest.gt(x);
@@ -127,7 +130,7 @@ pub(crate) fn log(x: F4) -> F4 {
 }
 
 /// Hyperbolic tangent.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn tanh(x: F4) -> F4 {
     let limited = clamp(x, -7.905_311, 7.905_311);
     let square = limited * limited;
@@ -150,14 +153,14 @@ pub(crate) fn tanh(x: F4) -> F4 {
 }
 
 /// 1 / (1 + e^-x).
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn sigmoid(x: F4) -> F4 {
     let one = F4::splat(1.0);
     one / (one + exp(F4::splat(0.0) - x))
 }
 
 /// Error function.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn erf(x: F4) -> F4 {
     let limited = clamp(x, -4.0, 4.0);
     let square = limited * limited;
@@ -233,7 +236,7 @@ impl Gelu {
 }
 
 /// ln(1 + e^x).
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn softplus(x: F4) -> F4 {
     let one = F4::splat(1.0);
     x.max(F4::splat(0.0)) + log(one + exp(F4::splat(0.0) - x.abs()))
@@ -248,7 +251,7 @@ pub(crate) fn sign(x: F4) -> F4 {
 }
 
 /// a^b as e^(b ln a); for negative a the sign follows from a whole b, others give NaN.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn pow(a: F4, b: F4) -> F4 {
     let zero = F4::splat(0.0);
     let one = F4::splat(1.0);

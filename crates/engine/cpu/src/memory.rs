@@ -4,6 +4,7 @@ use lichen_model::program::{BufferId, Program};
 use std::ops::{Deref, DerefMut};
 
 /// All slots, and where in them every buffer lies.
+// Nothing of it is inlined: every kernel begins and ends with it, none needs it in its loops.
 pub(crate) struct Memory {
     slots: Vec<Vec<f32>>,
     places: Vec<Place>,
@@ -36,39 +37,46 @@ impl Memory {
     }
 
     /// Reads a buffer.
+    #[inline(never)]
     pub(crate) fn get(&self, id: BufferId) -> &[f32] {
         let place = self.places[id.index()];
         &self.slots[place.slot][place.start..place.end]
     }
 
     /// Writes a buffer.
+    #[inline(never)]
     pub(crate) fn get_mut(&mut self, id: BufferId) -> &mut [f32] {
         let place = self.places[id.index()];
         &mut self.slots[place.slot][place.start..place.end]
     }
 
     /// Takes the slot of a buffer out until [`Memory::put`]; kernels never read slots that they write.
+    #[inline(never)]
     pub(crate) fn take(&mut self, id: BufferId) -> Taken {
         let place = self.places[id.index()];
         Taken { slot: std::mem::take(&mut self.slots[place.slot]), place }
     }
 
     /// Puts a slot back.
+    #[inline(never)]
     pub(crate) fn put(&mut self, taken: Taken) {
         self.slots[taken.place.slot] = taken.slot;
     }
 
     /// A whole slot.
+    #[inline(never)]
     pub(crate) fn slot(&self, slot: usize) -> &[f32] {
         &self.slots[slot]
     }
 
     /// Takes a whole slot.
+    #[inline(never)]
     pub(crate) fn take_slot(&mut self, slot: usize) -> Vec<f32> {
         std::mem::take(&mut self.slots[slot])
     }
 
     /// Puts a whole slot back.
+    #[inline(never)]
     pub(crate) fn put_slot(&mut self, slot: usize, data: Vec<f32>) {
         self.slots[slot] = data;
     }
@@ -76,12 +84,14 @@ impl Memory {
 
 impl Deref for Taken {
     type Target = [f32];
+    #[inline(never)]
     fn deref(&self) -> &[f32] {
         &self.slot[self.place.start..self.place.end]
     }
 }
 
 impl DerefMut for Taken {
+    #[inline(never)]
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.slot[self.place.start..self.place.end]
     }

@@ -431,7 +431,9 @@ impl F4 {
     }
 
     /// As many elements as there are, then `rest`.
-    #[inline]
+    // Not inlined: it is needed at ends of rows only, but there in every loop.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn load_partial(slice: &[f32], rest: f32) -> Self {
         let mut all = [rest; 4];
         for (to, from) in all.iter_mut().zip(slice) {
@@ -469,9 +471,17 @@ impl F4 {
         if let Some(to) = slice.first_chunk_mut::<4>() {
             lanes::store(self.0, to);
         } else {
-            for (to, from) in slice.iter_mut().zip(self.array()) {
-                *to = from;
-            }
+            self.store_partial(slice);
+        }
+    }
+
+    /// Writes to as many elements as there are.
+    // Not inlined: as with partial loads.
+    #[cold]
+    #[inline(never)]
+    fn store_partial(self, slice: &mut [f32]) {
+        for (to, from) in slice.iter_mut().zip(self.array()) {
+            *to = from;
         }
     }
 
