@@ -94,7 +94,7 @@ pub fn product(extents: [usize; 3], layout: u32, rounds: u32) -> f32 {
 /// As [`Bench::new`].
 pub fn profile(index: usize, steps: usize, now: &dyn Fn() -> f64) -> Result<Vec<(String, f64)>, EngineError> {
     let bench = Bench::new(index)?;
-    let mut executor = CpuExecutor::new(bench.trainer.program().clone());
+    let mut executor = CpuExecutor::new(bench.trainer.program().clone().into());
     let mut times = Vec::new();
     let parameters = initial_parameters(&bench.workload.model, SEED)?;
     let [trained, statistics] = crate::trainer::parameter_slots(bench.trainer.program(), &parameters)?;

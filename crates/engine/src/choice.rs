@@ -1,6 +1,6 @@
 //! Which back end to use: measured on the campaign's own model, never guessed from names.
 
-use crate::{EngineChoice, EngineError, EngineKind, Trainer};
+use crate::{EngineChoice, EngineError, Trainer};
 use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
 use lichen_model::{Targets, initial_parameters};
 
@@ -10,37 +10,6 @@ const BUDGET: f64 = 40.0;
 
 /// Most steps timed, in case the clock hardly moves.
 const MOST_STEPS: u32 = 20_000;
-
-/// What a measurement found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
-    /// The faster back end.
-    pub kind: EngineKind,
-    /// Milliseconds per step on the CPU.
-    pub cpu_ms: f64,
-    /// Milliseconds per step on the GPU, if it runs the model at all.
-    pub gpu_ms: Option<f64>,
-}
-
-/// Measures both back ends on steps of the model itself; `now` gives milliseconds. A GPU that cannot be had, fails
-/// or cannot run the model loses; so does one that is no faster.
-///
-/// # Errors
-/// As [`Trainer::new`] for the CPU.
-pub async fn choose_engine(
-    model: &ModelSpec,
-    train: &TrainSpec,
-    now: &dyn Fn() -> f64,
-) -> Result<Choice, EngineError> {
-    let cpu_ms = measure_engine(EngineChoice::Cpu, model, train, now, f64::INFINITY).await?;
-    let gpu_ms = if cfg!(feature = "gpu") {
-        measure_engine(EngineChoice::Gpu, model, train, now, cpu_ms).await.ok()
-    } else {
-        None
-    };
-    let kind = if gpu_ms.is_some_and(|gpu_ms| gpu_ms < cpu_ms) { EngineKind::Gpu } else { EngineKind::Cpu };
-    Ok(Choice { kind, cpu_ms, gpu_ms })
-}
 
 /// Milliseconds per step on steps of the model itself; stops early once it is clearly slower than `rival` per step.
 /// `now` gives milliseconds.
@@ -108,9 +77,14 @@ mod tests {
             clock.set(clock.get() + 1.0);
             clock.get()
         };
-        let choice = ready(choose_engine(&model, &adam(0.1, 8), &now)).unwrap();
-        assert!(choice.cpu_ms > 0.0 && choice.cpu_ms < 1.0, "{choice:?}");
+        let train = adam(0.1, 8);
+        let measure = |rival| ready(measure_engine(EngineChoice::Cpu, &model, &train, &now, rival)).unwrap();
+        let cpu_ms = measure(f64::INFINITY);
+        assert!(cpu_ms > 0.0 && cpu_ms < 1.0, "{cpu_ms}");
         assert!(clock.get() < 200.0);
-        assert_eq!(choice.kind, EngineKind::Cpu);
+        // Beside a much faster rival nothing is measured to the end.
+        let before = clock.get();
+        assert!(measure(cpu_ms / 100.0) > cpu_ms / 100.0);
+        assert!(clock.get() - before < 10.0);
     }
 }

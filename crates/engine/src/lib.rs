@@ -4,6 +4,7 @@ mod batch;
 #[cfg(any(test, feature = "bench"))]
 pub mod bench;
 mod choice;
+mod cosine;
 mod error;
 #[cfg(test)]
 mod golden;
@@ -19,7 +20,7 @@ pub mod workloads;
 
 pub use lichen_engine_cpu as cpu;
 
-pub use choice::{Choice, choose_engine, measure_engine};
+pub use choice::measure_engine;
 pub use error::EngineError;
 pub use lichen_model::Targets;
 pub use trainer::{EngineChoice, EngineKind, Evaluation, Trainer};

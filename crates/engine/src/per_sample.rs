@@ -17,7 +17,7 @@ pub(crate) struct PerSample {
 impl PerSample {
     pub(crate) fn new(model: &ModelSpec, limit: f32) -> Result<Self, EngineError> {
         let graph = layers::build(model, 1)?;
-        let executor = CpuExecutor::new(lower(&graph, Purpose::Differentiate)?);
+        let executor = CpuExecutor::new(lower(&graph, Purpose::Differentiate)?.into());
         let sum = vec![0.0; executor.slot(GRADIENTS).len()];
         Ok(Self { executor, limit, sum })
     }

@@ -1,5 +1,6 @@
 //! What changes from step to step: step size, Adam's corrections, the seed.
 
+use crate::cosine::cosine;
 use lichen_campaign::model_spec::{Optimizer, Schedule, TrainSpec};
 use lichen_model::program::{Rule, StepValues};
 
@@ -50,7 +51,7 @@ impl StepSchedule {
             let (beta1, beta2) = betas(&self.spec);
             self.powers = [self.powers[0] * beta1, self.powers[1] * beta2];
             first = 1.0 / (1.0 - self.powers[0]);
-            second = 1.0 / libm::sqrt(1.0 - self.powers[1]);
+            second = 1.0 / (1.0 - self.powers[1]).sqrt();
         }
         let seed = self.seed ^ (u64::from(self.step) << 32 | u64::from(self.step));
         let values = StepValues {
@@ -76,7 +77,7 @@ impl StepSchedule {
             Schedule::Cosine => {
                 let length = (f64::from(self.spec.steps) - warmup).max(1.0);
                 let share = ((step - warmup) / length).min(1.0);
-                full * 0.5 * (1.0 + libm::cos(core::f64::consts::PI * share))
+                full * 0.5 * (1.0 + cosine(core::f64::consts::PI * share))
             }
         }
     }

@@ -11,6 +11,7 @@ use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
 use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS, StepValues};
 use lichen_model::{ModelError, Parameters, Targets, Tensor, layers};
+use std::sync::Arc;
 
 mod state;
 
@@ -58,7 +59,7 @@ enum Backend {
 /// A model in training.
 pub struct Trainer {
     model: ModelSpec,
-    program: Program,
+    program: Arc<Program>,
     backend: Backend,
     schedule: StepSchedule,
     losses: Vec<f32>,
@@ -86,7 +87,7 @@ impl Trainer {
         }
         let graph = layers::build(model, train.batch)?;
         let clip_norm = train.clip_norm.map(|limit| limit as f32);
-        let program = lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?;
+        let program = Arc::new(lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?);
         if choice == EngineChoice::Gpu && train.clip_sample_norm.is_some() {
             return Err(EngineError::Gpu("train.clip_sample_norm runs on the CPU only".into()));
         }
@@ -290,7 +291,7 @@ impl Trainer {
             Some(index) => index,
             None => {
                 let graph = layers::build(&self.model, batch)?;
-                self.evaluations.push(CpuExecutor::new(lower(&graph, Purpose::Evaluate)?));
+                self.evaluations.push(CpuExecutor::new(lower(&graph, Purpose::Evaluate)?.into()));
                 self.evaluations.len() - 1
             }
         };
@@ -298,13 +299,13 @@ impl Trainer {
     }
 }
 
-async fn open(choice: EngineChoice, program: &Program) -> Result<Backend, EngineError> {
+async fn open(choice: EngineChoice, program: &Arc<Program>) -> Result<Backend, EngineError> {
     match choice {
-        EngineChoice::Cpu => Ok(Backend::Cpu(Box::new(CpuExecutor::new(program.clone())))),
+        EngineChoice::Cpu => Ok(Backend::Cpu(Box::new(CpuExecutor::new(Arc::clone(program))))),
         #[cfg(feature = "gpu")]
         EngineChoice::Gpu => {
             let gpu = std::rc::Rc::new(Gpu::open().await?);
-            let program = Box::new(GpuProgram::new(&gpu, program.clone())?);
+            let program = Box::new(GpuProgram::new(&gpu, Arc::clone(program))?);
             Ok(Backend::Gpu { gpu, program })
         }
         #[cfg(not(feature = "gpu"))]

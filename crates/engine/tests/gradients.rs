@@ -47,7 +47,7 @@ fn check(name: &str, operands: &[Operand<'_>], build: impl Fn(&mut Graph, &[Valu
 
 fn compare(name: &str, graph: &Graph, operands: &[Operand<'_>], classes: usize) {
     let program = lower(graph, Purpose::Differentiate).unwrap();
-    let mut executor = CpuExecutor::new(program.clone());
+    let mut executor = CpuExecutor::new(program.clone().into());
     for binding in &program.parameters {
         let range = binding
             .name

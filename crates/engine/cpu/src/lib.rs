@@ -21,10 +21,11 @@ mod update;
 pub use causal::{Part, parts};
 use lichen_model::program::{BufferId, Kernel, Program, StepValues};
 use memory::Memory;
+use std::sync::Arc;
 
 /// A program with its memory.
 pub struct CpuExecutor {
-    program: Program,
+    program: Arc<Program>,
     parts: Vec<causal::Part>,
     memory: Memory,
     panels: gemm::Panels,
@@ -37,7 +38,7 @@ pub struct CpuExecutor {
 impl CpuExecutor {
     /// Allocates a program's memory, all zero.
     #[must_use]
-    pub fn new(program: Program) -> Self {
+    pub fn new(program: Arc<Program>) -> Self {
         let memory = Memory::new(&program);
         let parts = causal::parts(&program);
         Self {

@@ -23,7 +23,7 @@ pub async fn train(
 
 #[cfg(feature = "engine")]
 async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) -> Result<Vec<u8>, JsError> {
-    use lichen_engine::{EngineChoice, Trainer, choose_engine};
+    use lichen_engine::{EngineChoice, Trainer, measure_engine};
     use lichen_model::{Parameters, initial_parameters};
 
     let (model, train) = (&manifest.model, &manifest.train);
@@ -32,8 +32,10 @@ async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) 
     } else {
         Parameters::from_safetensors(&base)?
     };
-    let measured = choose_engine(model, train, &now).await?;
-    let choice = if measured.gpu_ms < Some(measured.cpu_ms) { EngineChoice::Gpu } else { EngineChoice::Cpu };
+    let cpu_ms = measure_engine(EngineChoice::Cpu, model, train, &now, f64::INFINITY).await?;
+    let gpu_ms = measure_engine(EngineChoice::Gpu, model, train, &now, cpu_ms).await;
+    let is_gpu_faster = gpu_ms.is_ok_and(|gpu_ms| gpu_ms < cpu_ms);
+    let choice = if is_gpu_faster { EngineChoice::Gpu } else { EngineChoice::Cpu };
     let mut trainer = Trainer::new(choice, model, train).await?;
     trainer.load(&base, manifest.rounds.seed).await?;
     trainer.step(x, labels).await?;

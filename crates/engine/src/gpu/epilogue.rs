@@ -27,5 +27,5 @@ pub(super) fn by_slope(activation: Epilogue) -> (f32, Epilogue) {
 
 /// A finite number as WGSL text, exact to the bit.
 pub(super) fn literal(number: f32) -> String {
-    format!("{number:e}f")
+    format!("{}f", f64::from(number))
 }

@@ -1,6 +1,7 @@
 //! A step program on a device: everything allocated and recorded once, then replayed.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use lichen_model::program::{BufferId, INPUT, Program, StepValues, TARGET};
 
@@ -20,7 +21,7 @@ const ELEMENT: u64 = 4;
 /// A step program with its memory on a GPU.
 pub struct GpuProgram {
     gpu: Rc<Gpu>,
-    program: Program,
+    program: Arc<Program>,
     slots: Vec<wgpu::Buffer>,
     scratch: wgpu::Buffer,
     uniforms: wgpu::Buffer,
@@ -34,7 +35,7 @@ impl GpuProgram {
     ///
     /// # Errors
     /// `TooLarge` if a slot is larger than the device allows, `Unsupported` for kernels that only the CPU runs.
-    pub fn new(gpu: &Rc<Gpu>, program: Program) -> Result<Self, GpuError> {
+    pub fn new(gpu: &Rc<Gpu>, program: Arc<Program>) -> Result<Self, GpuError> {
         gpu.check()?;
         let launches = lower(&program, gpu.width)?;
         let slots: Vec<_> =

@@ -72,7 +72,7 @@ pub(super) async fn run(
     values: &StepValues,
 ) -> Vec<Vec<f32>> {
     let first = first_slot(&kernel);
-    let mut program = GpuProgram::new(gpu, program_of(kernel, contents)).unwrap();
+    let mut program = GpuProgram::new(gpu, program_of(kernel, contents).into()).unwrap();
     for (index, content) in contents.iter().enumerate() {
         program.write_slot(first + index, content).unwrap();
     }
@@ -88,7 +88,7 @@ pub(super) async fn run(
 
 /// What all buffers hold after the kernel ran on the CPU.
 pub(super) fn on_cpu(program: &Program, contents: &[Vec<f32>], values: &StepValues) -> Vec<Vec<f32>> {
-    let mut executor = CpuExecutor::new(program.clone());
+    let mut executor = CpuExecutor::new(program.clone().into());
     let ids = || (0..).map(BufferId).zip(contents);
     ids().for_each(|(id, content)| executor.write(id).copy_from_slice(content));
     executor.run(values);

@@ -4,7 +4,6 @@ use super::Lowering;
 use super::elementwise::{Code, broadcast_strides, contiguous};
 use crate::graph::{Node, Op};
 use crate::program::{Binary, BufferId, Copy, Dropout, Gather, GatherBackward, Kernel, Reduce, ReduceKind};
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// A walk through a tensor: first element and strides.
@@ -129,7 +128,7 @@ impl Lowering<'_> {
 
     pub(super) fn reduce(&mut self, node: &Node, axes: &[usize], kind: ReduceKind, mean: bool) {
         let shape = self.graph.shape(node.inputs[0]).to_vec();
-        let input = self.place(node.inputs[0]);
+        let input = self.input(node, 0);
         let scale = if mean { mean_scale(&shape, axes) } else { 1.0 };
         let mut result = self.reduce_axes(input, &shape, axes, kind, scale);
         if result == input {
@@ -151,13 +150,13 @@ impl Lowering<'_> {
         code.binary(Binary::Mul, g, factor);
         let result = self.scratch(&shape);
         self.push_map(code.into_map(result));
-        self.add_gradient(node.inputs[0], result);
+        self.give(node, 0, result);
     }
 
     pub(super) fn reduce_max_backward(&mut self, node: &Node, axes: &[usize], gradient: BufferId) {
         let shape = self.graph.shape(node.inputs[0]).to_vec();
         let strides = broadcast_strides(&with_ones(&shape, axes), &shape);
-        let (input, largest) = (self.place(node.inputs[0]), self.place(node.output));
+        let (input, largest) = (self.input(node, 0), self.place(node.output));
         let mut code = Code::new(&shape);
         let x = code.load(input, contiguous(&shape));
         let y = code.load(largest, strides.clone());
@@ -173,11 +172,11 @@ impl Lowering<'_> {
         code.binary(Binary::Mul, share, hit);
         let result = self.scratch(&shape);
         self.push_map(code.into_map(result));
-        self.add_gradient(node.inputs[0], result);
+        self.give(node, 0, result);
     }
 
     pub(super) fn gather(&mut self, node: &Node) {
-        let (table, indices) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (table, indices) = (self.input(node, 0), self.input(node, 1));
         let (rows, width) = self.table(node);
         let count = self.elements(indices);
         let output = self.define(node.output);
@@ -190,17 +189,17 @@ impl Lowering<'_> {
     }
 
     pub(super) fn gather_backward(&mut self, node: &Node, gradient: BufferId) {
-        let indices = self.place(node.inputs[1]);
+        let indices = self.input(node, 1);
         let (rows, width) = self.table(node);
         let count = self.elements(indices);
         let result = self.scratch(&[rows, width]);
         let kernel = GatherBackward { count, rows, width, indices, gradient, result };
         self.kernels.push(Kernel::GatherBackward(kernel));
-        self.add_gradient(node.inputs[0], result);
+        self.give(node, 0, result);
     }
 
     pub(super) fn dropout(&mut self, index: usize, node: &Node, rate: f64) {
-        let input = self.place(node.inputs[0]);
+        let input = self.input(node, 0);
         if !self.training || rate == 0.0 {
             self.places[node.output.index()] = Some(input);
             return;
@@ -208,17 +207,17 @@ impl Lowering<'_> {
         self.streams += 1;
         let output = self.define(node.output);
         let stream = BufferId(self.streams);
-        self.saved.insert(index, vec![stream]);
+        self.saved[index] = Some(stream);
         self.push_dropout(rate, stream.0, input, output);
     }
 
     pub(super) fn dropout_backward(&mut self, index: usize, node: &Node, rate: f64, gradient: BufferId) {
-        let Some(stream) = self.saved.get(&index).and_then(|saved| saved.first()).copied() else {
-            return self.add_gradient(node.inputs[0], gradient);
+        let Some(stream) = self.saved[index] else {
+            return self.give(node, 0, gradient);
         };
         let result = self.scratch(self.graph.shape(node.output));
         self.push_dropout(rate, stream.0, gradient, result);
-        self.add_gradient(node.inputs[0], result);
+        self.give(node, 0, result);
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the rate is below 1, so the threshold fits 24 bits")]

@@ -14,11 +14,10 @@ mod recurrent;
 pub use plan::{reads, writes};
 
 use crate::ModelError;
-use crate::graph::{Graph, Op, Source, Value};
+use crate::graph::{Graph, Node, Op, Source, Value};
 use crate::program::{
     BufferId, BufferKind, Kernel, Map, Optimise, Program, Reduce, ReduceKind, Rule, ScaleGradients,
 };
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -80,8 +79,8 @@ pub(crate) struct Lowering<'a> {
     needs: Vec<bool>,
     /// How many nodes (and the outside) read a value.
     uses: Vec<usize>,
-    /// Results that a node's forward kernels keep for its gradient.
-    saved: BTreeMap<usize, Vec<BufferId>>,
+    /// What a node's forward kernels keep for its gradient.
+    saved: Vec<Option<BufferId>>,
     /// Gradient slots by parameter index.
     pub(crate) settled: Vec<Option<BufferId>>,
     pub(crate) streams: u32,
@@ -114,7 +113,7 @@ impl<'a> Lowering<'a> {
             gradients: vec![None; graph.values.len()],
             needs,
             uses,
-            saved: BTreeMap::new(),
+            saved: vec![None; graph.nodes.len()],
             settled: vec![None; graph.parameters.len()],
             streams: 0,
         };
@@ -165,6 +164,29 @@ impl<'a> Lowering<'a> {
         buffer
     }
 
+    /// The buffer of an operand.
+    // Not inlined, like the others of this kind: they stand in nearly every operator's rule.
+    #[inline(never)]
+    fn input(&mut self, node: &Node, operand: usize) -> BufferId {
+        self.place(node.inputs[operand])
+    }
+
+    /// The buffer of the third operand, which may be missing.
+    #[inline(never)]
+    fn bias(&mut self, node: &Node) -> Option<BufferId> {
+        node.inputs.get(2).map(|&bias| self.place(bias))
+    }
+
+    /// A buffer of an operand's shape.
+    #[inline(never)]
+    fn like(&mut self, node: &Node, operand: usize) -> BufferId {
+        self.scratch(self.graph.shape(node.inputs[operand]))
+    }
+
+    fn saved_by(&self, index: usize) -> BufferId {
+        self.saved[index].unwrap_or_else(|| unreachable!("forward kernels come before their gradients"))
+    }
+
     fn constant_of(&self, value: Value) -> Option<f32> {
         match self.graph.values[value.index()].source {
             Source::Constant(number) => Some(number),
@@ -196,7 +218,7 @@ impl<'a> Lowering<'a> {
             Op::Softmax | Op::LogSoftmax => self.softmax(node),
             Op::SoftmaxCrossEntropyLoss => self.cross_entropy(index, node),
             Op::Reshape { .. } => {
-                let place = self.place(node.inputs[0]);
+                let place = self.input(node, 0);
                 self.places[node.output.index()] = Some(place);
             }
             Op::Dropout { rate } => self.dropout(index, node, *rate),
@@ -262,7 +284,7 @@ impl<'a> Lowering<'a> {
             Op::SoftmaxCrossEntropyLoss => {
                 return Err(ModelError::Spec("the softmax cross entropy must be the loss itself".into()));
             }
-            Op::Reshape { .. } => self.add_gradient(node.inputs[0], gradient),
+            Op::Reshape { .. } => self.give(node, 0, gradient),
             Op::Dropout { rate } => self.dropout_backward(index, node, *rate, gradient),
             Op::Transpose { .. } | Op::Concat { .. } | Op::Slice { .. } | Op::Pad { .. } => {
                 self.rearrange_backward(node, gradient);
@@ -280,6 +302,18 @@ impl<'a> Lowering<'a> {
 
     fn wanted(&self, value: Value) -> bool {
         self.needs[value.index()]
+    }
+
+    /// Whether the gradient by an operand is wanted.
+    #[inline(never)]
+    fn wants(&self, node: &Node, operand: usize) -> bool {
+        self.wanted(node.inputs[operand])
+    }
+
+    /// Adds a contribution to the gradient by an operand.
+    #[inline(never)]
+    fn give(&mut self, node: &Node, operand: usize, gradient: BufferId) {
+        self.add_gradient(node.inputs[operand], gradient);
     }
 
     /// Adds a contribution to the gradient by a value.
@@ -324,10 +358,10 @@ impl<'a> Lowering<'a> {
             if !parameter.trained {
                 continue;
             }
-            let target = self.buffer(&parameter.shape, BufferKind::Gradient);
-            self.settled[index] = Some(target);
             let Some(gradient) = self.gradients[parameter.value.index()] else {
-                self.kernels.push(Kernel::Fill { output: target, value: 0.0 });
+                let output = self.buffer(&parameter.shape, BufferKind::Gradient);
+                self.settled[index] = Some(output);
+                self.kernels.push(Kernel::Fill { output, value: 0.0 });
                 continue;
             };
             let same =
@@ -338,11 +372,14 @@ impl<'a> Lowering<'a> {
             if shared {
                 let mut code = elementwise::Code::new(&[self.elements(gradient)]);
                 code.load(gradient, vec![1]);
-                self.kernels.push(Kernel::Map(code.into_map(target)));
+                let output = self.buffer(&parameter.shape, BufferKind::Gradient);
+                self.settled[index] = Some(output);
+                self.kernels.push(Kernel::Map(code.into_map(output)));
             } else {
-                for kernel in &mut self.kernels {
-                    plan::rename(kernel, gradient, target);
-                }
+                // Kernels write it where it belongs.
+                self.buffers[gradient.index()] =
+                    Virtual { shape: parameter.shape.clone(), kind: BufferKind::Gradient };
+                self.settled[index] = Some(gradient);
             }
         }
     }

@@ -35,12 +35,12 @@ impl Lowering<'_> {
             Op::LayerNormalization { epsilon } | Op::GroupNormalization { epsilon, .. } => (false, epsilon),
             _ => return,
         };
-        let input = self.place(node.inputs[0]);
-        let scale = Some(self.place(node.inputs[1]));
-        let bias = node.inputs.get(2).map(|&bias| self.place(bias));
+        let input = self.input(node, 0);
+        let scale = Some(self.input(node, 1));
+        let bias = self.bias(node);
         let output = self.define(node.output);
         let moments = self.scratch(&[shape.rows, 2]);
-        self.saved.insert(index, vec![moments]);
+        self.saved[index] = Some(moments);
         self.kernels.push(Kernel::Normalize(Normalize {
             shape,
             rms,
@@ -56,10 +56,10 @@ impl Lowering<'_> {
     pub(super) fn norm_backward(&mut self, index: usize, node: &Node, gradient: BufferId) {
         let shape = self.norm_shape(node);
         let rms = matches!(node.op, Op::RmsNormalization { .. });
-        let moments = self.saved[&index][0];
-        let (input, scale) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let moments = self.saved_by(index);
+        let (input, scale) = (self.input(node, 0), self.input(node, 1));
         let bias = node.inputs.get(2).copied();
-        if self.wanted(node.inputs[1]) || bias.is_some_and(|bias| self.wanted(bias)) {
+        if self.wants(node, 1) || bias.is_some_and(|bias| self.wanted(bias)) {
             let extents = self.graph.shape(node.inputs[1]).to_vec();
             let by_scale = self.scratch(&extents);
             let by_bias = bias.map(|_| self.scratch(&extents));
@@ -71,27 +71,27 @@ impl Lowering<'_> {
                 scale: by_scale,
                 bias: by_bias,
             }));
-            self.add_gradient(node.inputs[1], by_scale);
+            self.give(node, 1, by_scale);
             if let (Some(bias), Some(by_bias)) = (bias, by_bias) {
                 self.add_gradient(bias, by_bias);
             }
         }
-        if self.wanted(node.inputs[0]) {
-            let result = self.scratch(self.graph.shape(node.inputs[0]));
+        if self.wants(node, 0) {
+            let result = self.like(node, 0);
             let scale = Some(scale);
             let kernel = NormalizeBackward { shape, rms, input, scale, moments, gradient, result };
             self.kernels.push(Kernel::NormalizeBackward(kernel));
-            self.add_gradient(node.inputs[0], result);
+            self.give(node, 0, result);
         }
     }
 
     pub(super) fn batch_norm(&mut self, index: usize, node: &Node, epsilon: f32, momentum: f32) {
         let shape = self.graph.shape(node.output).to_vec();
         let [input, scale, bias, running_mean, running_variance] =
-            core::array::from_fn(|operand| self.place(node.inputs[operand]));
+            core::array::from_fn(|operand| self.input(node, operand));
         let output = self.define(node.output);
         let moments = self.scratch(&[shape[1], 2]);
-        self.saved.insert(index, vec![moments]);
+        self.saved[index] = Some(moments);
         self.kernels.push(Kernel::BatchNormalize(BatchNormalize {
             outer: shape[0],
             channels: shape[1],
@@ -111,8 +111,8 @@ impl Lowering<'_> {
 
     pub(super) fn batch_norm_backward(&mut self, index: usize, node: &Node, gradient: BufferId) {
         let shape = self.graph.shape(node.output).to_vec();
-        let (input, scale) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
-        let result = self.wanted(node.inputs[0]).then(|| self.scratch(&shape));
+        let (input, scale) = (self.input(node, 0), self.input(node, 1));
+        let result = self.wants(node, 0).then(|| self.scratch(&shape));
         let (by_scale, by_bias) = (self.scratch(&[shape[1]]), self.scratch(&[shape[1]]));
         self.kernels.push(Kernel::BatchNormalizeBackward(BatchNormalizeBackward {
             outer: shape[0],
@@ -120,22 +120,22 @@ impl Lowering<'_> {
             inner: shape[2..].iter().product(),
             input,
             scale,
-            moments: self.saved[&index][0],
+            moments: self.saved_by(index),
             gradient,
             result,
             scale_gradient: by_scale,
             bias_gradient: by_bias,
         }));
         if let Some(result) = result {
-            self.add_gradient(node.inputs[0], result);
+            self.give(node, 0, result);
         }
-        self.add_gradient(node.inputs[1], by_scale);
-        self.add_gradient(node.inputs[2], by_bias);
+        self.give(node, 1, by_scale);
+        self.give(node, 2, by_bias);
     }
 
     pub(super) fn softmax(&mut self, node: &Node) {
         let (rows, width) = self.rows(node);
-        let input = self.place(node.inputs[0]);
+        let input = self.input(node, 0);
         let output = self.define(node.output);
         let log = matches!(node.op, Op::LogSoftmax);
         self.kernels.push(Kernel::Softmax(Softmax { rows, width, log, causal: 0, input, output }));
@@ -148,14 +148,14 @@ impl Lowering<'_> {
         let log = matches!(node.op, Op::LogSoftmax);
         let kernel = SoftmaxBackward { rows, width, log, causal: 0, output, gradient, result };
         self.kernels.push(Kernel::SoftmaxBackward(kernel));
-        self.add_gradient(node.inputs[0], result);
+        self.give(node, 0, result);
     }
 
     pub(super) fn cross_entropy(&mut self, index: usize, node: &Node) {
         let (rows, classes) = self.rows(node);
-        let (logits, labels) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (logits, labels) = (self.input(node, 0), self.input(node, 1));
         let losses = self.scratch(&[rows]);
-        let needed = self.training && self.wanted(node.inputs[0]);
+        let needed = self.training && self.wants(node, 0);
         let gradient = needed.then(|| self.scratch(&[rows, classes]));
         self.kernels.push(Kernel::CrossEntropy(CrossEntropy {
             rows,
@@ -165,7 +165,7 @@ impl Lowering<'_> {
             losses,
             gradient,
         }));
-        self.saved.insert(index, gradient.into_iter().collect());
+        self.saved[index] = gradient;
         let output = self.define(node.output);
         self.kernels.push(Kernel::Reduce(Reduce {
             kind: ReduceKind::Sum,
@@ -181,15 +181,15 @@ impl Lowering<'_> {
 
     /// The gradient is there already; it was made beside the loss.
     pub(super) fn cross_entropy_backward(&mut self, index: usize, node: &Node) {
-        if let Some(&gradient) = self.saved.get(&index).and_then(|saved| saved.first()) {
-            self.add_gradient(node.inputs[0], gradient);
+        if let Some(gradient) = self.saved[index] {
+            self.give(node, 0, gradient);
         }
     }
 
     pub(super) fn global_average_pool(&mut self, node: &Node) {
         let shape = self.graph.shape(node.inputs[0]).to_vec();
         let positions: usize = shape[2..].iter().product();
-        let input = self.place(node.inputs[0]);
+        let input = self.input(node, 0);
         let output = self.define(node.output);
         self.kernels.push(Kernel::Reduce(Reduce {
             kind: ReduceKind::Sum,
@@ -212,7 +212,7 @@ impl Lowering<'_> {
         code.binary(Binary::Mul, g, factor);
         let result = self.scratch(&shape);
         self.push_map(code.into_map(result));
-        self.add_gradient(node.inputs[0], result);
+        self.give(node, 0, result);
     }
 }
 

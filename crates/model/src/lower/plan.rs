@@ -10,149 +10,149 @@ use alloc::vec::Vec;
 
 /// Calls `visit` with every buffer of a kernel and whether it is written.
 #[expect(clippy::too_many_lines, reason = "one arm per kernel")]
-fn visit(kernel: &mut Kernel, visit: &mut dyn FnMut(&mut BufferId, bool)) {
+fn visit(kernel: &Kernel, visit: &mut dyn FnMut(BufferId, bool)) {
     match kernel {
         Kernel::Gemm(k) => {
-            visit(&mut k.a.buffer, false);
-            visit(&mut k.b.buffer, false);
-            k.bias.iter_mut().for_each(|bias| visit(bias, false));
-            visit(&mut k.c.buffer, true);
+            visit(k.a.buffer, false);
+            visit(k.b.buffer, false);
+            k.bias.iter().for_each(|bias| visit(*bias, false));
+            visit(k.c.buffer, true);
         }
         Kernel::Convolution(k) => {
-            visit(&mut k.x, k.direction == Direction::Input);
-            visit(&mut k.w, k.direction == Direction::Weight);
-            visit(&mut k.y, k.direction == Direction::Forward);
-            k.bias.iter_mut().for_each(|bias| visit(bias, false));
+            visit(k.x, k.direction == Direction::Input);
+            visit(k.w, k.direction == Direction::Weight);
+            visit(k.y, k.direction == Direction::Forward);
+            k.bias.iter().for_each(|bias| visit(*bias, false));
         }
         Kernel::Pool(k) => {
-            visit(&mut k.input, false);
-            visit(&mut k.output, true);
+            visit(k.input, false);
+            visit(k.output, true);
         }
         Kernel::PoolBackward(k) => {
-            visit(&mut k.input, false);
-            visit(&mut k.output, false);
-            visit(&mut k.gradient, false);
-            visit(&mut k.result, true);
+            visit(k.input, false);
+            visit(k.output, false);
+            visit(k.gradient, false);
+            visit(k.result, true);
         }
         Kernel::Map(k) => {
-            k.inputs.iter_mut().for_each(|input| visit(&mut input.buffer, false));
-            visit(&mut k.output, true);
+            k.inputs.iter().for_each(|input| visit(input.buffer, false));
+            visit(k.output, true);
         }
         Kernel::Reduce(k) => {
-            visit(&mut k.input, false);
-            visit(&mut k.output, true);
+            visit(k.input, false);
+            visit(k.output, true);
         }
         Kernel::Copy(k) => {
-            visit(&mut k.input, false);
-            visit(&mut k.output, true);
+            visit(k.input, false);
+            visit(k.output, true);
         }
-        Kernel::Fill { output, .. } => visit(output, true),
+        Kernel::Fill { output, .. } => visit(*output, true),
         Kernel::Softmax(k) => {
-            visit(&mut k.input, false);
-            visit(&mut k.output, true);
+            visit(k.input, false);
+            visit(k.output, true);
         }
         Kernel::SoftmaxBackward(k) => {
-            visit(&mut k.output, false);
-            visit(&mut k.gradient, false);
-            visit(&mut k.result, true);
+            visit(k.output, false);
+            visit(k.gradient, false);
+            visit(k.result, true);
         }
         Kernel::CrossEntropy(k) => {
-            visit(&mut k.logits, false);
-            visit(&mut k.labels, false);
-            visit(&mut k.losses, true);
-            k.gradient.iter_mut().for_each(|gradient| visit(gradient, true));
+            visit(k.logits, false);
+            visit(k.labels, false);
+            visit(k.losses, true);
+            k.gradient.iter().for_each(|gradient| visit(*gradient, true));
         }
         Kernel::Normalize(k) => {
-            visit(&mut k.input, false);
-            k.scale.iter_mut().for_each(|scale| visit(scale, false));
-            k.bias.iter_mut().for_each(|bias| visit(bias, false));
-            visit(&mut k.output, true);
-            visit(&mut k.moments, true);
+            visit(k.input, false);
+            k.scale.iter().for_each(|scale| visit(*scale, false));
+            k.bias.iter().for_each(|bias| visit(*bias, false));
+            visit(k.output, true);
+            visit(k.moments, true);
         }
         Kernel::NormalizeBackward(k) => {
-            visit(&mut k.input, false);
-            k.scale.iter_mut().for_each(|scale| visit(scale, false));
-            visit(&mut k.moments, false);
-            visit(&mut k.gradient, false);
-            visit(&mut k.result, true);
+            visit(k.input, false);
+            k.scale.iter().for_each(|scale| visit(*scale, false));
+            visit(k.moments, false);
+            visit(k.gradient, false);
+            visit(k.result, true);
         }
         Kernel::NormalizeParameters(k) => {
-            visit(&mut k.input, false);
-            visit(&mut k.moments, false);
-            visit(&mut k.gradient, false);
-            visit(&mut k.scale, true);
-            k.bias.iter_mut().for_each(|bias| visit(bias, true));
+            visit(k.input, false);
+            visit(k.moments, false);
+            visit(k.gradient, false);
+            visit(k.scale, true);
+            k.bias.iter().for_each(|bias| visit(*bias, true));
         }
         Kernel::BatchNormalize(k) => {
             for read in
-                [&mut k.input, &mut k.scale, &mut k.bias, &mut k.running_mean, &mut k.running_variance]
+                [k.input, k.scale, k.bias, k.running_mean, k.running_variance]
             {
                 visit(read, false);
             }
-            visit(&mut k.output, true);
-            visit(&mut k.moments, true);
+            visit(k.output, true);
+            visit(k.moments, true);
         }
         Kernel::BatchNormalizeBackward(k) => {
-            for read in [&mut k.input, &mut k.scale, &mut k.moments, &mut k.gradient] {
+            for read in [k.input, k.scale, k.moments, k.gradient] {
                 visit(read, false);
             }
-            k.result.iter_mut().for_each(|result| visit(result, true));
-            visit(&mut k.scale_gradient, true);
-            visit(&mut k.bias_gradient, true);
+            k.result.iter().for_each(|result| visit(*result, true));
+            visit(k.scale_gradient, true);
+            visit(k.bias_gradient, true);
         }
         Kernel::Gather(k) => {
-            visit(&mut k.table, false);
-            visit(&mut k.indices, false);
-            visit(&mut k.output, true);
+            visit(k.table, false);
+            visit(k.indices, false);
+            visit(k.output, true);
         }
         Kernel::GatherBackward(k) => {
-            visit(&mut k.indices, false);
-            visit(&mut k.gradient, false);
-            visit(&mut k.result, true);
+            visit(k.indices, false);
+            visit(k.gradient, false);
+            visit(k.result, true);
         }
         Kernel::Dropout(k) => {
-            visit(&mut k.input, false);
-            visit(&mut k.output, true);
+            visit(k.input, false);
+            visit(k.output, true);
         }
         Kernel::Gru(k) => {
-            for read in [&mut k.projected, &mut k.weight, &mut k.bias] {
+            for read in [k.projected, k.weight, k.bias] {
                 visit(read, false);
             }
-            visit(&mut k.output, true);
-            visit(&mut k.gates, true);
+            visit(k.output, true);
+            visit(k.gates, true);
         }
         Kernel::GruBackward(k) => {
-            for read in [&mut k.weight, &mut k.output, &mut k.gates, &mut k.gradient] {
+            for read in [k.weight, k.output, k.gates, k.gradient] {
                 visit(read, false);
             }
-            for written in [&mut k.projected_gradient, &mut k.hidden_gradient, &mut k.previous] {
+            for written in [k.projected_gradient, k.hidden_gradient, k.previous] {
                 visit(written, true);
             }
         }
         Kernel::Lstm(k) => {
-            for read in [&mut k.projected, &mut k.weight, &mut k.bias] {
+            for read in [k.projected, k.weight, k.bias] {
                 visit(read, false);
             }
-            visit(&mut k.output, true);
-            visit(&mut k.gates, true);
+            visit(k.output, true);
+            visit(k.gates, true);
         }
         Kernel::LstmBackward(k) => {
-            for read in [&mut k.weight, &mut k.output, &mut k.gates, &mut k.gradient] {
+            for read in [k.weight, k.output, k.gates, k.gradient] {
                 visit(read, false);
             }
-            visit(&mut k.projected_gradient, true);
-            visit(&mut k.previous, true);
+            visit(k.projected_gradient, true);
+            visit(k.previous, true);
         }
-        Kernel::ScaleGradients(k) => visit(&mut k.norm, true),
+        Kernel::ScaleGradients(k) => visit(k.norm, true),
         Kernel::Optimise(_) => {}
     }
 }
 
 fn list(kernel: &Kernel, written: bool) -> Vec<BufferId> {
     let mut found = Vec::new();
-    visit(&mut kernel.clone(), &mut |buffer, writes| {
+    visit(kernel, &mut |buffer, writes| {
         if writes == written {
-            found.push(*buffer);
+            found.push(buffer);
         }
     });
     found
@@ -168,15 +168,6 @@ pub fn reads(kernel: &Kernel) -> Vec<BufferId> {
 #[must_use]
 pub fn writes(kernel: &Kernel) -> Vec<BufferId> {
     list(kernel, true)
-}
-
-/// Puts one buffer in another's place.
-pub(crate) fn rename(kernel: &mut Kernel, from: BufferId, to: BufferId) {
-    visit(kernel, &mut |buffer, _| {
-        if *buffer == from {
-            *buffer = to;
-        }
-    });
 }
 
 /// What a convolution writes.
@@ -200,8 +191,11 @@ pub(super) fn plan(mut lowering: Lowering<'_>, purpose: Purpose) -> Program {
     let loss = lowering.places[graph.loss.index()].unwrap_or(BufferId(0));
     let mut planner =
         Planner { slots: vec![0; FIRST_ACTIVATION], places: vec![(0, 0); lowering.buffers.len()] };
-    let mut order: Vec<usize> = (0..graph.parameters.len()).collect();
-    order.sort_by(|&a, &b| graph.parameters[a].name.cmp(&graph.parameters[b].name));
+    let mut order: Vec<usize> = Vec::with_capacity(graph.parameters.len());
+    for (index, parameter) in graph.parameters.iter().enumerate() {
+        let at = order.partition_point(|&other| graph.parameters[other].name < parameter.name);
+        order.insert(at, index);
+    }
     let mut parameters = Vec::with_capacity(order.len());
     for index in order {
         let parameter = &graph.parameters[index];
@@ -306,12 +300,11 @@ impl Planner {
                 let slot = self.choose(&mut free, need);
                 self.places[index] = (slot, 0);
             }
-            let mut ended: Vec<BufferId> = reads(kernel).into_iter().chain(written).collect();
-            ended.sort_unstable();
-            ended.dedup();
-            for buffer in ended {
+            for buffer in reads(kernel).into_iter().chain(written) {
                 if placed[buffer.index()] && last[buffer.index()] == position {
                     free.push(self.places[buffer.index()].0);
+                    // A kernel may name a buffer twice.
+                    last[buffer.index()] = usize::MAX;
                 }
             }
         }

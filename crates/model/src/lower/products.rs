@@ -7,7 +7,6 @@ use crate::program::{
     BufferId, Convolution, Copy, Direction, Epilogue, Gemm, Kernel, Matrix, Pool, PoolBackward, PoolKind,
     Softmax, SoftmaxBackward, Window,
 };
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// A single stored matrix with rows of `row_stride` elements.
@@ -55,8 +54,8 @@ impl Lowering<'_> {
 
     pub(super) fn gemm(&mut self, node: &Node, trans_b: bool) {
         let (m, n, k) = self.gemm_extents(node);
-        let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
-        let bias = node.inputs.get(2).map(|&bias| self.place(bias));
+        let (x, w) = (self.input(node, 0), self.input(node, 1));
+        let bias = self.bias(node);
         let y = self.define(node.output);
         let b = if trans_b { matrix(w, k).transpose() } else { matrix(w, n) };
         self.product(matrix(x, k), b, matrix(y, n), [m, n, k]).bias = bias;
@@ -69,31 +68,31 @@ impl Lowering<'_> {
 
     pub(super) fn gemm_backward(&mut self, node: &Node, trans_b: bool, gradient: BufferId) {
         let (m, n, k) = self.gemm_extents(node);
-        let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (x, w) = (self.input(node, 0), self.input(node, 1));
         let g = matrix(gradient, n);
-        if self.wanted(node.inputs[1]) {
-            let result = self.scratch(self.graph.shape(node.inputs[1]));
+        if self.wants(node, 1) {
+            let result = self.like(node, 1);
             if trans_b {
                 self.product(g.transpose(), matrix(x, k), matrix(result, k), [n, k, m]);
             } else {
                 self.product(matrix(x, k).transpose(), g, matrix(result, n), [k, n, m]);
             }
-            self.add_gradient(node.inputs[1], result);
+            self.give(node, 1, result);
         }
         if let Some(&bias) = node.inputs.get(2).filter(|&&bias| self.wanted(bias)) {
             let result = self.sum(gradient, 1, m, n, &[n]);
             self.add_gradient(bias, result);
         }
-        if self.wanted(node.inputs[0]) {
+        if self.wants(node, 0) {
             let result = self.scratch(&[m, k]);
             let b = if trans_b { matrix(w, k) } else { matrix(w, n).transpose() };
             self.product(g, b, matrix(result, k), [m, k, n]);
-            self.add_gradient(node.inputs[0], result);
+            self.give(node, 0, result);
         }
     }
 
     pub(super) fn matmul(&mut self, node: &Node) {
-        let (a, b) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (a, b) = (self.input(node, 0), self.input(node, 1));
         let shape = self.matmul_shape(node);
         let (a, b) =
             (self.expanded(a, node.inputs[0], &shape.batch), self.expanded(b, node.inputs[1], &shape.batch));
@@ -108,7 +107,7 @@ impl Lowering<'_> {
     pub(super) fn matmul_backward(&mut self, node: &Node, gradient: BufferId) {
         let shape = self.matmul_shape(node);
         let [m, n, k] = shape.extents;
-        let (a, b) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (a, b) = (self.input(node, 0), self.input(node, 1));
         let strides = |size: usize| [0, size];
         let g = matrix(gradient, n).batched(strides(m * n));
         for which in 0..2 {
@@ -193,32 +192,32 @@ impl Lowering<'_> {
 
     pub(super) fn conv(&mut self, node: &Node, attributes: &ConvAttributes) {
         let window = self.conv_window(node, attributes);
-        let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
-        let bias = node.inputs.get(2).map(|&bias| self.place(bias));
+        let (x, w) = (self.input(node, 0), self.input(node, 1));
+        let bias = self.bias(node);
         let y = self.define(node.output);
         self.convolve(Direction::Forward, window, [x, w, y], bias);
     }
 
     pub(super) fn conv_backward(&mut self, node: &Node, attributes: &ConvAttributes, gradient: BufferId) {
         let window = self.conv_window(node, attributes);
-        let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (x, w) = (self.input(node, 0), self.input(node, 1));
         self.channel_bias_backward(node, gradient);
-        if self.wanted(node.inputs[1]) {
-            let result = self.scratch(self.graph.shape(node.inputs[1]));
+        if self.wants(node, 1) {
+            let result = self.like(node, 1);
             self.convolve(Direction::Weight, window, [x, result, gradient], None);
-            self.add_gradient(node.inputs[1], result);
+            self.give(node, 1, result);
         }
-        if self.wanted(node.inputs[0]) {
-            let result = self.scratch(self.graph.shape(node.inputs[0]));
+        if self.wants(node, 0) {
+            let result = self.like(node, 0);
             self.convolve(Direction::Input, window, [result, w, gradient], None);
-            self.add_gradient(node.inputs[0], result);
+            self.give(node, 0, result);
         }
     }
 
     pub(super) fn conv_transpose(&mut self, node: &Node, attributes: &ConvAttributes) {
         let window = self.conv_window(node, attributes);
-        let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
-        let bias = node.inputs.get(2).map(|&bias| self.place(bias));
+        let (x, w) = (self.input(node, 0), self.input(node, 1));
+        let bias = self.bias(node);
         let y = self.define(node.output);
         self.convolve(Direction::Input, window, [y, w, x], bias);
     }
@@ -230,17 +229,17 @@ impl Lowering<'_> {
         gradient: BufferId,
     ) {
         let window = self.conv_window(node, attributes);
-        let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (x, w) = (self.input(node, 0), self.input(node, 1));
         self.channel_bias_backward(node, gradient);
-        if self.wanted(node.inputs[1]) {
-            let result = self.scratch(self.graph.shape(node.inputs[1]));
+        if self.wants(node, 1) {
+            let result = self.like(node, 1);
             self.convolve(Direction::Weight, window, [gradient, result, x], None);
-            self.add_gradient(node.inputs[1], result);
+            self.give(node, 1, result);
         }
-        if self.wanted(node.inputs[0]) {
-            let result = self.scratch(self.graph.shape(node.inputs[0]));
+        if self.wants(node, 0) {
+            let result = self.like(node, 0);
             self.convolve(Direction::Forward, window, [gradient, w, result], None);
-            self.add_gradient(node.inputs[0], result);
+            self.give(node, 0, result);
         }
     }
 
@@ -257,7 +256,7 @@ impl Lowering<'_> {
 
     pub(super) fn pool(&mut self, node: &Node, attributes: &ConvAttributes) {
         let window = self.conv_window(node, attributes);
-        let input = self.place(node.inputs[0]);
+        let input = self.input(node, 0);
         let output = self.define(node.output);
         self.kernels.push(Kernel::Pool(Pool { kind: pool_kind(&node.op), window, input, output }));
     }
@@ -265,10 +264,10 @@ impl Lowering<'_> {
     pub(super) fn pool_backward(&mut self, node: &Node, attributes: &ConvAttributes, gradient: BufferId) {
         let window = self.conv_window(node, attributes);
         let kind = pool_kind(&node.op);
-        let result = self.scratch(self.graph.shape(node.inputs[0]));
+        let result = self.like(node, 0);
         // Only a maximum has to look at the values again.
         let (input, output) = match kind {
-            PoolKind::Max => (self.place(node.inputs[0]), self.place(node.output)),
+            PoolKind::Max => (self.input(node, 0), self.place(node.output)),
             _ => (gradient, gradient),
         };
         self.kernels.push(Kernel::PoolBackward(PoolBackward {
@@ -279,7 +278,7 @@ impl Lowering<'_> {
             gradient,
             result,
         }));
-        self.add_gradient(node.inputs[0], result);
+        self.give(node, 0, result);
     }
 
     /// q, k and v as matrices [tokens, head width] per sample and head, and whether they are packed.
@@ -322,7 +321,7 @@ impl Lowering<'_> {
         }));
         let mixed = matrix(output, shape.width).batched(shape.mixed);
         self.product(table(shares), v, mixed, [shape.tokens, shape.head, shape.keys]).batch = shape.batch;
-        self.saved.insert(index, vec![shares]);
+        self.saved[index] = Some(shares);
     }
 
     fn attention_places(&mut self, node: &Node) -> [BufferId; 3] {
@@ -343,7 +342,7 @@ impl Lowering<'_> {
     ) {
         let places = self.attention_places(node);
         let ([q, k, v], shape) = self.heads(node, heads, places);
-        let shares = self.saved[&index][0];
+        let shares = self.saved_by(index);
         let results: Vec<BufferId> =
             node.inputs.iter().map(|&input| self.scratch(self.graph.shape(input))).collect();
         let targets = if shape.packed { [results[0]; 3] } else { [results[0], results[1], results[2]] };

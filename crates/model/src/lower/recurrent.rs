@@ -3,7 +3,6 @@
 use super::Lowering;
 use crate::graph::Node;
 use crate::program::{BufferId, Gru, GruBackward, Kernel, Lstm, LstmBackward, Matrix, Recurrence};
-use alloc::vec;
 
 fn matrix(buffer: BufferId, row_stride: usize, transposed: bool) -> Matrix {
     Matrix { buffer, offset: 0, row_stride, batch_strides: [0, 0], transposed }
@@ -22,7 +21,7 @@ impl Lowering<'_> {
         let (shape, features) = self.recurrence(node);
         let rows = shape.batch * shape.steps;
         let (x, w, bias) =
-            (self.place(node.inputs[0]), self.place(node.inputs[1]), self.place(node.inputs[3]));
+            (self.input(node, 0), self.input(node, 1), self.input(node, 3));
         let projected = self.scratch(&[shape.batch, shape.steps, wide]);
         let (a, b) = (matrix(x, features, false), matrix(w, features, true));
         self.product(a, b, matrix(projected, wide, false), [rows, wide, features]).bias = Some(bias);
@@ -32,27 +31,27 @@ impl Lowering<'_> {
     pub(super) fn gru(&mut self, index: usize, node: &Node, hidden: usize) {
         let (shape, _) = self.recurrence(node);
         let projected = self.project(node, 3 * hidden);
-        let (weight, bias) = (self.place(node.inputs[2]), self.place(node.inputs[4]));
+        let (weight, bias) = (self.input(node, 2), self.input(node, 4));
         let output = self.define(node.output);
         let gates = self.scratch(&[shape.batch, shape.steps, 4 * hidden]);
-        self.saved.insert(index, vec![gates]);
+        self.saved[index] = Some(gates);
         self.kernels.push(Kernel::Gru(Gru { shape, projected, weight, bias, output, gates }));
     }
 
     pub(super) fn lstm(&mut self, index: usize, node: &Node, hidden: usize) {
         let (shape, _) = self.recurrence(node);
         let projected = self.project(node, 4 * hidden);
-        let (weight, bias) = (self.place(node.inputs[2]), self.place(node.inputs[4]));
+        let (weight, bias) = (self.input(node, 2), self.input(node, 4));
         let output = self.define(node.output);
         let gates = self.scratch(&[shape.batch, shape.steps, 5 * hidden]);
-        self.saved.insert(index, vec![gates]);
+        self.saved[index] = Some(gates);
         self.kernels.push(Kernel::Lstm(Lstm { shape, projected, weight, bias, output, gates }));
     }
 
     pub(super) fn gru_backward(&mut self, index: usize, node: &Node, gradient: BufferId) {
         let (shape, _) = self.recurrence(node);
         let wide = 3 * shape.hidden;
-        let (weight, output) = (self.place(node.inputs[2]), self.place(node.output));
+        let (weight, output) = (self.input(node, 2), self.place(node.output));
         let projected_gradient = self.scratch(&[shape.batch, shape.steps, wide]);
         let hidden_gradient = self.scratch(&[shape.batch, shape.steps, wide]);
         let previous = self.scratch(&[shape.batch, shape.steps, shape.hidden]);
@@ -60,7 +59,7 @@ impl Lowering<'_> {
             shape,
             weight,
             output,
-            gates: self.saved[&index][0],
+            gates: self.saved_by(index),
             gradient,
             projected_gradient,
             hidden_gradient,
@@ -72,14 +71,14 @@ impl Lowering<'_> {
     pub(super) fn lstm_backward(&mut self, index: usize, node: &Node, gradient: BufferId) {
         let (shape, _) = self.recurrence(node);
         let wide = 4 * shape.hidden;
-        let (weight, output) = (self.place(node.inputs[2]), self.place(node.output));
+        let (weight, output) = (self.input(node, 2), self.place(node.output));
         let projected_gradient = self.scratch(&[shape.batch, shape.steps, wide]);
         let previous = self.scratch(&[shape.batch, shape.steps, shape.hidden]);
         self.kernels.push(Kernel::LstmBackward(LstmBackward {
             shape,
             weight,
             output,
-            gates: self.saved[&index][0],
+            gates: self.saved_by(index),
             gradient,
             projected_gradient,
             previous,
@@ -97,27 +96,27 @@ impl Lowering<'_> {
     ) {
         let (shape, features) = self.recurrence(node);
         let (rows, hidden) = (shape.batch * shape.steps, shape.hidden);
-        let (x, w) = (self.place(node.inputs[0]), self.place(node.inputs[1]));
+        let (x, w) = (self.input(node, 0), self.input(node, 1));
         let products = [(1, by_input, x, features), (2, by_state, previous, hidden)];
         for (operand, by, other, width) in products {
-            if self.wanted(node.inputs[operand]) {
+            if self.wants(node, operand) {
                 let result = self.scratch(&[wide, width]);
                 let (a, b) = (matrix(by, wide, true), matrix(other, width, false));
                 self.product(a, b, matrix(result, width, false), [wide, width, rows]);
-                self.add_gradient(node.inputs[operand], result);
+                self.give(node, operand, result);
             }
         }
         for (operand, by) in [(3, by_input), (4, by_state)] {
-            if self.wanted(node.inputs[operand]) {
+            if self.wants(node, operand) {
                 let result = self.sum(by, 1, rows, wide, &[wide]);
-                self.add_gradient(node.inputs[operand], result);
+                self.give(node, operand, result);
             }
         }
-        if self.wanted(node.inputs[0]) {
+        if self.wants(node, 0) {
             let result = self.scratch(&[shape.batch, shape.steps, features]);
             let (a, b) = (matrix(by_input, wide, false), matrix(w, features, false));
             self.product(a, b, matrix(result, features, false), [rows, features, wide]);
-            self.add_gradient(node.inputs[0], result);
+            self.give(node, 0, result);
         }
     }
 }
