@@ -84,9 +84,7 @@ fn visit(kernel: &Kernel, visit: &mut dyn FnMut(BufferId, bool)) {
             k.bias.iter().for_each(|bias| visit(*bias, true));
         }
         Kernel::BatchNormalize(k) => {
-            for read in
-                [k.input, k.scale, k.bias, k.running_mean, k.running_variance]
-            {
+            for read in [k.input, k.scale, k.bias, k.running_mean, k.running_variance] {
                 visit(read, false);
             }
             visit(k.output, true);

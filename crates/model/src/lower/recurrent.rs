@@ -20,8 +20,7 @@ impl Lowering<'_> {
     fn project(&mut self, node: &Node, wide: usize) -> BufferId {
         let (shape, features) = self.recurrence(node);
         let rows = shape.batch * shape.steps;
-        let (x, w, bias) =
-            (self.input(node, 0), self.input(node, 1), self.input(node, 3));
+        let (x, w, bias) = (self.input(node, 0), self.input(node, 1), self.input(node, 3));
         let projected = self.scratch(&[shape.batch, shape.steps, wide]);
         let (a, b) = (matrix(x, features, false), matrix(w, features, true));
         self.product(a, b, matrix(projected, wide, false), [rows, wide, features]).bias = Some(bias);
