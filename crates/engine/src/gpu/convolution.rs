@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use lichen_model::program::{Convolution, Direction, Epilogue, Window};
 
+use super::device::SOFTWARE_WIDTH;
 use super::epilogue::{by_slope, expression};
 use super::launch::{Launch, Operand, WORKGROUP, elements, source, word};
 
@@ -257,10 +258,9 @@ fn tile(i: u32) {{
     }
 }
 
-/// An input of a row, 0 outside.
+/// An input of a row, 0 outside: indices before it wrap around, and reading too far gives some number that is not used.
 const LOAD: &str = "fn load(line: u32, at: i32) -> f32 {
-    let last = i32(dims.width) - 1;
-    return select(0.0, x[line + u32(clamp(at, 0, last))], at >= 0 && at <= last);
+    return select(0.0, x[line + u32(at)], u32(at) < dims.width);
 }
 ";
 
@@ -306,7 +306,8 @@ fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     let slices = (width.max(512) as usize / tiles.max(1)).clamp(1, rows.max(1)).min(64);
     let weights = out_channels * group_in * kernel[0] * kernel[1];
     let target = if slices == 1 { convolution.w.into() } else { Operand::Scratch(word(weights * slices)) };
-    let pixels = outputs_per_thread(output[1]);
+    // A program gains nothing from large tiles, but compiles them for long.
+    let pixels = if width == SOFTWARE_WIDTH { 2 } else { outputs_per_thread(output[1]) };
     let exact = output[1].is_multiple_of(pixels);
     let taps = if unrolled { kernel[1] } else { 1 };
     let tile = Tile { pixels, vectors: 1, stride: stride[1], dilation: dilation[1], kernel: taps, exact };

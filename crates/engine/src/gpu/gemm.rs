@@ -44,6 +44,8 @@ struct Plan<'a> {
     slices: u32,
     /// What of a masked matrix is worked on.
     part: Part,
+    /// Most tiles of a workgroup.
+    room: u32,
 }
 
 /// The launches of a product; `width` is how many threads keep the adapter busy.
@@ -69,7 +71,9 @@ impl<'a> Plan<'a> {
         let pays = if width == SOFTWARE_WIDTH { wide } else { pays && reading != Reading::Strided };
         let tile = if pays && m >= 8 && n >= 8 { 8 } else { 4 };
         let slices = (width / threads(tile)).clamp(1, most_slices);
-        Self { gemm, reading, tile, wide, slices, part }
+        // A program runs workgroups side by side, one on every core.
+        let room = if width == SOFTWARE_WIDTH && threads(tile) < 8 * WORKGROUP { 16 } else { WORKGROUP };
+        Self { gemm, reading, tile, wide, slices, part, room }
     }
 
     fn product(&self) -> Launch {
@@ -115,12 +119,12 @@ impl<'a> Plan<'a> {
     fn block(&self) -> [u32; 2] {
         let (columns, rows) = self.tiles();
         let covered = |across: u32| {
-            let down = WORKGROUP / across;
+            let down = self.room / across;
             u64::from(columns.div_ceil(across)) * u64::from(rows.div_ceil(down))
         };
         let widths = [8, 4, 6, 2, 5, 3, 7, 1].into_iter().filter(|&across| across < 2 * columns);
         let across = widths.min_by_key(|&across| covered(across)).unwrap_or(1);
-        [across, WORKGROUP / across]
+        [across, self.room / across]
     }
 
     /// Extent along K of one step.

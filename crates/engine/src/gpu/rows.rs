@@ -8,6 +8,7 @@ use lichen_model::program::{
     NormalizeParameters, Reduce, ReduceKind, ScaleGradients, Softmax, SoftmaxBackward,
 };
 
+use super::device::SOFTWARE_WIDTH;
 use super::launch::{Launch, MOST_ALONG_AXIS, Operand, WORKGROUP, source, word};
 
 const ONE_LANE: &str = include_str!("wgsl/one_lane.wgsl");
@@ -127,8 +128,13 @@ pub(super) fn reduce(reduce: &Reduce, width: u32) -> Vec<Launch> {
     let wanted = parts(outer * inner, length, width);
     let parts = (1..=wanted).rev().find(|&parts| length.is_multiple_of(parts)).unwrap_or(1);
     let (input, output) = (reduce.input.into(), reduce.output.into());
+    let alone = reduce_rows(reduce, input, output);
+    // A program takes longer to compile barriers than to add up a few numbers.
+    if width == SOFTWARE_WIDTH && length <= LONGEST_PART {
+        return vec![alone.with_lanes(false)];
+    }
     if parts == 1 || outer * parts * inner < WORKGROUP as usize {
-        return vec![reduce_rows(reduce, input, output).launch()];
+        return vec![alone.launch()];
     }
     let each = Reduce {
         outer: outer * parts,
