@@ -198,8 +198,9 @@ pub(crate) fn pack(
             panel.fill(0.0);
         }
         if across == 1 {
-            // Widths known here: a copy of unknown length would be a call.
-            match (here == width, width) {
+            // Widths known here: a copy of unknown length would be a call. In a matrix with a single column rows lie
+            // closer than a panel is wide.
+            match (here == width && along >= width, width) {
                 (true, MR) => pack_columns::<MR>(panel, &data[start..], along),
                 (true, NR) => pack_columns::<NR>(panel, &data[start..], along),
                 _ => {
@@ -402,7 +403,7 @@ mod tests {
     #[test]
     fn products_of_all_layouts_agree_with_the_definition() {
         let mut panels = Panels::default();
-        for (m, n, k) in [(1, 1, 1), (4, 8, 3), (5, 9, 17), (13, 10, 300), (3, 30, 513)] {
+        for (m, n, k) in [(1, 1, 1), (4, 8, 3), (5, 9, 17), (13, 10, 300), (3, 30, 513), (9, 17, 1), (9, 1, 5)] {
             let a: Vec<f32> = (0..m * k).map(|i| ((i * 7 % 13) as f32 - 6.0) / 8.0).collect();
             let b: Vec<f32> = (0..k * n).map(|i| ((i * 5 % 11) as f32 - 5.0) / 8.0).collect();
             for layout in 0..4 {
