@@ -8,11 +8,11 @@ const FIELDS: &str = "count kind height width out_height out_width kernel_height
                       padding_x dilation_y dilation_x";
 
 pub(super) fn forward(pool: &Pool) -> Launch {
-    let Window { batch, out_channels, output, padding, .. } = pool.window;
+    let Window { batch, out_channels, output, .. } = pool.window;
     let count = word(batch * out_channels * output[0] * output[1]);
     let text = include_str!("wgsl/pool.wgsl");
-    // Without a border every position is inside.
-    let body = if padding == [0, 0] { text.split("//BORDER").step_by(2).collect() } else { text.to_owned() };
+    let body =
+        if has_border(&pool.window) { text.to_owned() } else { text.split("//BORDER").step_by(2).collect() };
     Launch {
         source: source("pool", FIELDS, &["input"], &["output"], false, &body),
         dims: dims(count, pool.kind, &pool.window),
@@ -60,6 +60,13 @@ pub(super) fn backward(pool: &PoolBackward) -> Launch {
         operands,
         grid: elements(count),
     }
+}
+
+/// Whether a window reaches beyond the input, on either side.
+fn has_border(window: &Window) -> bool {
+    let Window { input, output, kernel, stride, padding, dilation, .. } = *window;
+    let end = |axis: usize| (output[axis] - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1;
+    padding != [0, 0] || end(0) > input[0] || end(1) > input[1]
 }
 
 /// Whether every input lies in exactly one window.

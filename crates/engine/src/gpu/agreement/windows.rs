@@ -67,9 +67,12 @@ fn pool_window(draw: &mut Draw) -> Window {
     let window = Window { dilation: [1, 1], ..window(draw) };
     let half = |axis: usize| window.padding[axis].min(window.kernel[axis] / 2);
     let padding = [half(0), half(1)];
-    let reach = |axis: usize| window.dilation[axis] * (window.kernel[axis] - 1) + 1;
-    let output =
-        [0, 1].map(|axis| (window.input[axis] + 2 * padding[axis] - reach(axis)) / window.stride[axis] + 1);
+    // Behind the last element the border may be wider than before the first.
+    let behind = [0, 1].map(|axis| draw.within(padding[axis]..=window.kernel[axis] / 2));
+    let output = [0, 1].map(|axis| {
+        let extent = window.input[axis] + padding[axis] + behind[axis];
+        (extent - window.kernel[axis]) / window.stride[axis] + 1
+    });
     Window { out_channels: window.in_channels, groups: 1, padding, output, ..window }
 }
 
