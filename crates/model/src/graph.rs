@@ -399,7 +399,7 @@ impl Graph {
         let shape = match shapes::infer(&op, &shapes) {
             Ok(shape) => shape,
             Err(expected) => {
-                let found = shapes.first().map(|shape| shape.to_vec()).unwrap_or_default();
+                let found = shapes.first().and_then(|shape| shape.get(1..)).unwrap_or_default().to_vec();
                 return Err(ModelError::Shape { layer: self.layer.clone(), expected, found });
             }
         };

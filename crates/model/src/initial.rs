@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use alloc::vec;
-    use lichen_campaign::model_spec::{Activation, LayerSpec, Loss};
+    use lichen_campaign::model_spec::{Activation, Extent, LayerSpec, Loss, Padding, Reduction};
 
     fn dense(name: &str, units: usize, activation: Activation) -> LayerSpec {
         LayerSpec::Dense { name: name.into(), units, activation, bias: true }
@@ -130,5 +130,30 @@ mod tests {
         spec.layers.insert(1, LayerSpec::Gru { name: "memory".into(), units: 3, sequence: false });
         let error = parameter_shapes(&spec).unwrap_err().to_string();
         assert_eq!(error, "layer memory takes [steps, features], but gets [32]");
+    }
+
+    #[test]
+    fn layers_that_cannot_be_are_refused() {
+        let error = |input: &[usize], layer| {
+            let spec = ModelSpec { input: input.into(), layers: vec![layer], ..digits() };
+            parameter_shapes(&spec).unwrap_err().to_string()
+        };
+        let max_pool = |padding| LayerSpec::MaxPool {
+            name: "pool".into(),
+            kernel: Extent::Every(2),
+            stride: None,
+            padding: Padding::Zeros(Extent::Every(padding)),
+        };
+        let expected = "layer pool takes padding below its window of [2, 2], but gets [1, 4, 4]";
+        assert_eq!(error(&[1, 4, 4], max_pool(2)), expected);
+        assert_eq!(
+            error(&[1, 4], max_pool(5)),
+            expected.replace("[2, 2]", "[1, 2]").replace(", 4, 4", ", 4")
+        );
+        let reduce = LayerSpec::Reduce { name: "sum".into(), axis: 2, how: Reduction::Sum };
+        let expected = "layer sum takes samples that have an axis 2 (the first is 0), but gets [3, 4]";
+        assert_eq!(error(&[3, 4], reduce), expected);
+        let reshape = LayerSpec::Reshape { name: "rows".into(), shape: vec![5] };
+        assert_eq!(error(&[4], reshape), "layer rows takes as many elements as [5], but gets [4]");
     }
 }

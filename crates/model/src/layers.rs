@@ -192,6 +192,9 @@ impl Builder {
                 self.graph.apply(Op::Transpose { perm }, &[x])
             }
             LayerSpec::Reduce { axis, how, .. } => {
+                if *axis >= self.sample(x).len() {
+                    return self.mismatch(&format!("samples that have an axis {axis} (the first is 0)"), x);
+                }
                 let axes = vec![axis + 1];
                 let op = match how {
                     Reduction::Sum => Op::ReduceSum { axes, keep: false },

@@ -78,6 +78,11 @@ pub(crate) fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, String> 
         }
         Op::MaxPool(attributes) | Op::AveragePool(attributes) => {
             let channels = *x.get(1).ok_or_else(|| window_problem(attributes))?;
+            // Else a window could lie in the border alone, and have neither a largest element nor a mean.
+            let narrow = |(pads, kernel): (&[usize; 2], &usize)| pads.iter().all(|pad| pad < kernel);
+            if !attributes.pads.iter().zip(&attributes.kernel).all(narrow) {
+                return Err(format!("padding below its window of {}", Shape(&attributes.kernel)));
+            }
             convolved(attributes, x, channels)
         }
         Op::GlobalAveragePool => match x {
