@@ -12,7 +12,7 @@ use lichen_campaign::model_spec::Loss;
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::safetensors::{self, View};
-use lichen_model::{Answers, Parameters, initial_parameters, pick};
+use lichen_model::{Answers, Parameters, Targets, answers_per_sample, initial_parameters, pick};
 
 /// What to train, on what, and for how long.
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub(crate) struct TrainArguments {
     /// Parameters to start from (safetensors, PyTorch's names and layouts); drawn from the seed unless given.
     #[arg(long)]
     init: Option<PathBuf>,
-    /// Steps to train; the manifest's train.steps unless given.
+    /// Steps to train, over which the schedule goes; the manifest's train.steps unless given.
     #[arg(long)]
     steps: Option<u32>,
     /// Seed of the first parameters, of the order of the samples and of dropout.
@@ -54,7 +54,7 @@ pub(crate) struct TrainArguments {
     /// Where the trained parameters go.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Print the result as one JSON object.
+    /// Print the result as one JSON object, in which a loss that is not a finite number is null.
     #[arg(long)]
     json: bool,
 }
@@ -107,15 +107,10 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
-    let mut out = std::io::stdout().lock();
     if arguments.json {
         let engine = if arguments.engine == Engine::Cpu { "cpu" } else { "gpu" };
         let result = serde_json::json!({ "engine": engine, "seconds": seconds, "losses": losses });
-        writeln!(out, "{result}")?;
-    } else {
-        for (step, loss) in losses.iter().enumerate() {
-            writeln!(out, "{step}\t{loss}")?;
-        }
+        writeln!(std::io::stdout(), "{result}")?;
     }
     Ok(())
 }
@@ -157,18 +152,52 @@ async fn run(
         let chosen: Vec<usize> = (0..training.train.batch).map(|_| order.next()).collect();
         let x = pick(&samples.x, samples.count, chosen.iter().copied());
         let y = samples.y.pick(samples.count, chosen.iter().copied());
-        trainer.step(&x, &y).await.with_context(|| format!("step {step}"))?;
-        losses.extend(trainer.take_losses().await?);
+        if let Err(error) = trainer.step(&x, &y).await {
+            bar.end();
+            let place = place_of(&error, &chosen, x.len(), Targets::from(&y).len());
+            return Err(error).with_context(|| format!("step {step}{place}"));
+        }
+        report(trainer.take_losses().await?, begin, &mut losses, &mut bar, arguments.json)?;
         bar.show(step + 1, losses.last().copied());
     }
+    report(trainer.take_losses().await?, begin, &mut losses, &mut bar, arguments.json)?;
     bar.end();
-    losses.extend(trainer.take_losses().await?);
     Ok(Trained {
         losses,
         parameters: trainer.parameters().await?,
         state: trainer.optimizer_state().await?,
         gradients: trainer.gradients().await?,
     })
+}
+
+/// Adds losses to those of the steps from `begin` on, prints them unless all go into one JSON object, and says when they
+/// stop being numbers.
+fn report(new: Vec<f32>, begin: u32, losses: &mut Vec<f32>, bar: &mut Bar, json: bool) -> anyhow::Result<()> {
+    for loss in new {
+        let step = begin as usize + losses.len();
+        if !loss.is_finite() && losses.last().is_none_or(|loss| loss.is_finite()) {
+            bar.end();
+            eprintln!("lichen: the loss of step {step} is {loss}: a smaller learning_rate may help");
+        }
+        if !json {
+            if std::io::stdout().is_terminal() {
+                bar.end();
+            }
+            writeln!(std::io::stdout(), "{step}\t{loss}")?;
+        }
+        losses.push(loss);
+    }
+    Ok(())
+}
+
+/// Where a refused element of a batch comes from, if that is what is wrong.
+fn place_of(error: &EngineError, chosen: &[usize], inputs: usize, answers: usize) -> String {
+    let (EngineError::NotFinite { what, index } | EngineError::OutOfRange { what, index, .. }) = error else {
+        return String::new();
+    };
+    let elements = if *what == "input" { inputs } else { answers };
+    let each = (elements / chosen.len().max(1)).max(1);
+    chosen.get(index / each).map_or(String::new(), |sample| format!(", sample {sample} of the data"))
 }
 
 async fn open(choice: EngineChoice, training: &Training) -> anyhow::Result<Trainer> {
@@ -190,6 +219,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
+    let each = answers_per_sample(&training.model)?;
     let bytes = read(path)?;
     let tensors = safetensors::read(&bytes).with_context(|| format!("in {}", path.display()))?;
     let tensor =
@@ -200,21 +230,36 @@ fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
     if count == 0 || inputs.shape.iter().product::<usize>() != count * width {
         bail!("x has shape {:?}, but the model takes samples of {:?}", inputs.shape, training.model.input);
     }
-    if answers.shape.first() != Some(&count) {
-        bail!("y has shape {:?}, but x has {count} samples", answers.shape);
+    let is_labelled = training.model.loss == Loss::SoftmaxCrossEntropy;
+    if answers.shape.first() != Some(&count) || answers.shape.iter().product::<usize>() != count * each {
+        let what = if is_labelled { "label" } else { "number" };
+        bail!(
+            "y has shape {:?}, but x has {count} samples, for each of which the model takes {each} {what}{}",
+            answers.shape,
+            if each == 1 { "" } else { "s" }
+        );
     }
     let scale = training.scale.unwrap_or(1.0);
     let x = inputs.to_f32().iter().map(|value| value * scale).collect();
-    let y = match training.model.loss {
-        Loss::SoftmaxCrossEntropy => Answers::Labels(labels(answers)?),
-        _ => Answers::Values(answers.to_f32()),
+    let y = if is_labelled {
+        Answers::Labels(labels(answers, training.model.ignore_label)?)
+    } else {
+        Answers::Values(answers.to_f32())
     };
     Ok(Samples { x, y, count })
 }
 
-fn labels(answers: &View<'_>) -> anyhow::Result<Vec<u32>> {
-    let whole = answers.to_integers().context("y must hold whole numbers for this loss")?;
+fn labels(answers: &View<'_>, ignored: Option<u32>) -> anyhow::Result<Vec<u32>> {
+    let whole = answers
+        .to_integers()
+        .context("y must be of an integer type for softmax-cross-entropy: the number of each class")?;
     // Negative labels (PyTorch's -100) count as the largest number, which a manifest can name as ignore_label.
+    if let Some(label) = whole.iter().find(|&&label| label < 0).filter(|_| ignored != Some(u32::MAX)) {
+        bail!(
+            "y has the label {label}: so that labels below 0 are left out, write ignore_label = {} in [model]",
+            u32::MAX
+        );
+    }
     Ok(whole.into_iter().map(|label| u32::try_from(label).unwrap_or(u32::MAX)).collect())
 }
 
@@ -272,27 +317,28 @@ impl SampleOrder {
 struct Bar {
     steps: u32,
     is_terminal: bool,
-    shown: Instant,
+    /// When it was drawn, if it is there.
+    shown: Option<Instant>,
 }
 
 impl Bar {
     fn new(steps: u32) -> Self {
-        Self { steps, is_terminal: std::io::stderr().is_terminal(), shown: Instant::now() }
+        Self { steps, is_terminal: std::io::stderr().is_terminal(), shown: None }
     }
 
     fn show(&mut self, step: u32, loss: Option<f32>) {
-        if !self.is_terminal || self.shown.elapsed().as_millis() < 50 {
+        if !self.is_terminal || self.shown.is_some_and(|shown| shown.elapsed().as_millis() < 50) {
             return;
         }
-        self.shown = Instant::now();
+        self.shown = Some(Instant::now());
         let is_done = |place: u32| u64::from(place) * u64::from(self.steps) < u64::from(step) * 30;
         let bar: String = (0..30).map(|place| if is_done(place) { '#' } else { '.' }).collect();
         let loss = loss.map_or(String::new(), |loss| format!(" loss {loss:.4}"));
         eprint!("\r\x1b[2K[{bar}] {step} of {}{loss}", self.steps);
     }
 
-    fn end(&self) {
-        if self.is_terminal {
+    fn end(&mut self) {
+        if self.is_terminal && self.shown.take().is_some() {
             eprint!("\r\x1b[2K");
         }
     }

@@ -50,6 +50,47 @@ fn the_digits_model_learns_and_continues() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// A safetensors file of two tensors.
+fn file(x: (&str, &[u8]), y: (&str, &[u8])) -> Vec<u8> {
+    let (begin, end) = (x.1.len(), x.1.len() + y.1.len());
+    let header = format!(
+        r#"{{"x":{{{},"data_offsets":[0,{begin}]}},"y":{{{},"data_offsets":[{begin},{end}]}}}}"#,
+        x.0, y.0
+    );
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), x.1, y.1].concat()
+}
+
+#[test]
+fn a_faulty_sample_is_named_and_losses_before_it_are_printed() {
+    let folder = std::env::temp_dir().join(format!("lichen-faults-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (manifest, data) = (folder.join("model.toml"), folder.join("data.safetensors"));
+    let text = "[model]\ninput = [2]\nloss = \"softmax-cross-entropy\"\n\
+                layers = [{ kind = \"dense\", units = 3 }]\n\
+                [train]\noptimizer = \"sgd\"\nlearning_rate = 0.1\nbatch = 2\nsteps = 4\n";
+    std::fs::write(&manifest, text).unwrap();
+    let run = |x: &[f32], labels: &[i8], shape: &str| {
+        let x: Vec<u8> = x.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let labels: Vec<u8> = labels.iter().map(|&label| label.cast_unsigned()).collect();
+        let answers = format!(r#""dtype":"I8","shape":{shape}"#);
+        std::fs::write(&data, file((r#""dtype":"F32","shape":[4,2]"#, &x), (&answers, &labels))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lichen"));
+        command.arg("train").arg(&manifest).arg("--data").arg(&data).args(["--order", "sequential"]);
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (printed, said) = run(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, f32::NAN, 7.0], &[0, 1, 2, 0], "[4]");
+    assert!(printed.starts_with("0\t") && printed.lines().count() == 1, "{printed}");
+    assert!(said.contains("step 1, sample 3 of the data: element 2 of the input"), "{said}");
+    let (_, said) = run(&[1.0; 8], &[0, 1, 3, 0], "[4]");
+    assert!(said.contains("step 1, sample 2 of the data: element 0 of the labels is 3"), "{said}");
+    let (_, said) = run(&[1.0; 8], &[0, 1, -100, 0], "[4]");
+    assert!(said.contains("-100") && said.contains("ignore_label = 4294967295"), "{said}");
+    let (_, said) = run(&[1.0; 8], &[0, 1, 2, 0, 1, 2, 0, 1], "[4, 2]");
+    assert!(said.contains("y has shape [4, 2]") && said.contains("takes 1 label"), "{said}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[test]
 fn what_does_not_fit_is_said() {
     let output = Command::new(env!("CARGO_BIN_EXE_lichen"))

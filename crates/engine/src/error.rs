@@ -30,7 +30,7 @@ pub enum EngineError {
         index: usize,
     },
     /// A label or token is outside its range; the step is refused and nothing has changed.
-    #[error("element {index} of the {what} is {found}, but there are {limit}")]
+    #[error("element {index} of the {what} is {found}, not a whole number below {limit}")]
     OutOfRange {
         /// `input` or `labels`.
         what: &'static str,

@@ -89,7 +89,7 @@ impl Trainer {
         let clip_norm = train.clip_norm.map(|limit| limit as f32);
         let program = Arc::new(lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?);
         if choice == EngineChoice::Gpu && train.clip_sample_norm.is_some() {
-            return Err(EngineError::Gpu("train.clip_sample_norm runs on the CPU only".into()));
+            return Err(EngineError::Train("train.clip_sample_norm is for the CPU only".into()));
         }
         let limit = train.clip_sample_norm.map(|limit| limit as f32);
         let per_sample = limit.map(|limit| PerSample::new(model, limit)).transpose()?;
