@@ -63,6 +63,7 @@ pub(super) fn backward(pool: &PoolBackward) -> Launch {
 }
 
 /// Whether a window reaches beyond the input, on either side.
+#[expect(clippy::indexing_slicing, reason = "there are two spatial axes in every array")]
 fn has_border(window: &Window) -> bool {
     let Window { input, output, kernel, stride, padding, dilation, .. } = *window;
     let end = |axis: usize| (output[axis] - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1;
