@@ -21,7 +21,8 @@ pub struct ModelSpec {
     pub input: Vec<usize>,
     /// What training minimises.
     pub loss: Loss,
-    /// Label that counts neither in the loss nor in the accuracy (softmax cross entropy only).
+    /// Label that counts neither in the loss nor in the accuracy (softmax cross entropy only). Labels below 0 in a data file,
+    /// as PyTorch's -100, are read as 4294967295, which is what to write here for them.
     pub ignore_label: Option<u32>,
     /// Where the Huber loss turns from square to linear; 1 unless given.
     pub huber_delta: Option<f64>,
@@ -375,7 +376,7 @@ pub struct TrainSpec {
     pub steps: u32,
     /// How the step size changes over the steps of a round.
     pub schedule: Schedule,
-    /// Steps over which the step size rises from 0.
+    /// Steps over which the step size rises from 0: in step s, from 0, it is `learning_rate (s + 1) / (warmup + 1)`.
     pub warmup: u32,
     /// SGD's momentum; 0 unless given.
     pub momentum: Option<f64>,
@@ -388,22 +389,24 @@ pub struct TrainSpec {
     /// Pull towards zero: in the gradient for SGD and Adam, decoupled for AdamW and Lion; 0 (AdamW: 0.01)
     /// unless given.
     pub weight_decay: Option<f64>,
-    /// Largest norm of the whole gradient; longer ones are scaled down.
+    /// Largest norm of the whole gradient; longer ones are scaled down, as `clip_grad_norm_` does.
     pub clip_norm: Option<f64>,
-    /// Largest norm of each single sample's gradient, scaled down before they are averaged.
+    /// Largest norm of each single sample's gradient, scaled down before they are averaged; on the CPU only. The
+    /// loss is then the mean of the samples' own.
     pub clip_sample_norm: Option<f64>,
 }
 
 /// A rule that changes parameters by their gradients, as PyTorch defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimizer {
-    /// Stochastic gradient descent with momentum.
+    /// Stochastic gradient descent with momentum, neither damped nor Nesterov's.
     Sgd,
     /// Adam.
     Adam,
     /// Adam with decoupled weight decay.
     Adamw,
-    /// Sign of an interpolated momentum.
+    /// Sign of an interpolated momentum (Chen et al. 2023): `θ -= rate (sign(beta1 m + (1 - beta1) g) + weight_decay θ)`, then
+    /// `m = beta2 m + (1 - beta2) g`.
     Lion,
 }
 
@@ -413,7 +416,8 @@ pub enum Schedule {
     /// Stays.
     #[default]
     Constant,
-    /// Falls to 0 along half a cosine.
+    /// Falls to 0 along half a cosine: in step s after the warm-up of w steps, of n steps in all, it is
+    /// `learning_rate (1 + cos(π (s - w) / (n - w))) / 2`.
     Cosine,
 }
 

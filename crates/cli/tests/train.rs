@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lichen_campaign::Manifest;
+use lichen_campaign::{Manifest, Training};
 use lichen_engine::{EngineChoice, Trainer};
 use lichen_learn::Dataset;
-use lichen_model::Parameters;
+use lichen_model::{Parameters, parameter_shapes};
 
 fn campaign(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../relay/campaigns/digits").join(file)
@@ -89,6 +89,18 @@ fn a_faulty_sample_is_named_and_losses_before_it_are_printed() {
     let (_, said) = run(&[1.0; 8], &[0, 1, 2, 0, 1, 2, 0, 1], "[4, 2]");
     assert!(said.contains("y has shape [4, 2]") && said.contains("takes 1 label"), "{said}");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn the_readme_s_manifest_is_enough() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let manifest = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let training = Training::parse(manifest).unwrap();
+    let names: Vec<String> =
+        parameter_shapes(&training.model).unwrap().into_iter().map(|(name, _)| name).collect();
+    for name in ["memory.weight_ih_l0", "output.weight"] {
+        assert!(names.iter().any(|known| known == name) && readme.contains(name), "{names:?}");
+    }
 }
 
 #[test]

@@ -18,6 +18,21 @@
 //! | `conv-block` | `conv.` as conv, `norm.` as batch-norm | as these |
 //! | `residual-block` (ResNet's `BasicBlock`) | `conv1.weight`, `bn1.`, `conv2.weight`, `bn2.`, `downsample.0.weight`, `downsample.1.` | as these |
 //! | `residual` | the inner layers' names behind its own; the shortcut's behind `NAME.shortcut` | as these |
+//!
+//! All files of parameters are of type F32. Whoever compares with PyTorch has to mind:
+//!
+//! - `average-pool` is `AvgPool2d(count_include_pad=False)`, and a pool's padding may be anything below its kernel; `"same"`
+//!   with a stride is ONNX's `SAME_UPPER`.
+//! - `layer-norm` and `rms-norm` are over the last axis alone; `rms-norm` is `RMSNorm(width, eps=1e-5)`, where PyTorch adds
+//!   1e-7 unless told. `gelu` is exact, `leaky-relu` has the slope 0.01.
+//! - A `GRU` or `LSTM` of two layers is two layers here, the first with `sequence = true`: PyTorch's `weight_ih_l1` is the
+//!   second one's `weight_ih_l0`. Without `sequence` the last state comes out, `output[:, -1]`.
+//! - `position-embedding` is `x + Embedding.weight`. A transformer block's activation is `gelu` unless given; `causal` is
+//!   the mask of `Transformer.generate_square_subsequent_mask`.
+//! - `binary-cross-entropy` is `BCEWithLogitsLoss`; all losses are means over the batch. If nothing in a batch counts, the
+//!   loss is 0, where PyTorch has none.
+//! - The middle third of attention's `in_proj_bias`, the keys' bias, changes no output, so that its gradient is nothing but
+//!   rounding, in PyTorch, too. Adam enlarges it: compare that third by what it does, not by its numbers.
 
 use crate::ModelError;
 use crate::graph::{ConvAttributes, Graph, Init, Op, Value};
