@@ -403,7 +403,9 @@ mod tests {
     #[test]
     fn products_of_all_layouts_agree_with_the_definition() {
         let mut panels = Panels::default();
-        for (m, n, k) in [(1, 1, 1), (4, 8, 3), (5, 9, 17), (13, 10, 300), (3, 30, 513), (9, 17, 1), (9, 1, 5)] {
+        for (m, n, k) in
+            [(1, 1, 1), (4, 8, 3), (5, 9, 17), (13, 10, 300), (3, 30, 513), (9, 17, 1), (9, 1, 5)]
+        {
             let a: Vec<f32> = (0..m * k).map(|i| ((i * 7 % 13) as f32 - 6.0) / 8.0).collect();
             let b: Vec<f32> = (0..k * n).map(|i| ((i * 5 % 11) as f32 - 5.0) / 8.0).collect();
             for layout in 0..4 {
