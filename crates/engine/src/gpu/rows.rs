@@ -14,7 +14,7 @@ use super::launch::{Launch, MOST_ALONG_AXIS, Operand, WORKGROUP, source, word};
 const ONE_LANE: &str = include_str!("wgsl/one_lane.wgsl");
 const MANY_LANES: &str = include_str!("wgsl/many_lanes.wgsl");
 /// Most and fewest elements that one thread adds up where several share a sum.
-const LONGEST_PART: usize = 256;
+const LONGEST_PART: usize = 1024;
 const SHORTEST_PART: usize = 16;
 /// Below every logit.
 const LOWEST: &str = "const LOWEST = -3.4028234e38f;\n";
@@ -235,7 +235,8 @@ pub(super) fn normalize_parameters(norm: &NormalizeParameters, width: u32) -> [L
     let shape = norm.shape;
     let items = shape.rows / shape.groups.max(1) * shape.inner;
     let channels = shape.groups * shape.width / shape.inner.max(1);
-    let parts = parts(channels, items, width);
+    // A second kernel is needed in any case, so that more threads cost nothing.
+    let parts = parts(channels, items, width.saturating_mul(4));
     let partials = Operand::Scratch(word(2 * parts * channels));
     let dims = vec![
         word(shape.width),
