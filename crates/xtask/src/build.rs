@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::setup::{Toolchain, Tools};
 use crate::workspace::{self, Stamp};
-use crate::{compress, run};
+use crate::{compress, names, run};
 
 /// What page and worker are made from.
 const PAGE_SOURCES: [&str; 20] = [
@@ -63,6 +63,7 @@ pub(crate) fn page(toolchain: &Toolchain) -> Result<PathBuf> {
         "3 to 5 minutes the first time, half a minute later",
         &mut trunk,
     )?;
+    names::folder(&dist)?;
     compress::folder(&dist)?;
     stamp.write(&dist)?;
     Ok(dist)

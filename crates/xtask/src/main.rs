@@ -7,6 +7,7 @@ mod check;
 mod compress;
 mod demo;
 mod fuzz;
+mod names;
 mod run;
 mod say;
 mod screenshots;
