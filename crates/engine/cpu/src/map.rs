@@ -4,6 +4,7 @@ use crate::math;
 use crate::memory::Memory;
 use crate::simd::F4;
 use lichen_model::program::{Binary, Instruction, Map, StepValues, Unary};
+use std::ops::Range;
 
 /// Elements that one instruction treats before the next one runs: few enough for the first-level cache.
 const BLOCK: usize = 128;
@@ -65,15 +66,7 @@ fn evaluate(
     for (number, instruction) in map.code.iter().enumerate() {
         let (done, rest) = registers.split_at_mut(number * BLOCK);
         let to = if number == last { &mut *output } else { &mut rest[..length] };
-        let at = |register: u8| -> &[f32] {
-            if let Instruction::Input(input) = map.code[usize::from(register)] {
-                let input = usize::from(input);
-                if map.inputs[input].strides.last() == Some(&1) {
-                    return &inputs[input][starts[input] + first..starts[input] + first + length];
-                }
-            }
-            &done[usize::from(register) * BLOCK..usize::from(register) * BLOCK + length]
-        };
+        let at = |register| operand(map, inputs, starts, first..first + length, done, register);
         match *instruction {
             Instruction::Input(input) => {
                 let input = usize::from(input);
@@ -103,6 +96,25 @@ fn evaluate(
             }
         }
     }
+}
+
+/// What a register holds: contiguous inputs are read in place.
+#[inline(never)]
+fn operand<'a>(
+    map: &Map,
+    inputs: &[&'a [f32]],
+    starts: &[usize],
+    elements: Range<usize>,
+    done: &'a [f32],
+    register: u8,
+) -> &'a [f32] {
+    if let Instruction::Input(input) = map.code[usize::from(register)] {
+        let input = usize::from(input);
+        if map.inputs[input].strides.last() == Some(&1) {
+            return &inputs[input][starts[input]..][elements];
+        }
+    }
+    &done[usize::from(register) * BLOCK..][..elements.len()]
 }
 
 /// Fills a register from memory; contiguous inputs are read in place and need it only as the result.
@@ -151,29 +163,30 @@ fn pairs(a: &[f32], b: &[f32], to: &mut [f32], f: impl Fn(F4, F4) -> F4) {
 }
 
 fn unary(function: Unary, a: &[f32], to: &mut [f32]) {
-    match function {
-        Unary::Neg => each(a, to, |x| x.xor(F4::splat(-0.0))),
-        Unary::Abs => each(a, to, F4::abs),
-        Unary::Sqrt => each(a, to, F4::sqrt),
+    let called: fn(F4) -> F4 = match function {
+        Unary::Neg => return each(a, to, |x| x.xor(F4::splat(-0.0))),
         Unary::Exp => {
             let exponential = math::Exponential::new();
-            each(a, to, |x| exponential.at(x));
+            return each(a, to, |x| exponential.at(x));
         }
-        Unary::Log => each(a, to, math::log),
-        Unary::Tanh => each(a, to, math::tanh),
-        Unary::Sigmoid => each(a, to, math::sigmoid),
-        Unary::Erf => each(a, to, math::erf),
-        Unary::Sign => each(a, to, math::sign),
-        Unary::Softplus => each(a, to, math::softplus),
         Unary::Gelu => {
             let gelu = math::Gelu::new();
-            each(a, to, |x| gelu.at(x));
+            return each(a, to, |x| gelu.at(x));
         }
         Unary::GeluSlope => {
             let gelu = math::Gelu::new();
-            each(a, to, |x| gelu.slope(x));
+            return each(a, to, |x| gelu.slope(x));
         }
-    }
+        Unary::Abs => F4::abs,
+        Unary::Sqrt => F4::sqrt,
+        Unary::Log => math::log,
+        Unary::Tanh => math::tanh,
+        Unary::Sigmoid => math::sigmoid,
+        Unary::Erf => math::erf,
+        Unary::Sign => math::sign,
+        Unary::Softplus => math::softplus,
+    };
+    each(a, to, called);
 }
 
 fn binary(function: Binary, a: &[f32], b: &[f32], to: &mut [f32]) {

@@ -8,6 +8,7 @@ use lichen_model::program::{Convolution, Direction, Epilogue, Window};
 use super::device::SOFTWARE_WIDTH;
 use super::epilogue::{by_slope, expression};
 use super::launch::{Launch, Operand, WORKGROUP, elements, source, word};
+use super::text::wgsl;
 
 /// Kernel widths up to this are unrolled, so that neighbouring outputs share their inputs.
 const WIDEST_UNROLLED: usize = 7;
@@ -251,6 +252,10 @@ fn tile(i: u32) {{
     }
 
     fn each(&self, line: impl Fn(usize, usize) -> String) -> String {
+        self.lines(&line)
+    }
+
+    fn lines(&self, line: &dyn Fn(usize, usize) -> String) -> String {
         (0..self.pixels)
             .flat_map(|p| (0..self.vectors).map(move |v| (p, v)))
             .map(|(p, v)| line(p, v))
@@ -274,7 +279,7 @@ fn scatter(convolution: &Convolution) -> Launch {
     operands.push(convolution.x.into());
     let reads: &[&str] = if convolution.bias.is_some() { &["y", "w", "bias"] } else { &["y", "w"] };
     let bias = if convolution.bias.is_some() { "bias[group * dims.group_in + c]" } else { "0.0" };
-    let body = include_str!("wgsl/convolution_input.wgsl")
+    let body = wgsl!("convolution_input")
         .replace("BIAS", bias)
         .replace("ACTIVATION", &expression(convolution.activation));
     Launch {
@@ -334,7 +339,7 @@ fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     if slices == 1 {
         return vec![product];
     }
-    let body = include_str!("wgsl/sum_slices.wgsl");
+    let body = wgsl!("sum_slices");
     let sum = Launch {
         source: source("sum slices", "count slices", &["partials"], &["output"], false, body),
         dims: vec![word(weights), word(slices)],

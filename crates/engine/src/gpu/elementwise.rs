@@ -6,6 +6,7 @@ use lichen_model::program::{
 
 use super::epilogue::literal;
 use super::launch::{Launch, Operand, elements, source, word};
+use super::text::wgsl;
 
 /// Sets every one of `count` elements.
 pub(super) fn fill(output: BufferId, value: f32, count: u32) -> Launch {
@@ -66,7 +67,7 @@ pub(super) fn gather(gather: &Gather) -> Launch {
 
 /// The embedding's gradient, summed in the order of the indices.
 pub(super) fn gather_backward(gather: &GatherBackward) -> Launch {
-    let body = include_str!("wgsl/gather_backward.wgsl");
+    let body = wgsl!("gather_backward");
     Launch {
         source: source(
             "gather backward",

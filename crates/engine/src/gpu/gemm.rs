@@ -342,6 +342,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 
     /// One line per row and vector of the tile.
     fn each(&self, line: impl Fn(u32, u32) -> String) -> String {
+        self.lines(&line)
+    }
+
+    fn lines(&self, line: &dyn Fn(u32, u32) -> String) -> String {
         (0..self.tile)
             .flat_map(|i| (0..self.tile / 4).map(move |v| (i, v)))
             .map(|(i, v)| line(i, v))

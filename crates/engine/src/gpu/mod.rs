@@ -18,6 +18,7 @@ mod rows;
 mod run;
 #[cfg(test)]
 mod testing;
+mod text;
 
 pub use device::Gpu;
 pub use run::GpuProgram;

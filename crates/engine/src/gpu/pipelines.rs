@@ -1,6 +1,5 @@
 //! Compute pipelines by their source, and recorded dispatches of them.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::device::Gpu;
@@ -24,30 +23,34 @@ pub(super) struct Dispatch {
 /// Compiles each distinct kernel once.
 #[derive(Default)]
 pub(super) struct Pipelines {
-    compiled: BTreeMap<String, Rc<Pipeline>>,
-    layouts: BTreeMap<(u32, u32, bool), wgpu::BindGroupLayout>,
+    // Few enough to be looked through.
+    compiled: Vec<(String, Rc<Pipeline>)>,
+    layouts: Vec<((u32, u32, bool), wgpu::BindGroupLayout)>,
 }
 
 impl Pipelines {
     /// The compiled kernel of this source.
     pub(super) fn get(&mut self, gpu: &Gpu, source: &Source) -> Rc<Pipeline> {
-        if let Some(pipeline) = self.compiled.get(&source.wgsl) {
+        if let Some((_, pipeline)) = self.compiled.iter().find(|(text, _)| *text == source.wgsl) {
             return Rc::clone(pipeline);
         }
         let layout = self.layout(gpu, source);
         let pipeline = Rc::new(compile(gpu, source, layout));
-        self.compiled.insert(source.wgsl.clone(), Rc::clone(&pipeline));
+        self.compiled.push((source.wgsl.clone(), Rc::clone(&pipeline)));
         pipeline
     }
 
     fn layout(&mut self, gpu: &Gpu, source: &Source) -> wgpu::BindGroupLayout {
-        let make = || {
-            let count = 1 + source.reads + source.writes + u32::from(source.step);
-            let entries: Vec<_> = (0..count).map(|binding| layout_entry(binding, source)).collect();
-            let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
-            gpu.device.create_bind_group_layout(&descriptor)
-        };
-        self.layouts.entry((source.reads, source.writes, source.step)).or_insert_with(make).clone()
+        let shape = (source.reads, source.writes, source.step);
+        if let Some((_, layout)) = self.layouts.iter().find(|(known, _)| *known == shape) {
+            return layout.clone();
+        }
+        let count = 1 + source.reads + source.writes + u32::from(source.step);
+        let entries: Vec<_> = (0..count).map(|binding| layout_entry(binding, source)).collect();
+        let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
+        let layout = gpu.device.create_bind_group_layout(&descriptor);
+        self.layouts.push((shape, layout.clone()));
+        layout
     }
 }
 

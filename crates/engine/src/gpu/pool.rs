@@ -3,6 +3,7 @@
 use lichen_model::program::{Pool, PoolBackward, PoolKind, Window};
 
 use super::launch::{Launch, elements, source, word};
+use super::text::wgsl;
 
 const FIELDS: &str = "count kind height width out_height out_width kernel_height kernel_width stride_y stride_x padding_y \
                       padding_x dilation_y dilation_x";
@@ -10,7 +11,7 @@ const FIELDS: &str = "count kind height width out_height out_width kernel_height
 pub(super) fn forward(pool: &Pool) -> Launch {
     let Window { batch, out_channels, output, .. } = pool.window;
     let count = word(batch * out_channels * output[0] * output[1]);
-    let text = include_str!("wgsl/pool.wgsl");
+    let text = wgsl!("pool");
     let body =
         if has_border(&pool.window) { text.to_owned() } else { text.split("//BORDER").step_by(2).collect() };
     Launch {
@@ -25,7 +26,7 @@ pub(super) fn backward(pool: &PoolBackward) -> Launch {
     let Window { batch, in_channels, input, output, .. } = pool.window;
     if pool.kind == PoolKind::Max && is_tiling(&pool.window) {
         let count = word(batch * in_channels * output[0] * output[1]);
-        let body = include_str!("wgsl/pool_backward_tiles.wgsl");
+        let body = wgsl!("pool_backward_tiles");
         return Launch {
             source: source(
                 "pool backward",
@@ -41,18 +42,16 @@ pub(super) fn backward(pool: &PoolBackward) -> Launch {
         };
     }
     let count = word(batch * in_channels * input[0] * input[1]);
-    let text = include_str!("wgsl/pool_backward.wgsl");
+    let text = wgsl!("pool_backward");
     let (reads, operands, share): (&[&str], _, _) = match pool.kind {
         PoolKind::Max => (
             &["gradient", "input", "output"],
             vec![pool.gradient.into(), pool.input.into(), pool.output.into(), pool.result.into()],
-            include_str!("wgsl/pool_share_max.wgsl"),
+            wgsl!("pool_share_max"),
         ),
-        PoolKind::Average | PoolKind::AverageIncludingPadding => (
-            &["gradient"],
-            vec![pool.gradient.into(), pool.result.into()],
-            include_str!("wgsl/pool_share_average.wgsl"),
-        ),
+        PoolKind::Average | PoolKind::AverageIncludingPadding => {
+            (&["gradient"], vec![pool.gradient.into(), pool.result.into()], wgsl!("pool_share_average"))
+        }
     };
     Launch {
         source: source("pool backward", FIELDS, reads, &["result"], false, &(text.to_owned() + share)),

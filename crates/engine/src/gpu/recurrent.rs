@@ -6,6 +6,7 @@ use lichen_model::program::{Gru, GruBackward, Lstm, LstmBackward, Recurrence};
 
 use super::GpuError;
 use super::launch::{Launch, Operand, source, word};
+use super::text::wgsl;
 
 /// Threads of a workgroup; each works on every 64th unit of the state.
 const LANES: usize = 64;
@@ -36,7 +37,7 @@ pub(super) fn gru(gru: &Gru) -> Result<Launch, GpuError> {
         ],
         writes: vec![("output", gru.output.into()), ("gates", gru.gates.into())],
     };
-    cell.forward(include_str!("wgsl/gru.wgsl"))
+    cell.forward(wgsl!("gru"))
 }
 
 pub(super) fn lstm(lstm: &Lstm) -> Result<Launch, GpuError> {
@@ -51,7 +52,7 @@ pub(super) fn lstm(lstm: &Lstm) -> Result<Launch, GpuError> {
         ],
         writes: vec![("output", lstm.output.into()), ("gates", lstm.gates.into())],
     };
-    cell.forward(include_str!("wgsl/lstm.wgsl"))
+    cell.forward(wgsl!("lstm"))
 }
 
 pub(super) fn gru_backward(gru: &GruBackward) -> Result<Launch, GpuError> {
@@ -71,7 +72,7 @@ pub(super) fn gru_backward(gru: &GruBackward) -> Result<Launch, GpuError> {
             ("previous", gru.previous.into()),
         ],
     };
-    cell.backward(include_str!("wgsl/gru_backward.wgsl"))
+    cell.backward(wgsl!("gru_backward"))
 }
 
 pub(super) fn lstm_backward(lstm: &LstmBackward) -> Result<Launch, GpuError> {
@@ -90,7 +91,7 @@ pub(super) fn lstm_backward(lstm: &LstmBackward) -> Result<Launch, GpuError> {
             ("previous", lstm.previous.into()),
         ],
     };
-    cell.backward(include_str!("wgsl/lstm_backward.wgsl"))
+    cell.backward(wgsl!("lstm_backward"))
 }
 
 impl Cell<'_> {

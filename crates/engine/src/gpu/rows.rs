@@ -10,9 +10,10 @@ use lichen_model::program::{
 
 use super::device::SOFTWARE_WIDTH;
 use super::launch::{Launch, MOST_ALONG_AXIS, Operand, WORKGROUP, source, word};
+use super::text::wgsl;
 
-const ONE_LANE: &str = include_str!("wgsl/one_lane.wgsl");
-const MANY_LANES: &str = include_str!("wgsl/many_lanes.wgsl");
+const ONE_LANE: &str = wgsl!("one_lane");
+const MANY_LANES: &str = wgsl!("many_lanes");
 /// Most and fewest elements that one thread adds up where several share a sum.
 const LONGEST_PART: usize = 1024;
 const SHORTEST_PART: usize = 16;
@@ -81,7 +82,7 @@ pub(super) fn softmax(softmax: &Softmax) -> Launch {
         reads: vec![("input", softmax.input.into())],
         writes: vec![("output", softmax.output.into())],
         step: false,
-        body: VISIBLE.to_owned() + include_str!("wgsl/softmax.wgsl"),
+        body: VISIBLE.to_owned() + wgsl!("softmax"),
         rows: softmax.rows,
         length: softmax.width,
     }
@@ -96,7 +97,7 @@ pub(super) fn softmax_backward(softmax: &SoftmaxBackward) -> Launch {
         reads: vec![("output", softmax.output.into()), ("gradient", softmax.gradient.into())],
         writes: vec![("result", softmax.result.into())],
         step: false,
-        body: VISIBLE.to_owned() + include_str!("wgsl/softmax_backward.wgsl"),
+        body: VISIBLE.to_owned() + wgsl!("softmax_backward"),
         rows: softmax.rows,
         length: softmax.width,
     }
@@ -104,7 +105,7 @@ pub(super) fn softmax_backward(softmax: &SoftmaxBackward) -> Launch {
 }
 
 pub(super) fn cross_entropy(loss: &CrossEntropy) -> Launch {
-    let text = include_str!("wgsl/cross_entropy.wgsl");
+    let text = wgsl!("cross_entropy");
     let mut writes: Vec<(&str, Operand)> = vec![("losses", loss.losses.into())];
     writes.extend(loss.gradient.map(|gradient| ("gradient", gradient.into())));
     Rows {
@@ -170,8 +171,8 @@ fn reduce_rows(reduce: &Reduce, input: Operand, output: Operand) -> Rows<'static
         writes: vec![("output", output)],
         step: true,
         body: match reduce.kind {
-            ReduceKind::Sum => include_str!("wgsl/reduce_sum.wgsl").to_owned(),
-            ReduceKind::Max => include_str!("wgsl/reduce_max.wgsl").to_owned(),
+            ReduceKind::Sum => wgsl!("reduce_sum").to_owned(),
+            ReduceKind::Max => wgsl!("reduce_max").to_owned(),
         },
         rows: reduce.outer * reduce.inner,
         length: reduce.length,
@@ -196,7 +197,7 @@ pub(super) fn normalize(norm: &Normalize) -> Launch {
         reads,
         writes: vec![("output", norm.output.into()), ("moments", norm.moments.into())],
         step: false,
-        body: include_str!("wgsl/normalize.wgsl")
+        body: wgsl!("normalize")
             .replace("AT", scale_at(shape))
             .replace("SCALE", if norm.scale.is_some() { "scale[at]" } else { "1.0" })
             .replace("BIAS", if norm.bias.is_some() { "bias[at]" } else { "0.0" }),
@@ -221,7 +222,7 @@ pub(super) fn normalize_backward(norm: &NormalizeBackward) -> Launch {
         reads,
         writes: vec![("result", norm.result.into())],
         step: false,
-        body: include_str!("wgsl/normalize_backward.wgsl")
+        body: wgsl!("normalize_backward")
             .replace("AT", scale_at(shape))
             .replace("SCALE", if norm.scale.is_some() { "scale[at]" } else { "1.0" }),
         rows: shape.rows,
@@ -257,13 +258,13 @@ pub(super) fn normalize_parameters(norm: &NormalizeParameters, width: u32) -> [L
         ],
         writes: vec![("partials", partials)],
         step: false,
-        body: include_str!("wgsl/normalize_parameters.wgsl").to_owned(),
+        body: wgsl!("normalize_parameters").to_owned(),
         rows: parts * channels,
         length: items,
     };
     let mut writes: Vec<(&str, Operand)> = vec![("scale", norm.scale.into())];
     writes.extend(norm.bias.map(|bias| ("bias", bias.into())));
-    let text = include_str!("wgsl/normalize_parameters_sum.wgsl");
+    let text = wgsl!("normalize_parameters_sum");
     let all = Rows {
         name: "sum normalize parameters",
         fields: "parts",
@@ -297,7 +298,7 @@ pub(super) fn batch_normalize(norm: &BatchNormalize) -> Launch {
             ("moments", norm.moments.into()),
         ],
         step: false,
-        body: include_str!("wgsl/batch_normalize.wgsl").to_owned(),
+        body: wgsl!("batch_normalize").to_owned(),
         rows: norm.channels,
         length: norm.outer * norm.inner,
     }
@@ -305,7 +306,7 @@ pub(super) fn batch_normalize(norm: &BatchNormalize) -> Launch {
 }
 
 pub(super) fn batch_normalize_backward(norm: &BatchNormalizeBackward) -> Launch {
-    let text = include_str!("wgsl/batch_normalize_backward.wgsl");
+    let text = wgsl!("batch_normalize_backward");
     let mut writes: Vec<(&str, Operand)> =
         vec![("scale_gradient", norm.scale_gradient.into()), ("bias_gradient", norm.bias_gradient.into())];
     writes.extend(norm.result.map(|result| ("result", result.into())));
@@ -343,7 +344,7 @@ pub(super) fn scale_gradients(scale: &ScaleGradients) -> [Launch; 2] {
         reads: vec![("gradients", Operand::Slot(GRADIENTS))],
         writes: vec![("partials", partials)],
         step: false,
-        body: include_str!("wgsl/square_sums.wgsl").to_owned(),
+        body: wgsl!("square_sums").to_owned(),
         rows: groups,
         length: usize::MAX,
     };
@@ -354,7 +355,7 @@ pub(super) fn scale_gradients(scale: &ScaleGradients) -> [Launch; 2] {
         reads: vec![("partials", partials)],
         writes: vec![("gradients", Operand::Slot(GRADIENTS)), ("norm", scale.norm.into())],
         step: false,
-        body: include_str!("wgsl/scale_gradients.wgsl").to_owned(),
+        body: wgsl!("scale_gradients").to_owned(),
         rows: groups,
         length: usize::MAX,
     };
