@@ -6,6 +6,7 @@
 
 use crate::program::Window;
 use crate::{ModelError, shapes};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -381,8 +382,19 @@ impl Graph {
         init: Init,
         trained: bool,
     ) -> Result<Value, ModelError> {
+        self.add_parameter(name, shape, init, trained).map_err(|error| *error)
+    }
+
+    /// [`Graph::parameter`] with an error that is cheap to hand on.
+    pub(crate) fn add_parameter(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        init: Init,
+        trained: bool,
+    ) -> Result<Value, Box<ModelError>> {
         if self.parameters.iter().any(|parameter| parameter.name == name) {
-            return Err(ModelError::DuplicateName { name });
+            return Err(Box::new(ModelError::DuplicateName { name }));
         }
         self.account(shape)?;
         let value = self.push(shape.to_vec(), Source::Parameter);
@@ -395,12 +407,17 @@ impl Graph {
     /// # Errors
     /// [`ModelError::Shape`] if the inputs do not fit, [`ModelError::TooLarge`] if the output is too large.
     pub fn apply(&mut self, op: Op, inputs: &[Value]) -> Result<Value, ModelError> {
+        self.add(op, inputs).map_err(|error| *error)
+    }
+
+    /// [`Graph::apply`] with an error that is cheap to hand on.
+    pub(crate) fn add(&mut self, op: Op, inputs: &[Value]) -> Result<Value, Box<ModelError>> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|&input| self.shape(input)).collect();
         let shape = match shapes::infer(&op, &shapes) {
             Ok(shape) => shape,
             Err(expected) => {
                 let found = shapes.first().and_then(|shape| shape.get(1..)).unwrap_or_default().to_vec();
-                return Err(ModelError::Shape { layer: self.layer.clone(), expected, found });
+                return Err(Box::new(ModelError::Shape { layer: self.layer.clone(), expected, found }));
             }
         };
         self.account(&shape)?;
@@ -416,11 +433,11 @@ impl Graph {
         }
     }
 
-    fn account(&mut self, shape: &[usize]) -> Result<(), ModelError> {
+    fn account(&mut self, shape: &[usize]) -> Result<(), Box<ModelError>> {
         let elements = shape.iter().try_fold(1usize, |all, &extent| all.checked_mul(extent));
         let total = elements.and_then(|elements| self.total.checked_add(elements));
         let fits = total.filter(|&total| total <= self.limit);
-        let too_large = || ModelError::TooLarge { layer: self.layer.clone(), limit: self.limit };
+        let too_large = || Box::new(ModelError::TooLarge { layer: self.layer.clone(), limit: self.limit });
         self.total = fits.ok_or_else(too_large)?;
         Ok(())
     }

@@ -36,6 +36,7 @@
 
 use crate::ModelError;
 use crate::graph::{ConvAttributes, Graph, Init, Op, Value};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -59,9 +60,12 @@ pub fn build(spec: &ModelSpec, batch: usize) -> Result<Graph, ModelError> {
     let mut builder = Builder { graph: Graph::new(&input, &[]) };
     builder.graph.vocabulary = vocabulary(&spec.layers);
     let x = builder.graph.input();
-    let output = builder.layers("", &spec.layers, x)?;
-    builder.finish(spec, output)
+    let output = builder.layers("", &spec.layers, x).map_err(|error| *error)?;
+    builder.finish(spec, output).map_err(|error| *error)
 }
+
+/// What building gives. Errors are handed up through many functions: as pointers they take little code.
+type Built<T> = Result<T, Box<ModelError>>;
 
 fn vocabulary(layers: &[LayerSpec]) -> usize {
     match layers.first() {
@@ -88,7 +92,7 @@ struct ConvFields<'a> {
 }
 
 impl Builder {
-    fn layers(&mut self, prefix: &str, layers: &[LayerSpec], x: Value) -> Result<Value, ModelError> {
+    fn layers(&mut self, prefix: &str, layers: &[LayerSpec], x: Value) -> Built<Value> {
         let mut x = x;
         for (position, layer) in layers.iter().enumerate() {
             let name = layer.full_name(prefix, position);
@@ -103,14 +107,14 @@ impl Builder {
         self.graph.shape(x).get(1..).unwrap_or_default().to_vec()
     }
 
-    fn mismatch<T>(&self, expected: &str, x: Value) -> Result<T, ModelError> {
+    fn mismatch<T>(&self, expected: &str, x: Value) -> Built<T> {
         let layer = self.graph.layer.clone();
-        Err(ModelError::Shape { layer, expected: expected.into(), found: self.sample(x) })
+        Err(Box::new(ModelError::Shape { layer, expected: expected.into(), found: self.sample(x) }))
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm per kind of layer")]
     #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
-    fn layer(&mut self, name: &str, layer: &LayerSpec, x: Value) -> Result<Value, ModelError> {
+    fn layer(&mut self, name: &str, layer: &LayerSpec, x: Value) -> Built<Value> {
         match layer {
             LayerSpec::Dense { units, activation, bias, .. } => {
                 let y = self.dense(name, *units, *bias, x)?;
@@ -122,7 +126,7 @@ impl Builder {
                 }
                 let init = Init::Normal { deviation: 0.02 };
                 let table = self.parameter(name, "weight", &[*vocabulary, *width], init)?;
-                self.graph.apply(Op::Gather, &[table, x])
+                self.graph.add(Op::Gather, &[table, x])
             }
             LayerSpec::PositionEmbedding { .. } => {
                 let shape = self.sample(x);
@@ -130,7 +134,7 @@ impl Builder {
                     return self.mismatch("[tokens, width]", x);
                 }
                 let table = self.parameter(name, "weight", &shape, Init::Normal { deviation: 0.02 })?;
-                self.graph.apply(Op::Add, &[x, table])
+                self.graph.add(Op::Add, &[x, table])
             }
             LayerSpec::Conv {
                 filters, kernel, stride, padding, dilation, groups, activation, bias, ..
@@ -167,44 +171,44 @@ impl Builder {
             }
             LayerSpec::MaxPool { kernel, stride, padding, .. } => {
                 let attributes = self.pool(kernel, stride.as_ref(), padding, x)?;
-                self.graph.apply(Op::MaxPool(attributes), &[x])
+                self.graph.add(Op::MaxPool(attributes), &[x])
             }
             LayerSpec::AveragePool { kernel, stride, padding, .. } => {
                 let attributes = self.pool(kernel, stride.as_ref(), padding, x)?;
-                self.graph.apply(Op::AveragePool(attributes), &[x])
+                self.graph.add(Op::AveragePool(attributes), &[x])
             }
             LayerSpec::GlobalAveragePool { .. } => {
-                let pooled = self.graph.apply(Op::GlobalAveragePool, &[x])?;
+                let pooled = self.graph.add(Op::GlobalAveragePool, &[x])?;
                 let shape = self.graph.shape(pooled).get(..2).unwrap_or_default().to_vec();
-                self.graph.apply(Op::Reshape { shape }, &[pooled])
+                self.graph.add(Op::Reshape { shape }, &[pooled])
             }
             LayerSpec::BatchNorm { epsilon, momentum, .. } => self.batch_norm(name, *epsilon, *momentum, x),
             LayerSpec::LayerNorm { epsilon, .. } => self.layer_norm(name, *epsilon, x),
             LayerSpec::RmsNorm { epsilon, .. } => {
                 let scale = self.parameter(name, "weight", &[self.width(x)], Init::Constant(1.0))?;
-                self.graph.apply(Op::RmsNormalization { epsilon: *epsilon as f32 }, &[x, scale])
+                self.graph.add(Op::RmsNormalization { epsilon: *epsilon as f32 }, &[x, scale])
             }
             LayerSpec::GroupNorm { groups, epsilon, .. } => {
                 let channels = self.sample(x).first().copied().unwrap_or(1);
                 let scale = self.parameter(name, "weight", &[channels], Init::Constant(1.0))?;
                 let bias = self.parameter(name, "bias", &[channels], Init::Constant(0.0))?;
                 let op = Op::GroupNormalization { groups: *groups, epsilon: *epsilon as f32 };
-                self.graph.apply(op, &[x, scale, bias])
+                self.graph.add(op, &[x, scale, bias])
             }
             LayerSpec::Activation { function, .. } => self.activate(*function, x),
             LayerSpec::Dropout { rate, .. } => self.dropout(*rate, x),
             LayerSpec::Flatten { .. } => {
                 let shape = vec![self.graph.batch, self.sample(x).iter().product()];
-                self.graph.apply(Op::Reshape { shape }, &[x])
+                self.graph.add(Op::Reshape { shape }, &[x])
             }
             LayerSpec::Reshape { shape, .. } => {
                 let mut full = vec![self.graph.batch];
                 full.extend(shape);
-                self.graph.apply(Op::Reshape { shape: full }, &[x])
+                self.graph.add(Op::Reshape { shape: full }, &[x])
             }
             LayerSpec::Transpose { axes, .. } => {
                 let perm = core::iter::once(0).chain(axes.iter().map(|axis| axis + 1)).collect();
-                self.graph.apply(Op::Transpose { perm }, &[x])
+                self.graph.add(Op::Transpose { perm }, &[x])
             }
             LayerSpec::Reduce { axis, how, .. } => {
                 if *axis >= self.sample(x).len() {
@@ -216,7 +220,7 @@ impl Builder {
                     Reduction::Mean => Op::ReduceMean { axes, keep: false },
                     Reduction::Max => Op::ReduceMax { axes, keep: false },
                 };
-                self.graph.apply(op, &[x])
+                self.graph.add(op, &[x])
             }
             LayerSpec::Residual { layers, shortcut, activation, .. } => {
                 let branch = self.layers(name, layers, x)?;
@@ -229,7 +233,7 @@ impl Builder {
                     );
                     return self.mismatch(&expected, branch);
                 }
-                let sum = self.graph.apply(Op::Add, &[branch, straight])?;
+                let sum = self.graph.add(Op::Add, &[branch, straight])?;
                 self.activate(*activation, sum)
             }
             LayerSpec::ConvBlock { filters, kernel, stride, padding, norm, activation, pool, .. } => {
@@ -244,7 +248,7 @@ impl Builder {
                 let y = self.activate(*activation, y)?;
                 let Some(pool) = pool else { return Ok(y) };
                 let attributes = self.pool(pool, None, &Padding::Named(PaddingRule::Valid), y)?;
-                self.graph.apply(Op::MaxPool(attributes), &[y])
+                self.graph.add(Op::MaxPool(attributes), &[y])
             }
             LayerSpec::ResidualBlock { filters, stride, .. } => {
                 self.residual_block(name, *filters, stride, x)
@@ -256,7 +260,7 @@ impl Builder {
                 let normed = self.layer_norm(&format!("{name}.norm1"), 1e-5, x)?;
                 let attended = self.attention(&format!("{name}.self_attn"), *heads, *causal, normed)?;
                 let attended = self.dropout(*dropout, attended)?;
-                let x = self.graph.apply(Op::Add, &[x, attended])?;
+                let x = self.graph.add(Op::Add, &[x, attended])?;
                 let normed = self.layer_norm(&format!("{name}.norm2"), 1e-5, x)?;
                 let width = self.width(x);
                 let hidden = self.dense(&format!("{name}.linear1"), width * expansion, true, normed)?;
@@ -264,26 +268,20 @@ impl Builder {
                 let hidden = self.dropout(*dropout, hidden)?;
                 let y = self.dense(&format!("{name}.linear2"), width, true, hidden)?;
                 let y = self.dropout(*dropout, y)?;
-                self.graph.apply(Op::Add, &[x, y])
+                self.graph.add(Op::Add, &[x, y])
             }
         }
     }
 
-    fn parameter(
-        &mut self,
-        layer: &str,
-        name: &str,
-        shape: &[usize],
-        init: Init,
-    ) -> Result<Value, ModelError> {
-        self.graph.parameter(format!("{layer}.{name}"), shape, init, true)
+    fn parameter(&mut self, layer: &str, name: &str, shape: &[usize], init: Init) -> Built<Value> {
+        self.graph.add_parameter(format!("{layer}.{name}"), shape, init, true)
     }
 
     fn width(&self, x: Value) -> usize {
         self.graph.shape(x).last().copied().unwrap_or(1)
     }
 
-    fn activate(&mut self, function: Activation, x: Value) -> Result<Value, ModelError> {
+    fn activate(&mut self, function: Activation, x: Value) -> Built<Value> {
         let op = match function {
             Activation::None => return Ok(x),
             Activation::Relu => Op::Relu,
@@ -292,14 +290,14 @@ impl Builder {
             Activation::Sigmoid => Op::Sigmoid,
             Activation::Gelu => Op::Gelu,
         };
-        self.graph.apply(op, &[x])
+        self.graph.add(op, &[x])
     }
 
-    fn dropout(&mut self, rate: f64, x: Value) -> Result<Value, ModelError> {
-        if rate == 0.0 { Ok(x) } else { self.graph.apply(Op::Dropout { rate }, &[x]) }
+    fn dropout(&mut self, rate: f64, x: Value) -> Built<Value> {
+        if rate == 0.0 { Ok(x) } else { self.graph.add(Op::Dropout { rate }, &[x]) }
     }
 
-    fn dense(&mut self, name: &str, units: usize, bias: bool, x: Value) -> Result<Value, ModelError> {
+    fn dense(&mut self, name: &str, units: usize, bias: bool, x: Value) -> Built<Value> {
         let shape = self.graph.shape(x).to_vec();
         let Some((&features, rows)) = shape.split_last() else { return self.mismatch("[.., features]", x) };
         if rows.is_empty() {
@@ -310,21 +308,21 @@ impl Builder {
         let mut inputs = vec![x, weight];
         if rows.len() > 1 {
             let matrix = vec![rows.iter().product(), features];
-            inputs = vec![self.graph.apply(Op::Reshape { shape: matrix }, &[x])?, weight];
+            inputs = vec![self.graph.add(Op::Reshape { shape: matrix }, &[x])?, weight];
         }
         if bias {
             inputs.push(self.parameter(name, "bias", &[units], init)?);
         }
-        let y = self.graph.apply(Op::Gemm { trans_b: true }, &inputs)?;
+        let y = self.graph.add(Op::Gemm { trans_b: true }, &inputs)?;
         if rows.len() == 1 {
             return Ok(y);
         }
         let mut shape = rows.to_vec();
         shape.push(units);
-        self.graph.apply(Op::Reshape { shape }, &[y])
+        self.graph.add(Op::Reshape { shape }, &[y])
     }
 
-    fn spatial(&self, extent: &Extent, x: Value, missing: usize) -> Result<[usize; 2], ModelError> {
+    fn spatial(&self, extent: &Extent, x: Value, missing: usize) -> Built<[usize; 2]> {
         let axes = self.sample(x).len().saturating_sub(1);
         match (extent, axes) {
             (Extent::Every(every), 1) => Ok([missing, *every]),
@@ -347,7 +345,7 @@ impl Builder {
         dilation: &Extent,
         groups: usize,
         x: Value,
-    ) -> Result<ConvAttributes, ModelError> {
+    ) -> Built<ConvAttributes> {
         let kernel = self.spatial(kernel, x, 1)?;
         let stride = self.spatial(stride, x, 1)?;
         let dilation = self.spatial(dilation, x, 1)?;
@@ -376,11 +374,11 @@ impl Builder {
         stride: Option<&Extent>,
         padding: &Padding,
         x: Value,
-    ) -> Result<ConvAttributes, ModelError> {
+    ) -> Built<ConvAttributes> {
         self.window(kernel, stride.unwrap_or(kernel), padding, &Extent::Every(1), 1, x)
     }
 
-    fn conv(&mut self, name: &str, fields: &ConvFields<'_>, x: Value) -> Result<Value, ModelError> {
+    fn conv(&mut self, name: &str, fields: &ConvFields<'_>, x: Value) -> Built<Value> {
         let attributes =
             self.window(fields.kernel, fields.stride, fields.padding, fields.dilation, fields.groups, x)?;
         let channels = self.sample(x).first().copied().unwrap_or(1);
@@ -394,7 +392,7 @@ impl Builder {
         if fields.bias {
             inputs.push(self.parameter(name, "bias", &[fields.filters], init)?);
         }
-        self.graph.apply(Op::Conv(attributes), &inputs)
+        self.graph.add(Op::Conv(attributes), &inputs)
     }
 
     fn conv_transpose(
@@ -404,7 +402,7 @@ impl Builder {
         filters: usize,
         bias: bool,
         x: Value,
-    ) -> Result<Value, ModelError> {
+    ) -> Built<Value> {
         let channels = self.sample(x).first().copied().unwrap_or(1);
         let groups = attributes.groups;
         if channels % groups != 0 || !filters.is_multiple_of(groups) {
@@ -417,7 +415,7 @@ impl Builder {
         if bias {
             inputs.push(self.parameter(name, "bias", &[filters], init)?);
         }
-        self.graph.apply(Op::ConvTranspose(attributes), &inputs)
+        self.graph.add(Op::ConvTranspose(attributes), &inputs)
     }
 
     fn kernel_extents(&self, attributes: &ConvAttributes, x: Value) -> Vec<usize> {
@@ -426,25 +424,25 @@ impl Builder {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
-    fn batch_norm(&mut self, name: &str, epsilon: f64, momentum: f64, x: Value) -> Result<Value, ModelError> {
+    fn batch_norm(&mut self, name: &str, epsilon: f64, momentum: f64, x: Value) -> Built<Value> {
         let Some(&channels) = self.sample(x).first() else { return self.mismatch("[channels, ..]", x) };
         let scale = self.parameter(name, "weight", &[channels], Init::Constant(1.0))?;
         let bias = self.parameter(name, "bias", &[channels], Init::Constant(0.0))?;
         let running = |graph: &mut Graph, which: &str, start| {
-            graph.parameter(format!("{name}.{which}"), &[channels], Init::Constant(start), false)
+            graph.add_parameter(format!("{name}.{which}"), &[channels], Init::Constant(start), false)
         };
         let mean = running(&mut self.graph, "running_mean", 0.0)?;
         let variance = running(&mut self.graph, "running_var", 1.0)?;
         let op = Op::BatchNormalization { epsilon: epsilon as f32, momentum: momentum as f32 };
-        self.graph.apply(op, &[x, scale, bias, mean, variance])
+        self.graph.add(op, &[x, scale, bias, mean, variance])
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
-    fn layer_norm(&mut self, name: &str, epsilon: f64, x: Value) -> Result<Value, ModelError> {
+    fn layer_norm(&mut self, name: &str, epsilon: f64, x: Value) -> Built<Value> {
         let width = self.width(x);
         let scale = self.parameter(name, "weight", &[width], Init::Constant(1.0))?;
         let bias = self.parameter(name, "bias", &[width], Init::Constant(0.0))?;
-        self.graph.apply(Op::LayerNormalization { epsilon: epsilon as f32 }, &[x, scale, bias])
+        self.graph.add(Op::LayerNormalization { epsilon: epsilon as f32 }, &[x, scale, bias])
     }
 
     fn recurrent(
@@ -454,7 +452,7 @@ impl Builder {
         hidden: usize,
         sequence: bool,
         x: Value,
-    ) -> Result<Value, ModelError> {
+    ) -> Built<Value> {
         let sample = self.sample(x);
         let &[steps, features] = sample.as_slice() else { return self.mismatch("[steps, features]", x) };
         let (init, wide) = (fan_in(hidden), gates * hidden);
@@ -463,17 +461,17 @@ impl Builder {
         let wb = self.parameter(name, "bias_ih_l0", &[wide], init)?;
         let rb = self.parameter(name, "bias_hh_l0", &[wide], init)?;
         let op = if gates == 3 { Op::Gru { hidden } } else { Op::Lstm { hidden } };
-        let states = self.graph.apply(op, &[x, w, r, wb, rb])?;
+        let states = self.graph.add(op, &[x, w, r, wb, rb])?;
         if sequence {
             return Ok(states);
         }
         let last = Op::Slice { axis: 1, start: steps - 1, step: 1, count: 1 };
-        let last = self.graph.apply(last, &[states])?;
-        self.graph.apply(Op::Reshape { shape: vec![self.graph.batch, hidden] }, &[last])
+        let last = self.graph.add(last, &[states])?;
+        self.graph.add(Op::Reshape { shape: vec![self.graph.batch, hidden] }, &[last])
     }
 
     #[expect(clippy::cast_precision_loss, reason = "widths are capped at 2^24")]
-    fn attention(&mut self, name: &str, heads: usize, causal: bool, x: Value) -> Result<Value, ModelError> {
+    fn attention(&mut self, name: &str, heads: usize, causal: bool, x: Value) -> Built<Value> {
         let sample = self.sample(x);
         let &[tokens, width] = sample.as_slice() else { return self.mismatch("[tokens, width]", x) };
         if width % heads != 0 {
@@ -484,25 +482,19 @@ impl Builder {
         let weight = self.parameter(name, "in_proj_weight", &[3 * width, width], init)?;
         let bias = self.parameter(name, "in_proj_bias", &[3 * width], zero)?;
         let rows = self.graph.batch * tokens;
-        let flat = self.graph.apply(Op::Reshape { shape: vec![rows, width] }, &[x])?;
-        let packed = self.graph.apply(Op::Gemm { trans_b: true }, &[flat, weight, bias])?;
+        let flat = self.graph.add(Op::Reshape { shape: vec![rows, width] }, &[x])?;
+        let packed = self.graph.add(Op::Gemm { trans_b: true }, &[flat, weight, bias])?;
         let shape = vec![self.graph.batch, tokens, 3 * width];
-        let packed = self.graph.apply(Op::Reshape { shape }, &[packed])?;
-        let mixed = self.graph.apply(Op::Attention { heads, causal }, &[packed])?;
+        let packed = self.graph.add(Op::Reshape { shape }, &[packed])?;
+        let mixed = self.graph.add(Op::Attention { heads, causal }, &[packed])?;
         let weight = self.parameter(name, "out_proj.weight", &[width, width], fan_in(width))?;
         let bias = self.parameter(name, "out_proj.bias", &[width], zero)?;
-        let flat = self.graph.apply(Op::Reshape { shape: vec![rows, width] }, &[mixed])?;
-        let y = self.graph.apply(Op::Gemm { trans_b: true }, &[flat, weight, bias])?;
-        self.graph.apply(Op::Reshape { shape: vec![self.graph.batch, tokens, width] }, &[y])
+        let flat = self.graph.add(Op::Reshape { shape: vec![rows, width] }, &[mixed])?;
+        let y = self.graph.add(Op::Gemm { trans_b: true }, &[flat, weight, bias])?;
+        self.graph.add(Op::Reshape { shape: vec![self.graph.batch, tokens, width] }, &[y])
     }
 
-    fn residual_block(
-        &mut self,
-        name: &str,
-        filters: usize,
-        stride: &Extent,
-        x: Value,
-    ) -> Result<Value, ModelError> {
+    fn residual_block(&mut self, name: &str, filters: usize, stride: &Extent, x: Value) -> Built<Value> {
         let (three, one) = (&Extent::Every(3), &Extent::Every(1));
         let border = &Padding::Zeros(Extent::Every(1));
         let none = &Padding::Named(PaddingRule::Valid);
@@ -517,7 +509,7 @@ impl Builder {
         };
         let y = self.conv(&format!("{name}.conv1"), &fields(three, stride, border), x)?;
         let y = self.batch_norm(&format!("{name}.bn1"), 1e-5, 0.1, y)?;
-        let y = self.graph.apply(Op::Relu, &[y])?;
+        let y = self.graph.add(Op::Relu, &[y])?;
         let y = self.conv(&format!("{name}.conv2"), &fields(three, one, border), y)?;
         let y = self.batch_norm(&format!("{name}.bn2"), 1e-5, 0.1, y)?;
         let mut straight = x;
@@ -525,11 +517,11 @@ impl Builder {
             straight = self.conv(&format!("{name}.downsample.0"), &fields(one, stride, none), x)?;
             straight = self.batch_norm(&format!("{name}.downsample.1"), 1e-5, 0.1, straight)?;
         }
-        let sum = self.graph.apply(Op::Add, &[y, straight])?;
-        self.graph.apply(Op::Relu, &[sum])
+        let sum = self.graph.add(Op::Add, &[y, straight])?;
+        self.graph.add(Op::Relu, &[sum])
     }
 
-    fn finish(mut self, spec: &ModelSpec, output: Value) -> Result<Graph, ModelError> {
+    fn finish(mut self, spec: &ModelSpec, output: Value) -> Built<Graph> {
         let shape = self.graph.shape(output).to_vec();
         let sample = shape.get(1..).unwrap_or_default().to_vec();
         self.graph.enter_layer("loss");
@@ -545,33 +537,33 @@ impl Builder {
             }
             _ => {
                 let expected = "softmax-cross-entropy takes [.., classes]";
-                return Err(ModelError::Loss { expected, found: sample });
+                return Err(Box::new(ModelError::Loss { expected, found: sample }));
             }
         };
         graph.set_target(target_shape);
         let axes: Vec<usize> = (0..shape.len()).collect();
         let mean = Op::ReduceMean { axes, keep: false };
         let loss = match spec.loss {
-            Loss::SoftmaxCrossEntropy => graph.apply(Op::SoftmaxCrossEntropyLoss, &[output, target])?,
+            Loss::SoftmaxCrossEntropy => graph.add(Op::SoftmaxCrossEntropyLoss, &[output, target])?,
             Loss::BinaryCrossEntropy => {
-                let soft = graph.apply(Op::Softplus, &[output])?;
-                let hit = graph.apply(Op::Mul, &[target, output])?;
-                let each = graph.apply(Op::Sub, &[soft, hit])?;
-                graph.apply(mean, &[each])?
+                let soft = graph.add(Op::Softplus, &[output])?;
+                let hit = graph.add(Op::Mul, &[target, output])?;
+                let each = graph.add(Op::Sub, &[soft, hit])?;
+                graph.add(mean, &[each])?
             }
             Loss::MeanSquaredError => {
-                let error = graph.apply(Op::Sub, &[output, target])?;
-                let square = graph.apply(Op::Mul, &[error, error])?;
-                graph.apply(mean, &[square])?
+                let error = graph.add(Op::Sub, &[output, target])?;
+                let square = graph.add(Op::Mul, &[error, error])?;
+                graph.add(mean, &[square])?
             }
             Loss::MeanAbsoluteError => {
-                let error = graph.apply(Op::Sub, &[output, target])?;
-                let each = graph.apply(Op::Abs, &[error])?;
-                graph.apply(mean, &[each])?
+                let error = graph.add(Op::Sub, &[output, target])?;
+                let each = graph.add(Op::Abs, &[error])?;
+                graph.add(mean, &[each])?
             }
             Loss::Huber => {
                 let each = huber(graph, spec.huber_delta.unwrap_or(1.0), output, target)?;
-                graph.apply(mean, &[each])?
+                graph.add(mean, &[each])?
             }
         };
         graph.finish(output, loss);
@@ -581,14 +573,14 @@ impl Builder {
 
 /// `min(|e|, d) (|e| - min(|e|, d) / 2)`: half the square up to d, linear behind it.
 #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
-fn huber(graph: &mut Graph, delta: f64, output: Value, target: Value) -> Result<Value, ModelError> {
-    let error = graph.apply(Op::Sub, &[output, target])?;
-    let size = graph.apply(Op::Abs, &[error])?;
-    let near = graph.apply(Op::Clip { min: 0.0, max: delta as f32 }, &[size])?;
+fn huber(graph: &mut Graph, delta: f64, output: Value, target: Value) -> Built<Value> {
+    let error = graph.add(Op::Sub, &[output, target])?;
+    let size = graph.add(Op::Abs, &[error])?;
+    let near = graph.add(Op::Clip { min: 0.0, max: delta as f32 }, &[size])?;
     let half = graph.constant(0.5);
-    let half = graph.apply(Op::Mul, &[near, half])?;
-    let rest = graph.apply(Op::Sub, &[size, half])?;
-    graph.apply(Op::Mul, &[near, rest])
+    let half = graph.add(Op::Mul, &[near, half])?;
+    let rest = graph.add(Op::Sub, &[size, half])?;
+    graph.add(Op::Mul, &[near, rest])
 }
 
 #[expect(clippy::cast_precision_loss, reason = "extents are capped far below 2^52")]

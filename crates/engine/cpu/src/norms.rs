@@ -44,7 +44,7 @@ pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut V
     scratch.resize(2 * shape.width, 0.0);
     let (scales, biases) = scratch.split_at_mut(shape.width);
     let rows = output.chunks_exact_mut(shape.width).zip(input.chunks_exact(shape.width));
-    for (number, (to, from)) in rows.enumerate() {
+    for (number, ((to, from), moments)) in rows.zip(moments.as_chunks_mut::<2>().0).enumerate() {
         if number < shape.groups || shape.groups > 1 {
             match kernel.scale {
                 Some(scale) => spread(shape, number, memory.get(scale), scales),
@@ -57,8 +57,7 @@ pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut V
         }
         let mean = if kernel.rms { 0.0 } else { sum(from) * share(shape.width) };
         let deviation = 1.0 / (squares(from, mean) * share(shape.width) + kernel.epsilon).sqrt();
-        moments[2 * number] = mean;
-        moments[2 * number + 1] = deviation;
+        *moments = [mean, deviation];
         let (mean, deviation) = (F4::splat(mean), F4::splat(deviation));
         quads::write(to, [from, scales, biases], |[x, scale, bias]| (x - mean) * deviation * scale + bias);
     }
@@ -74,16 +73,16 @@ pub(crate) fn normalize_backward(kernel: &NormalizeBackward, memory: &mut Memory
     let (input, gradient) = (memory.get(kernel.input), memory.get(kernel.gradient));
     let moments = memory.get(kernel.moments);
     scratch.resize(shape.width, 0.0);
-    for (number, to) in result.chunks_exact_mut(shape.width).enumerate() {
+    let rows = input.chunks_exact(shape.width).zip(gradient.chunks_exact(shape.width));
+    let rows = result.chunks_exact_mut(shape.width).zip(rows.zip(moments.as_chunks::<2>().0));
+    for (number, (to, ((from, g), moments))) in rows.enumerate() {
         if number < shape.groups || shape.groups > 1 {
             match kernel.scale {
                 Some(scale) => spread(shape, number, memory.get(scale), scratch),
                 None => scratch.fill(1.0),
             }
         }
-        let from = &input[number * shape.width..(number + 1) * shape.width];
-        let g = &gradient[number * shape.width..(number + 1) * shape.width];
-        let (mean, deviation) = (F4::splat(moments[2 * number]), F4::splat(moments[2 * number + 1]));
+        let [mean, deviation] = moments.map(F4::splat);
         let (mut plain, mut product) = (F4::splat(0.0), F4::splat(0.0));
         quads::visit([from, g, scratch], 0.0, |[x, g, scale]| {
             let scaled = g * scale;
@@ -113,8 +112,8 @@ pub(crate) fn normalize_parameters(
     let (input, gradient) = (memory.get(kernel.input), memory.get(kernel.gradient));
     let moments = memory.get(kernel.moments);
     let rows = input.chunks_exact(shape.width).zip(gradient.chunks_exact(shape.width));
-    for (number, (x, g)) in rows.enumerate() {
-        let (mean, deviation) = (F4::splat(moments[2 * number]), F4::splat(moments[2 * number + 1]));
+    for (number, ((x, g), moments)) in rows.zip(moments.as_chunks::<2>().0).enumerate() {
+        let [mean, deviation] = moments.map(F4::splat);
         let first = number % shape.groups * (shape.width / shape.inner);
         if shape.inner == 1 {
             let place = first..first + shape.width;
