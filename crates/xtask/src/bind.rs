@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use lichen_testkit::process;
 
-use crate::{names, run};
 use crate::setup::Tools;
+use crate::{names, run};
 
 /// What the worker's build tells wasm-opt.
 const WASM_OPT: [&str; 12] = [

@@ -3,7 +3,7 @@
 use crate::math;
 use crate::memory::Memory;
 use crate::simd::F4;
-use lichen_model::program::{Binary, Instruction, Map, StepValues, Unary};
+use lichen_model::program::{Binary, Instruction, MAX_MAP_INPUTS, Map, StepValues, Unary};
 use std::ops::Range;
 
 /// Elements that one instruction treats before the next one runs: few enough for the first-level cache.
@@ -16,7 +16,10 @@ pub(crate) struct Registers(Vec<f32>);
 /// Runs a map.
 pub(crate) fn run(map: &Map, memory: &mut Memory, step: &StepValues, registers: &mut Registers) {
     let mut output = memory.take(map.output);
-    let inputs: Vec<&[f32]> = map.inputs.iter().map(|input| memory.get(input.buffer)).collect();
+    let mut inputs: [&[f32]; MAX_MAP_INPUTS] = [&[]; MAX_MAP_INPUTS];
+    for (to, input) in inputs.iter_mut().zip(&map.inputs) {
+        *to = memory.get(input.buffer);
+    }
     let Some((&inner, outer)) = map.shape.split_last() else { return };
     let registers = &mut registers.0;
     registers.resize(map.code.len() * BLOCK, 0.0);
@@ -28,7 +31,7 @@ pub(crate) fn run(map: &Map, memory: &mut Memory, step: &StepValues, registers: 
         }
     }
     let mut index = vec![0; outer.len()];
-    let mut starts = vec![0; inputs.len()];
+    let mut starts = [0; MAX_MAP_INPUTS];
     for row in output.chunks_exact_mut(inner) {
         for (start, input) in starts.iter_mut().zip(&map.inputs) {
             *start = index.iter().zip(&input.strides).map(|(at, stride)| at * stride).sum();

@@ -1,5 +1,5 @@
 //! What the engine adds to a download: a module that reads a campaign's manifest, as every page and worker does, with
-//! and without training it.
+//! and without training it; and with the calls of WebGPU that training makes, which weighs its bindings alone.
 #![cfg(target_arch = "wasm32")]
 
 use lichen_campaign::Manifest;
@@ -47,7 +47,15 @@ async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) 
     Ok(trainer.parameters().await?.to_safetensors())
 }
 
-#[cfg(not(feature = "engine"))]
+#[cfg(feature = "bindings")]
+mod bindings;
+
+#[cfg(feature = "bindings")]
+async fn trained(_: &Manifest, base: Vec<u8>, _: &[f32], _: &[u32]) -> Result<Vec<u8>, JsError> {
+    bindings::run(&base).await
+}
+
+#[cfg(not(any(feature = "engine", feature = "bindings")))]
 #[expect(clippy::unused_async, reason = "as with the engine")]
 async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) -> Result<Vec<u8>, JsError> {
     if x.len() < manifest.train.batch || labels.len() < manifest.model.layers.len() {
