@@ -62,6 +62,12 @@ impl Exponential {
         power.and_not(self.least.gt(x))
     }
 
+    /// 1 / (1 + e^-x), as [`sigmoid`].
+    #[inline(always)]
+    pub(crate) fn sigmoid(&self, x: F4) -> F4 {
+        self.one / (self.one + self.at(F4::splat(0.0) - x))
+    }
+
     /// [`Exponential::at`] what is not positive.
     #[inline(always)]
     pub(crate) fn at_not_positive(&self, x: F4) -> F4 {

@@ -62,6 +62,7 @@ pub(crate) fn gru(kernel: &Gru, memory: &mut Memory, scratch: &mut Scratch, pane
     let (projected, bias) = (memory.get(kernel.projected), memory.get(kernel.bias));
     let weight = View { data: memory.get(kernel.weight), row: 1, column: hidden };
     pack_right(&mut scratch.weights, weight, wide, hidden);
+    let exponential = math::Exponential::new();
     scratch.state.clear();
     scratch.state.resize(hidden, 0.0);
     for t in 0..shape.steps {
@@ -85,15 +86,15 @@ pub(crate) fn gru(kernel: &Gru, memory: &mut Memory, scratch: &mut Scratch, pane
             for (((((xr, xz), xn), ((ur, uz), un)), ((r_to, z_to), (n_to, u_to))), (to, h)) in
                 inputs.zip(places).zip(states)
             {
-                let r = math::sigmoid(lanes(xr, 0.0) + lanes(ur, 0.0));
-                let z = math::sigmoid(lanes(xz, 0.0) + lanes(uz, 0.0));
-                let u = lanes(un, 0.0);
-                let n = math::tanh(lanes(xn, 0.0) + r * u);
-                ((F4::splat(1.0) - z) * n + z * lanes(h, 0.0)).store(to);
-                r.store(r_to);
-                z.store(z_to);
-                n.store(n_to);
-                u.store(u_to);
+                let r = exponential.sigmoid(F4::load_in_loop(xr) + F4::load_in_loop(ur));
+                let z = exponential.sigmoid(F4::load_in_loop(xz) + F4::load_in_loop(uz));
+                let u = F4::load_in_loop(un);
+                let n = math::tanh(F4::load_in_loop(xn) + r * u);
+                ((F4::splat(1.0) - z) * n + z * F4::load_in_loop(h)).store_in_loop(to);
+                r.store_in_loop(r_to);
+                z.store_in_loop(z_to);
+                n.store_in_loop(n_to);
+                u.store_in_loop(u_to);
             }
         }
     }
@@ -136,18 +137,18 @@ pub(crate) fn gru_backward(
                 inputs.zip(places.zip(copies)).zip(carried.chunks_mut(4))
             {
                 let one = F4::splat(1.0);
-                let [r, z, n, u, g, h] = [r, z, n, u, g, h].map(|part| lanes(part, 0.0));
-                let g = g + lanes(carried, 0.0);
+                let [r, z, n, u, g, h] = [r, z, n, u, g, h].map(|part| F4::load_in_loop(part));
+                let g = g + F4::load_in_loop(carried);
                 let by_n = g * (one - z) * (one - n * n);
                 let by_z = g * (h - n) * z * (one - z);
                 let by_r = by_n * u * r * (one - r);
-                by_r.store(r_to);
-                by_r.store(rh_to);
-                by_z.store(z_to);
-                by_z.store(zh_to);
-                by_n.store(n_to);
-                (by_n * r).store(nh_to);
-                (g * z).store(carried);
+                by_r.store_in_loop(r_to);
+                by_r.store_in_loop(rh_to);
+                by_z.store_in_loop(z_to);
+                by_z.store_in_loop(zh_to);
+                by_n.store_in_loop(n_to);
+                (by_n * r).store_in_loop(nh_to);
+                (g * z).store_in_loop(carried);
             }
         }
         let rows = View { data: &by_state[t * wide..], row: shape.steps * wide, column: 1 };

@@ -435,11 +435,40 @@ impl F4 {
     #[cold]
     #[inline(never)]
     pub(crate) fn load_partial(slice: &[f32], rest: f32) -> Self {
-        let mut all = [rest; 4];
+        // Lane by lane: a vector read from what was just written number by number would have to wait.
+        Self::new(match *slice {
+            [] => [rest; 4],
+            [a] => [a, rest, rest, rest],
+            [a, b] => [a, b, rest, rest],
+            [a, b, c] => [a, b, c, rest],
+            [a, b, c, d, ..] => [a, b, c, d],
+        })
+    }
+
+    /// Four elements, or as many as there are and zeros, without a call: where there is one in a loop, a browser's
+    /// compiler keeps no lanes in registers across it, even if it is never made.
+    #[inline(always)]
+    pub(crate) fn load_in_loop(slice: &[f32]) -> Self {
+        if slice.len() >= 4 {
+            return Self::load(slice);
+        }
+        let mut all = [0.0; 4];
         for (to, from) in all.iter_mut().zip(slice) {
             *to = *from;
         }
         Self::new(all)
+    }
+
+    /// [`F4::store`] without a call, as [`F4::load_in_loop`].
+    #[inline(always)]
+    pub(crate) fn store_in_loop(self, slice: &mut [f32]) {
+        if let Some(to) = slice.first_chunk_mut::<4>() {
+            lanes::store(self.0, to);
+        } else {
+            for (to, from) in slice.iter_mut().zip(self.array()) {
+                *to = from;
+            }
+        }
     }
 
     /// These lanes.
@@ -480,8 +509,12 @@ impl F4 {
     #[cold]
     #[inline(never)]
     fn store_partial(self, slice: &mut [f32]) {
-        for (to, from) in slice.iter_mut().zip(self.array()) {
-            *to = from;
+        let [first, second, third, _] = self.array();
+        match slice {
+            [a] => *a = first,
+            [a, b] => [*a, *b] = [first, second],
+            [a, b, c] => [*a, *b, *c] = [first, second, third],
+            _ => {}
         }
     }
 
