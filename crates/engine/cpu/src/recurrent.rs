@@ -137,7 +137,7 @@ pub(crate) fn gru_backward(
                 inputs.zip(places.zip(copies)).zip(carried.chunks_mut(4))
             {
                 let one = F4::splat(1.0);
-                let [r, z, n, u, g, h] = [r, z, n, u, g, h].map(|part| F4::load_in_loop(part));
+                let [r, z, n, u, g, h] = [r, z, n, u, g, h].map(F4::load_in_loop);
                 let g = g + F4::load_in_loop(carried);
                 let by_n = g * (one - z) * (one - n * n);
                 let by_z = g * (h - n) * z * (one - z);
