@@ -141,13 +141,14 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, ModelError> {
             return Err(fault("its offsets do not span its shape"));
         }
         let bytes = data.get(entry.begin..entry.end).ok_or_else(|| fault("lies outside the file"))?;
-        spans.push((entry.begin, entry.end));
+        // In order from the start: a sort of its own would be the only one of pairs in the module.
+        let span = (entry.begin, entry.end);
+        spans.insert(spans.partition_point(|&known| known < span), span);
         let view = View { element: entry.element, shape: entry.shape, bytes };
         if tensors.insert(entry.name.clone(), view).is_some() {
             return Err(ModelError::FileTensor { name: entry.name, problem: "is there twice" });
         }
     }
-    spans.sort_unstable();
     let mut end = 0;
     for span in spans {
         if span.0 != end {
