@@ -24,7 +24,8 @@ pub(crate) struct Scratch {
 /// Runs a convolution kernel.
 pub(crate) fn run(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
     match kernel.direction {
-        Direction::Forward | Direction::Input => correlation(kernel, memory, scratch),
+        Direction::Forward => forward(kernel, memory, scratch),
+        Direction::Input => input_gradient(kernel, memory, scratch),
         Direction::Weight => weight_gradient(kernel, memory, scratch),
     }
 }
@@ -150,69 +151,82 @@ fn per_group(window: &Window) -> (usize, usize) {
     (window.in_channels / window.groups, window.out_channels / window.groups)
 }
 
-/// Both directions between input and output: backwards the output side is read at the kernel's elements mirrored.
-fn correlation(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
+fn forward(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
     let window = &kernel.window;
-    let forward = kernel.direction == Direction::Forward;
     let (inputs, outputs) = per_group(window);
     let taps = window.kernel[0] * window.kernel[1];
-    let sides = [(kernel.x, inputs, window.input), (kernel.y, outputs, window.output)];
-    let [(read, channels, extents), (written, filters, to_extents)] =
-        if forward { sides } else { [sides[1], sides[0]] };
-    let depth = channels * taps;
-    let mut taken = memory.take(written);
-    let target: &mut [f32] = &mut taken;
-    let (source, w) = (memory.get(read), memory.get(kernel.w));
+    let depth = inputs * taps;
+    let mut y = memory.take(kernel.y);
+    let (x, w) = (memory.get(kernel.x), memory.get(kernel.w));
     let bias = kernel.bias.map(|bias| memory.get(bias));
-    let bordered = if forward { Bordered::of_input(window) } else { Bordered::of_output(window) };
-    let far = reach(window);
+    let bordered = Bordered::of_input(window);
     scratch.offsets.clear();
-    for channel in 0..channels {
+    for channel in 0..inputs {
         for_taps(window, |h, v| {
-            let [y, x] = [h * window.dilation[0], v * window.dilation[1]];
-            let [y, x] = if forward { [y, x] } else { [far[0] - y, far[1] - x] };
+            scratch.offsets.push(bordered.at(channel, h * window.dilation[0], v * window.dilation[1]));
+        });
+    }
+    let (in_plane, out_plane) = (plane(window.input), plane(window.output));
+    // The border stays zero from sample to sample.
+    let buffer = cleared(&mut scratch.bordered, bordered.size(inputs));
+    for group in 0..window.groups {
+        let weights = &w[group * outputs * depth..(group + 1) * outputs * depth];
+        let panels = cleared(&mut scratch.panels, outputs.next_multiple_of(MR) * depth);
+        pack(panels, weights, [depth, 1], [outputs, depth], 0, MR);
+        let bias = bias.map(|bias| &bias[group * outputs..(group + 1) * outputs]);
+        let finish = Finish { row_bias: bias, activation: kernel.activation, ..Finish::PLAIN };
+        for sample in 0..window.batch {
+            let from = (sample * window.in_channels + group * inputs) * in_plane;
+            border_input(window, bordered, &x[from..from + inputs * in_plane], buffer);
+            let to = (sample * window.out_channels + group * outputs) * out_plane;
+            let to = &mut y[to..to + outputs * out_plane];
+            correlate(buffer, &scratch.offsets, bordered.width, panels, to, window.output, &finish);
+        }
+    }
+    memory.put(y);
+}
+
+fn input_gradient(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
+    let window = &kernel.window;
+    let (inputs, outputs) = per_group(window);
+    let taps = window.kernel[0] * window.kernel[1];
+    let depth = outputs * taps;
+    let mut x = memory.take(kernel.x);
+    let (y, w) = (memory.get(kernel.y), memory.get(kernel.w));
+    let bias = kernel.bias.map(|bias| memory.get(bias));
+    let bordered = Bordered::of_output(window);
+    let [reach_h, reach_w] = reach(window);
+    scratch.offsets.clear();
+    for channel in 0..outputs {
+        for_taps(window, |h, v| {
+            let (y, x) = (reach_h - h * window.dilation[0], reach_w - v * window.dilation[1]);
             scratch.offsets.push(bordered.at(channel, y, x));
         });
     }
-    let (from_size, to_size) = (channels * plane(extents), filters * plane(to_extents));
-    // The border stays zero from sample to sample.
-    let buffer = cleared(&mut scratch.bordered, bordered.size(channels));
+    let (in_plane, out_plane) = (plane(window.input), plane(window.output));
+    let buffer = cleared(&mut scratch.bordered, bordered.size(outputs));
     for group in 0..window.groups {
-        let weights = &w[group * filters * depth..(group + 1) * filters * depth];
-        let panels = cleared(&mut scratch.panels, filters.next_multiple_of(MR) * depth);
-        if forward {
-            pack(panels, weights, [depth, 1], [filters, depth], 0, MR);
-        } else {
-            pack_swapped(panels, weights, [channels, filters, taps]);
+        let weights = &w[group * outputs * inputs * taps..(group + 1) * outputs * inputs * taps];
+        let panels = cleared(&mut scratch.panels, inputs.next_multiple_of(MR) * depth);
+        for (row, panel) in panels.chunks_exact_mut(MR * depth).enumerate() {
+            for (at, to) in panel.chunks_exact_mut(MR).enumerate() {
+                let (output, tap) = (at / taps, at % taps);
+                for (lane, to) in to.iter_mut().enumerate().take(inputs - row * MR) {
+                    *to = weights[(output * inputs + row * MR + lane) * taps + tap];
+                }
+            }
         }
-        let bias = bias.map(|bias| &bias[group * filters..(group + 1) * filters]);
+        let bias = bias.map(|bias| &bias[group * inputs..(group + 1) * inputs]);
         let finish = Finish { row_bias: bias, activation: kernel.activation, ..Finish::PLAIN };
         for sample in 0..window.batch {
-            let number = sample * window.groups + group;
-            let from = &source[number * from_size..(number + 1) * from_size];
-            if forward {
-                border_input(window, bordered, from, buffer);
-            } else {
-                border_output(window, bordered, from, buffer);
-            }
-            let to = &mut target[number * to_size..(number + 1) * to_size];
-            correlate(buffer, &scratch.offsets, bordered.width, panels, to, to_extents, &finish);
+            let from = (sample * window.out_channels + group * outputs) * out_plane;
+            border_output(window, bordered, &y[from..from + outputs * out_plane], buffer);
+            let to = (sample * window.in_channels + group * inputs) * in_plane;
+            let to = &mut x[to..to + inputs * in_plane];
+            correlate(buffer, &scratch.offsets, bordered.width, panels, to, window.input, &finish);
         }
     }
-    memory.put(taken);
-}
-
-/// Packs weights `[channels, filters, taps]` with the filters across the panels.
-fn pack_swapped(panels: &mut [f32], weights: &[f32], [channels, filters, taps]: [usize; 3]) {
-    let depth = channels * taps;
-    for (row, panel) in panels.chunks_exact_mut(MR * depth).enumerate() {
-        for (at, to) in panel.chunks_exact_mut(MR).enumerate() {
-            let (channel, tap) = (at / taps, at % taps);
-            for (lane, to) in to.iter_mut().enumerate().take(filters - row * MR) {
-                *to = weights[(channel * filters + row * MR + lane) * taps + tap];
-            }
-        }
-    }
+    memory.put(x);
 }
 
 fn plane(extents: [usize; 2]) -> usize {

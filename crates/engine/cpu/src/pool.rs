@@ -73,7 +73,7 @@ fn largest_of_pairs(window: &Window, from: &[f32], to: &mut [f32]) {
         for at in fours(to.len()) {
             let larger = |[a, b]: [F4; 2]| F4::select(b.gt(a), b, a);
             let [top, bottom] = [top, bottom].map(|row| larger(halves(&row[2 * at..2 * at + 8])));
-            larger([top, bottom]).store(&mut to[at..]);
+            larger([top, bottom]).store_in_loop(&mut to[at..]);
         }
         for at in rest(to.len()) {
             let [top, bottom] = [top, bottom].map(|row| larger(row[2 * at], row[2 * at + 1]));
@@ -143,8 +143,8 @@ fn gradient_of_pairs(window: &Window, from: &[f32], most: &[f32], gradient: &[f3
             let bottom = [third, F4::select(before_fourth, none, gradient)];
             for (to, [even, odd]) in [(&mut *to_top, top), (&mut *to_bottom, bottom)] {
                 let [low, high] = even.zip(odd);
-                low.store(&mut to[pairs.start..]);
-                high.store(&mut to[pairs.start + 4..]);
+                low.store_in_loop(&mut to[pairs.start..]);
+                high.store_in_loop(&mut to[pairs.start + 4..]);
             }
         }
         for at in rest(most.len()) {
