@@ -47,10 +47,11 @@ async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) 
     Ok(trainer.parameters().await?.to_safetensors())
 }
 
-#[cfg(feature = "bindings")]
+// The engine has the bindings in it: with both features it is what counts.
+#[cfg(all(feature = "bindings", not(feature = "engine")))]
 mod bindings;
 
-#[cfg(feature = "bindings")]
+#[cfg(all(feature = "bindings", not(feature = "engine")))]
 async fn trained(_: &Manifest, base: Vec<u8>, _: &[f32], _: &[u32]) -> Result<Vec<u8>, JsError> {
     bindings::run(&base).await
 }
