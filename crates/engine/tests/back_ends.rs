@@ -204,58 +204,26 @@ async fn same_gradients_of_attention() -> bool {
     true
 }
 
-#[cfg(not(target_arch = "wasm32"))]
-#[test]
-fn a_step_is_one_submit() {
-    if !futures::executor::block_on(one_submit_per_step()) {
-        eprintln!("not run: no adapter");
-    }
+/// A test that needs a GPU: a browser has to have one, a machine need not.
+macro_rules! test_on_gpu {
+    ($name:ident, $run:ident) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        #[test]
+        fn $name() {
+            if !futures::executor::block_on($run()) {
+                eprintln!("not run: no adapter");
+            }
+        }
+
+        #[cfg(target_arch = "wasm32")]
+        #[wasm_bindgen_test::wasm_bindgen_test]
+        async fn $name() {
+            assert!($run().await, "the browser has no WebGPU adapter");
+        }
+    };
 }
 
-#[cfg(target_arch = "wasm32")]
-#[wasm_bindgen_test::wasm_bindgen_test]
-async fn a_step_is_one_submit() {
-    assert!(one_submit_per_step().await, "the browser has no WebGPU adapter");
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-#[test]
-fn gradients_of_attention_agree() {
-    if !futures::executor::block_on(same_gradients_of_attention()) {
-        eprintln!("not run: no adapter");
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-#[wasm_bindgen_test::wasm_bindgen_test]
-async fn gradients_of_attention_agree() {
-    assert!(same_gradients_of_attention().await, "the browser has no WebGPU adapter");
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-#[test]
-fn losses_agree() {
-    if !futures::executor::block_on(same_losses()) {
-        eprintln!("not run: no adapter");
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-#[wasm_bindgen_test::wasm_bindgen_test]
-async fn losses_agree() {
-    assert!(same_losses().await, "the browser has no WebGPU adapter");
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-#[test]
-fn an_abandoned_read_back_harms_nothing() {
-    if !futures::executor::block_on(abandoned_read_backs()) {
-        eprintln!("not run: no adapter");
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-#[wasm_bindgen_test::wasm_bindgen_test]
-async fn an_abandoned_read_back_harms_nothing() {
-    assert!(abandoned_read_backs().await, "the browser has no WebGPU adapter");
-}
+test_on_gpu!(a_step_is_one_submit, one_submit_per_step);
+test_on_gpu!(gradients_of_attention_agree, same_gradients_of_attention);
+test_on_gpu!(losses_agree, same_losses);
+test_on_gpu!(an_abandoned_read_back_harms_nothing, abandoned_read_backs);
