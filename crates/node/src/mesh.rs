@@ -39,8 +39,8 @@ pub(crate) struct Mesh {
     asks: RefCell<Asks>,
     waiting: RefCell<BTreeMap<Cid, Vec<UnboundedSender<Note>>>>,
     peers: RefCell<BTreeSet<PeerKey>>,
-    /// How many others can be found; none known before the relay has said so.
-    found: Cell<Option<u32>>,
+    /// How many others can be found, as the relay said last.
+    found: Cell<u32>,
     /// Peers of the campaign to which there is no direct path.
     out_of_reach: RefCell<BTreeSet<PeerKey>>,
     relay_only: Cell<bool>,
@@ -105,7 +105,7 @@ impl Mesh {
             asks: RefCell::default(),
             waiting: RefCell::default(),
             peers: RefCell::default(),
-            found: Cell::new(None),
+            found: Cell::new(0),
             out_of_reach: RefCell::default(),
             relay_only: Cell::new(false),
             offered: RefCell::default(),
@@ -134,7 +134,7 @@ impl Mesh {
     /// Takes part in the mesh, with or without connections to peers.
     pub(crate) fn meet(&self, now: u64, campaign: lichen_record::CampaignId, relay_only: bool) {
         self.relay_only.set(relay_only);
-        self.found.set(None);
+        self.found.set(0);
         if self.is_on {
             let hope = if relay_only { now } else { now.saturating_add(MEETING_MS) };
             self.puller.borrow_mut().hope_for_peers(now, hope);
@@ -161,7 +161,7 @@ impl Mesh {
 
     /// So many others can be found. Where there are none, nobody is waited for; the first ones get their time from now.
     pub(crate) fn found(&self, now: u64, others: u32) {
-        let is_first = self.found.replace(Some(others)).unwrap_or(0) == 0;
+        let is_first = self.found.replace(others) == 0;
         if others == 0 {
             self.expect_nobody(now);
         } else if is_first && !self.relay_only.get() {
@@ -184,7 +184,7 @@ impl Mesh {
         if self.is_on && out_of_reach.len() < 1_024 && !self.peers.borrow().contains(&peer) {
             out_of_reach.insert(peer);
         }
-        let is_alone = out_of_reach.len() >= self.found.get().unwrap_or(0) as usize;
+        let is_alone = out_of_reach.len() >= self.found.get() as usize;
         drop(out_of_reach);
         if is_alone {
             self.expect_nobody(now);
