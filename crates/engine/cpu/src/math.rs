@@ -161,8 +161,7 @@ pub(crate) fn tanh(x: F4) -> F4 {
 /// 1 / (1 + e^-x).
 #[inline(never)]
 pub(crate) fn sigmoid(x: F4) -> F4 {
-    let one = F4::splat(1.0);
-    one / (one + exp(F4::splat(0.0) - x))
+    Exponential::new().sigmoid(x)
 }
 
 /// Error function.
