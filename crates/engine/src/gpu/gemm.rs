@@ -198,7 +198,7 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
             arrays(3, "read", result, &["bias"]),
             arrays(4, "read_write", result, &["c"]),
             self.operands(),
-            self.each(|i, v| format!("    var c{i}_{v} = vec4f();\n")),
+            self.each(&|i, v| format!("    var c{i}_{v} = vec4f();\n")),
             self.inner(),
             self.store(),
             tile = self.tile,
@@ -265,7 +265,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
         let lane = |i: u32| LANES.get(i as usize % 4).copied().unwrap_or_default();
         match self.reading {
             Reading::Nt => {
-                let dots = self.each(|i, v| {
+                let dots = self.each(&|i, v| {
                     let dot = |j| format!("dot(a{i}, b{})", 4 * v + j);
                     format!("        c{i}_{v} += vec4f({}, {}, {}, {});\n", dot(0), dot(1), dot(2), dot(3))
                 });
@@ -276,17 +276,17 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
                     let row =
                         |v| format!("        let b{v}_{u} = b[b{v}_ + (4u * k + {u}u) * dims.b_row];\n");
                     let b: String = (0..vectors).map(row).collect();
-                    b + &self.each(|i, v| format!("        c{i}_{v} += a{i}.{} * b{v}_{u};\n", lane(u)))
+                    b + &self.each(&|i, v| format!("        c{i}_{v} += a{i}.{} * b{v}_{u};\n", lane(u)))
                 });
                 load("a", tile, "k") + &steps.collect::<String>()
             }
             Reading::Tn => {
                 let products =
-                    self.each(|i, v| format!("        c{i}_{v} += a{}.{} * b{v};\n", i / 4, lane(i)));
+                    self.each(&|i, v| format!("        c{i}_{v} += a{}.{} * b{v};\n", i / 4, lane(i)));
                 load("a", vectors, "k * dims.a_row") + &load("b", vectors, "k * dims.b_row") + &products
             }
             Reading::Strided => {
-                let products = self.each(|i, v| {
+                let products = self.each(&|i, v| {
                     let j = 4 * v;
                     format!("        c{i}_{v} += a{i} * vec4f(b{j}, b{}, b{}, b{});\n", j + 1, j + 2, j + 3)
                 });
@@ -334,18 +334,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }}
 ",
             self.tile * vectors,
-            self.each(|i, v| format!("c{i}_{v}, ")),
+            self.each(&|i, v| format!("c{i}_{v}, ")),
             self.tile,
             self.tile,
         )
     }
 
     /// One line per row and vector of the tile.
-    fn each(&self, line: impl Fn(u32, u32) -> String) -> String {
-        self.lines(&line)
-    }
-
-    fn lines(&self, line: &dyn Fn(u32, u32) -> String) -> String {
+    fn each(&self, line: &dyn Fn(u32, u32) -> String) -> String {
         (0..self.tile)
             .flat_map(|i| (0..self.tile / 4).map(move |v| (i, v)))
             .map(|(i, v)| line(i, v))
