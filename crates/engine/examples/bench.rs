@@ -1,4 +1,5 @@
-//! Times the workloads natively: `cargo run --release -p lichen-engine --features bench --example bench [--profile]`.
+//! Times the workloads natively: `cargo run --release -p lichen-engine --features bench,threads --example bench --
+//! [--profile] [--threads N]`.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -22,6 +23,20 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 fn main() -> Result<(), EngineError> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--threads").skip(1);
+    match arguments.next().and_then(|number| number.parse().ok()) {
+        Some(threads) => in_pool(threads),
+        None => measure(),
+    }
+}
+
+/// [`measure`] with so many threads.
+fn in_pool(threads: usize) -> Result<(), EngineError> {
+    let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| EngineError::Train(error.to_string()))?.install(measure)
+}
+
+fn measure() -> Result<(), EngineError> {
     let start = Instant::now();
     let now = || start.elapsed().as_secs_f64() * 1e6;
     let (flops, _) = peak(1 << 20);

@@ -109,3 +109,21 @@ fn a_hundred_steps_of_w4_give_the_same_bits_everywhere() {
 fn a_hundred_steps_of_w5_give_the_same_bits_everywhere() {
     gives_the_same_bits_everywhere(4);
 }
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    crate::cpu::split_everything();
+    let bits = |index: usize| {
+        let mut bench = crate::bench::Bench::new(index).unwrap();
+        bench.steps(3).unwrap();
+        bench.hash().unwrap()
+    };
+    for index in 0..5 {
+        let alone = bits(index);
+        for threads in [1, 2, 3, 7] {
+            let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert_eq!(pool.install(|| bits(index)), alone, "workload {index}, {threads} threads");
+        }
+    }
+}

@@ -66,6 +66,8 @@ fn compare(name: &str, graph: &Graph, operands: &[Operand<'_>], classes: usize) 
         }
     }
     executor.run(&STEP);
+    #[cfg(not(target_arch = "wasm32"))]
+    compare_threads(name, &mut executor);
     for binding in program.parameters.iter().filter(|binding| binding.gradient.is_some()) {
         let gradient = executor.read(binding.gradient.unwrap()).to_vec();
         for (index, &found) in gradient.iter().enumerate() {
@@ -85,6 +87,22 @@ fn compare(name: &str, graph: &Graph, operands: &[Operand<'_>], classes: usize) 
                 binding.name
             );
         }
+    }
+}
+
+/// Checks that threads that share every kernel give the gradients that one thread gave, to the bit.
+#[cfg(not(target_arch = "wasm32"))]
+fn compare_threads(name: &str, executor: &mut CpuExecutor) {
+    lichen_engine::cpu::split_everything();
+    let gradients = |executor: &CpuExecutor| -> Vec<u32> {
+        let bindings = executor.program().parameters.iter().filter_map(|binding| binding.gradient);
+        bindings.flat_map(|gradient| executor.read(gradient)).map(|number| number.to_bits()).collect()
+    };
+    let alone = gradients(executor);
+    for threads in [2, 3] {
+        let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| executor.run(&STEP));
+        assert!(gradients(executor) == alone, "{name}: {threads} threads give other bits");
     }
 }
 

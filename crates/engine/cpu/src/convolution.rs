@@ -7,6 +7,7 @@
 use crate::gemm::{Finish, MR, Tile, activate, pack, rank_one};
 use crate::memory::Memory;
 use crate::simd::F4;
+use crate::threads::{Rows, in_parts};
 use lichen_model::program::{Convolution, Direction, Window};
 
 /// Outputs side by side in a tile.
@@ -21,12 +22,40 @@ pub(crate) struct Scratch {
     gradient: Vec<f32>,
 }
 
-/// Runs a convolution kernel.
-pub(crate) fn run(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
+/// Runs a convolution kernel: forward and for the input's gradient samples are independent of each other, for the
+/// weights' gradient outputs are (of whole groups, where there are several).
+pub(crate) fn run(kernel: &Convolution, memory: &mut Memory, scratch: &mut Vec<Scratch>) {
+    let window = &kernel.window;
+    let (inputs, outputs) = per_group(window);
+    let depth = inputs * plane(window.kernel);
+    let cost = outputs * plane(window.output) * depth;
     match kernel.direction {
-        Direction::Forward => forward(kernel, memory, scratch),
-        Direction::Input => input_gradient(kernel, memory, scratch),
-        Direction::Weight => weight_gradient(kernel, memory, scratch),
+        Direction::Forward => {
+            let mut result = memory.take(kernel.y);
+            let rows = Rows::new(&mut result, window.out_channels * plane(window.output));
+            in_parts([rows], window.groups * cost, scratch, |first, [y], scratch| {
+                forward(kernel, memory, first, y, scratch);
+            });
+            memory.put(result);
+        }
+        Direction::Input => {
+            let mut result = memory.take(kernel.x);
+            let rows = Rows::new(&mut result, window.in_channels * plane(window.input));
+            in_parts([rows], window.groups * cost, scratch, |first, [x], scratch| {
+                input_gradient(kernel, memory, first, x, scratch);
+            });
+            memory.put(result);
+        }
+        Direction::Weight => {
+            let mut result = memory.take(kernel.w);
+            let alone = if window.groups > 1 { outputs } else { TILE_OUT };
+            let rows = Rows::new(&mut result, alone * depth);
+            let cost = cost / outputs * alone * window.batch;
+            in_parts([rows], cost, scratch, |first, [w], scratch| {
+                weight_gradient(kernel, memory, first * alone, w, scratch);
+            });
+            memory.put(result);
+        }
     }
 }
 
@@ -151,12 +180,12 @@ fn per_group(window: &Window) -> (usize, usize) {
     (window.in_channels / window.groups, window.out_channels / window.groups)
 }
 
-fn forward(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
+/// The outputs of the samples from `first` on.
+fn forward(kernel: &Convolution, memory: &Memory, first: usize, y: &mut [f32], scratch: &mut Scratch) {
     let window = &kernel.window;
     let (inputs, outputs) = per_group(window);
     let taps = window.kernel[0] * window.kernel[1];
     let depth = inputs * taps;
-    let mut y = memory.take(kernel.y);
     let (x, w) = (memory.get(kernel.x), memory.get(kernel.w));
     let bias = kernel.bias.map(|bias| memory.get(bias));
     let bordered = Bordered::of_input(window);
@@ -175,23 +204,21 @@ fn forward(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
         pack(panels, weights, [depth, 1], [outputs, depth], 0, MR);
         let bias = bias.map(|bias| &bias[group * outputs..(group + 1) * outputs]);
         let finish = Finish { row_bias: bias, activation: kernel.activation, ..Finish::PLAIN };
-        for sample in 0..window.batch {
-            let from = (sample * window.in_channels + group * inputs) * in_plane;
+        for (sample, y) in y.chunks_exact_mut(window.out_channels * out_plane).enumerate() {
+            let from = ((first + sample) * window.in_channels + group * inputs) * in_plane;
             border_input(window, bordered, &x[from..from + inputs * in_plane], buffer);
-            let to = (sample * window.out_channels + group * outputs) * out_plane;
-            let to = &mut y[to..to + outputs * out_plane];
+            let to = &mut y[group * outputs * out_plane..(group + 1) * outputs * out_plane];
             correlate(buffer, &scratch.offsets, bordered.width, panels, to, window.output, &finish);
         }
     }
-    memory.put(y);
 }
 
-fn input_gradient(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
+/// The gradients by the inputs of the samples from `first` on.
+fn input_gradient(kernel: &Convolution, memory: &Memory, first: usize, x: &mut [f32], scratch: &mut Scratch) {
     let window = &kernel.window;
     let (inputs, outputs) = per_group(window);
     let taps = window.kernel[0] * window.kernel[1];
     let depth = outputs * taps;
-    let mut x = memory.take(kernel.x);
     let (y, w) = (memory.get(kernel.y), memory.get(kernel.w));
     let bias = kernel.bias.map(|bias| memory.get(bias));
     let bordered = Bordered::of_output(window);
@@ -218,15 +245,13 @@ fn input_gradient(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scrat
         }
         let bias = bias.map(|bias| &bias[group * inputs..(group + 1) * inputs]);
         let finish = Finish { row_bias: bias, activation: kernel.activation, ..Finish::PLAIN };
-        for sample in 0..window.batch {
-            let from = (sample * window.out_channels + group * outputs) * out_plane;
+        for (sample, x) in x.chunks_exact_mut(window.in_channels * in_plane).enumerate() {
+            let from = ((first + sample) * window.out_channels + group * outputs) * out_plane;
             border_output(window, bordered, &y[from..from + outputs * out_plane], buffer);
-            let to = (sample * window.in_channels + group * inputs) * in_plane;
-            let to = &mut x[to..to + inputs * in_plane];
+            let to = &mut x[group * inputs * in_plane..(group + 1) * inputs * in_plane];
             correlate(buffer, &scratch.offsets, bordered.width, panels, to, window.input, &finish);
         }
     }
-    memory.put(x);
 }
 
 fn plane(extents: [usize; 2]) -> usize {
@@ -287,14 +312,19 @@ fn tile(buffer: &[f32], offsets: &[usize], panel: &[f32]) -> Tile {
 const TILE_OUT: usize = 2;
 const TILE_TAPS: usize = 4;
 
-/// Sums over positions go into four lanes (position along the width mod 4) per sample; samples are added in
-/// order.
-fn weight_gradient(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scratch) {
+/// The gradients by the weights of the outputs from `first` on, which are within one group or whole groups. Sums over
+/// positions go into four lanes (position along the width mod 4) per sample; samples are added in order.
+fn weight_gradient(
+    kernel: &Convolution,
+    memory: &Memory,
+    first: usize,
+    w: &mut [f32],
+    scratch: &mut Scratch,
+) {
     let window = &kernel.window;
     let (inputs, outputs) = per_group(window);
     let taps = window.kernel[0] * window.kernel[1];
     let depth = inputs * taps;
-    let mut w = memory.take(kernel.w);
     w.fill(0.0);
     let (x, y) = (memory.get(kernel.x), memory.get(kernel.y));
     let bordered = Bordered::of_input(window);
@@ -307,22 +337,21 @@ fn weight_gradient(kernel: &Convolution, memory: &mut Memory, scratch: &mut Scra
     let (in_plane, out_plane) = (plane(window.input), plane(window.output));
     let pitch = window.output[1].next_multiple_of(4);
     let buffer = cleared(&mut scratch.bordered, bordered.size(inputs));
-    let gradient = cleared(&mut scratch.gradient, outputs * window.output[0] * pitch);
-    for group in 0..window.groups {
-        let w = &mut w[group * outputs * depth..(group + 1) * outputs * depth];
+    let gradient = cleared(&mut scratch.gradient, outputs.min(w.len() / depth) * window.output[0] * pitch);
+    for (part, w) in w.chunks_mut(outputs * depth).enumerate() {
+        let (group, here) = (first / outputs + part, w.len() / depth);
         for sample in 0..window.batch {
             let from = (sample * window.in_channels + group * inputs) * in_plane;
             border_input(window, bordered, &x[from..from + inputs * in_plane], buffer);
-            let from = (sample * window.out_channels + group * outputs) * out_plane;
-            let rows = y[from..from + outputs * out_plane].chunks_exact(window.output[1]);
+            let from = (sample * window.out_channels + part * outputs + first) * out_plane;
+            let rows = y[from..from + here * out_plane].chunks_exact(window.output[1]);
             for (to, from) in gradient.chunks_exact_mut(pitch).zip(rows) {
                 to[..from.len()].copy_from_slice(from);
             }
             let sides = Sides { gradient, buffer, pitch, width: bordered.width, rows: window.output[0] };
-            sides.accumulate(&scratch.offsets, w, outputs);
+            sides.accumulate(&scratch.offsets, w, here);
         }
     }
-    memory.put(w);
 }
 
 struct Sides<'a> {

@@ -6,7 +6,8 @@
 use crate::causal::Part;
 use crate::memory::Memory;
 use crate::simd::F4;
-use lichen_model::program::{Epilogue, Gemm};
+use crate::threads::{Rows, in_parts};
+use lichen_model::program::{Epilogue, Gemm, Matrix};
 use std::ops::Range;
 
 /// Adds the product of a column and a row to a tile.
@@ -25,6 +26,8 @@ pub(crate) use rank_one;
 pub(crate) const MR: usize = 4;
 /// Columns of a tile.
 pub(crate) const NR: usize = 8;
+/// Multiply-adds that take as long as copying an element.
+const COPY: usize = 4;
 /// Extent of k summed in registers; part of the definition of the result's bits.
 pub(crate) const BLOCK_K: usize = 256;
 
@@ -41,13 +44,6 @@ pub(crate) struct View<'a> {
 pub(crate) struct Panels {
     a: Vec<f32>,
     b: Vec<f32>,
-}
-
-impl Panels {
-    /// Room for a packed left factor.
-    pub(crate) fn left(&mut self) -> &mut Vec<f32> {
-        &mut self.a
-    }
 }
 
 /// What happens to a finished element.
@@ -76,7 +72,7 @@ impl Finish<'_> {
 }
 
 /// Runs a product kernel.
-pub(crate) fn run(gemm: &Gemm, part: Part, memory: &mut Memory, panels: &mut Panels) {
+pub(crate) fn run(gemm: &Gemm, part: Part, memory: &mut Memory, panels: &mut Vec<Panels>) {
     let mut c = memory.take(gemm.c.buffer);
     let (a, b) = (memory.get(gemm.a.buffer), memory.get(gemm.b.buffer));
     let bias = gemm.bias.map(|bias| memory.get(bias));
@@ -88,23 +84,44 @@ pub(crate) fn run(gemm: &Gemm, part: Part, memory: &mut Memory, panels: &mut Pan
         accumulate: gemm.accumulate,
         part,
     };
-    for outer in 0..gemm.batch[0] {
-        for inner in 0..gemm.batch[1] {
-            let start = |matrix: &lichen_model::program::Matrix| {
-                matrix.offset + outer * matrix.batch_strides[0] + inner * matrix.batch_strides[1]
-            };
-            let view = |data, matrix: &lichen_model::program::Matrix| {
-                let (row, column) =
-                    if matrix.transposed { (1, matrix.row_stride) } else { (matrix.row_stride, 1) };
-                View { data, row, column }
-            };
-            let a = view(&a[start(&gemm.a)..], &gemm.a);
-            let b = view(&b[start(&gemm.b)..], &gemm.b);
-            let c = &mut c[start(&gemm.c)..];
-            product(a, b, c, gemm.c.row_stride, [gemm.m, gemm.n, gemm.k], &finish, panels);
-        }
+    let extents = [gemm.m, gemm.n, gemm.k];
+    let stride = gemm.c.row_stride;
+    if gemm.batch == [1, 1] {
+        let (a, b) = (view(a, &gemm.a, [0, 0]), view(b, &gemm.b, [0, 0]));
+        product(a, b, &mut c[gemm.c.offset..], stride, extents, &finish, panels);
+        memory.put(c);
+        return;
     }
+    let [outers, inners] = gemm.batch;
+    let c_part = &mut c[gemm.c.offset..];
+    let apart = Some(gemm.c.batch_strides[0]).filter(|&apart| apart >= reach(gemm));
+    let room = c_part.len().min(apart.map_or(usize::MAX, |apart| apart * outers));
+    let rows = Rows::new(&mut c_part[..room], apart.unwrap_or(room));
+    let cost = inners * gemm.m * gemm.n * gemm.k;
+    in_parts([rows], cost, panels, |first, [c], panels| {
+        let count = apart.map_or(outers, |apart| c.len().div_ceil(apart));
+        for outer in 0..count {
+            for inner in 0..inners {
+                let start = outer * gemm.c.batch_strides[0] + inner * gemm.c.batch_strides[1];
+                let at = [first + outer, inner];
+                let (a, b) = (view(a, &gemm.a, at), view(b, &gemm.b, at));
+                panels.multiply(a, b, &mut c[start..], stride, extents, &finish);
+            }
+        }
+    });
     memory.put(c);
+}
+
+/// A matrix of a batch.
+fn view<'a>(data: &'a [f32], matrix: &Matrix, [outer, inner]: [usize; 2]) -> View<'a> {
+    let start = matrix.offset + outer * matrix.batch_strides[0] + inner * matrix.batch_strides[1];
+    let (row, column) = if matrix.transposed { (1, matrix.row_stride) } else { (matrix.row_stride, 1) };
+    View { data: &data[start..], row, column }
+}
+
+/// How far the results of one place on the outer batch axis extend.
+fn reach(gemm: &Gemm) -> usize {
+    (gemm.batch[1] - 1) * gemm.c.batch_strides[1] + (gemm.m - 1) * gemm.c.row_stride + gemm.n
 }
 
 /// `c = finish(a b)` with a m×k, b k×n, rows of c `stride` apart.
@@ -113,14 +130,37 @@ pub(crate) fn product(
     b: View<'_>,
     c: &mut [f32],
     stride: usize,
-    extents: [usize; 3],
+    [m, n, k]: [usize; 3],
     finish: &Finish<'_>,
-    panels: &mut Panels,
+    panels: &mut Vec<Panels>,
 ) {
-    let mut packed = std::mem::take(&mut panels.b);
-    pack_right(&mut packed, b, extents[1], extents[2]);
-    multiply_packed(a, &packed, c, stride, extents, finish, &mut panels.a);
-    panels.b = packed;
+    let mut packed = panels.first_mut().map(|panels| std::mem::take(&mut panels.b)).unwrap_or_default();
+    pack_right(&mut packed, b, n, k);
+    // A split would need to know where the diagonal is.
+    let cost = if finish.part == Part::Whole { MR * n * k } else { 0 };
+    let rows = Rows::new(&mut c[..(m - 1) * stride + n], MR * stride);
+    in_parts([rows], cost, panels, |first, [c], panels| {
+        let a = View { data: &a.data[first * MR * a.row..], ..a };
+        let extents = [c.len().div_ceil(stride), n, k];
+        multiply_packed(a, &packed, c, stride, extents, finish, &mut panels.a);
+    });
+    panels[0].b = packed;
+}
+
+impl Panels {
+    /// [`product`] by this thread alone.
+    fn multiply(
+        &mut self,
+        a: View<'_>,
+        b: View<'_>,
+        c: &mut [f32],
+        stride: usize,
+        extents: [usize; 3],
+        finish: &Finish<'_>,
+    ) {
+        pack_right(&mut self.b, b, extents[1], extents[2]);
+        multiply_packed(a, &self.b, c, stride, extents, finish, &mut self.a);
+    }
 }
 
 /// Packs a right factor (k×n): blocks of k, in them panels of [`NR`] columns.
@@ -134,7 +174,11 @@ pub(crate) fn pack_right(packed: &mut Vec<f32>, b: View<'_>, n: usize, k: usize)
     while start < k {
         let depth = BLOCK_K.min(k - start);
         let (block, behind) = rest.split_at_mut(n.div_ceil(NR) * NR * depth);
-        pack(block, b.data, [b.column, b.row], [n, depth], start * b.row, NR);
+        let panels = Rows::new(block, NR * depth);
+        in_parts([panels], COPY * NR * depth, &mut Vec::new(), |first, [panels], ()| {
+            let offset = start * b.row + first * NR * b.column;
+            pack(panels, b.data, [b.column, b.row], [n - first * NR, depth], offset, NR);
+        });
         rest = behind;
         start += depth;
     }
@@ -402,7 +446,7 @@ mod tests {
 
     #[test]
     fn products_of_all_layouts_agree_with_the_definition() {
-        let mut panels = Panels::default();
+        let mut panels = Vec::new();
         for (m, n, k) in
             [(1, 1, 1), (4, 8, 3), (5, 9, 17), (13, 10, 300), (3, 30, 513), (9, 17, 1), (9, 1, 5)]
         {

@@ -16,22 +16,27 @@ mod quads;
 mod recurrent;
 mod rows;
 mod simd;
+mod threads;
 mod update;
 
 pub use causal::{Part, parts};
 use lichen_model::program::{BufferId, Kernel, Program, StepValues};
 use memory::Memory;
 use std::sync::Arc;
+#[cfg(all(feature = "threads", feature = "bench"))]
+pub use threads::split_everything;
 
 /// A program with its memory.
 pub struct CpuExecutor {
     program: Arc<Program>,
     parts: Vec<causal::Part>,
     memory: Memory,
-    panels: gemm::Panels,
-    registers: map::Registers,
-    convolution: convolution::Scratch,
+    // Memory that kernels use while they run, one for each part of a result.
+    panels: Vec<gemm::Panels>,
+    registers: Vec<map::Registers>,
+    convolution: Vec<convolution::Scratch>,
     recurrent: recurrent::Scratch,
+    rows: Vec<Vec<f32>>,
     scratch: Vec<f32>,
 }
 
@@ -45,10 +50,11 @@ impl CpuExecutor {
             program,
             parts,
             memory,
-            panels: gemm::Panels::default(),
-            registers: map::Registers::default(),
-            convolution: convolution::Scratch::default(),
+            panels: Vec::new(),
+            registers: Vec::new(),
+            convolution: Vec::new(),
             recurrent: recurrent::Scratch::default(),
+            rows: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -142,8 +148,8 @@ impl CpuExecutor {
             Kernel::Convolution(kernel) => convolution::run(kernel, memory, &mut self.convolution),
             Kernel::Pool(kernel) => pool::pool(kernel, memory),
             Kernel::PoolBackward(kernel) => pool::pool_backward(kernel, memory),
-            Kernel::Normalize(kernel) => norms::normalize(kernel, memory, &mut self.scratch),
-            Kernel::NormalizeBackward(kernel) => norms::normalize_backward(kernel, memory, &mut self.scratch),
+            Kernel::Normalize(kernel) => norms::normalize(kernel, memory, &mut self.rows),
+            Kernel::NormalizeBackward(kernel) => norms::normalize_backward(kernel, memory, &mut self.rows),
             Kernel::NormalizeParameters(kernel) => {
                 norms::normalize_parameters(kernel, memory, &mut self.scratch)
             }
@@ -151,13 +157,13 @@ impl CpuExecutor {
             Kernel::BatchNormalizeBackward(kernel) => {
                 norms::batch_normalize_backward(kernel, memory, &mut self.scratch)
             }
-            Kernel::Gru(kernel) => recurrent::gru(kernel, memory, &mut self.recurrent, &mut self.panels),
+            Kernel::Gru(kernel) => recurrent::gru(kernel, memory, &mut self.recurrent),
             Kernel::GruBackward(kernel) => {
-                recurrent::gru_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
+                recurrent::gru_backward(kernel, memory, &mut self.recurrent);
             }
-            Kernel::Lstm(kernel) => recurrent::lstm(kernel, memory, &mut self.recurrent, &mut self.panels),
+            Kernel::Lstm(kernel) => recurrent::lstm(kernel, memory, &mut self.recurrent),
             Kernel::LstmBackward(kernel) => {
-                recurrent::lstm_backward(kernel, memory, &mut self.recurrent, &mut self.panels);
+                recurrent::lstm_backward(kernel, memory, &mut self.recurrent);
             }
         }
     }
@@ -204,13 +210,13 @@ pub fn peak(rounds: u32) -> f32 {
 #[cfg(feature = "bench")]
 #[must_use]
 pub fn product([m, n, k]: [usize; 3], layout: u32, rounds: u32) -> f32 {
-    use gemm::{Finish, Panels, View};
+    use gemm::{Finish, View};
     let (a, b) = (vec![0.5; m * k], vec![0.25; k * n]);
     let a =
         if layout == 2 { View { data: &a, row: 1, column: m } } else { View { data: &a, row: k, column: 1 } };
     let b =
         if layout == 1 { View { data: &b, row: 1, column: k } } else { View { data: &b, row: n, column: 1 } };
-    let (mut c, mut panels) = (vec![0.0; m * n], Panels::default());
+    let (mut c, mut panels) = (vec![0.0; m * n], Vec::new());
     for _ in 0..rounds {
         gemm::product(a, b, &mut c, n, [m, n, k], &Finish::PLAIN, &mut panels);
     }

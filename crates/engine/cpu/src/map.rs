@@ -3,6 +3,7 @@
 use crate::math;
 use crate::memory::Memory;
 use crate::simd::F4;
+use crate::threads::{Rows, in_parts};
 use lichen_model::program::{Binary, Instruction, MAX_MAP_INPUTS, Map, StepValues, Unary};
 use std::ops::Range;
 
@@ -13,35 +14,55 @@ const BLOCK: usize = 128;
 #[derive(Default)]
 pub(crate) struct Registers(Vec<f32>);
 
+/// Multiply-adds that take as long as an instruction on one element, functions among them.
+const INSTRUCTION: usize = 4;
+
 /// Runs a map.
-pub(crate) fn run(map: &Map, memory: &mut Memory, step: &StepValues, registers: &mut Registers) {
+pub(crate) fn run(map: &Map, memory: &mut Memory, step: &StepValues, registers: &mut Vec<Registers>) {
     let mut output = memory.take(map.output);
     let mut inputs: [&[f32]; MAX_MAP_INPUTS] = [&[]; MAX_MAP_INPUTS];
     for (to, input) in inputs.iter_mut().zip(&map.inputs) {
         *to = memory.get(input.buffer);
     }
     let Some((&inner, outer)) = map.shape.split_last() else { return };
-    let registers = &mut registers.0;
-    registers.resize(map.code.len() * BLOCK, 0.0);
-    for (register, instruction) in registers.chunks_exact_mut(BLOCK).zip(&map.code) {
-        match *instruction {
-            Instruction::Constant(value) => register.fill(value),
-            Instruction::Step(value) => register.fill(step.get(value)),
-            _ => {}
+    // What has a single row is split within it.
+    let width = if outer.iter().all(|&extent| extent == 1) { inner.min(BLOCK) } else { inner };
+    let cost = width * map.code.len() * INSTRUCTION;
+    in_parts([Rows::new(&mut output, width)], cost, registers, |first, [output], registers| {
+        registers.fill(map, step);
+        let (mut index, mut row, mut start) = (vec![0; outer.len()], first, first * width);
+        if width == inner {
+            start = 0;
+            for (at, &extent) in index.iter_mut().zip(outer).rev() {
+                (*at, row) = (row % extent, row / extent);
+            }
         }
-    }
-    let mut index = vec![0; outer.len()];
-    let mut starts = [0; MAX_MAP_INPUTS];
-    for row in output.chunks_exact_mut(inner) {
-        for (start, input) in starts.iter_mut().zip(&map.inputs) {
-            *start = index.iter().zip(&input.strides).map(|(at, stride)| at * stride).sum();
+        let mut starts = [0; MAX_MAP_INPUTS];
+        for row in output.chunks_mut(inner) {
+            for (start, input) in starts.iter_mut().zip(&map.inputs) {
+                *start = index.iter().zip(&input.strides).map(|(at, stride)| at * stride).sum();
+            }
+            for (number, block) in row.chunks_mut(BLOCK).enumerate() {
+                evaluate(map, &inputs, step, &starts, start + number * BLOCK, block, &mut registers.0);
+            }
+            advance(&mut index, outer);
         }
-        for (number, block) in row.chunks_mut(BLOCK).enumerate() {
-            evaluate(map, &inputs, step, &starts, number * BLOCK, block, registers);
-        }
-        advance(&mut index, outer);
-    }
+    });
     memory.put(output);
+}
+
+impl Registers {
+    /// Makes room, and fills the registers that stay the same.
+    fn fill(&mut self, map: &Map, step: &StepValues) {
+        self.0.resize(map.code.len() * BLOCK, 0.0);
+        for (register, instruction) in self.0.chunks_exact_mut(BLOCK).zip(&map.code) {
+            match *instruction {
+                Instruction::Constant(value) => register.fill(value),
+                Instruction::Step(value) => register.fill(step.get(value)),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// The next index in row-major order.

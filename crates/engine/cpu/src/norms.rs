@@ -2,8 +2,9 @@
 
 use crate::memory::Memory;
 use crate::quads;
-use crate::rows::sum;
+use crate::rows::{PASS, sum};
 use crate::simd::F4;
+use crate::threads::{Rows, in_parts};
 use lichen_model::program::{
     BatchNormalize, BatchNormalizeBackward, BufferId, NormShape, Normalize, NormalizeBackward,
     NormalizeParameters,
@@ -36,66 +37,80 @@ fn squares(row: &[f32], mean: f32) -> f32 {
     total.sum()
 }
 
-pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut Vec<f32>) {
+pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut Vec<Vec<f32>>) {
     let shape = &kernel.shape;
     let mut output = memory.take(kernel.output);
     let mut moments = memory.take(kernel.moments);
     let input = memory.get(kernel.input);
-    scratch.resize(2 * shape.width, 0.0);
-    let (scales, biases) = scratch.split_at_mut(shape.width);
-    let rows = output.chunks_exact_mut(shape.width).zip(input.chunks_exact(shape.width));
-    for (number, ((to, from), moments)) in rows.zip(moments.as_chunks_mut::<2>().0).enumerate() {
-        if number < shape.groups || shape.groups > 1 {
-            match kernel.scale {
-                Some(scale) => spread(shape, number, memory.get(scale), scales),
-                None => scales.fill(1.0),
+    let results = [Rows::new(&mut output, shape.width), Rows::new(&mut moments, 2)];
+    in_parts(results, 3 * PASS * shape.width, scratch, |first, [output, moments], scratch| {
+        scratch.resize(2 * shape.width, 0.0);
+        let (scales, biases) = scratch.split_at_mut(shape.width);
+        let rows =
+            output.chunks_exact_mut(shape.width).zip(input[first * shape.width..].chunks_exact(shape.width));
+        for (number, ((to, from), moments)) in rows.zip(moments.as_chunks_mut::<2>().0).enumerate() {
+            if number < shape.groups || shape.groups > 1 {
+                match kernel.scale {
+                    Some(scale) => spread(shape, first + number, memory.get(scale), scales),
+                    None => scales.fill(1.0),
+                }
+                match kernel.bias {
+                    Some(bias) => spread(shape, first + number, memory.get(bias), biases),
+                    None => biases.fill(0.0),
+                }
             }
-            match kernel.bias {
-                Some(bias) => spread(shape, number, memory.get(bias), biases),
-                None => biases.fill(0.0),
-            }
+            let mean = if kernel.rms { 0.0 } else { sum(from) * share(shape.width) };
+            let deviation = 1.0 / (squares(from, mean) * share(shape.width) + kernel.epsilon).sqrt();
+            *moments = [mean, deviation];
+            let (mean, deviation) = (F4::splat(mean), F4::splat(deviation));
+            quads::write(to, [from, scales, biases], |[x, scale, bias]| {
+                (x - mean) * deviation * scale + bias
+            });
         }
-        let mean = if kernel.rms { 0.0 } else { sum(from) * share(shape.width) };
-        let deviation = 1.0 / (squares(from, mean) * share(shape.width) + kernel.epsilon).sqrt();
-        *moments = [mean, deviation];
-        let (mean, deviation) = (F4::splat(mean), F4::splat(deviation));
-        quads::write(to, [from, scales, biases], |[x, scale, bias]| (x - mean) * deviation * scale + bias);
-    }
+    });
     memory.put(output);
     memory.put(moments);
 }
 
 /// `x̂ = (x − mean) / deviation; result = (g' − mean(g') − x̂ mean(g' x̂)) / deviation` with g' = g · scale; for
 /// root mean square without the first mean.
-pub(crate) fn normalize_backward(kernel: &NormalizeBackward, memory: &mut Memory, scratch: &mut Vec<f32>) {
+pub(crate) fn normalize_backward(
+    kernel: &NormalizeBackward,
+    memory: &mut Memory,
+    scratch: &mut Vec<Vec<f32>>,
+) {
     let shape = &kernel.shape;
     let mut result = memory.take(kernel.result);
     let (input, gradient) = (memory.get(kernel.input), memory.get(kernel.gradient));
-    let moments = memory.get(kernel.moments);
-    scratch.resize(shape.width, 0.0);
-    let rows = input.chunks_exact(shape.width).zip(gradient.chunks_exact(shape.width));
-    let rows = result.chunks_exact_mut(shape.width).zip(rows.zip(moments.as_chunks::<2>().0));
-    for (number, (to, ((from, g), moments))) in rows.enumerate() {
-        if number < shape.groups || shape.groups > 1 {
-            match kernel.scale {
-                Some(scale) => spread(shape, number, memory.get(scale), scratch),
-                None => scratch.fill(1.0),
+    let moments = memory.get(kernel.moments).as_chunks::<2>().0;
+    let rows = Rows::new(&mut result, shape.width);
+    in_parts([rows], 3 * PASS * shape.width, scratch, |first, [result], scratch| {
+        scratch.resize(shape.width, 0.0);
+        let [input, gradient] =
+            [input, gradient].map(|data| data[first * shape.width..].chunks_exact(shape.width));
+        let rows = result.chunks_exact_mut(shape.width).zip(input.zip(gradient).zip(&moments[first..]));
+        for (number, (to, ((from, g), moments))) in rows.enumerate() {
+            if number < shape.groups || shape.groups > 1 {
+                match kernel.scale {
+                    Some(scale) => spread(shape, first + number, memory.get(scale), scratch),
+                    None => scratch.fill(1.0),
+                }
             }
+            let [mean, deviation] = moments.map(F4::splat);
+            let (mut plain, mut product) = (F4::splat(0.0), F4::splat(0.0));
+            quads::visit([from, g, scratch], 0.0, |[x, g, scale]| {
+                let scaled = g * scale;
+                plain = plain + scaled;
+                product = product + scaled * ((x - mean) * deviation);
+            });
+            let plain = if kernel.rms { 0.0 } else { plain.sum() * share(shape.width) };
+            let (plain, product) = (F4::splat(plain), F4::splat(product.sum() * share(shape.width)));
+            quads::write(to, [from, g, scratch], |[x, g, scale]| {
+                let normal = (x - mean) * deviation;
+                (g * scale - plain - normal * product) * deviation
+            });
         }
-        let [mean, deviation] = moments.map(F4::splat);
-        let (mut plain, mut product) = (F4::splat(0.0), F4::splat(0.0));
-        quads::visit([from, g, scratch], 0.0, |[x, g, scale]| {
-            let scaled = g * scale;
-            plain = plain + scaled;
-            product = product + scaled * ((x - mean) * deviation);
-        });
-        let plain = if kernel.rms { 0.0 } else { plain.sum() * share(shape.width) };
-        let (plain, product) = (F4::splat(plain), F4::splat(product.sum() * share(shape.width)));
-        quads::write(to, [from, g, scratch], |[x, g, scale]| {
-            let normal = (x - mean) * deviation;
-            (g * scale - plain - normal * product) * deviation
-        });
-    }
+    });
     memory.put(result);
 }
 

@@ -1,7 +1,9 @@
 //! Pools and their gradients.
 
 use crate::memory::Memory;
+use crate::rows::PASS;
 use crate::simd::F4;
+use crate::threads::{Rows, in_parts};
 use lichen_model::program::{Pool, PoolBackward, PoolKind, Window};
 use std::ops::Range;
 
@@ -37,19 +39,26 @@ pub(crate) fn pool(kernel: &Pool, memory: &mut Memory) {
     let input = memory.get(kernel.input);
     let width = window.input[1];
     let (in_plane, out_plane) = (window.input[0] * width, window.output[0] * window.output[1]);
-    for (to, from) in output.chunks_exact_mut(out_plane).zip(input.chunks_exact(in_plane)) {
-        if is_pairs(kernel.kind, window) {
-            largest_of_pairs(window, from, to);
-            continue;
+    in_parts([Rows::new(&mut output, out_plane)], PASS * in_plane, &mut Vec::new(), |first, [output], ()| {
+        for (to, from) in
+            output.chunks_exact_mut(out_plane).zip(input[first * in_plane..].chunks_exact(in_plane))
+        {
+            if is_pairs(kernel.kind, window) {
+                largest_of_pairs(window, from, to);
+                continue;
+            }
+            windows(window, |at, rows, columns| {
+                let cells =
+                    rows.clone().flat_map(|y| &from[y * width + columns.start..y * width + columns.end]);
+                to[at] = match kernel.kind {
+                    PoolKind::Max => {
+                        cells.fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most })
+                    }
+                    _ => cells.sum::<f32>() * share(kernel.kind, window, &rows, &columns),
+                };
+            });
         }
-        windows(window, |at, rows, columns| {
-            let cells = rows.clone().flat_map(|y| &from[y * width + columns.start..y * width + columns.end]);
-            to[at] = match kernel.kind {
-                PoolKind::Max => cells.fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most }),
-                _ => cells.sum::<f32>() * share(kernel.kind, window, &rows, &columns),
-            };
-        });
-    }
+    });
     memory.put(output);
 }
 
@@ -85,41 +94,44 @@ fn largest_of_pairs(window: &Window, from: &[f32], to: &mut [f32]) {
 pub(crate) fn pool_backward(kernel: &PoolBackward, memory: &mut Memory) {
     let window = &kernel.window;
     let mut result = memory.take(kernel.result);
-    result.fill(0.0);
     let (input, output, gradient) =
         (memory.get(kernel.input), memory.get(kernel.output), memory.get(kernel.gradient));
     let width = window.input[1];
     let (in_plane, out_plane) = (window.input[0] * width, window.output[0] * window.output[1]);
-    for (number, to) in result.chunks_exact_mut(in_plane).enumerate() {
-        let gradient = &gradient[number * out_plane..(number + 1) * out_plane];
-        if kernel.kind != PoolKind::Max {
+    in_parts([Rows::new(&mut result, in_plane)], PASS * in_plane, &mut Vec::new(), |first, [result], ()| {
+        result.fill(0.0);
+        for (number, to) in result.chunks_exact_mut(in_plane).enumerate() {
+            let number = first + number;
+            let gradient = &gradient[number * out_plane..(number + 1) * out_plane];
+            if kernel.kind != PoolKind::Max {
+                windows(window, |at, rows, columns| {
+                    let part = gradient[at] * share(kernel.kind, window, &rows, &columns);
+                    for y in rows {
+                        to[y * width + columns.start..y * width + columns.end]
+                            .iter_mut()
+                            .for_each(|x| *x += part);
+                    }
+                });
+                continue;
+            }
+            let from = &input[number * in_plane..(number + 1) * in_plane];
+            let most = &output[number * out_plane..(number + 1) * out_plane];
+            if is_pairs(kernel.kind, window) {
+                gradient_of_pairs(window, from, most, gradient, to);
+                continue;
+            }
             windows(window, |at, rows, columns| {
-                let part = gradient[at] * share(kernel.kind, window, &rows, &columns);
                 for y in rows {
-                    to[y * width + columns.start..y * width + columns.end]
-                        .iter_mut()
-                        .for_each(|x| *x += part);
+                    let row = &from[y * width + columns.start..y * width + columns.end];
+                    #[expect(clippy::float_cmp, reason = "the largest is one of them to the bit")]
+                    if let Some(x) = row.iter().position(|&x| x == most[at]) {
+                        to[y * width + columns.start + x] += gradient[at];
+                        return;
+                    }
                 }
             });
-            continue;
         }
-        let from = &input[number * in_plane..(number + 1) * in_plane];
-        let most = &output[number * out_plane..(number + 1) * out_plane];
-        if is_pairs(kernel.kind, window) {
-            gradient_of_pairs(window, from, most, gradient, to);
-            continue;
-        }
-        windows(window, |at, rows, columns| {
-            for y in rows {
-                let row = &from[y * width + columns.start..y * width + columns.end];
-                #[expect(clippy::float_cmp, reason = "the largest is one of them to the bit")]
-                if let Some(x) = row.iter().position(|&x| x == most[at]) {
-                    to[y * width + columns.start + x] += gradient[at];
-                    return;
-                }
-            }
-        });
-    }
+    });
     memory.put(result);
 }
 

@@ -1,31 +1,50 @@
-//! Recurrent layers: the state's product step by step, weights packed once.
+//! Recurrent layers: the state's product step by step, weights packed once. Samples are independent of each other.
 
-use crate::gemm::{Finish, Panels, View, multiply_packed, pack_right};
+use crate::gemm::{Finish, View, multiply_packed, pack_right};
 use crate::math;
 use crate::memory::Memory;
 use crate::rows::lanes;
 use crate::simd::F4;
+use crate::threads::{Rows, in_parts};
 use lichen_model::program::{Gru, GruBackward, Lstm, LstmBackward, Recurrence};
 
-/// Memory kept between steps.
+/// Memory kept between kernels: the packed weights, and what each part has for itself.
 #[derive(Default)]
 pub(crate) struct Scratch {
     weights: Vec<f32>,
+    parts: Vec<Part>,
+}
+
+/// Memory kept between steps.
+#[derive(Default)]
+struct Part {
     product: Vec<f32>,
     state: Vec<f32>,
     cell: Vec<f32>,
+    left: Vec<f32>,
+}
+
+/// Multiply-adds of a sample, those counted in that its gates' functions are worth.
+fn cost(shape: &Recurrence, wide: usize) -> usize {
+    shape.steps * wide * (shape.hidden + GATE)
+}
+
+/// Multiply-adds that take as long as a gate's function.
+const GATE: usize = 64;
+
+/// The extents with as many samples as `result` has, `wide` numbers a step.
+fn part(shape: &Recurrence, result: &[f32], wide: usize) -> Recurrence {
+    Recurrence { batch: result.len() / (shape.steps * wide), ..*shape }
+}
+
+/// Rows of the samples from `first` on.
+fn from<'a>(first: usize, shape: &Recurrence, data: &'a [f32], wide: usize) -> &'a [f32] {
+    &data[first * shape.steps * wide..]
 }
 
 /// `product = h Wᵀ (+ bias)` for the states before step `t`, which for t = 0 are zero.
-fn recur(
-    shape: &Recurrence,
-    t: usize,
-    output: &[f32],
-    bias: &[f32],
-    wide: usize,
-    scratch: &mut Scratch,
-    panels: &mut Panels,
-) {
+fn recur(shape: &Recurrence, t: usize, output: &[f32], bias: &[f32], weights: &[f32], scratch: &mut Part) {
+    let wide = bias.len();
     scratch.product.resize(shape.batch * wide, 0.0);
     if t == 0 {
         scratch.product.chunks_exact_mut(wide).for_each(|row| row.copy_from_slice(bias));
@@ -34,7 +53,7 @@ fn recur(
     let states = View { data: &output[(t - 1) * shape.hidden..], row: shape.steps * shape.hidden, column: 1 };
     let finish = Finish { bias: Some(bias), ..Finish::PLAIN };
     let extents = [shape.batch, wide, shape.hidden];
-    multiply_packed(states, &scratch.weights, &mut scratch.product, wide, extents, &finish, panels.left());
+    multiply_packed(states, weights, &mut scratch.product, wide, extents, &finish, &mut scratch.left);
 }
 
 /// Parts of a row, one per gate.
@@ -54,7 +73,7 @@ fn row(data: &[f32], shape: &Recurrence, sample: usize, t: usize, wide: usize) -
     start..start + wide
 }
 
-pub(crate) fn gru(kernel: &Gru, memory: &mut Memory, scratch: &mut Scratch, panels: &mut Panels) {
+pub(crate) fn gru(kernel: &Gru, memory: &mut Memory, scratch: &mut Scratch) {
     let shape = &kernel.shape;
     let (hidden, wide) = (shape.hidden, 3 * shape.hidden);
     let mut output = memory.take(kernel.output);
@@ -62,21 +81,41 @@ pub(crate) fn gru(kernel: &Gru, memory: &mut Memory, scratch: &mut Scratch, pane
     let (projected, bias) = (memory.get(kernel.projected), memory.get(kernel.bias));
     let weight = View { data: memory.get(kernel.weight), row: 1, column: hidden };
     pack_right(&mut scratch.weights, weight, wide, hidden);
+    let Scratch { weights, parts } = scratch;
+    let results = [(&mut *output, hidden), (&mut *saved, 4 * hidden)];
+    let results = results.map(|(data, wide)| Rows::new(data, shape.steps * wide));
+    in_parts(results, cost(shape, wide), parts, |first, [output, saved], scratch| {
+        let (shape, projected) = (part(shape, output, hidden), from(first, shape, projected, wide));
+        gru_samples(&shape, projected, bias, weights, [output, saved], scratch);
+    });
+    memory.put(output);
+    memory.put(saved);
+}
+
+fn gru_samples(
+    shape: &Recurrence,
+    projected: &[f32],
+    bias: &[f32],
+    weights: &[f32],
+    [output, saved]: [&mut [f32]; 2],
+    scratch: &mut Part,
+) {
+    let (hidden, wide) = (shape.hidden, 3 * shape.hidden);
     let exponential = math::Exponential::new();
     scratch.state.clear();
     scratch.state.resize(hidden, 0.0);
     for t in 0..shape.steps {
-        recur(shape, t, &output, bias, wide, scratch, panels);
+        recur(shape, t, output, bias, weights, scratch);
         for sample in 0..shape.batch {
             let x = &projected[row(projected, shape, sample, t, wide)];
             let u = &scratch.product[sample * wide..(sample + 1) * wide];
-            let at = row(&output, shape, sample, t, hidden);
+            let at = row(output, shape, sample, t, hidden);
             if t > 0 {
                 scratch.state.copy_from_slice(&output[at.start - hidden..at.start]);
             } else {
                 scratch.state.fill(0.0);
             }
-            let gate_row = row(&saved, shape, sample, t, 4 * hidden);
+            let gate_row = row(saved, shape, sample, t, 4 * hidden);
             let [r_to, z_to, n_to, u_to] = gates_mut(&mut saved[gate_row], hidden);
             let ([xr, xz, xn], [ur, uz, un]) = (gates::<3>(x, hidden), gates::<3>(u, hidden));
             let inputs = xr.zip(xz).zip(xn).zip(ur.zip(uz).zip(un));
@@ -98,16 +137,9 @@ pub(crate) fn gru(kernel: &Gru, memory: &mut Memory, scratch: &mut Scratch, pane
             }
         }
     }
-    memory.put(output);
-    memory.put(saved);
 }
 
-pub(crate) fn gru_backward(
-    kernel: &GruBackward,
-    memory: &mut Memory,
-    scratch: &mut Scratch,
-    panels: &mut Panels,
-) {
+pub(crate) fn gru_backward(kernel: &GruBackward, memory: &mut Memory, scratch: &mut Scratch) {
     let shape = &kernel.shape;
     let (hidden, wide) = (shape.hidden, 3 * shape.hidden);
     let mut by_input = memory.take(kernel.projected_gradient);
@@ -118,6 +150,27 @@ pub(crate) fn gru_backward(
     shift(shape, output, &mut previous);
     let weight = View { data: memory.get(kernel.weight), row: hidden, column: 1 };
     pack_right(&mut scratch.weights, weight, hidden, wide);
+    let Scratch { weights, parts } = scratch;
+    let results = [&mut *by_input, &mut *by_state].map(|data| Rows::new(data, shape.steps * wide));
+    in_parts(results, cost(shape, wide), parts, |first, results, scratch| {
+        let shape = part(shape, results[0], wide);
+        let from = |data, wide| from(first, &shape, data, wide);
+        let inputs = [from(&previous, hidden), from(saved, 4 * hidden), from(gradient, hidden)];
+        gru_samples_backward(&shape, inputs, weights, results, scratch);
+    });
+    memory.put(by_input);
+    memory.put(by_state);
+    memory.put(previous);
+}
+
+fn gru_samples_backward(
+    shape: &Recurrence,
+    [previous, saved, gradient]: [&[f32]; 3],
+    weights: &[f32],
+    [by_input, by_state]: [&mut [f32]; 2],
+    scratch: &mut Part,
+) {
+    let (hidden, wide) = (shape.hidden, 3 * shape.hidden);
     // Gradient by the state, from later steps.
     scratch.state.clear();
     scratch.state.resize(shape.batch * hidden, 0.0);
@@ -125,8 +178,8 @@ pub(crate) fn gru_backward(
         for sample in 0..shape.batch {
             let carried = &mut scratch.state[sample * hidden..(sample + 1) * hidden];
             let g = &gradient[row(gradient, shape, sample, t, hidden)];
-            let h = &previous[row(&previous, shape, sample, t, hidden)];
-            let wide_row = row(&by_input, shape, sample, t, wide);
+            let h = &previous[row(previous, shape, sample, t, hidden)];
+            let wide_row = row(by_input, shape, sample, t, wide);
             let [r_to, z_to, n_to] = gates_mut(&mut by_input[wide_row.clone()], hidden);
             let [rh_to, zh_to, nh_to] = gates_mut(&mut by_state[wide_row], hidden);
             let [r, z, n, u] = gates::<4>(&saved[row(saved, shape, sample, t, 4 * hidden)], hidden);
@@ -154,11 +207,8 @@ pub(crate) fn gru_backward(
         let rows = View { data: &by_state[t * wide..], row: shape.steps * wide, column: 1 };
         let finish = Finish { accumulate: true, ..Finish::PLAIN };
         let extents = [shape.batch, hidden, wide];
-        multiply_packed(rows, &scratch.weights, &mut scratch.state, hidden, extents, &finish, panels.left());
+        multiply_packed(rows, weights, &mut scratch.state, hidden, extents, &finish, &mut scratch.left);
     }
-    memory.put(by_input);
-    memory.put(by_state);
-    memory.put(previous);
 }
 
 /// The states one step later, zeros first.
@@ -170,7 +220,7 @@ fn shift(shape: &Recurrence, output: &[f32], previous: &mut [f32]) {
     }
 }
 
-pub(crate) fn lstm(kernel: &Lstm, memory: &mut Memory, scratch: &mut Scratch, panels: &mut Panels) {
+pub(crate) fn lstm(kernel: &Lstm, memory: &mut Memory, scratch: &mut Scratch) {
     let shape = &kernel.shape;
     let (hidden, wide) = (shape.hidden, 4 * shape.hidden);
     let mut output = memory.take(kernel.output);
@@ -178,15 +228,35 @@ pub(crate) fn lstm(kernel: &Lstm, memory: &mut Memory, scratch: &mut Scratch, pa
     let (projected, bias) = (memory.get(kernel.projected), memory.get(kernel.bias));
     let weight = View { data: memory.get(kernel.weight), row: 1, column: hidden };
     pack_right(&mut scratch.weights, weight, wide, hidden);
+    let Scratch { weights, parts } = scratch;
+    let results = [(&mut *output, hidden), (&mut *saved, 5 * hidden)];
+    let results = results.map(|(data, wide)| Rows::new(data, shape.steps * wide));
+    in_parts(results, cost(shape, wide), parts, |first, [output, saved], scratch| {
+        let (shape, projected) = (part(shape, output, hidden), from(first, shape, projected, wide));
+        lstm_samples(&shape, projected, bias, weights, [output, saved], scratch);
+    });
+    memory.put(output);
+    memory.put(saved);
+}
+
+fn lstm_samples(
+    shape: &Recurrence,
+    projected: &[f32],
+    bias: &[f32],
+    weights: &[f32],
+    [output, saved]: [&mut [f32]; 2],
+    scratch: &mut Part,
+) {
+    let (hidden, wide) = (shape.hidden, 4 * shape.hidden);
     scratch.cell.clear();
     scratch.cell.resize(shape.batch * hidden, 0.0);
     for t in 0..shape.steps {
-        recur(shape, t, &output, bias, wide, scratch, panels);
+        recur(shape, t, output, bias, weights, scratch);
         for sample in 0..shape.batch {
             let x = &projected[row(projected, shape, sample, t, wide)];
             let u = &scratch.product[sample * wide..(sample + 1) * wide];
-            let at = row(&output, shape, sample, t, hidden);
-            let gate_row = row(&saved, shape, sample, t, 5 * hidden);
+            let at = row(output, shape, sample, t, hidden);
+            let gate_row = row(saved, shape, sample, t, 5 * hidden);
             let [i_to, f_to, g_to, o_to, c_to] = gates_mut(&mut saved[gate_row], hidden);
             let ([xi, xf, xg, xo], [ui, uf, ug, uo]) = (gates::<4>(x, hidden), gates::<4>(u, hidden));
             let inputs = xi.zip(ui).zip(xf.zip(uf)).zip(xg.zip(ug).zip(xo.zip(uo)));
@@ -213,16 +283,9 @@ pub(crate) fn lstm(kernel: &Lstm, memory: &mut Memory, scratch: &mut Scratch, pa
             }
         }
     }
-    memory.put(output);
-    memory.put(saved);
 }
 
-pub(crate) fn lstm_backward(
-    kernel: &LstmBackward,
-    memory: &mut Memory,
-    scratch: &mut Scratch,
-    panels: &mut Panels,
-) {
+pub(crate) fn lstm_backward(kernel: &LstmBackward, memory: &mut Memory, scratch: &mut Scratch) {
     let shape = &kernel.shape;
     let (hidden, wide) = (shape.hidden, 4 * shape.hidden);
     let mut by_input = memory.take(kernel.projected_gradient);
@@ -232,6 +295,26 @@ pub(crate) fn lstm_backward(
     shift(shape, output, &mut previous);
     let weight = View { data: memory.get(kernel.weight), row: hidden, column: 1 };
     pack_right(&mut scratch.weights, weight, hidden, wide);
+    let Scratch { weights, parts } = scratch;
+    let results = [Rows::new(&mut by_input, shape.steps * wide)];
+    in_parts(results, cost(shape, wide), parts, |first, [by_input], scratch| {
+        let shape = part(shape, by_input, wide);
+        let from = |data, wide| from(first, &shape, data, wide);
+        let inputs = [from(saved, 5 * hidden), from(gradient, hidden)];
+        lstm_samples_backward(&shape, inputs, weights, by_input, scratch);
+    });
+    memory.put(by_input);
+    memory.put(previous);
+}
+
+fn lstm_samples_backward(
+    shape: &Recurrence,
+    [saved, gradient]: [&[f32]; 2],
+    weights: &[f32],
+    by_input: &mut [f32],
+    scratch: &mut Part,
+) {
+    let (hidden, wide) = (shape.hidden, 4 * shape.hidden);
     for carried in [&mut scratch.state, &mut scratch.cell] {
         carried.clear();
         carried.resize(shape.batch * hidden, 0.0);
@@ -245,7 +328,7 @@ pub(crate) fn lstm_backward(
             let gate_row = row(saved, shape, sample, t, 5 * hidden);
             let before = if t == 0 { &zeros } else { &saved[gate_row.start - hidden..gate_row.start] };
             let [i, f, n, o, c] = gates::<5>(&saved[gate_row], hidden);
-            let wide_row = row(&by_input, shape, sample, t, wide);
+            let wide_row = row(by_input, shape, sample, t, wide);
             let [i_to, f_to, g_to, o_to] = gates_mut(&mut by_input[wide_row], hidden);
             let inputs = i.zip(f).zip(n.zip(o)).zip(c.zip(before.chunks(4)).zip(g.chunks(4)));
             let places =
@@ -270,14 +353,12 @@ pub(crate) fn lstm_backward(
         let extents = [shape.batch, hidden, wide];
         multiply_packed(
             rows,
-            &scratch.weights,
+            weights,
             &mut scratch.state,
             hidden,
             extents,
             &Finish::PLAIN,
-            panels.left(),
+            &mut scratch.left,
         );
     }
-    memory.put(by_input);
-    memory.put(previous);
 }

@@ -8,6 +8,7 @@ use crate::math;
 use crate::memory::Memory;
 use crate::quads;
 use crate::simd::F4;
+use crate::threads::{Rows, in_parts};
 use lichen_model::program::{
     Copy, CrossEntropy, Dropout, Gather, GatherBackward, Reduce, ReduceKind, Softmax, SoftmaxBackward,
     StepValues, random_bits, stream_key,
@@ -32,34 +33,54 @@ fn largest(row: &[f32]) -> f32 {
     most.largest()
 }
 
+/// Multiply-adds that take as long as reading an element, or a few, in passing.
+pub(crate) const PASS: usize = 8;
+/// Multiply-adds that take as long as an exponential and what goes with it.
+const POWER: usize = 24;
+
 pub(crate) fn reduce(reduce: &Reduce, memory: &mut Memory, step: &StepValues) {
     let mut output = memory.take(reduce.output);
     let input = memory.get(reduce.input);
     let scale = if reduce.loss_scaled { reduce.scale * step.loss_scale } else { reduce.scale };
-    let plane = reduce.length * reduce.inner;
-    for (outer, result) in output.chunks_exact_mut(reduce.inner).enumerate() {
-        let plane = &input[outer * plane..(outer + 1) * plane];
-        if reduce.inner == 1 {
-            result[0] = match reduce.kind {
-                ReduceKind::Sum => sum(plane) * scale,
-                ReduceKind::Max => largest(plane),
-            };
-            continue;
-        }
-        match reduce.kind {
-            ReduceKind::Sum => columns(plane, result, |a, b| a + b),
-            ReduceKind::Max => columns(plane, result, |a, b| b.max(a)),
-        }
-        if reduce.kind == ReduceKind::Sum && scale != 1.0 {
-            result.iter_mut().for_each(|value| *value *= scale);
-        }
-    }
+    let (length, inner) = (reduce.length, reduce.inner);
+    let plane = length * inner;
+    // A single matrix is split by its columns, others by matrices.
+    let width = if output.len() == inner { inner.min(COLUMNS) } else { inner };
+    in_parts(
+        [Rows::new(&mut output, width)],
+        PASS / 4 * length * width,
+        &mut Vec::new(),
+        |first, [output], ()| {
+            let columns = if width == inner { 0 } else { first * width };
+            let first = if width == inner { first } else { 0 };
+            for (outer, result) in output.chunks_mut(inner).enumerate() {
+                let plane = &input[(first + outer) * plane..(first + outer + 1) * plane];
+                if inner == 1 {
+                    result[0] = match reduce.kind {
+                        ReduceKind::Sum => sum(plane) * scale,
+                        ReduceKind::Max => largest(plane),
+                    };
+                    continue;
+                }
+                match reduce.kind {
+                    ReduceKind::Sum => combine_rows(&plane[columns..], inner, result, |a, b| a + b),
+                    ReduceKind::Max => combine_rows(&plane[columns..], inner, result, |a, b| b.max(a)),
+                }
+                if reduce.kind == ReduceKind::Sum && scale != 1.0 {
+                    result.iter_mut().for_each(|value| *value *= scale);
+                }
+            }
+        },
+    );
     memory.put(output);
 }
 
-/// Combines all rows of a matrix into one, some columns at a time, so that these stay in registers.
-fn columns(matrix: &[f32], result: &mut [f32], combine: impl Fn(F4, F4) -> F4) {
-    let width = result.len();
+/// Columns of a matrix that are combined together.
+const COLUMNS: usize = 16;
+
+/// Combines the first columns of a matrix's rows, `width` apart, into one row, some columns at a time, so that these stay
+/// in registers.
+fn combine_rows(matrix: &[f32], width: usize, result: &mut [f32], combine: impl Fn(F4, F4) -> F4) {
     let (wide, narrow) = result.as_chunks_mut::<16>();
     let start = wide.len() * 16;
     for (number, to) in wide.iter_mut().enumerate() {
@@ -142,20 +163,23 @@ fn covered(count: usize, width: usize) -> usize {
 pub(crate) fn softmax(softmax: &Softmax, memory: &mut Memory) {
     let mut output = memory.take(softmax.output);
     let input = memory.get(softmax.input);
-    let rows = output.chunks_exact_mut(softmax.width).zip(input.chunks_exact(softmax.width));
-    for (number, (to, from)) in rows.enumerate() {
-        let count = visible(number, softmax.width, softmax.causal);
-        let most = largest_of(from, count);
-        let total = exponentials(from, count, most, to);
-        let covered = covered(count, softmax.width);
-        if softmax.log {
-            let offset = F4::splat(most + logarithm(total));
-            quads::write(&mut to[..covered], [&from[..covered]], |[x]| x - offset);
-        } else {
-            multiply(&mut to[..covered], 1.0 / total);
+    let width = softmax.width;
+    in_parts([Rows::new(&mut output, width)], POWER * width, &mut Vec::new(), |first, [output], ()| {
+        let rows = output.chunks_exact_mut(width).zip(input[first * width..].chunks_exact(width));
+        for (number, (to, from)) in rows.enumerate() {
+            let count = visible(first + number, width, softmax.causal);
+            let most = largest_of(from, count);
+            let total = exponentials(from, count, most, to);
+            let covered = covered(count, width);
+            if softmax.log {
+                let offset = F4::splat(most + logarithm(total));
+                quads::write(&mut to[..covered], [&from[..covered]], |[x]| x - offset);
+            } else {
+                multiply(&mut to[..covered], 1.0 / total);
+            }
+            to[count..].fill(0.0);
         }
-        to[count..].fill(0.0);
-    }
+    });
     memory.put(output);
 }
 
@@ -163,26 +187,29 @@ pub(crate) fn softmax_backward(kernel: &SoftmaxBackward, memory: &mut Memory) {
     let mut result = memory.take(kernel.result);
     let (output, gradient) = (memory.get(kernel.output), memory.get(kernel.gradient));
     let width = kernel.width;
-    let rows = output.chunks_exact(width).zip(gradient.chunks_exact(width));
-    for (number, (to, (y, g))) in result.chunks_exact_mut(width).zip(rows).enumerate() {
-        let count = visible(number, width, kernel.causal);
-        let whole = count / 4 * 4;
-        let part = |y: F4, g: F4| if kernel.log { g } else { g * y };
-        let mut total = F4::splat(0.0);
-        quads::visit([&y[..whole], &g[..whole]], 0.0, |[y, g]| total = total + part(y, g));
-        // What is masked may be anything.
-        let rest = |row: &[f32]| quads::first(&row[whole..], count - whole, 0.0);
-        if whole < count {
-            total = total + part(rest(y), rest(g));
+    in_parts([Rows::new(&mut result, width)], PASS * width, &mut Vec::new(), |first, [result], ()| {
+        let rows =
+            output[first * width..].chunks_exact(width).zip(gradient[first * width..].chunks_exact(width));
+        for (number, (to, (y, g))) in result.chunks_exact_mut(width).zip(rows).enumerate() {
+            let count = visible(first + number, width, kernel.causal);
+            let whole = count / 4 * 4;
+            let part = |y: F4, g: F4| if kernel.log { g } else { g * y };
+            let mut total = F4::splat(0.0);
+            quads::visit([&y[..whole], &g[..whole]], 0.0, |[y, g]| total = total + part(y, g));
+            // What is masked may be anything.
+            let rest = |row: &[f32]| quads::first(&row[whole..], count - whole, 0.0);
+            if whole < count {
+                total = total + part(rest(y), rest(g));
+            }
+            let total = F4::splat(total.sum());
+            let value = |y: F4, g: F4| if kernel.log { g - math::exp(y) * total } else { y * (g - total) };
+            quads::write(&mut to[..whole], [&y[..whole], &g[..whole]], |[y, g]| value(y, g));
+            if whole < count {
+                value(rest(y), rest(g)).store(&mut to[whole..]);
+            }
+            to[count..].fill(0.0);
         }
-        let total = F4::splat(total.sum());
-        let value = |y: F4, g: F4| if kernel.log { g - math::exp(y) * total } else { y * (g - total) };
-        quads::write(&mut to[..whole], [&y[..whole], &g[..whole]], |[y, g]| value(y, g));
-        if whole < count {
-            value(rest(y), rest(g)).store(&mut to[whole..]);
-        }
-        to[count..].fill(0.0);
-    }
+    });
     memory.put(result);
 }
 

@@ -2,6 +2,7 @@
 
 use crate::memory::Memory;
 use crate::simd::F4;
+use crate::threads::{Rows, in_parts};
 use lichen_model::program::{
     GRADIENTS, Optimise, PARAMETERS, Rule, STATE0, STATE1, ScaleGradients, StepValues,
 };
@@ -29,14 +30,31 @@ pub(crate) fn optimise(kernel: &Optimise, memory: &mut Memory, step: &StepValues
     let mut parameters = memory.take_slot(PARAMETERS);
     let (mut first, mut second) = (memory.take_slot(STATE0), memory.take_slot(STATE1));
     let gradients = memory.slot(GRADIENTS);
+    let parts = [&mut parameters, &mut first, &mut second].map(Vec::as_mut_slice);
     match kernel.rule {
-        Rule::Sgd { .. } => sgd(kernel.rule, &mut parameters, gradients, &mut first, step),
-        Rule::Adam { .. } => adam(kernel.rule, &mut parameters, gradients, [&mut first, &mut second], step),
-        Rule::Lion { .. } => lion(kernel.rule, &mut parameters, gradients, &mut first, step),
+        Rule::Sgd { .. } => update_all(parts, gradients, |[p, s, _], g| sgd(kernel.rule, p, g, s, step)),
+        Rule::Adam { .. } => {
+            update_all(parts, gradients, |[p, m, v], g| adam(kernel.rule, p, g, [m, v], step))
+        }
+        Rule::Lion { .. } => update_all(parts, gradients, |[p, s, _], g| lion(kernel.rule, p, g, s, step)),
     }
     memory.put_slot(PARAMETERS, parameters);
     memory.put_slot(STATE0, first);
     memory.put_slot(STATE1, second);
+}
+
+/// Elements that are updated together, a multiple of four.
+const PART: usize = 1024;
+/// Multiply-adds that take as long as the update of an element.
+const UPDATE: usize = 16;
+
+/// Gives `update` some of the parameters with their state, which may be empty, and their gradients at a time.
+#[inline(always)]
+fn update_all(parts: [&mut [f32]; 3], gradients: &[f32], update: impl Fn([&mut [f32]; 3], &[f32]) + Sync) {
+    let parts = parts.map(|part| Rows::new(part, PART));
+    in_parts(parts, UPDATE * PART, &mut Vec::new(), |first, parts, ()| {
+        update(parts, &gradients[first * PART..]);
+    });
 }
 
 fn sgd(rule: Rule, parameters: &mut [f32], gradients: &[f32], state: &mut [f32], step: &StepValues) {
