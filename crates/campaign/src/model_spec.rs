@@ -13,6 +13,9 @@ pub const MAX_EXTENT: usize = 1 << 24;
 /// Deepest nesting of residual layers.
 pub const MAX_DEPTH: usize = 8;
 
+/// What stands in memory for a label that is ignored and no class's number.
+const IGNORED: u32 = u32::MAX;
+
 /// A model: the shape of one sample, the layers it passes through, and the loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
@@ -21,13 +24,23 @@ pub struct ModelSpec {
     pub input: Vec<usize>,
     /// What training minimises.
     pub loss: Loss,
-    /// Label that counts neither in the loss nor in the accuracy (softmax cross entropy only). Labels below 0 in a data file,
-    /// as PyTorch's -100, are read as 4294967295, which is what to write here for them.
-    pub ignore_label: Option<u32>,
+    /// Label that counts neither in the loss nor in the accuracy (softmax cross entropy only), as PyTorch's `ignore_index`;
+    /// none unless given, where PyTorch's is -100. 4294967295 stands for all labels below 0.
+    pub ignore_label: Option<i64>,
     /// Where the Huber loss turns from square to linear; 1 unless given.
     pub huber_delta: Option<f64>,
     /// Layers in the order in which a sample passes through them.
     pub layers: Vec<LayerSpec>,
+}
+
+impl ModelSpec {
+    /// A data file's label as the engines take it; `None` for one that is neither ignored nor a class's number.
+    #[must_use]
+    pub fn label(&self, label: i64) -> Option<u32> {
+        let is_below = self.ignore_label == Some(IGNORED.into()) && label < 0;
+        let is_ignored = is_below || self.ignore_label == Some(label);
+        u32::try_from(label).ok().filter(|&class| class != IGNORED).or(is_ignored.then_some(IGNORED))
+    }
 }
 
 /// A loss, averaged over everything that counts in the batch.

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use futures::executor::block_on;
 use lichen_campaign::Training;
-use lichen_campaign::model_spec::Loss;
+use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::safetensors::{self, View};
@@ -242,25 +242,23 @@ fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
     let scale = training.scale.unwrap_or(1.0);
     let x = inputs.to_f32().iter().map(|value| value * scale).collect();
     let y = if is_labelled {
-        Answers::Labels(labels(answers, training.model.ignore_label)?)
+        Answers::Labels(labels(answers, &training.model)?)
     } else {
         Answers::Values(answers.to_f32())
     };
     Ok(Samples { x, y, count })
 }
 
-fn labels(answers: &View<'_>, ignored: Option<u32>) -> anyhow::Result<Vec<u32>> {
+fn labels(answers: &View<'_>, model: &ModelSpec) -> anyhow::Result<Vec<u32>> {
     let whole = answers
         .to_integers()
         .context("y must be of an integer type for softmax-cross-entropy: the number of each class")?;
-    // Negative labels (PyTorch's -100) count as the largest number, which a manifest can name as ignore_label.
-    if let Some(label) = whole.iter().find(|&&label| label < 0).filter(|_| ignored != Some(u32::MAX)) {
-        bail!(
-            "y has the label {label}: so that labels below 0 are left out, write ignore_label = {} in [model]",
-            u32::MAX
-        );
-    }
-    Ok(whole.into_iter().map(|label| u32::try_from(label).unwrap_or(u32::MAX)).collect())
+    let label = |label| {
+        model.label(label).with_context(|| {
+            format!("y has the label {label}: if such labels are to be left out, write ignore_label = {label} in [model]")
+        })
+    };
+    whole.into_iter().map(label).collect()
 }
 
 /// Which sample comes next.

@@ -48,7 +48,7 @@ pub enum DatasetError {
 impl Dataset {
     /// Reads a safetensors file with the tensors `x` (`U8`, `I64` or `F32`, first extent the number of samples, the
     /// others together as many as the model's input has) and `y`: as many answers for each sample as the model gives,
-    /// labels (`U8` or `I64`) where the manifest counts classes, else numbers (`U8` or `F32`).
+    /// labels (whole numbers of any type) where the manifest counts classes, else numbers (`U8` or `F32`).
     ///
     /// The caller has checked the bytes against the manifest's content id.
     ///
@@ -123,8 +123,7 @@ fn read_numbers(
     }
 }
 
-/// `width` labels for each sample; below 0 (PyTorch's -100) they count as the largest number, which a manifest can name
-/// as `ignore_label`.
+/// `width` labels for each sample.
 fn read_labels(
     y: &View<'_>,
     samples: usize,
@@ -132,16 +131,14 @@ fn read_labels(
     classes: u32,
     model: &ModelSpec,
 ) -> Result<Vec<u32>, DatasetError> {
-    if !matches!(y.element, ElementType::U8 | ElementType::I64) {
-        return Err(DatasetError::ElementType("y"));
-    }
+    let labels = y.to_integers().ok_or(DatasetError::ElementType("y"))?;
     check_shape("y", y, samples, width)?;
-    let label = |(index, label): (usize, i64)| {
-        let label = u32::try_from(label).unwrap_or(u32::MAX);
-        let is_known = label < classes || model.ignore_label == Some(label);
-        if is_known { Ok(label) } else { Err(DatasetError::Label(index / width.max(1))) }
+    let ignored = model.ignore_label.and_then(|label| model.label(label));
+    let label = |(index, label)| {
+        let known = model.label(label).filter(|&label| label < classes || Some(label) == ignored);
+        known.ok_or(DatasetError::Label(index / width.max(1)))
     };
-    y.to_integers().unwrap_or_default().into_iter().enumerate().map(label).collect()
+    labels.into_iter().enumerate().map(label).collect()
 }
 
 fn check_shape(

@@ -121,15 +121,22 @@ fn every_position_of_a_text_has_a_label_or_none() {
     let model = "[model]\ninput = [4]\nloss = \"softmax-cross-entropy\"\nignore_label = 4294967295\n\
                  [[model.layers]]\nkind = \"embedding\"\nvocabulary = 10\nwidth = 8\n\
                  [[model.layers]]\nkind = \"dense\"\nunits = 10\n";
-    let manifest = other(20, model);
+    let (any, torch) = (other(20, model), other(20, &model.replace("4294967295", "-100")));
     let numbers = |number: fn(i64) -> i64| (0..80).flat_map(|i| number(i).to_le_bytes()).collect::<Vec<u8>>();
+    let short = |number: fn(i32) -> i32| (0..80).flat_map(|i| number(i).to_le_bytes()).collect::<Vec<u8>>();
     let x = || ("x", "I64", &[20, 4][..], numbers(|i| i % 10));
-    let y = ("y", "I64", &[20, 4][..], numbers(|i| if i % 4 == 0 { -100 } else { i % 10 }));
-    let data = Dataset::decode(&file([x(), y]), &manifest).unwrap();
-    let (tokens, labels) = data.gather(&[1]);
-    assert_eq!((tokens, labels), (vec![4.0, 5.0, 6.0, 7.0], Answers::Labels(vec![u32::MAX, 5, 6, 7])));
-    let y = ("y", "I64", &[20, 4][..], numbers(|i| if i == 9 { 10 } else { 0 }));
-    assert_eq!(Dataset::decode(&file([x(), y]), &manifest), Err(DatasetError::Label(2)));
+    let long = || ("y", "I64", &[20, 4][..], numbers(|i| if i % 4 == 0 { -100 } else { i % 10 }));
+    let y = || ("y", "I32", &[20, 4][..], short(|i| if i % 4 == 0 { -100 } else { i % 10 }));
+    for (manifest, y) in [(&any, long()), (&any, y()), (&torch, long()), (&torch, y())] {
+        let data = Dataset::decode(&file([x(), y]), manifest).unwrap();
+        let (tokens, labels) = data.gather(&[1]);
+        assert_eq!((tokens, labels), (vec![4.0, 5.0, 6.0, 7.0], Answers::Labels(vec![u32::MAX, 5, 6, 7])));
+    }
+    let y = || ("y", "I64", &[20, 4][..], numbers(|i| if i == 9 { 10 } else { 0 }));
+    assert_eq!(Dataset::decode(&file([x(), y()]), &any), Err(DatasetError::Label(2)));
+    let y = || ("y", "I64", &[20, 4][..], numbers(|i| if i == 9 { -1 } else { 0 }));
+    assert!(Dataset::decode(&file([x(), y()]), &any).is_ok());
+    assert_eq!(Dataset::decode(&file([x(), y()]), &torch), Err(DatasetError::Label(2)));
 }
 
 #[test]

@@ -532,7 +532,7 @@ impl Builder {
             (false, _) => shape.clone(),
             (true, Some((&classes, rows))) if !sample.is_empty() => {
                 graph.classes = classes;
-                graph.ignore_label = spec.ignore_label;
+                graph.ignore_label = spec.ignore_label.and_then(|label| spec.label(label));
                 rows.to_vec()
             }
             _ => {

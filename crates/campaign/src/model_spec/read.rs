@@ -42,6 +42,13 @@ const OPTIMIZERS: [(&str, Optimizer); 4] = [
 ];
 const SCHEDULES: [(&str, Schedule); 2] = [("constant", Schedule::Constant), ("cosine", Schedule::Cosine)];
 
+impl Optimizer {
+    /// The rule's name in a manifest.
+    pub(super) fn word(self) -> &'static str {
+        OPTIMIZERS.iter().find(|entry| entry.1 == self).map_or("", |entry| entry.0)
+    }
+}
+
 /// Reads `[model]`, whose faults are recorded.
 pub(crate) fn read_model(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<ModelSpec> {
     table?;
@@ -50,7 +57,7 @@ pub(crate) fn read_model(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -
     let spec = ModelSpec {
         input: fields.sizes("input"),
         loss: fields.0.choice("loss", &LOSSES).unwrap_or(Loss::Huber),
-        ignore_label: fields.0.optional_whole("ignore_label", 0..=u32::MAX.into()).flatten(),
+        ignore_label: fields.0.optional_whole("ignore_label", i32::MIN.into()..=u32::MAX.into()).flatten(),
         huber_delta: fields.optional_decimal("huber_delta"),
         layers: {
             fields.0.required("layers");

@@ -45,3 +45,81 @@ fn every_fault_is_named_with_its_layer() {
     assert!(faults[1].starts_with("model.layers.a.units is 0"));
     assert!(faults[3].starts_with("model.layers.a.rate is 1"));
 }
+
+/// What is said about `[train]` with these fields, one fault a line.
+fn train_faults(fields: &str) -> String {
+    let text = format!(
+        "[train]\nlearning_rate = 1\nbatch = 1\nsteps = 1\n{fields}\n[model]\ninput = [1]\n\
+         loss = \"mean-squared-error\"\nlayers = [{{ kind = \"flatten\" }}]\n"
+    );
+    Training::parse(&text).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn another_optimiser_s_fields_are_refused() {
+    let said = train_faults("optimizer = \"adam\"\nmomentum = 0.9");
+    assert_eq!(said, "train.momentum belongs to sgd, not to adam: remove it");
+    let said = train_faults("optimizer = \"sgd\"\nbeta1 = 0.9\nbeta2 = 0.9\nepsilon = 0.1");
+    assert_eq!(
+        said,
+        "train.beta1 belongs to adam, adamw, lion, not to sgd: remove it\n\
+         train.beta2 belongs to adam, adamw, lion, not to sgd: remove it\n\
+         train.epsilon belongs to adam, adamw, not to sgd: remove it"
+    );
+    let said = train_faults("optimizer = \"lion\"\nepsilon = 0.1\nmomentum = 0.9");
+    assert!(said.contains("not to lion") && said.lines().count() == 2, "{said}");
+    for own in [
+        "optimizer = \"sgd\"\nmomentum = 0.9\nweight_decay = 0.1",
+        "optimizer = \"adam\"\nbeta1 = 0.9\nbeta2 = 0.9\nepsilon = 0.1\nweight_decay = 0.1",
+        "optimizer = \"adamw\"\nbeta1 = 0.9\nbeta2 = 0.9\nepsilon = 0.1\nweight_decay = 0.1",
+        "optimizer = \"lion\"\nbeta1 = 0.9\nbeta2 = 0.9\nweight_decay = 0.1",
+    ] {
+        assert_eq!(train_faults(own), "");
+    }
+}
+
+#[test]
+fn labels_are_ignored_as_pytorch_ignores_them() {
+    let model = |ignored: &str| {
+        let text = format!(
+            "input = [1]\nloss = \"softmax-cross-entropy\"\n{ignored}\nlayers = [{{ kind = \"flatten\" }}]"
+        );
+        parse(&text).unwrap()
+    };
+    let labels = [0, 3, 7, -1, -100, u32::MAX.into(), i64::MAX, i64::MIN];
+    let read = |ignored| labels.map(|label| model(ignored).label(label));
+    let (ignored, classes) = (Some(u32::MAX), [Some(0), Some(3), Some(7)]);
+    let of = |rest: [Option<u32>; 5]| [classes.as_slice(), &rest].concat();
+    assert_eq!(read("")[..], of([None; 5]));
+    assert_eq!(read("ignore_label = 3")[..], of([None; 5]));
+    assert_eq!(read("ignore_label = -100")[..], of([None, ignored, None, None, None]));
+    assert_eq!(read("ignore_label = 4294967295")[..], of([ignored, ignored, ignored, None, ignored]));
+}
+
+#[test]
+fn output_padding_stays_below_stride_or_dilation() {
+    let faults = |fields: &str| {
+        let text = format!(
+            "input = [1, 4, 4]\nloss = \"huber\"\n\
+             layers = [{{ kind = \"conv-transpose\", name = \"up\", filters = 1, kernel = 3, {fields} }}]"
+        );
+        parse(&text).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let refused = "model.layers.up.output_padding must be below the stride or the dilation of its axis";
+    for fields in [
+        "output_padding = 1",
+        "stride = 2, output_padding = 2",
+        "stride = [2, 1], output_padding = 1",
+        "stride = 2, output_padding = [1, 2]",
+        "dilation = 2, output_padding = [2, 0]",
+    ] {
+        assert_eq!(faults(fields), refused, "{fields}");
+    }
+    for fields in [
+        "stride = 2, output_padding = 1",
+        "dilation = 3, output_padding = 2",
+        "stride = [2, 1], output_padding = [1, 0]",
+    ] {
+        assert_eq!(faults(fields), "", "{fields}");
+    }
+}

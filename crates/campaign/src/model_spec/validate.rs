@@ -6,7 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{
-    Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, MAX_LAYERS, ModelSpec, Padding, SpecFault, TrainSpec,
+    Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, MAX_LAYERS, ModelSpec, Optimizer, Padding, SpecFault,
+    TrainSpec,
 };
 
 impl ModelSpec {
@@ -62,6 +63,19 @@ impl TrainSpec {
         check_field(&mut faults, "train.weight_decay", self.weight_decay.and_then(not_negative));
         check_field(&mut faults, "train.clip_norm", self.clip_norm.and_then(positive));
         check_field(&mut faults, "train.clip_sample_norm", self.clip_sample_norm.and_then(positive));
+        for (field, value, owners) in [
+            ("train.momentum", self.momentum, &[Optimizer::Sgd][..]),
+            ("train.beta1", self.beta1, &[Optimizer::Adam, Optimizer::Adamw, Optimizer::Lion]),
+            ("train.beta2", self.beta2, &[Optimizer::Adam, Optimizer::Adamw, Optimizer::Lion]),
+            ("train.epsilon", self.epsilon, &[Optimizer::Adam, Optimizer::Adamw]),
+        ] {
+            if value.is_some() && !owners.contains(&self.optimizer) {
+                let words: Vec<&str> = owners.iter().map(|owner| owner.word()).collect();
+                let (words, own) = (words.join(", "), self.optimizer.word());
+                let problem = format!("belongs to {words}, not to {own}: remove it");
+                check_field(&mut faults, field, Some(problem));
+            }
+        }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }
@@ -176,6 +190,14 @@ fn spatial_problem(extent: &Extent, least: usize) -> Option<String> {
     Some(format!("is {bad}: it must be from {least} to 4096"))
 }
 
+/// The extent along one spatial axis.
+fn along(extent: &Extent, axis: usize) -> usize {
+    match extent {
+        Extent::Every(every) => *every,
+        Extent::Each(each) => each.get(axis).or(each.last()).copied().unwrap_or(0),
+    }
+}
+
 struct LayerChecker {
     names: BTreeSet<String>,
     count: usize,
@@ -268,6 +290,10 @@ impl LayerChecker {
                 self.fault(layer, "dilation", spatial_problem(dilation, 1));
                 self.fault(layer, "padding", spatial_problem(padding, 0));
                 self.fault(layer, "output_padding", spatial_problem(output_padding, 0));
+                let is_beyond =
+                    |axis| along(output_padding, axis) >= along(stride, axis).max(along(dilation, axis));
+                let problem = || "must be below the stride or the dilation of its axis".into();
+                self.fault(layer, "output_padding", (0..2).any(is_beyond).then(problem));
                 self.fault(layer, "groups", extent_problem(*groups));
             }
             LayerSpec::MaxPool { kernel, stride, padding, .. }
