@@ -11,8 +11,11 @@ use lichen_campaign::Training;
 use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::program::{random_bits, stream_key};
-use lichen_model::safetensors::{self, View};
-use lichen_model::{Answers, Parameters, Targets, answers_per_sample, initial_parameters, pick};
+use lichen_model::{Answers, Parameters, Targets, initial_parameters, layers, pick};
+
+mod tensors;
+
+use tensors::Tensors;
 
 /// What to train, on what, and for how long.
 #[derive(Args)]
@@ -20,7 +23,8 @@ pub(crate) struct TrainArguments {
     /// A campaign's manifest, or any TOML file with its tables [model] and [train].
     manifest: PathBuf,
     /// A safetensors file with tensors x [samples, ..] and y: labels [samples, ..], or values of the output's
-    /// shape. x is multiplied by the manifest's data.scale, where there is one.
+    /// shape. x is multiplied by the manifest's data.scale, where there is one. Floats of 16 and 64 bits are converted
+    /// to 32, whole numbers may be of any integer type.
     #[arg(long)]
     data: PathBuf,
     /// Parameters to start from (safetensors, PyTorch's names and layouts); drawn from the seed unless given.
@@ -88,11 +92,10 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     let mut training =
         Training::parse(&text).with_context(|| format!("in {}", arguments.manifest.display()))?;
     training.train.steps = arguments.steps.unwrap_or(training.train.steps);
-    let samples = read_samples(&arguments.data, &training)?;
+    let samples = read_samples(&arguments.data, &training)
+        .with_context(|| format!("in {}", arguments.data.display()))?;
     let parameters = match &arguments.init {
-        Some(path) => {
-            Parameters::import_safetensors(&read(path)?).with_context(|| format!("in {}", path.display()))?
-        }
+        Some(path) => read_parameters(path).with_context(|| format!("in {}", path.display()))?,
         None => initial_parameters(&training.model, arguments.seed)?,
     };
     let choice = if arguments.engine == Engine::Cpu { EngineChoice::Cpu } else { EngineChoice::Gpu };
@@ -218,47 +221,68 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
-    let each = answers_per_sample(&training.model)?;
+fn read_parameters(path: &Path) -> anyhow::Result<Parameters> {
     let bytes = read(path)?;
-    let tensors = safetensors::read(&bytes).with_context(|| format!("in {}", path.display()))?;
-    let tensor =
-        |name: &str| tensors.get(name).with_context(|| format!("{} has no tensor {name}", path.display()));
-    let (inputs, answers) = (tensor("x")?, tensor("y")?);
-    let count = inputs.shape.first().copied().unwrap_or(0);
-    let width: usize = training.model.input.iter().product();
-    if count == 0 || inputs.shape.iter().product::<usize>() != count * width {
-        bail!("x has shape {:?}, but the model takes samples of {:?}", inputs.shape, training.model.input);
-    }
-    let is_labelled = training.model.loss == Loss::SoftmaxCrossEntropy;
-    if answers.shape.first() != Some(&count) || answers.shape.iter().product::<usize>() != count * each {
-        let what = if is_labelled { "label" } else { "number" };
-        bail!(
-            "y has shape {:?}, but x has {count} samples, for each of which the model takes {each} {what}{}",
-            answers.shape,
-            if each == 1 { "" } else { "s" }
-        );
-    }
-    let scale = training.scale.unwrap_or(1.0);
-    let x = inputs.to_f32().iter().map(|value| value * scale).collect();
-    let y = if is_labelled {
-        Answers::Labels(labels(answers, &training.model)?)
-    } else {
-        Answers::Values(answers.to_f32())
-    };
-    Ok(Samples { x, y, count })
+    let mut tensors = Tensors::read(&bytes)?;
+    let parameters = tensors.parameters()?;
+    tensors.report(path);
+    Ok(parameters)
 }
 
-fn labels(answers: &View<'_>, model: &ModelSpec) -> anyhow::Result<Vec<u32>> {
-    let whole = answers
-        .to_integers()
-        .context("y must be of an integer type for softmax-cross-entropy: the number of each class")?;
+fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
+    let graph = layers::build(&training.model, 1)?;
+    let bytes = read(path)?;
+    let mut tensors = Tensors::read(&bytes)?;
+    let inputs = tensors.shape("x")?;
+    let Some((&count, each)) = inputs.split_first().filter(|(count, _)| **count > 0) else {
+        bail!(
+            "x has shape {inputs:?}: its first axis must count samples, of which there must be one or more"
+        );
+    };
+    if !is_same(each, &training.model.input) {
+        bail!("x has shape {inputs:?}, but the model takes samples of {:?}", training.model.input);
+    }
+    let wanted = graph.shape(graph.target()).get(1..).unwrap_or_default();
+    let is_labelled = training.model.loss == Loss::SoftmaxCrossEntropy;
+    let answers = tensors.shape("y")?;
+    if answers.first() != Some(&count) || !is_same(answers.get(1..).unwrap_or_default(), wanted) {
+        let what = match (is_labelled, wanted) {
+            (true, []) => "one label".into(),
+            (true, _) => format!("labels of {wanted:?}"),
+            (false, _) => format!("numbers of {wanted:?}"),
+        };
+        bail!("y has shape {answers:?}, but x has {count} samples, for each of which the model takes {what}");
+    }
+    let scale = training.scale.unwrap_or(1.0);
+    let x = tensors.numbers("x")?.iter().map(|value| value * scale).collect();
+    let y = if is_labelled {
+        Answers::Labels(labels(&tensors, &training.model)?)
+    } else {
+        Answers::Values(tensors.numbers("y")?)
+    };
+    let samples = Samples { x, y, count };
+    tensors.report(path);
+    Ok(samples)
+}
+
+/// Whether elements of the one shape are those of the other in the same order, for whoever gives a shape on purpose: but for
+/// extents of 1 they are equal, or one of them is a plain row.
+fn is_same(found: &[usize], wanted: &[usize]) -> bool {
+    let [found, wanted] =
+        [found, wanted].map(|shape| shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>());
+    let is_row = found.len() < 2 || wanted.len() < 2;
+    found == wanted || (is_row && found.iter().product::<usize>() == wanted.iter().product::<usize>())
+}
+
+fn labels(tensors: &Tensors<'_>, model: &ModelSpec) -> anyhow::Result<Vec<u32>> {
     let label = |label| {
         model.label(label).with_context(|| {
-            format!("y has the label {label}: if such labels are to be left out, write ignore_label = {label} in [model]")
+            format!(
+                "y has the label {label}: if such labels are to be left out, write ignore_label = {label} in [model]"
+            )
         })
     };
-    whole.into_iter().map(label).collect()
+    tensors.whole_numbers("y", "softmax-cross-entropy")?.into_iter().map(label).collect()
 }
 
 /// Which sample comes next.

@@ -87,7 +87,64 @@ fn a_faulty_sample_is_named_and_losses_before_it_are_printed() {
     let (_, said) = run(&[1.0; 8], &[0, 1, -100, 0], "[4]");
     assert!(said.contains("-100") && said.contains("ignore_label = -100"), "{said}");
     let (_, said) = run(&[1.0; 8], &[0, 1, 2, 0, 1, 2, 0, 1], "[4, 2]");
-    assert!(said.contains("y has shape [4, 2]") && said.contains("takes 1 label"), "{said}");
+    assert!(said.contains("y has shape [4, 2]") && said.contains("takes one label"), "{said}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn tensors_come_in_pytorch_s_types_and_conventions() {
+    let folder = std::env::temp_dir().join(format!("lichen-types-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (manifest, data, init) =
+        (folder.join("model.toml"), folder.join("data.safetensors"), folder.join("init.safetensors"));
+    let text = "[model]\ninput = [2, 3]\nloss = \"softmax-cross-entropy\"\nignore_label = -100\n\
+                layers = [{ kind = \"dense\", name = \"o\", units = 2 }]\n\
+                [train]\noptimizer = \"sgd\"\nlearning_rate = 0.1\nbatch = 2\nsteps = 3\n";
+    std::fs::write(&manifest, text).unwrap();
+    let run = |x: (&str, &[u8]), y: (&str, &[u8]), o: (&str, &[u8], &[u8])| {
+        let tensor = |element, shape| format!(r#""dtype":"{element}","shape":{shape}"#);
+        let (inputs, labels) = (tensor(x.0, "[2,2,3]"), tensor(y.0, "[2,2]"));
+        std::fs::write(&data, file((&inputs, x.1), (&labels, y.1))).unwrap();
+        let (weight, bias) = (tensor(o.0, "[2,3]"), tensor(o.0, "[2]"));
+        let parameters = file((&weight, o.1), (&bias, o.2));
+        let named = String::from_utf8_lossy(&parameters[8..]).replace("\"x\"", "\"o.weight\"");
+        let header = named.split("}}").next().unwrap().replace("\"y\"", "\"o.bias\"") + "}}";
+        let begin = (header.len() as u64).to_le_bytes();
+        std::fs::write(&init, [&begin, header.as_bytes(), o.1, o.2].concat()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lichen"));
+        command.arg("train").arg(&manifest).arg("--data").arg(&data).arg("--init").arg(&init);
+        let output = command.args(["--order", "sequential"]).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let wide =
+        |values: &[f32]| values.iter().flat_map(|&value| f64::from(value).to_le_bytes()).collect::<Vec<u8>>();
+    let single = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    // The upper half of a single is bfloat16.
+    let brain = |values: &[f32]| {
+        values.iter().flat_map(|value| value.to_le_bytes()[2..].to_vec()).collect::<Vec<u8>>()
+    };
+    let long = |labels: &[i64]| labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>();
+    let x: Vec<f32> = (0..12u8).map(|i| f32::from(i) / 7.0).collect();
+    let (weight, bias) = ([0.5, -0.25, 1.0, 0.0, 2.0, -1.5], [0.125, -3.0]);
+    let labels = long(&[1, -100, -100, 0]);
+    let short: Vec<u8> = [1i32, -100, -100, 0].iter().flat_map(|label| label.to_le_bytes()).collect();
+    let (losses, said) =
+        run(("F32", &single(&x)), ("I64", &labels), ("F32", &single(&weight), &single(&bias)));
+    assert_eq!((losses.lines().count(), said.as_str()), (3, ""));
+    let (same, said) = run(("F64", &wide(&x)), ("I32", &short), ("BF16", &brain(&weight), &brain(&bias)));
+    assert_eq!(same, losses);
+    assert!(said.contains("x (F64) converted to F32"), "{said}");
+    assert!(
+        said.contains("o.bias (BF16) and 1 more converted to F32") && said.lines().count() == 2,
+        "{said}"
+    );
+    let own = ("F32", &single(&weight)[..], &single(&bias)[..]);
+    let (_, said) = run(("F32", &single(&x)), ("I64", &long(&[1, -1, -100, 0])), own);
+    assert!(said.contains("y has the label -1: "), "{said}");
+    let (_, said) = run(("F32", &single(&x)), ("F32", &single(&[1.0, 0.0, 0.0, 0.0])), own);
+    assert!(said.contains("tensor y is of type F32: give one of I64, I32"), "{said}");
+    let (_, said) = run(("C64", &wide(&x)), ("I64", &labels), own);
+    assert!(said.contains("tensor x is of type C64: give one of F32, F64, F16, BF16, I64"), "{said}");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
