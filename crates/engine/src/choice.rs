@@ -1,7 +1,7 @@
 //! Which back end to use: measured on the campaign's own model, never guessed from names.
 
-use crate::{EngineChoice, EngineError, Trainer};
-use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
+use crate::{EngineError, Trainer};
+use lichen_campaign::model_spec::ModelSpec;
 use lichen_model::{Targets, initial_parameters};
 
 /// Milliseconds of timed steps per back end, after one step that warms up; together with the checks between
@@ -11,19 +11,17 @@ const BUDGET: f64 = 40.0;
 /// Most steps timed, in case the clock hardly moves.
 const MOST_STEPS: u32 = 20_000;
 
-/// Milliseconds per step on steps of the model itself; stops early once it is clearly slower than `rival` per step.
+/// Milliseconds per step of a trainer on steps of its model itself; stops early once it is clearly slower than `rival` per step.
 /// `now` gives milliseconds.
 ///
 /// # Errors
-/// As [`Trainer::new`] and [`Trainer::step`].
+/// As [`Trainer::load`] and [`Trainer::step`].
 pub async fn measure_engine(
-    choice: EngineChoice,
+    mut trainer: Trainer,
     model: &ModelSpec,
-    train: &TrainSpec,
     now: &dyn Fn() -> f64,
     rival: f64,
 ) -> Result<f64, EngineError> {
-    let mut trainer = Trainer::new(choice, model, train).await?;
     trainer.load(&initial_parameters(model, 0)?, 0).await?;
     let program = trainer.program();
     // Zeros are valid tokens and labels, and take as long as other numbers.
@@ -64,6 +62,7 @@ async fn timed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EngineChoice;
     use crate::testing::{adam, dense, ready, spec};
     use lichen_campaign::model_spec::{Activation, Loss};
     use std::cell::Cell;
@@ -78,7 +77,10 @@ mod tests {
             clock.get()
         };
         let train = adam(0.1, 8);
-        let measure = |rival| ready(measure_engine(EngineChoice::Cpu, &model, &train, &now, rival)).unwrap();
+        let measure = |rival| {
+            let trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+            ready(measure_engine(trainer, &model, &now, rival)).unwrap()
+        };
         let cpu_ms = measure(f64::INFINITY);
         assert!(cpu_ms > 0.0 && cpu_ms < 1.0, "{cpu_ms}");
         assert!(clock.get() < 200.0);

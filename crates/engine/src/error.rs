@@ -47,6 +47,9 @@ pub enum EngineError {
     /// There is no data to evaluate.
     #[error("no samples were given")]
     Empty,
+    /// An executor in another place failed.
+    #[error("the threads failed: {0}")]
+    Elsewhere(String),
     /// The GPU failed or cannot run this model.
     #[error("GPU: {0}")]
     Gpu(String),

@@ -23,4 +23,4 @@ pub use lichen_engine_cpu as cpu;
 pub use choice::measure_engine;
 pub use error::EngineError;
 pub use lichen_model::Targets;
-pub use trainer::{EngineChoice, EngineKind, Evaluation, Trainer};
+pub use trainer::{EngineChoice, EngineKind, Evaluation, Executor, Trainer, step_program};

@@ -47,8 +47,31 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
+/// Runs the step program of a model and its training somewhere else than in this module's memory, with the same bits as
+/// [`CpuExecutor`]: on threads that share a memory of their own, for instance.
+pub trait Executor {
+    /// Writes a whole slot of the program.
+    ///
+    /// # Errors
+    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
+    fn write_slot(&mut self, slot: usize, data: &[f32]) -> Result<(), EngineError>;
+
+    /// Reads a whole slot of the program.
+    ///
+    /// # Errors
+    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
+    fn read_slot(&self, slot: usize) -> Result<Vec<f32>, EngineError>;
+
+    /// Takes one step on a batch whose lengths are the program's, and gives its loss.
+    ///
+    /// # Errors
+    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
+    fn step(&mut self, x: &[f32], targets: &[f32], values: &StepValues) -> Result<f32, EngineError>;
+}
+
 enum Backend {
     Cpu(Box<CpuExecutor>),
+    Elsewhere(Box<dyn Executor>),
     #[cfg(feature = "gpu")]
     Gpu {
         gpu: std::rc::Rc<Gpu>,
@@ -75,25 +98,44 @@ impl Trainer {
     /// # Errors
     /// [`EngineError::Model`] if the layers do not fit, [`EngineError::Train`] for a training specification out
     /// of range, [`EngineError::Gpu`] if a GPU is asked for and cannot be had.
-    #[expect(clippy::cast_possible_truncation, reason = "kernels take single precision")]
     pub async fn new(
         choice: EngineChoice,
         model: &ModelSpec,
         train: &TrainSpec,
     ) -> Result<Self, EngineError> {
-        if let Err(faults) = train.validate() {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            return Err(EngineError::Train(faults.join("; ")));
-        }
-        let graph = layers::build(model, train.batch)?;
-        let clip_norm = train.clip_norm.map(|limit| limit as f32);
-        let program = Arc::new(lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?);
+        let program = Arc::new(step_program(model, train)?);
         if choice == EngineChoice::Gpu && train.clip_sample_norm.is_some() {
             return Err(EngineError::Train("train.clip_sample_norm is for the CPU only".into()));
         }
+        let backend = open(choice, &program).await?;
+        Self::on(backend, program, model, train)
+    }
+
+    /// As [`Trainer::new`], with steps taken by an executor of the same model's and training's [`step_program`].
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; [`EngineError::Train`] also where samples are clipped one by one.
+    pub fn with_executor(
+        executor: Box<dyn Executor>,
+        model: &ModelSpec,
+        train: &TrainSpec,
+    ) -> Result<Self, EngineError> {
+        if train.clip_sample_norm.is_some() {
+            return Err(EngineError::Train("train.clip_sample_norm is for one thread only".into()));
+        }
+        let program = Arc::new(step_program(model, train)?);
+        Self::on(Backend::Elsewhere(executor), program, model, train)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "kernels take single precision")]
+    fn on(
+        backend: Backend,
+        program: Arc<Program>,
+        model: &ModelSpec,
+        train: &TrainSpec,
+    ) -> Result<Self, EngineError> {
         let limit = train.clip_sample_norm.map(|limit| limit as f32);
         let per_sample = limit.map(|limit| PerSample::new(model, limit)).transpose()?;
-        let backend = open(choice, &program).await?;
         let schedule = StepSchedule::new(train, 0);
         Ok(Self {
             model: model.clone(),
@@ -112,7 +154,7 @@ impl Trainer {
     #[must_use]
     pub fn engine(&self) -> EngineKind {
         match self.backend {
-            Backend::Cpu(_) => EngineKind::Cpu,
+            Backend::Cpu(_) | Backend::Elsewhere(_) => EngineKind::Cpu,
             #[cfg(feature = "gpu")]
             Backend::Gpu { .. } => EngineKind::Gpu,
         }
@@ -157,6 +199,7 @@ impl Trainer {
     fn write_slot(&mut self, slot: usize, data: &[f32]) -> Result<(), EngineError> {
         match &mut self.backend {
             Backend::Cpu(executor) => executor.write_slot(slot, data),
+            Backend::Elsewhere(executor) => executor.write_slot(slot, data)?,
             #[cfg(feature = "gpu")]
             Backend::Gpu { program, .. } => program.write_slot(slot, data)?,
         }
@@ -166,6 +209,7 @@ impl Trainer {
     async fn read_slot(&self, slot: usize) -> Result<Vec<f32>, EngineError> {
         match &self.backend {
             Backend::Cpu(executor) => Ok(executor.slot(slot).to_vec()),
+            Backend::Elsewhere(executor) => executor.read_slot(slot),
             #[cfg(feature = "gpu")]
             Backend::Gpu { program, .. } => Ok(program.read_slot(slot).await?),
         }
@@ -198,6 +242,7 @@ impl Trainer {
                 executor.run(&values);
                 self.losses.extend(executor.read(self.program.loss).first());
             }
+            Backend::Elsewhere(executor) => self.losses.push(executor.step(x, &self.targets, &values)?),
             #[cfg(feature = "gpu")]
             Backend::Gpu { program, .. } => program.step(x, &self.targets, &values).await?,
         }
@@ -210,7 +255,7 @@ impl Trainer {
     /// [`EngineError::Gpu`] if the device fails.
     pub async fn take_losses(&mut self) -> Result<Vec<f32>, EngineError> {
         match &mut self.backend {
-            Backend::Cpu(_) => Ok(std::mem::take(&mut self.losses)),
+            Backend::Cpu(_) | Backend::Elsewhere(_) => Ok(std::mem::take(&mut self.losses)),
             #[cfg(feature = "gpu")]
             Backend::Gpu { program, .. } => Ok(program.take_losses().await?),
         }
@@ -297,6 +342,21 @@ impl Trainer {
         };
         self.evaluations.get_mut(index).ok_or(EngineError::Empty)
     }
+}
+
+/// The program of a training step, the same wherever it is made from the same model and training.
+///
+/// # Errors
+/// As [`Trainer::new`].
+#[expect(clippy::cast_possible_truncation, reason = "kernels take single precision")]
+pub fn step_program(model: &ModelSpec, train: &TrainSpec) -> Result<Program, EngineError> {
+    if let Err(faults) = train.validate() {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(EngineError::Train(faults.join("; ")));
+    }
+    let graph = layers::build(model, train.batch)?;
+    let clip_norm = train.clip_norm.map(|limit| limit as f32);
+    Ok(lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?)
 }
 
 async fn open(choice: EngineChoice, program: &Arc<Program>) -> Result<Backend, EngineError> {
@@ -415,7 +475,7 @@ impl Trainer {
     pub fn gpu(&self) -> Option<&Gpu> {
         match &self.backend {
             Backend::Gpu { gpu, .. } => Some(gpu),
-            Backend::Cpu(_) => None,
+            Backend::Cpu(_) | Backend::Elsewhere(_) => None,
         }
     }
 }

@@ -32,8 +32,12 @@ async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) 
     } else {
         Parameters::from_safetensors(&base)?
     };
-    let cpu_ms = measure_engine(EngineChoice::Cpu, model, train, &now, f64::INFINITY).await?;
-    let gpu_ms = measure_engine(EngineChoice::Gpu, model, train, &now, cpu_ms).await;
+    let cpu = Trainer::new(EngineChoice::Cpu, model, train).await?;
+    let cpu_ms = measure_engine(cpu, model, &now, f64::INFINITY).await?;
+    let gpu_ms = match Trainer::new(EngineChoice::Gpu, model, train).await {
+        Ok(gpu) => measure_engine(gpu, model, &now, cpu_ms).await,
+        Err(error) => Err(error),
+    };
     let is_gpu_faster = gpu_ms.is_ok_and(|gpu_ms| gpu_ms < cpu_ms);
     let choice = if is_gpu_faster { EngineChoice::Gpu } else { EngineChoice::Cpu };
     let mut trainer = Trainer::new(choice, model, train).await?;
