@@ -214,6 +214,8 @@ pub struct Engine {
     pub cpu_ms: Option<f64>,
     /// Milliseconds per step on the GPU; none where not measured or not there.
     pub gpu_ms: Option<f64>,
+    /// Threads that share the CPU's work; 1 unless more were asked for and could be had.
+    pub threads: u32,
     /// Training samples per second in the last round trained; none before.
     pub samples_per_second: Option<f64>,
     /// Why this engine, one plain sentence.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Platform;
 use crate::jobs::Shared;
-use crate::training::{Chosen, open};
+use crate::training::{Chosen, open, trainer};
 
 /// How long the GPU may take to be measured, in milliseconds.
 const MOST_MS: u32 = 200;
@@ -85,8 +85,8 @@ async fn measure<P: Platform>(
     choice: EngineChoice,
     rival: f64,
 ) -> Result<f64, EngineError> {
-    let manifest = &shared.setup.manifest;
-    measure_engine(choice, &manifest.model, &manifest.train, &|| shared.platform.clock(), rival).await
+    let (trainer, _threads) = trainer(shared, choice).await?;
+    measure_engine(trainer, &shared.setup.manifest.model, &|| shared.platform.clock(), rival).await
 }
 
 /// Opens the engine that was faster.
@@ -147,7 +147,11 @@ async fn remember<P: Platform>(shared: &Shared<P>, measured: Measurement) {
 }
 
 fn name<P: Platform>(shared: &Shared<P>) -> String {
-    format!("engine/{}", shared.setup.campaign)
+    let campaign = &shared.setup.campaign;
+    match shared.platform.threads() {
+        1 => format!("engine/{campaign}"),
+        threads => format!("engine-{threads}/{campaign}"),
+    }
 }
 
 #[cfg(test)]

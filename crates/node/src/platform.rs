@@ -1,4 +1,5 @@
 use lichen_bridge::Problem;
+use lichen_engine::Executor;
 use lichen_record::{AccountId, CampaignId};
 use lichen_store::Blobs;
 
@@ -18,6 +19,17 @@ pub trait Platform: 'static {
 
     /// Milliseconds of a clock that is fine and never goes back; only differences matter.
     fn clock(&self) -> f64;
+
+    /// Threads that share the work of the CPU engine, this one included.
+    fn threads(&self) -> u32 {
+        1
+    }
+
+    /// What takes the steps of a manifest's training on these threads; none where there is only this one, or where they
+    /// cannot train it.
+    fn executor(&self, _manifest: &[u8]) -> Option<Box<dyn Executor>> {
+        None
+    }
 
     /// Where blobs are kept.
     fn blobs(&self) -> &Self::Blobs;

@@ -11,6 +11,8 @@ use crate::Platform;
 pub(crate) struct Setup {
     pub(crate) campaign: CampaignId,
     pub(crate) manifest: Manifest,
+    /// The manifest as it was written.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) rules: Rules,
 }
 
@@ -25,7 +27,7 @@ impl Setup {
         };
         let manifest = Manifest::from_bytes(&bytes).map_err(|error| invalid(&error))?;
         let rules = Rules::from(&manifest);
-        Ok(Self { campaign, manifest, rules })
+        Ok(Self { campaign, manifest, bytes, rules })
     }
 
     /// The model that the campaign begins with, and its content id.

@@ -5,6 +5,7 @@ use lichen_model::Parameters;
 use lichen_record::{Metrics, RoundNumber};
 
 use crate::jobs::{Failure, Shared, TrainingTicket};
+use crate::setup::Setup;
 use crate::{Batches, Platform, measure};
 
 /// How long is trained before others have their turn, in milliseconds: Pause is answered well within 100 ms.
@@ -158,14 +159,31 @@ pub(crate) async fn open<P: Platform>(
     choice: EngineChoice,
     why: &str,
 ) -> Result<Chosen, EngineError> {
-    let manifest = &shared.setup.manifest;
-    let trainer = Trainer::new(choice, &manifest.model, &manifest.train).await?;
+    let (trainer, threads) = trainer(shared, choice).await?;
     let kind = match trainer.engine() {
         lichen_engine::EngineKind::Cpu => EngineKind::Cpu,
         lichen_engine::EngineKind::Gpu => EngineKind::Gpu,
     };
-    let shown = Engine { kind, cpu_ms: None, gpu_ms: None, samples_per_second: None, why: why.into() };
+    let shown =
+        Engine { kind, cpu_ms: None, gpu_ms: None, threads, samples_per_second: None, why: why.into() };
     Ok(Chosen { trainer, shown })
+}
+
+/// A trainer of the campaign's model, and how many threads of the processor it has.
+pub(crate) async fn trainer<P: Platform>(
+    shared: &Shared<P>,
+    choice: EngineChoice,
+) -> Result<(Trainer, u32), EngineError> {
+    let Setup { manifest, bytes, .. } = &*shared.setup;
+    let (model, train) = (&manifest.model, &manifest.train);
+    // Clipping sample by sample is for one thread.
+    if choice == EngineChoice::Cpu
+        && train.clip_sample_norm.is_none()
+        && let Some(executor) = shared.platform.executor(bytes)
+    {
+        return Ok((Trainer::with_executor(executor, model, train)?, shared.platform.threads()));
+    }
+    Ok((Trainer::new(choice, model, train).await?, 1))
 }
 
 async fn train<P: Platform>(
@@ -320,7 +338,9 @@ pub(crate) struct Measured {
 impl Evaluator {
     pub(crate) async fn new<P: Platform>(shared: &Shared<P>) -> Result<Self, EngineError> {
         let held_out = shared.setup.rules.split.held_out();
-        let trainer = open(shared, EngineChoice::Cpu, "").await?.trainer;
+        let manifest = &shared.setup.manifest;
+        // Measuring takes no steps that threads could share.
+        let trainer = Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await?;
         Ok(Self { trainer, held_out })
     }
 
