@@ -2,7 +2,7 @@
 //!
 //! A thin shell around [`lichen_node`]: messages to and from the page, and what a worker's global scope offers as the
 //! node's platform ([`scope::Scope`]): the account's key in WebCrypto, blobs and values in IndexedDB, one leading tab
-//! by Web Locks, turns by `MessageChannel`.
+//! by Web Locks, turns by `MessageChannel`, threads for the CPU engine if the page has asked for them.
 
 #[cfg(target_arch = "wasm32")]
 mod failure;
@@ -14,6 +14,8 @@ mod leader;
 mod port;
 #[cfg(target_arch = "wasm32")]
 mod scope;
+#[cfg(target_arch = "wasm32")]
+mod threads;
 #[cfg(target_arch = "wasm32")]
 mod turns;
 

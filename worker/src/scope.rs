@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use lichen_bridge::Problem;
+use lichen_engine::Executor;
 use lichen_node::Platform;
 use lichen_record::{AccountId, CampaignId};
 use lichen_store::{IndexedDb, StoreError};
@@ -15,6 +16,7 @@ use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, Su
 use crate::failure::problem;
 use crate::key::AccountKey;
 use crate::leader::{self, Lease, LockManager, Patience};
+use crate::threads::Threads;
 use crate::turns::{Turns, sleep};
 
 /// The database of this origin.
@@ -33,6 +35,7 @@ pub(crate) struct Scope {
     locks: LockManager,
     store: IndexedDb,
     key: RefCell<Option<Rc<AccountKey>>>,
+    threads: Option<Threads>,
 }
 
 impl Scope {
@@ -48,7 +51,8 @@ impl Scope {
         let locks =
             leader::manager(&global.navigator()).map_err(refused("This page cannot see other tabs"))?;
         let store = IndexedDb::open(DATABASE).await.map_err(|error| kept(&error))?;
-        Ok(Self { global, turns, subtle: crypto.subtle(), locks, store, key: RefCell::new(None) })
+        let (subtle, threads) = (crypto.subtle(), Threads::find());
+        Ok(Self { global, turns, subtle, locks, store, key: RefCell::new(None), threads })
     }
 
     async fn find_key(&self) -> Result<Option<Rc<AccountKey>>, Problem> {
@@ -94,6 +98,14 @@ impl Platform for Scope {
     fn clock(&self) -> f64 {
         // Without it every slice is as long as one step, and both engines measure alike.
         self.global.performance().map_or(0.0, |performance| performance.now())
+    }
+
+    fn threads(&self) -> u32 {
+        self.threads.as_ref().map_or(1, Threads::number)
+    }
+
+    fn executor(&self, manifest: &[u8]) -> Option<Box<dyn Executor>> {
+        self.threads.as_ref()?.executor(manifest)
     }
 
     fn blobs(&self) -> &IndexedDb {

@@ -21,6 +21,8 @@ pub struct TabState {
     pub checkpoint: Option<String>,
     /// The engine that trains, `cpu` or `gpu`.
     pub engine: Option<String>,
+    /// The threads that share the CPU engine's work.
+    pub threads: Option<u32>,
     /// Milliseconds from the click to the end of the first training step.
     pub first_step_ms: Option<f64>,
     /// Bytes of updates and checkpoints got from other tabs directly.
@@ -58,6 +60,7 @@ impl TabState {
             contributions: text("contributions").and_then(|text| text.parse().ok()).unwrap_or(0),
             checkpoint: text("checkpoint"),
             engine: text("engine"),
+            threads: text("threads").and_then(|text| text.parse().ok()),
             first_step_ms: text("firstStepMs").and_then(|text| text.parse().ok()),
             bytes_direct: text("bytesDirect").and_then(|text| text.parse().ok()).unwrap_or(0),
             bytes_relayed: text("bytesRelayed").and_then(|text| text.parse().ok()).unwrap_or(0),

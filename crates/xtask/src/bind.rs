@@ -26,8 +26,8 @@ const WASM_OPT: [&str; 12] = [
     "--enable-multivalue",
 ];
 
-/// Binds a module to JavaScript and optimises it; gives its place in `folder`.
-pub(crate) fn bind(tools: &Tools, built: &Path, folder: &Path) -> Result<PathBuf> {
+/// Binds a module to JavaScript and optimises it, with further `features` if it has any; gives its place in `folder`.
+pub(crate) fn bind(tools: &Tools, built: &Path, folder: &Path, features: &[&str]) -> Result<PathBuf> {
     let mut bindgen = process::command("wasm-bindgen");
     bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(folder).arg(built);
     bindgen.env("PATH", tools.path()?);
@@ -35,7 +35,7 @@ pub(crate) fn bind(tools: &Tools, built: &Path, folder: &Path) -> Result<PathBuf
     let name = built.file_stem().and_then(|name| name.to_str()).context("the module has no name")?;
     let wasm = folder.join(format!("{name}_bg.wasm"));
     let mut optimise = process::command("wasm-opt");
-    optimise.args(WASM_OPT).arg(&wasm).arg("-o").arg(&wasm).env("PATH", tools.path()?);
+    optimise.args(WASM_OPT).args(features).arg(&wasm).arg("-o").arg(&wasm).env("PATH", tools.path()?);
     run::quietly("Optimising it", "10 s", &mut optimise)?;
     names::shorten(&wasm, &folder.join(format!("{name}.js")))?;
     Ok(wasm)

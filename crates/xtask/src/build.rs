@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::setup::{Toolchain, Tools};
 use crate::workspace::{self, Stamp};
-use crate::{compress, names, run};
+use crate::{compress, names, run, threads};
 
 /// What page and worker are made from.
 const PAGE_SOURCES: [&str; 20] = [
@@ -64,6 +64,7 @@ pub(crate) fn page(toolchain: &Toolchain) -> Result<PathBuf> {
         &mut trunk,
     )?;
     names::folder(&dist)?;
+    threads::engine(toolchain, &tools, &dist)?;
     compress::folder(&dist)?;
     stamp.write(&dist)?;
     Ok(dist)

@@ -14,6 +14,7 @@ mod screenshots;
 mod setup;
 mod size;
 mod test;
+mod threads;
 mod workspace;
 
 use std::process::ExitCode;

@@ -44,7 +44,7 @@ fn our_engine(toolchain: &Toolchain, folder: &Path) -> Result<()> {
     if stamp.is_fresh(&wasm) {
         return Ok(());
     }
-    bind::bind(&tools, &built, folder)?;
+    bind::bind(&tools, &built, folder, &[])?;
     stamp.write(&wasm)
 }
 

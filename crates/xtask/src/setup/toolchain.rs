@@ -60,6 +60,29 @@ impl Toolchain {
         bail!("neither the target {BARE} nor the library source can be had: run `rustup target add {BARE}`")
     }
 
+    /// A toolchain that has the source of the standard library, fetched if need be.
+    pub(crate) fn with_source(&self) -> Result<Self> {
+        if self.has_source()? {
+            return Ok(self.clone());
+        }
+        if self.name.is_none() && process::find_program("rustup").is_some() {
+            say::note("Adding the source of Rust's standard library (usually 10 s)");
+            run::within(RUSTUP_LIMIT, self.command("rustup").args(["component", "add", "rust-src"]))?;
+            if self.has_source()? {
+                return Ok(self.clone());
+            }
+        }
+        let linked = Self { name: Some(LINKED) };
+        if !linked.has_source().unwrap_or(false) {
+            from_debian()?;
+        }
+        Ok(linked)
+    }
+
+    fn has_source(&self) -> Result<bool> {
+        Ok(Path::new(&self.sysroot()?).join("lib/rustlib/src/rust/library/std").is_dir())
+    }
+
     /// A cargo command in the repository's root.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = self.command("cargo");
