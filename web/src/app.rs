@@ -3,8 +3,8 @@
 use crate::intent::Intent;
 use crate::session::{self, Report, Session};
 use crate::site::Site;
-use crate::state::{Campaign, Effect, Link, Run, ViewState};
-use crate::view;
+use crate::state::{Campaign, Effect, Link, Run, Threads, ViewState};
+use crate::{threads, view};
 use gloo_timers::callback::Timeout;
 use lichen_bridge::{EnginePreference, Problem};
 use wasm_bindgen::JsCast;
@@ -60,6 +60,7 @@ impl Component for App {
     fn create(context: &Context<Self>) -> Self {
         let mut state = ViewState::new(preference());
         state.relay_only = session::remembered_relay_only();
+        state.threads = Threads::new(threads_wanted(), threads::most());
         let mut app =
             Self { state, session: None, frame: None, goodbye: None, title: String::new(), refocus: false };
         app.perform(vec![Effect::ReadSite], context);
@@ -135,7 +136,8 @@ impl App {
             }
             Effect::StartWorker => {
                 self.goodbye = None;
-                self.session = Some(Session::start(context.link().callback(Message::Report))?);
+                let report = context.link().callback(Message::Report);
+                self.session = Some(Session::start(report, self.state.threads.wanted)?);
             }
             Effect::StartSwarm => {
                 if let Some(session) = &mut self.session {
@@ -148,6 +150,7 @@ impl App {
                 }
             }
             Effect::Remember(relay_only) => session::remember_relay_only(relay_only),
+            Effect::RememberThreads(wanted) => threads::remember(wanted),
             Effect::Swarm(command) => {
                 if let Some(session) = &self.session {
                     session.tell_swarm(command)?;
@@ -180,13 +183,22 @@ impl App {
 
 /// The engine that the address asks for: `?engine=cpu` or `?engine=gpu`.
 fn preference() -> EnginePreference {
-    let search = web_sys::window().and_then(|window| window.location().search().ok()).unwrap_or_default();
-    let asked = UrlSearchParams::new_with_str(&search).ok().and_then(|parameters| parameters.get("engine"));
-    match asked.as_deref() {
+    match asked("engine").as_deref() {
         Some("cpu") => EnginePreference::Cpu,
         Some("gpu") => EnginePreference::Gpu,
         _ => EnginePreference::Auto,
     }
+}
+
+/// The threads that the address asks for, `?threads=2`, else those that were wanted last time.
+fn threads_wanted() -> u32 {
+    asked("threads").and_then(|number| number.parse().ok()).unwrap_or_else(threads::remembered)
+}
+
+/// A parameter of the address.
+fn asked(name: &str) -> Option<String> {
+    let search = web_sys::window().and_then(|window| window.location().search().ok()).unwrap_or_default();
+    UrlSearchParams::new_with_str(&search).ok().and_then(|parameters| parameters.get(name))
 }
 
 /// Sets the window's title.

@@ -17,4 +17,6 @@ pub(crate) enum Intent {
     Dismiss,
     /// Use the relay only, or other tabs too.
     RelayOnly(bool),
+    /// Let this many threads of the processor train, from the next joining on.
+    Threads(u32),
 }

@@ -22,6 +22,8 @@ mod intent;
 mod session;
 mod site;
 mod state;
+#[cfg(target_arch = "wasm32")]
+mod threads;
 mod view;
 
 #[cfg(target_arch = "wasm32")]

@@ -18,6 +18,9 @@ use yew::Callback;
 /// The worker's loader, as Trunk names it; it lies beside the page.
 const WORKER: &str = "./lichen-worker_loader.js";
 
+/// The loader that opens threads for the worker first.
+const WORKER_WITH_THREADS: &str = "./lichen-worker-threads.js";
+
 /// Where the relay says which campaign this is; it lies beside the page.
 const SITE: &str = "./lichen.json";
 
@@ -55,16 +58,17 @@ struct Swarm {
 }
 
 impl Session {
-    /// Starts the worker, which reports [`Event::Ready`] once it listens.
+    /// Starts the worker, which reports [`Event::Ready`] once it listens, and opens so many threads for its training.
     ///
     /// # Errors
     /// A problem in plain words where the browser refuses.
-    pub(crate) fn start(report: Callback<Report>) -> Result<Self, Problem> {
+    pub(crate) fn start(report: Callback<Report>, threads: u32) -> Result<Self, Problem> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        options.set_name("lichen");
+        options.set_name(&format!("lichen-{threads}"));
+        let loader = if threads > 1 { WORKER_WITH_THREADS } else { WORKER };
         let worker =
-            Worker::new_with_options(WORKER, &options).map_err(|error| unstartable(&describe(&error)))?;
+            Worker::new_with_options(loader, &options).map_err(|error| unstartable(&describe(&error)))?;
         let on_message = listen(&report);
         let on_error = watch(&report);
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -242,6 +246,7 @@ pub(crate) fn remember_relay_only(on: bool) {
     let _refused = if on { storage.set_item(RELAY_ONLY, "yes") } else { storage.remove_item(RELAY_ONLY) };
 }
 
-fn kept() -> Option<web_sys::Storage> {
+/// What this browser keeps for the page.
+pub(crate) fn kept() -> Option<web_sys::Storage> {
     web_sys::window()?.local_storage().ok().flatten()
 }

@@ -40,6 +40,8 @@ pub(crate) struct ViewState {
     pub(crate) link: Link,
     /// Whether the visitor wants no connection to other tabs.
     pub(crate) relay_only: bool,
+    /// How many threads of the processor may train.
+    pub(crate) threads: Threads,
     /// Whether the swarm was told to meet other tabs, or to keep from them.
     pub(crate) meets: bool,
     /// Other tabs connected to this one.
@@ -78,6 +80,28 @@ pub(crate) struct ViewState {
     worker: WorkerStage,
     asked: BTreeMap<CommandId, Asked>,
     last_id: u32,
+}
+
+/// How many threads of the processor train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Threads {
+    /// As many as the visitor wants.
+    pub(crate) wanted: u32,
+    /// As many as this browser and its processor offer; 1 where the page may not share memory between threads.
+    pub(crate) most: u32,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self { wanted: 1, most: 1 }
+    }
+}
+
+impl Threads {
+    /// What is wanted, as far as it is offered.
+    pub(crate) fn new(wanted: u32, most: u32) -> Self {
+        Self { wanted: wanted.clamp(1, most.max(1)), most: most.max(1) }
+    }
 }
 
 /// The campaign's words on their way to the card.

@@ -55,6 +55,7 @@ fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
             data-contributions={state.recorded.to_string()}
             data-checkpoint={state.checkpoint().map(str::to_owned)}
             data-engine={state.engine.as_ref().map(|engine| engine::key(engine.kind))}
+            data-threads={state.engine.as_ref().map(|engine| engine.threads.to_string())}
             data-first-step-ms={state.first_step_ms.map(|ms| format!("{ms:.1}"))}
             data-peers={state.others().to_string()}
             data-bytes-direct={state.bytes_direct.to_string()}

@@ -1,8 +1,8 @@
 //! What each click, answer and event changes, and what is to be done about it.
 
 use super::{
-    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_LISTED, MAX_UNREACHED, Round, Run, Traffic,
-    ViewState, Words, WorkerStage,
+    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_LISTED, MAX_UNREACHED, Round, Run, Threads,
+    Traffic, ViewState, Words, WorkerStage,
 };
 use crate::intent::Intent;
 use crate::site::Site;
@@ -20,6 +20,8 @@ pub(crate) enum Effect {
     ReadSite,
     /// Start the worker.
     StartWorker,
+    /// Remember on this device how many threads may train.
+    RememberThreads(u32),
     /// Start the swarm, which connects to nobody before it is told to.
     StartSwarm,
     /// Post a command to the worker.
@@ -52,6 +54,10 @@ impl ViewState {
             }
             (Intent::Leave, Run::Joined | Run::Paused) => self.leave(),
             (Intent::RelayOnly(on), _) => self.use_relay_only(on),
+            (Intent::Threads(wanted), _) => {
+                self.threads = Threads::new(wanted, self.threads.most);
+                vec![Effect::RememberThreads(self.threads.wanted)]
+            }
             (Intent::Dismiss, _) => {
                 self.notice = None;
                 Vec::new()
@@ -203,6 +209,7 @@ impl ViewState {
             site: self.site.clone(),
             preference: self.preference,
             relay_only: self.relay_only,
+            threads: self.threads,
             run: Run::Joined,
             joined_at: Some(now),
             last_id: self.last_id,

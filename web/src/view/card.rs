@@ -2,7 +2,7 @@
 
 use super::copy::Copy;
 use super::status::button;
-use super::{fact, mesh};
+use super::{engine, fact, mesh};
 use crate::format;
 use crate::intent::Intent;
 use crate::state::{Campaign, ViewState, Words};
@@ -59,6 +59,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
             if campaign.is_mesh {
                 { mesh::switch(state, click) }
             }
+            { engine::threads(state, click) }
             <section class="stack" aria-labelledby="promises">
                 <h2 id="promises">{ "What you agree to" }</h2>
                 { statements(campaign) }

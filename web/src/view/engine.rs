@@ -2,8 +2,10 @@
 
 use super::fact;
 use crate::format;
-use crate::state::ViewState;
+use crate::intent::Intent;
+use crate::state::{Threads, ViewState};
 use lichen_bridge::{Engine, EngineKind};
+use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
 /// The engine in use.
@@ -17,6 +19,33 @@ pub(super) fn engine(state: &ViewState) -> Html {
                 <p class="empty">{ "Both engines are measured here, and the faster one trains." }</p>
             }
         </section>
+    }
+}
+
+/// The choice of how many threads train, where there are several.
+pub(super) fn threads(state: &ViewState, click: &Callback<Intent>) -> Html {
+    let Threads { wanted, most } = state.threads;
+    if most < 2 {
+        return Html::default();
+    }
+    let onchange = click.reform(|event: Event| {
+        let chosen = event.target_dyn_into::<HtmlSelectElement>().map(|select| select.value());
+        Intent::Threads(chosen.and_then(|number| number.parse().ok()).unwrap_or(1))
+    });
+    html! {
+        <div class="switch">
+            <label>
+                { "Processor threads" }
+                <select aria-describedby="threads" {onchange}>
+                    { for (1..=most).map(|count| html! {
+                        <option value={count.to_string()} selected={count == wanted}>{ count }</option>
+                    }) }
+                </select>
+            </label>
+            <p class="soft small" id="threads">
+                { "More threads train faster and leave less of this device for everything else. The result is the same." }
+            </p>
+        </div>
     }
 }
 
@@ -40,6 +69,9 @@ fn measured(engine: &Engine, state: &ViewState) -> Html {
         <div class="stack">
             <dl class="facts facts-row">
                 { fact("Trains on", html! { name(engine.kind) }) }
+                if engine.threads > 1 {
+                    { fact("Threads", html! { engine.threads.to_string() }) }
+                }
                 if let Some(rate) = engine.samples_per_second {
                     { fact("Speed", html! { format!("{} samples per second", format::rate(rate)) }) }
                 }

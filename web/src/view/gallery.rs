@@ -126,6 +126,7 @@ fn training() -> ViewState {
         kind: EngineKind::Cpu,
         cpu_ms: Some(0.06),
         gpu_ms: Some(4.1),
+        threads: 1,
         samples_per_second: Some(182_340.0),
         why: "The processor is faster for a model this small: 0.06 ms a step against 4.1 ms.".to_owned(),
     });
@@ -351,4 +352,26 @@ fn whoever_wants_the_relay_only_can_say_so_before_joining() {
     let mut state = invited();
     state.read_site(Ok((Campaign { is_mesh: true, ..campaign() }, Site::default())));
     assert!(drawn(state).contains("Use the relay only"));
+}
+
+#[test]
+fn where_threads_can_share_memory_their_number_is_chosen_before_joining() {
+    use crate::state::{Effect, Threads};
+    assert!(!drawn(invited()).contains("Processor threads"));
+    let mut state = invited();
+    state.threads = Threads::new(1, 4);
+    assert_eq!(state.click(Intent::Threads(2), NOW), [Effect::RememberThreads(2)]);
+    assert!(drawn(state.clone()).contains("<option value=\"2\" selected"));
+    assert_eq!(state.click(Intent::Threads(99), NOW), [Effect::RememberThreads(4)]);
+    assert_eq!(state.click(Intent::Threads(0), NOW), [Effect::RememberThreads(1)]);
+    state.click(Intent::Threads(3), NOW);
+    state.click(Intent::Join, NOW);
+    assert_eq!(state.threads.wanted, 3);
+    assert!(!drawn(state).contains("Processor threads"));
+    let mut state = training();
+    assert!(!drawn(state.clone()).contains("Threads"));
+    if let Some(engine) = &mut state.engine {
+        engine.threads = 3;
+    }
+    assert!(drawn(state).contains("Threads"));
 }
