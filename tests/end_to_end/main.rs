@@ -15,6 +15,7 @@ mod mesh;
 mod one_profile;
 mod pausing;
 mod relay_restart;
+mod replay;
 mod site;
 mod size;
 mod tampering;
