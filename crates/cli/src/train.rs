@@ -12,6 +12,7 @@ use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::{Answers, Parameters, Targets, initial_parameters, layers, pick};
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 mod tensors;
 
@@ -42,6 +43,9 @@ pub(crate) struct TrainArguments {
     /// The back end.
     #[arg(long, value_enum, default_value_t = Engine::Cpu)]
     engine: Engine,
+    /// Threads for the CPU back end, any number of which gives the same bits; as many as there are cores unless given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// The optimiser's state to go on with (safetensors), as --save-state wrote it; --init are the parameters that
     /// belong to it.
     #[arg(long, requires = "init")]
@@ -101,7 +105,7 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     let choice = if arguments.engine == Engine::Cpu { EngineChoice::Cpu } else { EngineChoice::Gpu };
     let started = Instant::now();
     let Trained { losses, parameters, state, gradients } =
-        block_on(run(arguments, &training, choice, &samples, &parameters))?;
+        pool(arguments)?.install(|| block_on(run(arguments, &training, choice, &samples, &parameters)))?;
     let seconds = started.elapsed().as_secs_f64();
     let files = [(&arguments.out, parameters), (&arguments.save_state, state)];
     for (path, tensors) in files.into_iter().chain([(&arguments.save_gradients, gradients)]) {
@@ -116,6 +120,16 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{result}")?;
     }
     Ok(())
+}
+
+/// The threads to train on.
+fn pool(arguments: &TrainArguments) -> anyhow::Result<ThreadPool> {
+    let threads = match arguments.threads {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.with_context(|| format!("{threads} threads cannot be had: try fewer by --threads"))
 }
 
 /// What a training gives.

@@ -280,6 +280,23 @@ fn the_digits_are_learnt_by_dense_convolutional_and_transformer_models() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn any_number_of_threads_trains_to_the_same_bits() {
+    let folder = std::env::temp_dir().join(format!("lichen-threads-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for text in manifests() {
+        let manifest = folder.join("campaign.toml");
+        std::fs::write(&manifest, text.replace("batch = 32", "batch = 500")).unwrap();
+        let trained = ["1", "2", "5"].map(|threads| {
+            let out = folder.join("out.safetensors");
+            let losses = train_on(&manifest, &out, &["--steps", "6", "--threads", threads]);
+            (losses, std::fs::read(out).unwrap())
+        });
+        assert!(trained.iter().all(|one| *one == trained[0]), "{text}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// Writes samples of three numbers, and for each of them the sum, or whether it is above 0.
 fn write_sums(path: &Path, labelled: bool) {
     let x: Vec<f32> = (0..192).map(|i| (i * 37 % 64) as f32 / 32.0 - 1.0).collect();
