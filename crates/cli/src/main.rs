@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lichen_campaign::Manifest;
+use lichen_campaign::{Manifest, ManifestError};
 use lichen_learn::Dataset;
 use lichen_model::initial_parameters;
 use lichen_record::{CampaignId, Cid};
@@ -163,9 +163,17 @@ fn check_data(manifest_path: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is wrong with a manifest, with the line where it is no TOML.
+fn explain_fault(path: &Path, text: &[u8], error: &ManifestError) -> anyhow::Error {
+    let syntax = std::str::from_utf8(text).ok().and_then(|text| toml::de::DeTable::parse(text).err());
+    match syntax {
+        Some(syntax) => anyhow::anyhow!("{}:\n{syntax}", path.display()),
+        None => anyhow::anyhow!("{}:\n{error}", path.display()),
+    }
+}
+
 fn read_manifest(path: &Path) -> anyhow::Result<(Vec<u8>, Manifest)> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let manifest =
-        Manifest::from_bytes(&bytes).map_err(|error| anyhow::anyhow!("{}:\n{error}", path.display()))?;
+    let manifest = Manifest::from_bytes(&bytes).map_err(|error| explain_fault(path, &bytes, &error))?;
     Ok((bytes, manifest))
 }

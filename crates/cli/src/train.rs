@@ -1,17 +1,19 @@
 //! Trains a manifest's model here, so that anybody can compare with another program.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use futures::executor::block_on;
 use lichen_campaign::Training;
 use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_model::graph::Graph;
 use lichen_model::program::{random_bits, stream_key};
-use lichen_model::{Answers, Parameters, Targets, initial_parameters, layers, pick};
+use lichen_model::{Answers, Parameters, Targets, Tensor, initial_parameters, layers, pick};
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 mod tensors;
@@ -93,15 +95,19 @@ struct Samples {
 pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&arguments.manifest)
         .with_context(|| format!("cannot read {}", arguments.manifest.display()))?;
-    let mut training =
-        Training::parse(&text).with_context(|| format!("in {}", arguments.manifest.display()))?;
+    let mut training = Training::parse(&text)
+        .map_err(|error| crate::explain_fault(&arguments.manifest, text.as_bytes(), &error))?;
     training.train.steps = arguments.steps.unwrap_or(training.train.steps);
-    let samples = read_samples(&arguments.data, &training)
-        .with_context(|| format!("in {}", arguments.data.display()))?;
+    let graph =
+        layers::build(&training.model, 1).with_context(|| format!("in {}", arguments.manifest.display()))?;
+    let samples = read_samples(&arguments.data, &training, &graph)?;
     let parameters = match &arguments.init {
-        Some(path) => read_parameters(path).with_context(|| format!("in {}", path.display()))?,
+        Some(path) => read_parameters(path, &graph)?,
         None => initial_parameters(&training.model, arguments.seed)?,
     };
+    for path in [&arguments.out, &arguments.save_state, &arguments.save_gradients].into_iter().flatten() {
+        check_place(path)?;
+    }
     let choice = if arguments.engine == Engine::Cpu { EngineChoice::Cpu } else { EngineChoice::Gpu };
     let started = Instant::now();
     let Trained { losses, parameters, state, gradients } =
@@ -235,18 +241,56 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn read_parameters(path: &Path) -> anyhow::Result<Parameters> {
+/// Refuses a path that nothing can be written to, before work is done that would be lost.
+fn check_place(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    ensure!(folder.is_none_or(Path::is_dir), "cannot write {}: there is no such folder", path.display());
+    ensure!(!path.is_dir(), "cannot write {}: it is a folder", path.display());
+    Ok(())
+}
+
+fn read_parameters(path: &Path, graph: &Graph) -> anyhow::Result<Parameters> {
     let bytes = read(path)?;
-    let mut tensors = Tensors::read(&bytes)?;
-    let parameters = tensors.parameters()?;
+    let in_file = || format!("in {}", path.display());
+    let mut tensors = Tensors::read(&bytes).with_context(in_file)?;
+    let parameters = tensors.parameters().with_context(in_file)?;
+    check_names(&parameters, graph).with_context(in_file)?;
     tensors.report(path);
     Ok(parameters)
 }
 
-fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
-    let graph = layers::build(&training.model, 1)?;
+/// Names every parameter that is missing, unknown or of another shape.
+fn check_names(parameters: &Parameters, graph: &Graph) -> anyhow::Result<()> {
+    const MOST: usize = 20;
+    let wanted: BTreeMap<&str, &[usize]> =
+        graph.parameters().iter().map(|wanted| (wanted.name.as_str(), wanted.shape.as_slice())).collect();
+    let here = wanted.iter().filter_map(|(name, shape)| match parameters.get(name).map(Tensor::shape) {
+        Some(found) if found == *shape => None,
+        Some(found) => Some(format!("{name} has shape {found:?}, but the model takes {shape:?}")),
+        None => Some(format!("{name} {shape:?} is missing")),
+    });
+    let unknown = parameters.iter().filter(|(name, _)| !wanted.contains_key(name));
+    let unknown =
+        unknown.map(|(name, tensor)| format!("{name} {:?} is not one of the model's", tensor.shape()));
+    let mut faults: Vec<String> = here.chain(unknown).collect();
+    if let Some(more) = faults.len().checked_sub(MOST).filter(|&more| more > 0) {
+        faults.truncate(MOST);
+        faults.push(format!("and {more} more"));
+    }
+    ensure!(faults.is_empty(), "these are not the model's parameters:\n{}", faults.join("\n"));
+    Ok(())
+}
+
+fn read_samples(path: &Path, training: &Training, graph: &Graph) -> anyhow::Result<Samples> {
     let bytes = read(path)?;
-    let mut tensors = Tensors::read(&bytes)?;
+    let in_file = || format!("in {}", path.display());
+    let mut tensors = Tensors::read(&bytes).with_context(in_file)?;
+    let samples = samples_of(&mut tensors, training, graph).with_context(in_file)?;
+    tensors.report(path);
+    Ok(samples)
+}
+
+fn samples_of(tensors: &mut Tensors<'_>, training: &Training, graph: &Graph) -> anyhow::Result<Samples> {
     let inputs = tensors.shape("x")?;
     let Some((&count, each)) = inputs.split_first().filter(|(count, _)| **count > 0) else {
         bail!(
@@ -254,14 +298,17 @@ fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
         );
     };
     if !is_same(each, &training.model.input) {
-        bail!("x has shape {inputs:?}, but the model takes samples of {:?}", training.model.input);
+        bail!(
+            "x has shape {inputs:?}, {count} samples of {each:?}, but the model takes samples of {:?}",
+            training.model.input
+        );
     }
     let wanted = graph.shape(graph.target()).get(1..).unwrap_or_default();
     let is_labelled = training.model.loss == Loss::SoftmaxCrossEntropy;
     let answers = tensors.shape("y")?;
     if answers.first() != Some(&count) || !is_same(answers.get(1..).unwrap_or_default(), wanted) {
         let what = match (is_labelled, wanted) {
-            (true, []) => "one label".into(),
+            (true, []) => "one label, the number of its class".into(),
             (true, _) => format!("labels of {wanted:?}"),
             (false, _) => format!("numbers of {wanted:?}"),
         };
@@ -270,13 +317,11 @@ fn read_samples(path: &Path, training: &Training) -> anyhow::Result<Samples> {
     let scale = training.scale.unwrap_or(1.0);
     let x = tensors.numbers("x")?.iter().map(|value| value * scale).collect();
     let y = if is_labelled {
-        Answers::Labels(labels(&tensors, &training.model)?)
+        Answers::Labels(labels(tensors, &training.model)?)
     } else {
         Answers::Values(tensors.numbers("y")?)
     };
-    let samples = Samples { x, y, count };
-    tensors.report(path);
-    Ok(samples)
+    Ok(Samples { x, y, count })
 }
 
 /// Whether elements of the one shape are those of the other in the same order, for whoever gives a shape on purpose: but for

@@ -162,15 +162,63 @@ fn the_readme_s_manifest_is_enough() {
 
 #[test]
 fn what_does_not_fit_is_said() {
-    let output = Command::new(env!("CARGO_BIN_EXE_lichen"))
-        .arg("train")
-        .arg(campaign("campaign.toml"))
-        .arg("--data")
-        .arg(campaign("campaign.toml"))
-        .output()
+    let folder = std::env::temp_dir().join(format!("lichen-fit-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let [manifest, other, data] = ["model.toml", "other.toml", "data.safetensors"].map(path);
+    let model = |input: &str| {
+        format!(
+            "[model]\ninput = {input}\nloss = \"mean-squared-error\"\n\
+             layers = [{{ kind = \"flatten\" }}, {{ kind = \"dense\", name = \"o\", units = 1 }}]\n\
+             [train]\noptimizer = \"sgd\"\nlearning_rate = 0.1\nbatch = 2\nsteps = 1\n"
+        )
+    };
+    let tensor = |shape: &str| format!(r#""dtype":"F32","shape":{shape}"#);
+    let write = |x: &str, elements: usize| {
+        std::fs::write(&data, file((&tensor(x), &vec![0; elements * 4]), (&tensor("[2]"), &[0; 8]))).unwrap();
+    };
+    let refused = |manifest: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lichen"));
+        let output = command.args(["train", manifest, "--data", &data]).args(more).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{said}");
+        said
+    };
+    std::fs::write(&manifest, model("[2, 3]")).unwrap();
+    write("[2,3,2]", 12);
+    let said = refused(&manifest, &[]);
+    assert!(
+        said.contains("x has shape [2, 3, 2], 2 samples of [3, 2], but the model takes samples of [2, 3]"),
+        "{said}"
+    );
+    write("[0,2,3]", 0);
+    let said = refused(&manifest, &[]);
+    assert!(said.contains("x has shape [0, 2, 3]") && said.contains("one or more"), "{said}");
+    write("[2,1,2,3]", 12);
+    let said = refused(&manifest, &["--out", &path("none/out.safetensors")]);
+    assert!(said.contains("out.safetensors: there is no such folder"), "{said}");
+    let said = refused(&manifest, &["--out", folder.to_str().unwrap()]);
+    assert!(said.contains("it is a folder"), "{said}");
+    let said = refused(&manifest, &["--init", &data]);
+    for line in [
+        "o.bias [1] is missing",
+        "o.weight [1, 6] is missing",
+        "x [2, 1, 2, 3] is not one of the model's",
+        "y [2] is not one of the model's",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{said}");
+    }
+    std::fs::write(&other, model("[2, 3]").replace("[train]", "[train")).unwrap();
+    assert!(refused(&other, &[]).contains("TOML parse error at line 5"));
+    std::fs::write(&other, model("[2, 3]").replace("\"flatten\"", "\"gru\", units = 3, sequence = true"))
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("safetensors"));
+    assert!(refused(&other, &[]).contains("y has shape [2], but x has 2 samples"));
+    std::fs::write(&other, model("[6]").replace("\"flatten\"", "\"gru\", units = 3")).unwrap();
+    let said = refused(&other, &[]);
+    assert!(said.contains("other.toml: layer gru0 takes [steps, features], but gets [6]"), "{said}");
+    std::fs::write(&data, "no tensors").unwrap();
+    assert!(refused(&manifest, &[]).contains("not a whole safetensors file"));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -354,6 +354,22 @@ impl Graph {
         &self.parameters
     }
 
+    /// Whether a value holds the input's numbers as they are, perhaps in another order or shape.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "values and nodes are made only by the graph that holds them"
+    )]
+    pub(crate) fn is_rearranged_input(&self, value: Value) -> bool {
+        match self.values[value.index()].source {
+            Source::Input => true,
+            Source::Node(node) => {
+                let Node { op, inputs, .. } = &self.nodes[node];
+                matches!(op, Op::Reshape { .. } | Op::Transpose { .. }) && self.is_rearranged_input(inputs[0])
+            }
+            _ => false,
+        }
+    }
+
     /// Names the layer for the errors of what is built next.
     pub fn enter_layer(&mut self, name: &str) {
         self.layer.clear();
@@ -421,6 +437,9 @@ impl Graph {
             }
         };
         self.account(&shape)?;
+        if let (Op::Attention { heads, .. }, &[batch, tokens, _]) = (&op, shape.as_slice()) {
+            self.account(&[batch, *heads, tokens, tokens])?;
+        }
         let output = self.push(shape, Source::Node(self.nodes.len()));
         self.nodes.push(Node { op, inputs: inputs.to_vec(), output });
         Ok(output)

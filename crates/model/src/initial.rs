@@ -133,6 +133,37 @@ mod tests {
     }
 
     #[test]
+    fn tables_are_looked_up_by_the_input_s_numbers_alone() {
+        let table = |name: &str, vocabulary| LayerSpec::Embedding { name: name.into(), vocabulary, width: 4 };
+        let rows = LayerSpec::Reshape { name: "rows".into(), shape: vec![4] };
+        let built = |layers| layers::build(&ModelSpec { input: vec![2, 2], layers, ..digits() }, 1);
+        let two = LayerSpec::Residual {
+            name: "two".into(),
+            layers: vec![table("a", 7)],
+            shortcut: vec![table("b", 5)],
+            activation: Activation::None,
+        };
+        assert_eq!(built(vec![rows.clone(), two]).unwrap().vocabulary, 5);
+        for layers in
+            [vec![table("a", 7), table("table", 7)], vec![dense("a", 4, Activation::Relu), table("table", 7)]]
+        {
+            let error = built(layers).unwrap_err().to_string();
+            assert!(
+                error.starts_with("layer table takes the input's whole numbers (put it first)"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn attention_over_too_many_tokens_is_refused() {
+        let attention = LayerSpec::Attention { name: "attention".into(), heads: 2, causal: true };
+        let spec = ModelSpec { input: vec![16_384, 2], layers: vec![attention], ..digits() };
+        let error = parameter_shapes(&spec).unwrap_err().to_string();
+        assert_eq!(error, "layer attention makes the model larger than 268435456 elements");
+    }
+
+    #[test]
     fn layers_that_cannot_be_are_refused() {
         let error = |input: &[usize], layer| {
             let spec = ModelSpec { input: input.into(), layers: vec![layer], ..digits() };

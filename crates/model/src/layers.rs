@@ -58,7 +58,6 @@ pub fn build(spec: &ModelSpec, batch: usize) -> Result<Graph, ModelError> {
     let mut input = vec![batch];
     input.extend(&spec.input);
     let mut builder = Builder { graph: Graph::new(&input, &[]) };
-    builder.graph.vocabulary = vocabulary(&spec.layers);
     let x = builder.graph.input();
     let output = builder.layers("", &spec.layers, x).map_err(|error| *error)?;
     builder.finish(spec, output).map_err(|error| *error)
@@ -66,16 +65,6 @@ pub fn build(spec: &ModelSpec, batch: usize) -> Result<Graph, ModelError> {
 
 /// What building gives. Errors are handed up through many functions: as pointers they take little code.
 type Built<T> = Result<T, Box<ModelError>>;
-
-fn vocabulary(layers: &[LayerSpec]) -> usize {
-    match layers.first() {
-        Some(LayerSpec::Embedding { vocabulary, .. }) => *vocabulary,
-        Some(LayerSpec::Reshape { .. } | LayerSpec::Flatten { .. } | LayerSpec::Transpose { .. }) => {
-            vocabulary(layers.get(1..).unwrap_or_default())
-        }
-        _ => 0,
-    }
-}
 
 struct Builder {
     graph: Graph,
@@ -121,9 +110,12 @@ impl Builder {
                 self.activate(*activation, y)
             }
             LayerSpec::Embedding { vocabulary, width, .. } => {
-                if x != self.graph.input() && self.graph.vocabulary == 0 {
+                if !self.graph.is_rearranged_input(x) {
                     return self.mismatch("the input's whole numbers (put it first)", x);
                 }
+                // Of several tables each has to have a row for every number.
+                let fewest = Some(self.graph.vocabulary).filter(|&rows| rows > 0).unwrap_or(*vocabulary);
+                self.graph.vocabulary = fewest.min(*vocabulary);
                 let init = Init::Normal { deviation: 0.02 };
                 let table = self.parameter(name, "weight", &[*vocabulary, *width], init)?;
                 self.graph.add(Op::Gather, &[table, x])
