@@ -376,7 +376,7 @@ pub enum LayerSpec {
     },
 }
 
-/// How the parameters are changed: `[train]`.
+/// How the parameters are changed: `[train]`. Fields that the rule does not have are refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSpec {
     /// The rule.
@@ -404,8 +404,8 @@ pub struct TrainSpec {
     pub weight_decay: Option<f64>,
     /// Largest norm of the whole gradient; longer ones are scaled down, as `clip_grad_norm_` does.
     pub clip_norm: Option<f64>,
-    /// Largest norm of each single sample's gradient, scaled down before they are averaged; on the CPU only. The
-    /// loss is then the mean of the samples' own.
+    /// Largest norm of each single sample's gradient, scaled down before they are averaged; on the CPU only, and without
+    /// batch normalisation. The loss is then the mean of the samples' own.
     pub clip_sample_norm: Option<f64>,
 }
 

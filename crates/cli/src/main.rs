@@ -9,9 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use lichen_campaign::model_spec::TrainSpec;
 use lichen_campaign::{Manifest, ManifestError};
 use lichen_learn::Dataset;
-use lichen_model::initial_parameters;
+use lichen_model::graph::Graph;
+use lichen_model::layers;
 use lichen_record::{CampaignId, Cid};
 
 mod audit;
@@ -148,7 +150,8 @@ fn explain(path: &Path) -> anyhow::Result<()> {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let (bytes, manifest) = read_manifest(path)?;
-    initial_parameters(&manifest.model, manifest.rounds.seed).context("model")?;
+    let graph = layers::build(&manifest.model, 1).context("model")?;
+    check_clipping(&graph, &manifest.train)?;
     check_data(path, &manifest).with_context(|| format!("data.file {}", manifest.data.file))?;
     println!("{} is valid: campaign {}", manifest.campaign.title, CampaignId::of_manifest(&bytes));
     Ok(())
@@ -160,6 +163,17 @@ fn check_data(manifest_path: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     let cid = Cid::of_raw(&data);
     anyhow::ensure!(cid == manifest.data.cid, "its content id is {cid}: write that into data.cid");
     Dataset::decode(&data, manifest)?;
+    Ok(())
+}
+
+/// Refuses gradients of single samples where one sample's depend on the others.
+fn check_clipping(graph: &Graph, train: &TrainSpec) -> anyhow::Result<()> {
+    let has_statistics = graph.parameters().iter().any(|parameter| !parameter.trained);
+    anyhow::ensure!(
+        train.clip_sample_norm.is_none() || !has_statistics,
+        "train.clip_sample_norm does not go with batch normalisation, which has no meaning for a single sample: use \
+         group-norm or layer-norm"
+    );
     Ok(())
 }
 

@@ -48,8 +48,9 @@ pub(crate) struct TrainArguments {
     /// Threads for the CPU back end, any number of which gives the same bits; as many as there are cores unless given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The optimiser's state to go on with (safetensors), as --save-state wrote it; --init are the parameters that
-    /// belong to it.
+    /// The optimiser's state to go on with (safetensors), as --save-state wrote it: `step` [1], the steps taken, and as
+    /// PyTorch's optimisers call them `exp_avg.NAME` and `exp_avg_sq.NAME` (Adam, `AdamW`; Lion the first), or
+    /// `momentum_buffer.NAME` (SGD with momentum) for each parameter. --init are the parameters that belong to it.
     #[arg(long, requires = "init")]
     init_state: Option<PathBuf>,
     /// Stop after so many of all --steps, to go on later: schedule and order stay those of the whole.
@@ -100,6 +101,8 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     training.train.steps = arguments.steps.unwrap_or(training.train.steps);
     let graph =
         layers::build(&training.model, 1).with_context(|| format!("in {}", arguments.manifest.display()))?;
+    crate::check_clipping(&graph, &training.train)
+        .with_context(|| format!("in {}", arguments.manifest.display()))?;
     let samples = read_samples(&arguments.data, &training, &graph)?;
     let parameters = match &arguments.init {
         Some(path) => read_parameters(path, &graph)?,
@@ -156,8 +159,7 @@ async fn run(
     let mut trainer = open(choice, training).await?;
     match &arguments.init_state {
         Some(path) => {
-            let state = Parameters::from_safetensors(&read(path)?)
-                .with_context(|| format!("in {}", path.display()))?;
+            let state = read_tensors(path)?;
             trainer
                 .resume(parameters, &state, arguments.seed)
                 .await
@@ -169,6 +171,9 @@ async fn run(
     let end = arguments.until.unwrap_or(training.train.steps).min(training.train.steps);
     let mut order = SampleOrder::new(arguments.order, arguments.seed, samples.count);
     order.skip(u64::from(begin) * training.train.batch as u64);
+    if begin >= end {
+        eprintln!("lichen: no step is left: {begin} were taken of {end}");
+    }
     let mut bar = Bar::new(training.train.steps);
     let mut losses = Vec::new();
     for step in begin..end {
@@ -250,11 +255,16 @@ fn check_place(path: &Path) -> anyhow::Result<()> {
 }
 
 fn read_parameters(path: &Path, graph: &Graph) -> anyhow::Result<Parameters> {
+    let parameters = read_tensors(path)?;
+    check_names(&parameters, graph).with_context(|| format!("in {}", path.display()))?;
+    Ok(parameters)
+}
+
+fn read_tensors(path: &Path) -> anyhow::Result<Parameters> {
     let bytes = read(path)?;
     let in_file = || format!("in {}", path.display());
     let mut tensors = Tensors::read(&bytes).with_context(in_file)?;
     let parameters = tensors.parameters().with_context(in_file)?;
-    check_names(&parameters, graph).with_context(in_file)?;
     tensors.report(path);
     Ok(parameters)
 }

@@ -216,6 +216,9 @@ fn what_does_not_fit_is_said() {
     std::fs::write(&other, model("[6]").replace("\"flatten\"", "\"gru\", units = 3")).unwrap();
     let said = refused(&other, &[]);
     assert!(said.contains("other.toml: layer gru0 takes [steps, features], but gets [6]"), "{said}");
+    let normed = model("[2, 3]").replace("steps = 1", "steps = 1\nclip_sample_norm = 1");
+    std::fs::write(&other, normed.replace("\"flatten\"", "\"batch-norm\"")).unwrap();
+    assert!(refused(&other, &[]).contains("train.clip_sample_norm does not go with batch normalisation"));
     std::fs::write(&data, "no tensors").unwrap();
     assert!(refused(&manifest, &[]).contains("not a whole safetensors file"));
     std::fs::remove_dir_all(&folder).unwrap();
@@ -252,6 +255,13 @@ fn a_resumed_training_gives_the_same_bits() {
     let read = |path: &str| std::fs::read(path).unwrap();
     assert_eq!(read(&rest), read(&whole));
     assert_eq!(read(&rest_state), read(&whole_state));
+    // Any writer's file will do, such as PyTorch's with its metadata.
+    let canonical = read(&half_state);
+    let metadata = br#"{"__metadata__":{"format":"pt"},"#;
+    let length = u64::from_le_bytes(canonical[..8].try_into().unwrap()) + metadata.len() as u64 - 1;
+    std::fs::write(&half_state, [&length.to_le_bytes(), &metadata[..], &canonical[9..]].concat()).unwrap();
+    let on = ["--steps", "130", "--until", "75", "--init", &half, "--init-state", &half_state];
+    assert_eq!(train(Path::new(&rest), &on), losses[70..75]);
     let gradients = Parameters::from_safetensors(&read(&gradients)).unwrap();
     assert_eq!(gradients.get("output.weight").unwrap().shape(), [10, 32]);
     std::fs::remove_dir_all(&folder).unwrap();

@@ -21,8 +21,11 @@
 //!
 //! All files of parameters are of type F32. Whoever compares with PyTorch has to mind:
 //!
+//! - `softmax-cross-entropy` takes the classes on the last axis: where PyTorch gives `CrossEntropyLoss` an output of
+//!   `[classes, height, width]`, a `transpose` with `axes = [1, 2, 0]` comes before it. The labels' shape is the same.
 //! - `average-pool` is `AvgPool2d(count_include_pad=False)`, and a pool's padding may be anything below its kernel; `"same"`
 //!   with a stride is ONNX's `SAME_UPPER`.
+//! - `batch-norm` over one value for each channel gives its bias, where PyTorch refuses.
 //! - `layer-norm` and `rms-norm` are over the last axis alone; `rms-norm` is `RMSNorm(width, eps=1e-5)`, where PyTorch adds
 //!   1e-7 unless told. `gelu` is exact, `leaky-relu` has the slope 0.01.
 //! - A `GRU` or `LSTM` of two layers is two layers here, the first with `sequence = true`: PyTorch's `weight_ih_l1` is the
