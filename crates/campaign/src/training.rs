@@ -1,11 +1,15 @@
 use alloc::vec::Vec;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::manifest::{read_text, to_f32};
 use crate::model_spec::{ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::Reader;
 use crate::{Fault, ManifestError};
+
+/// What else a campaign says of its data, which is not read here.
+const DATA_OF_CAMPAIGNS: [&str; 9] =
+    ["kind", "file", "cid", "samples", "classes", "shard", "held_out_every", "credit", "licence"];
 
 /// What a manifest says about training alone: `[model]`, `[train]` and `data.scale`, whatever else it says.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +35,13 @@ impl Training {
 fn read_training(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Training> {
     let mut reader = Reader::new("", Some(table), faults);
     let [model, train] = ["model", "train"].map(|name| reader.table(name));
-    let data = match reader.value("data") {
-        Some(DeValue::Table(data)) => Some(data),
-        _ => None,
-    };
-    let scale = Reader::new("data", data, faults).optional_number("scale", 1e-30..=1e30);
+    let data = reader.value("data").and_then(|_| reader.table("data"));
+    let mut reader = Reader::new("data", data, faults);
+    let scale = reader.optional_number("scale", 1e-30..=1e30);
+    for campaigns in DATA_OF_CAMPAIGNS {
+        reader.value(campaigns);
+    }
+    reader.finish();
     let model = read_model(model, faults);
     let train = read_train(train, faults);
     Some(Training { model: model?, train: train?, scale: scale?.map(to_f32) })

@@ -329,7 +329,7 @@ fn samples_of(tensors: &mut Tensors<'_>, training: &Training, graph: &Graph) -> 
     let y = if is_labelled {
         Answers::Labels(labels(tensors, &training.model)?)
     } else {
-        Answers::Values(tensors.numbers("y")?)
+        Answers::Values(values(tensors, training.model.loss, count)?)
     };
     Ok(Samples { x, y, count })
 }
@@ -341,6 +341,16 @@ fn is_same(found: &[usize], wanted: &[usize]) -> bool {
         [found, wanted].map(|shape| shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>());
     let is_row = found.len() < 2 || wanted.len() < 2;
     found == wanted || (is_row && found.iter().product::<usize>() == wanted.iter().product::<usize>())
+}
+
+fn values(tensors: &mut Tensors<'_>, loss: Loss, samples: usize) -> anyhow::Result<Vec<f32>> {
+    let values = tensors.numbers("y")?;
+    let is_beyond = |value: &f32| loss == Loss::BinaryCrossEntropy && (*value < 0.0 || *value > 1.0);
+    if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| is_beyond(value)) {
+        let sample = index / (values.len() / samples).max(1);
+        bail!("y has {value} in sample {sample}, but binary-cross-entropy takes numbers from 0 to 1");
+    }
+    Ok(values)
 }
 
 fn labels(tensors: &Tensors<'_>, model: &ModelSpec) -> anyhow::Result<Vec<u32>> {

@@ -216,6 +216,14 @@ fn what_does_not_fit_is_said() {
     std::fs::write(&other, model("[6]").replace("\"flatten\"", "\"gru\", units = 3")).unwrap();
     let said = refused(&other, &[]);
     assert!(said.contains("other.toml: layer gru0 takes [steps, features], but gets [6]"), "{said}");
+    std::fs::write(&other, model("[2, 3]").replace("mean-squared-error", "binary-cross-entropy")).unwrap();
+    let (x, y) = (vec![0; 48], [1f32.to_le_bytes(), 2f32.to_le_bytes()].concat());
+    std::fs::write(&data, file((&tensor("[2,2,3]"), &x), (&tensor("[2]"), &y))).unwrap();
+    let said = refused(&other, &[]);
+    assert!(
+        said.contains("y has 2 in sample 1, but binary-cross-entropy takes numbers from 0 to 1"),
+        "{said}"
+    );
     let normed = model("[2, 3]").replace("steps = 1", "steps = 1\nclip_sample_norm = 1");
     std::fs::write(&other, normed.replace("\"flatten\"", "\"batch-norm\"")).unwrap();
     assert!(refused(&other, &[]).contains("train.clip_sample_norm does not go with batch normalisation"));

@@ -8,13 +8,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Activation, Extent, LayerSpec, Loss, MAX_DEPTH, ModelSpec, Optimizer, Padding, PaddingRule, Reduction,
-    Schedule, SpecFault, TrainSpec,
+    Activation, Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, ModelSpec, Optimizer, Padding, PaddingRule,
+    Reduction, Schedule, SpecFault, TrainSpec,
 };
 use crate::Fault;
 use crate::reader::{Reader, whole_of};
 
-const ANY_WHOLE: core::ops::RangeInclusive<i64> = 0..=i64::MAX;
+const ANY_WHOLE: core::ops::RangeInclusive<i64> = 0..=MAX_EXTENT as i64;
 const ANY_NUMBER: core::ops::RangeInclusive<f64> = f64::MIN..=f64::MAX;
 
 const LOSSES: [(&str, Loss); 5] = [

@@ -123,3 +123,26 @@ fn output_padding_stays_below_stride_or_dilation() {
         assert_eq!(faults(fields), "", "{fields}");
     }
 }
+
+#[test]
+fn a_scale_that_would_not_be_used_is_refused() {
+    let faults = |data: &str| {
+        let text = format!(
+            "{data}\n[train]\noptimizer = \"sgd\"\nlearning_rate = 1\nbatch = 1\nsteps = 1\n\
+             [model]\ninput = [1]\nloss = \"huber\"\nlayers = [{{ kind = \"flatten\" }}]\n"
+        );
+        Training::parse(&text).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(faults("[data]\nscale = 0.5\nfile = \"x\""), "");
+    assert_eq!(faults("data = 0.5"), "data must be a table");
+    assert_eq!(faults("[data]\nscala = 0.5"), "data.scala is not known here: did you mean \"scale\"?");
+}
+
+#[test]
+fn sizes_that_no_machine_holds_are_refused_with_the_limit() {
+    let said = train_faults("optimizer = \"sgd\"\nwarmup = 4294967296");
+    assert_eq!(said, "train.warmup is 4294967296: it must be from 0 to 4294967295");
+    let error = parse("input = [1]\nloss = \"huber\"\nlayers = [{ kind = \"dense\", units = 16777217 }]")
+        .unwrap_err();
+    assert_eq!(error.to_string(), "model.layers[0].units is 16777217: it must be from 0 to 16777216");
+}
