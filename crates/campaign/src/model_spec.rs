@@ -34,12 +34,20 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
+    /// The ignored label as the engines take it.
+    #[must_use]
+    pub fn ignored(&self) -> Option<u32> {
+        self.ignore_label.map(|label| u32::try_from(label).unwrap_or(IGNORED))
+    }
+
     /// A data file's label as the engines take it; `None` for one that is neither ignored nor a class's number.
     #[must_use]
     pub fn label(&self, label: i64) -> Option<u32> {
         let is_below = self.ignore_label == Some(IGNORED.into()) && label < 0;
-        let is_ignored = is_below || self.ignore_label == Some(label);
-        u32::try_from(label).ok().filter(|&class| class != IGNORED).or(is_ignored.then_some(IGNORED))
+        if is_below || self.ignore_label == Some(label) {
+            return self.ignored();
+        }
+        u32::try_from(label).ok().filter(|&class| class != IGNORED)
     }
 }
 

@@ -179,7 +179,7 @@ impl<'t, 'f> Reader<'t, 'f> {
         }
     }
 
-    fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+    pub(crate) fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
         let DeValue::Integer(digits) = self.required(key)? else {
             return self.fault(key, "must be a whole number without quotation marks");
         };

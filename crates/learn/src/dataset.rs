@@ -133,7 +133,7 @@ fn read_labels(
 ) -> Result<Vec<u32>, DatasetError> {
     let labels = y.to_integers().ok_or(DatasetError::ElementType("y"))?;
     check_shape("y", y, samples, width)?;
-    let ignored = model.ignore_label.and_then(|label| model.label(label));
+    let ignored = model.ignored();
     let label = |(index, label)| {
         let known = model.label(label).filter(|&label| label < classes || Some(label) == ignored);
         known.ok_or(DatasetError::Label(index / width.max(1)))

@@ -486,6 +486,11 @@ impl ConvAttributes {
         Some(self.with_extents(batch, in_channels, out_channels, input, output))
     }
 
+    /// Whether more is added to the end of a transposed convolution's output than any rounding leaves out.
+    pub(crate) fn is_beyond_stride(&self) -> bool {
+        (0..2).any(|axis| self.output_padding[axis] >= self.stride[axis].max(self.dilation[axis]))
+    }
+
     /// The geometry of a transposed convolution of x: the window whose input side is the output.
     #[must_use]
     pub fn transposed_window(&self, x: &[usize], out_channels: usize) -> Option<Window> {

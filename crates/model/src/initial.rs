@@ -156,6 +156,33 @@ mod tests {
     }
 
     #[test]
+    fn output_padding_stays_below_stride_or_dilation() {
+        let error = |stride: &[usize], dilation: usize, output_padding: &[usize]| {
+            let layer = LayerSpec::ConvTranspose {
+                name: "up".into(),
+                filters: 2,
+                kernel: Extent::Every(3),
+                stride: Extent::Each(stride.into()),
+                padding: Extent::Every(0),
+                output_padding: Extent::Each(output_padding.into()),
+                dilation: Extent::Every(dilation),
+                groups: 1,
+                activation: Activation::None,
+                bias: false,
+            };
+            let input = [4; 3][..=stride.len()].to_vec();
+            let spec = ModelSpec { input, loss: Loss::Huber, layers: vec![layer], ..digits() };
+            parameter_shapes(&spec).err().map(|error| error.to_string())
+        };
+        let refused = "layer up takes an output_padding below its stride or its dilation, but gets [4, 4";
+        assert!(error(&[1], 1, &[1]).unwrap().starts_with(refused));
+        assert!(error(&[2, 2], 2, &[2, 1]).unwrap().starts_with(refused));
+        assert!(error(&[2, 1], 1, &[1, 1]).unwrap().starts_with(refused));
+        assert_eq!(error(&[2], 1, &[1]), None);
+        assert_eq!(error(&[1, 1], 3, &[2, 0]), None);
+    }
+
+    #[test]
     fn attention_over_too_many_tokens_is_refused() {
         let attention = LayerSpec::Attention { name: "attention".into(), heads: 2, causal: true };
         let spec = ModelSpec { input: vec![16_384, 2], layers: vec![attention], ..digits() };

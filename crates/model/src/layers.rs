@@ -117,8 +117,8 @@ impl Builder {
                     return self.mismatch("the input's whole numbers (put it first)", x);
                 }
                 // Of several tables each has to have a row for every number.
-                let fewest = Some(self.graph.vocabulary).filter(|&rows| rows > 0).unwrap_or(*vocabulary);
-                self.graph.vocabulary = fewest.min(*vocabulary);
+                let known = &mut self.graph.vocabulary;
+                *known = if *known == 0 { *vocabulary } else { *vocabulary.min(known) };
                 let init = Init::Normal { deviation: 0.02 };
                 let table = self.parameter(name, "weight", &[*vocabulary, *width], init)?;
                 self.graph.add(Op::Gather, &[table, x])
@@ -161,7 +161,12 @@ impl Builder {
                 let border = Padding::Zeros(padding.clone());
                 let mut attributes = self.window(kernel, stride, &border, dilation, *groups, x)?;
                 attributes.output_padding = self.spatial(output_padding, x, 0)?;
-                let y = self.conv_transpose(name, attributes, *filters, *bias, x)?;
+                if attributes.is_beyond_stride() {
+                    return self.mismatch("an output_padding below its stride or its dilation", x);
+                }
+                let channels = self.sample(x).first().copied().unwrap_or(1);
+                let (op, sides) = (Op::ConvTranspose(attributes), [channels, *filters]);
+                let y = self.convolution(name, op, attributes, sides, *filters, *bias, x)?;
                 self.activate(*activation, y)
             }
             LayerSpec::MaxPool { kernel, stride, padding, .. } => {
@@ -377,45 +382,35 @@ impl Builder {
         let attributes =
             self.window(fields.kernel, fields.stride, fields.padding, fields.dilation, fields.groups, x)?;
         let channels = self.sample(x).first().copied().unwrap_or(1);
-        if channels % fields.groups != 0 || !fields.filters.is_multiple_of(fields.groups) {
-            return self.mismatch(&format!("channels and filters in {} equal groups", fields.groups), x);
-        }
-        let mut shape = vec![fields.filters, channels / fields.groups];
-        shape.extend(self.kernel_extents(&attributes, x));
-        let init = fan_in(shape.iter().skip(1).product());
-        let mut inputs = vec![x, self.parameter(name, "weight", &shape, init)?];
-        if fields.bias {
-            inputs.push(self.parameter(name, "bias", &[fields.filters], init)?);
-        }
-        self.graph.add(Op::Conv(attributes), &inputs)
+        let sides = [fields.filters, channels];
+        self.convolution(name, Op::Conv(attributes), attributes, sides, fields.filters, fields.bias, x)
     }
 
-    fn conv_transpose(
+    /// A convolution whose weight has `[rows, columns / groups, ..]`.
+    #[expect(clippy::too_many_arguments, reason = "what two kinds of layer have in common")]
+    fn convolution(
         &mut self,
         name: &str,
+        op: Op,
         attributes: ConvAttributes,
+        [rows, columns]: [usize; 2],
         filters: usize,
         bias: bool,
         x: Value,
     ) -> Built<Value> {
-        let channels = self.sample(x).first().copied().unwrap_or(1);
         let groups = attributes.groups;
-        if channels % groups != 0 || !filters.is_multiple_of(groups) {
+        if rows % groups != 0 || columns % groups != 0 {
             return self.mismatch(&format!("channels and filters in {groups} equal groups"), x);
         }
-        let mut shape = vec![channels, filters / groups];
-        shape.extend(self.kernel_extents(&attributes, x));
+        let mut shape = vec![rows, columns / groups];
+        let first = 4usize.saturating_sub(self.graph.shape(x).len());
+        shape.extend(attributes.kernel.get(first..).unwrap_or_default());
         let init = fan_in(shape.iter().skip(1).product());
         let mut inputs = vec![x, self.parameter(name, "weight", &shape, init)?];
         if bias {
             inputs.push(self.parameter(name, "bias", &[filters], init)?);
         }
-        self.graph.add(Op::ConvTranspose(attributes), &inputs)
-    }
-
-    fn kernel_extents(&self, attributes: &ConvAttributes, x: Value) -> Vec<usize> {
-        let [height, width] = attributes.kernel;
-        if self.graph.shape(x).len() == 3 { vec![width] } else { vec![height, width] }
+        self.graph.add(op, &inputs)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
@@ -527,7 +522,7 @@ impl Builder {
             (false, _) => shape.clone(),
             (true, Some((&classes, rows))) if !sample.is_empty() => {
                 graph.classes = classes;
-                graph.ignore_label = spec.ignore_label.and_then(|label| spec.label(label));
+                graph.ignore_label = spec.ignored();
                 rows.to_vec()
             }
             _ => {

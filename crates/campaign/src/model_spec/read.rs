@@ -42,13 +42,6 @@ const OPTIMIZERS: [(&str, Optimizer); 4] = [
 ];
 const SCHEDULES: [(&str, Schedule); 2] = [("constant", Schedule::Constant), ("cosine", Schedule::Cosine)];
 
-impl Optimizer {
-    /// The rule's name in a manifest.
-    pub(super) fn word(self) -> &'static str {
-        OPTIMIZERS.iter().find(|entry| entry.1 == self).map_or("", |entry| entry.0)
-    }
-}
-
 /// Reads `[model]`, whose faults are recorded.
 pub(crate) fn read_model(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<ModelSpec> {
     table?;
@@ -57,7 +50,10 @@ pub(crate) fn read_model(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -
     let spec = ModelSpec {
         input: fields.sizes("input"),
         loss: fields.0.choice("loss", &LOSSES).unwrap_or(Loss::Huber),
-        ignore_label: fields.0.optional_whole("ignore_label", i32::MIN.into()..=u32::MAX.into()).flatten(),
+        ignore_label: fields
+            .0
+            .value("ignore_label")
+            .and_then(|_| fields.0.integer("ignore_label", i32::MIN.into()..=u32::MAX.into())),
         huber_delta: fields.optional_decimal("huber_delta"),
         layers: {
             fields.0.required("layers");
@@ -73,17 +69,22 @@ pub(crate) fn read_train(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -
     table?;
     let before = faults.len();
     let mut fields = Fields(Reader::new("train", table, faults));
+    // None if it is a fault already.
+    let optimizer = fields.0.choice("optimizer", &OPTIMIZERS);
+    let has_momentum = matches!(optimizer, None | Some(Optimizer::Sgd));
+    let has_betas = optimizer != Some(Optimizer::Sgd);
+    let divides = has_betas && optimizer != Some(Optimizer::Lion);
     let spec = TrainSpec {
-        optimizer: fields.0.choice("optimizer", &OPTIMIZERS).unwrap_or(Optimizer::Sgd),
+        optimizer: optimizer.unwrap_or(Optimizer::Sgd),
         learning_rate: fields.decimal("learning_rate"),
         batch: fields.size("batch"),
         steps: fields.0.whole("steps", 0..=u32::MAX.into()).unwrap_or_default(),
         schedule: fields.choice_or("schedule", &SCHEDULES, Schedule::Constant),
         warmup: fields.0.optional_whole("warmup", 0..=u32::MAX.into()).flatten().unwrap_or_default(),
-        momentum: fields.optional_decimal("momentum"),
-        beta1: fields.optional_decimal("beta1"),
-        beta2: fields.optional_decimal("beta2"),
-        epsilon: fields.optional_decimal("epsilon"),
+        momentum: fields.decimal_if(has_momentum, "momentum"),
+        beta1: fields.decimal_if(has_betas, "beta1"),
+        beta2: fields.decimal_if(has_betas, "beta2"),
+        epsilon: fields.decimal_if(divides, "epsilon"),
         weight_decay: fields.optional_decimal("weight_decay"),
         clip_norm: fields.optional_decimal("clip_norm"),
         clip_sample_norm: fields.optional_decimal("clip_sample_norm"),
@@ -287,6 +288,16 @@ impl Fields<'_, '_> {
 
     fn optional_decimal(&mut self, key: &'static str) -> Option<f64> {
         self.0.optional_number(key, ANY_NUMBER).flatten()
+    }
+
+    /// A number that may be left out, and has to be where the optimiser does not have it.
+    fn decimal_if(&mut self, is_had: bool, key: &'static str) -> Option<f64> {
+        let value = self.optional_decimal(key);
+        if is_had || value.is_none() {
+            return value;
+        }
+        let optimizer = self.0.value("optimizer").and_then(DeValue::as_str).unwrap_or_default();
+        self.0.fault(key, &format!("is no field of the optimizer {optimizer}: remove it"))
     }
 
     fn decimal_or(&mut self, key: &'static str, unless_given: f64) -> f64 {

@@ -6,8 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{
-    Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, MAX_LAYERS, ModelSpec, Optimizer, Padding, SpecFault,
-    TrainSpec,
+    Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, MAX_LAYERS, ModelSpec, Padding, SpecFault, TrainSpec,
 };
 
 impl ModelSpec {
@@ -40,6 +39,24 @@ impl ModelSpec {
     }
 }
 
+/// What a number of `[train]` may be.
+enum Range {
+    Positive,
+    Share,
+    NotNegative,
+}
+
+impl Range {
+    fn problem(&self, value: f64) -> Option<&'static str> {
+        let (is_inside, problem) = match self {
+            Self::Positive => (value > 0.0, "must be above 0"),
+            Self::Share => ((0.0..1.0).contains(&value), "must be from 0 to below 1"),
+            Self::NotNegative => (value >= 0.0, "must be 0 or more"),
+        };
+        (!(is_inside && value.is_finite())).then_some(problem)
+    }
+}
+
 impl TrainSpec {
     /// Checks ranges and returns every fault.
     ///
@@ -47,34 +64,19 @@ impl TrainSpec {
     /// All faults found, each naming the field.
     pub fn validate(&self) -> Result<(), Vec<SpecFault>> {
         let mut faults = Vec::new();
-        let positive =
-            |value: f64| (!(value.is_finite() && value > 0.0)).then(|| "must be above 0".to_string());
-        let share =
-            |value: f64| (!(0.0..1.0).contains(&value)).then(|| "must be from 0 to below 1".to_string());
-        let not_negative =
-            |value: f64| (!(value.is_finite() && value >= 0.0)).then(|| "must be 0 or more".to_string());
-        check_field(&mut faults, "train.learning_rate", positive(self.learning_rate));
         check_field(&mut faults, "train.batch", extent_problem(self.batch));
         check_field(&mut faults, "train.steps", (self.steps == 0).then(|| "must be 1 or more".into()));
-        check_field(&mut faults, "train.momentum", self.momentum.and_then(share));
-        check_field(&mut faults, "train.beta1", self.beta1.and_then(share));
-        check_field(&mut faults, "train.beta2", self.beta2.and_then(share));
-        check_field(&mut faults, "train.epsilon", self.epsilon.and_then(positive));
-        check_field(&mut faults, "train.weight_decay", self.weight_decay.and_then(not_negative));
-        check_field(&mut faults, "train.clip_norm", self.clip_norm.and_then(positive));
-        check_field(&mut faults, "train.clip_sample_norm", self.clip_sample_norm.and_then(positive));
-        for (field, value, owners) in [
-            ("train.momentum", self.momentum, &[Optimizer::Sgd][..]),
-            ("train.beta1", self.beta1, &[Optimizer::Adam, Optimizer::Adamw, Optimizer::Lion]),
-            ("train.beta2", self.beta2, &[Optimizer::Adam, Optimizer::Adamw, Optimizer::Lion]),
-            ("train.epsilon", self.epsilon, &[Optimizer::Adam, Optimizer::Adamw]),
+        for (field, value, range) in [
+            ("train.learning_rate", Some(self.learning_rate), Range::Positive),
+            ("train.momentum", self.momentum, Range::Share),
+            ("train.beta1", self.beta1, Range::Share),
+            ("train.beta2", self.beta2, Range::Share),
+            ("train.epsilon", self.epsilon, Range::Positive),
+            ("train.weight_decay", self.weight_decay, Range::NotNegative),
+            ("train.clip_norm", self.clip_norm, Range::Positive),
+            ("train.clip_sample_norm", self.clip_sample_norm, Range::Positive),
         ] {
-            if value.is_some() && !owners.contains(&self.optimizer) {
-                let words: Vec<&str> = owners.iter().map(|owner| owner.word()).collect();
-                let (words, own) = (words.join(", "), self.optimizer.word());
-                let problem = format!("belongs to {words}, not to {own}: remove it");
-                check_field(&mut faults, field, Some(problem));
-            }
+            check_field(&mut faults, field, value.and_then(|value| range.problem(value)).map(Into::into));
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
@@ -190,14 +192,6 @@ fn spatial_problem(extent: &Extent, least: usize) -> Option<String> {
     Some(format!("is {bad}: it must be from {least} to 4096"))
 }
 
-/// The extent along one spatial axis.
-fn along(extent: &Extent, axis: usize) -> usize {
-    match extent {
-        Extent::Every(every) => *every,
-        Extent::Each(each) => each.get(axis).or(each.last()).copied().unwrap_or(0),
-    }
-}
-
 struct LayerChecker {
     names: BTreeSet<String>,
     count: usize,
@@ -290,10 +284,6 @@ impl LayerChecker {
                 self.fault(layer, "dilation", spatial_problem(dilation, 1));
                 self.fault(layer, "padding", spatial_problem(padding, 0));
                 self.fault(layer, "output_padding", spatial_problem(output_padding, 0));
-                let is_beyond =
-                    |axis| along(output_padding, axis) >= along(stride, axis).max(along(dilation, axis));
-                let problem = || "must be below the stride or the dilation of its axis".into();
-                self.fault(layer, "output_padding", (0..2).any(is_beyond).then(problem));
                 self.fault(layer, "groups", extent_problem(*groups));
             }
             LayerSpec::MaxPool { kernel, stride, padding, .. }

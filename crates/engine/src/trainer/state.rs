@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_resumed_training_is_the_uninterrupted_one_to_the_bit() {
         for optimizer in [Optimizer::Sgd, Optimizer::Adam, Optimizer::Adamw, Optimizer::Lion] {
-            for momentum in [None, Some(0.9).filter(|_| optimizer == Optimizer::Sgd)] {
+            for momentum in [None, Some(0.9)] {
                 let schedule = Schedule::Cosine;
                 let train = TrainSpec { optimizer, momentum, schedule, warmup: 5, ..adam(0.01, 16) };
                 let open = || ready(Trainer::new(EngineChoice::Cpu, &model(), &train)).unwrap();
