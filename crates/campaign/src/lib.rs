@@ -43,6 +43,8 @@ mod split;
 mod training;
 
 pub use explain::Statement;
-pub use manifest::{Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology};
+pub use manifest::{
+    Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology, syntax_fault,
+};
 pub use split::{Split, training_seed};
 pub use training::Training;

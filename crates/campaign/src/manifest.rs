@@ -1,5 +1,5 @@
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -199,6 +199,12 @@ impl Manifest {
         }
         read_text(text, read_manifest)
     }
+}
+
+/// Where and why a manifest's text is no TOML, in several lines; none if it is.
+#[must_use]
+pub fn syntax_fault(text: &str) -> Option<String> {
+    Some(DeTable::parse(text).err()?.to_string())
 }
 
 /// Reads a text by a function that gives something or records why not.

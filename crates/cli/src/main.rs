@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use lichen_campaign::model_spec::TrainSpec;
-use lichen_campaign::{Manifest, ManifestError};
+use lichen_campaign::{Manifest, ManifestError, syntax_fault};
 use lichen_learn::Dataset;
 use lichen_model::graph::Graph;
 use lichen_model::layers;
@@ -179,7 +179,7 @@ fn check_clipping(graph: &Graph, train: &TrainSpec) -> anyhow::Result<()> {
 
 /// What is wrong with a manifest, with the line where it is no TOML.
 fn explain_fault(path: &Path, text: &[u8], error: &ManifestError) -> anyhow::Error {
-    let syntax = std::str::from_utf8(text).ok().and_then(|text| toml::de::DeTable::parse(text).err());
+    let syntax = std::str::from_utf8(text).ok().and_then(syntax_fault);
     match syntax {
         Some(syntax) => anyhow::anyhow!("{}:\n{syntax}", path.display()),
         None => anyhow::anyhow!("{}:\n{error}", path.display()),
