@@ -35,7 +35,8 @@
 //! - `binary-cross-entropy` is `BCEWithLogitsLoss`; all losses are means over the batch. If nothing in a batch counts, the
 //!   loss is 0, where PyTorch has none.
 //! - The middle third of attention's `in_proj_bias`, the keys' bias, changes no output, so that its gradient is nothing but
-//!   rounding, in PyTorch, too. Adam enlarges it: compare that third by what it does, not by its numbers.
+//!   rounding, in PyTorch, too. Adam enlarges it: compare that third by what it does, not by its numbers. The same goes for
+//!   a bias that the next layer's normalisation takes away.
 
 use crate::ModelError;
 use crate::graph::{ConvAttributes, Graph, Init, Op, Value};
