@@ -10,6 +10,7 @@ use lichen_model::Parameters;
 use lichen_node::Batches;
 use lichen_record::{AccountId, Entry};
 use lichen_round::Rules;
+use lichen_testkit::{Firefox, TabState};
 
 use super::site::{SOON, Site};
 
@@ -27,15 +28,39 @@ fn two_threads_train_as_this_program_does() {
     contributes_what_a_replay_gives(2);
 }
 
+#[test]
+fn two_threads_of_firefox_train_as_this_program_does() {
+    let site = Site::start(LARGER);
+    let firefox = Firefox::launch().unwrap();
+    let fox = firefox.new_page().unwrap();
+    fox.navigate(&format!("{}{}", site.relay.url(), query(2))).unwrap();
+    fox.click("Join", SOON).unwrap();
+    let state = fox.wait_for_state("two contributions", SOON, has_contributed).unwrap();
+    assert_eq!(state.threads, Some(2));
+    check_contributions(&site);
+}
+
 fn contributes_what_a_replay_gives(threads: u32) {
     let site = Site::start(LARGER);
-    let page = site.join_with(&format!("?engine=cpu&threads={threads}"));
-    let state = site.wait(&page, "two contributions", SOON, |state| state.contributions >= 2);
+    let page = site.join_with(&query(threads));
+    let state = site.wait(&page, "two contributions", SOON, has_contributed);
     assert_eq!(state.threads, Some(threads));
+    check_contributions(&site);
+}
+
+fn query(threads: u32) -> String {
+    format!("?engine=cpu&threads={threads}")
+}
+
+fn has_contributed(state: &TabState) -> bool {
+    state.contributions >= 2
+}
+
+fn check_contributions(site: &Site) {
     for (account, contribution) in site.contributions() {
         let Entry::Contribution { update, .. } = &contribution else { panic!("{contribution:?}") };
         let contributed = site.relay.get(&format!("blob/{update}")).unwrap();
-        assert!(contributed.body == replay(&site, &account, &contribution), "{contribution:?}");
+        assert!(contributed.body == replay(site, &account, &contribution), "{contribution:?}");
     }
 }
 

@@ -126,7 +126,8 @@ impl Bench {
         let manifest = Manifest::from_bytes(text).unwrap();
         let dataset = Dataset::decode(DATA, &manifest).unwrap();
         let rules = Rules::from(&manifest);
-        let setup = Rc::new(Setup { campaign: CampaignId::of_manifest(text), manifest, rules });
+        let setup =
+            Rc::new(Setup { campaign: CampaignId::of_manifest(text), manifest, bytes: text.to_vec(), rules });
         let events = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&events);
         let out: crate::hub::Outbox = Rc::new(move |event| keep.borrow_mut().push(event));
