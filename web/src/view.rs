@@ -90,7 +90,7 @@ fn board(state: &ViewState, click: &Callback<Intent>) -> Html {
                     <div class="stack">
                         { peers::peers(state) }
                         { mesh::mesh(state, click) }
-                        { engine::engine(state) }
+                        { engine::engine(state, click) }
                         { peers::connection(state) }
                     </div>
                 </div>

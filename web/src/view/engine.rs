@@ -3,13 +3,13 @@
 use super::fact;
 use crate::format;
 use crate::intent::Intent;
-use crate::state::{Threads, ViewState};
+use crate::state::{Run, Threads, ViewState};
 use lichen_bridge::{Engine, EngineKind};
 use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
 /// The engine in use.
-pub(super) fn engine(state: &ViewState) -> Html {
+pub(super) fn engine(state: &ViewState, click: &Callback<Intent>) -> Html {
     html! {
         <section class="card" aria-labelledby="engine">
             <h2 id="engine">{ "This device" }</h2>
@@ -17,6 +17,9 @@ pub(super) fn engine(state: &ViewState) -> Html {
                 { measured(engine, state) }
             } else {
                 <p class="empty">{ "Both engines are measured here, and the faster one trains." }</p>
+            }
+            if matches!(state.run, Run::Left | Run::Failed(_)) {
+                { threads(state, click) }
             }
         </section>
     }

@@ -367,7 +367,10 @@ fn where_threads_can_share_memory_their_number_is_chosen_before_joining() {
     state.click(Intent::Threads(3), NOW);
     state.click(Intent::Join, NOW);
     assert_eq!(state.threads.wanted, 3);
-    assert!(!drawn(state).contains("Processor threads"));
+    assert!(!drawn(state.clone()).contains("Processor threads"));
+    state.click(Intent::Leave, NOW);
+    state.closed();
+    assert!(drawn(state).contains("<option value=\"3\" selected"));
     let mut state = training();
     assert!(!drawn(state.clone()).contains("Threads"));
     if let Some(engine) = &mut state.engine {
