@@ -14,15 +14,11 @@ pub(crate) async fn run(base: &[u8]) -> Result<Vec<u8>, JsError> {
         ..Default::default()
     };
     let adapter = instance.request_adapter(&options).await?;
-    let offered = adapter.limits();
-    let required_limits = wgpu::Limits {
-        max_buffer_size: offered.max_buffer_size,
-        max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
-        ..wgpu::Limits::default()
-    };
+    let required_limits =
+        wgpu::Limits { max_storage_buffer_binding_size: base.len() as u64, ..wgpu::Limits::default() };
     let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
     let (device, queue) = adapter.request_device(&descriptor).await?;
-    let faults = Arc::new(Mutex::new(adapter.get_info().name));
+    let faults = Arc::new(Mutex::new(String::new()));
     let (lost, reported) = (Arc::clone(&faults), Arc::clone(&faults));
     device.set_device_lost_callback(move |_, message| note(&lost, message));
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&reported, error.to_string())));
@@ -55,24 +51,12 @@ fn compute(device: &wgpu::Device, queue: &wgpu::Queue, text: &str) -> wgpu::Buff
         buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST);
     let staging = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
     queue.write_buffer(&data, 0, text.as_bytes());
-    let entry = wgpu::BindGroupLayoutEntry {
-        binding: 0,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty: wgpu::BufferBindingType::Storage { read_only: false },
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        },
-        count: None,
-    };
-    let layout =
-        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] });
+    let pipeline = pipeline(device, text);
     let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some("data"),
-        layout: &layout,
+        layout: &pipeline.get_bind_group_layout(0),
         entries: &[wgpu::BindGroupEntry { binding: 0, resource: data.as_entire_binding() }],
     });
-    let pipeline = pipeline(device, &layout, text);
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
     pass.set_pipeline(&pipeline);
@@ -86,19 +70,14 @@ fn compute(device: &wgpu::Device, queue: &wgpu::Queue, text: &str) -> wgpu::Buff
     staging
 }
 
-fn pipeline(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, text: &str) -> wgpu::ComputePipeline {
+fn pipeline(device: &wgpu::Device, text: &str) -> wgpu::ComputePipeline {
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some("text"),
         source: wgpu::ShaderSource::Wgsl(text.into()),
     });
-    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: None,
-        bind_group_layouts: &[Some(layout)],
-        immediate_size: 0,
-    });
     device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some("text"),
-        layout: Some(&pipeline_layout),
+        layout: None,
         module: &module,
         entry_point: Some("main"),
         compilation_options: wgpu::PipelineCompilationOptions {

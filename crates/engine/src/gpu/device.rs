@@ -34,7 +34,6 @@ pub struct Gpu {
     pub(super) largest_binding: u64,
     /// How many threads keep the adapter busy.
     pub(super) width: u32,
-    adapter: String,
     faults: Arc<Faults>,
 }
 
@@ -60,33 +59,23 @@ impl Gpu {
             .request_adapter(&options)
             .await
             .map_err(|error| GpuError::NoAdapter(error.to_string()))?;
-        let offered = adapter.limits();
+        let offer = Offer::of(&adapter).await;
         let required_limits = wgpu::Limits {
-            max_buffer_size: offered.max_buffer_size,
-            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            max_buffer_size: offer.largest_buffer,
+            max_storage_buffer_binding_size: offer.largest_binding,
             ..wgpu::Limits::default()
         };
         let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| GpuError::Device(error.to_string()))?;
-        let largest_binding = offered.max_storage_buffer_binding_size.min(offered.max_buffer_size);
-        let info = adapter.get_info();
-        let width = if is_software(&info).await { SOFTWARE_WIDTH } else { WIDTH };
         Ok(Self {
             faults: Faults::watch(&device),
-            adapter: info.name,
             device,
             queue,
             submits: Cell::new(0),
-            largest_binding,
-            width,
+            largest_binding: offer.largest_binding.min(offer.largest_buffer),
+            width: if offer.is_software { SOFTWARE_WIDTH } else { WIDTH },
         })
-    }
-
-    /// What the adapter calls itself; empty where the browser hides it.
-    #[must_use]
-    pub fn adapter(&self) -> &str {
-        &self.adapter
     }
 
     /// Fails once the device is lost or has reported an error.
@@ -172,19 +161,45 @@ impl Drop for Gpu {
     }
 }
 
-/// Whether the adapter is a program. Says how finely to cut the work, nothing else.
-#[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::unused_async, reason = "a browser has to be asked")]
-async fn is_software(info: &wgpu::AdapterInfo) -> bool {
-    info.device_type == wgpu::DeviceType::Cpu
+/// What an adapter says of itself.
+struct Offer {
+    /// Whether it is a program. Says how finely to cut the work, nothing else.
+    is_software: bool,
+    /// Bytes of the largest buffer.
+    largest_buffer: u64,
+    /// Bytes of the largest storage binding.
+    largest_binding: u64,
 }
 
-/// Whether the adapter is a program. Says how finely to cut the work, nothing else. wgpu does not pass on what the browser
-/// says.
+#[cfg(not(target_arch = "wasm32"))]
+impl Offer {
+    #[expect(clippy::unused_async, reason = "a browser has to be asked")]
+    async fn of(adapter: &wgpu::Adapter) -> Self {
+        let limits = adapter.limits();
+        Self {
+            is_software: adapter.get_info().device_type == wgpu::DeviceType::Cpu,
+            largest_buffer: limits.max_buffer_size,
+            largest_binding: limits.max_storage_buffer_binding_size,
+        }
+    }
+}
+
+/// The browser is asked without wgpu, which does not pass on all that it says, and would bring all limits there are.
 #[cfg(target_arch = "wasm32")]
-async fn is_software(_: &wgpu::AdapterInfo) -> bool {
-    let adapter = browser::request_adapter().await;
-    adapter.and_then(|adapter| adapter.info()?.is_fallback_adapter()).unwrap_or(None) == Some(true)
+impl Offer {
+    async fn of(_: &wgpu::Adapter) -> Self {
+        let options = browser::Options::new();
+        options.set_power_preference("high-performance");
+        let adapter = browser::request_adapter(&options).await.ok();
+        let limits = adapter.as_ref().and_then(|adapter| adapter.limits().ok());
+        let is_fallback = adapter.and_then(|adapter| adapter.info().ok()?.is_fallback_adapter().ok()?);
+        let lowest = wgpu::Limits::default();
+        let (largest_buffer, largest_binding) = limits.map_or(
+            (lowest.max_buffer_size, lowest.max_storage_buffer_binding_size),
+            |limits| (limits.max_buffer_size() as u64, limits.max_storage_buffer_binding_size() as u64),
+        );
+        Self { is_software: is_fallback == Some(true), largest_buffer, largest_binding }
+    }
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -194,11 +209,28 @@ mod browser {
 
     #[wasm_bindgen]
     extern "C" {
+        pub(super) type Options;
         pub(super) type Adapter;
+        pub(super) type Limits;
         pub(super) type Info;
 
+        #[wasm_bindgen(constructor, js_class = "Object")]
+        pub(super) fn new() -> Options;
+
+        #[wasm_bindgen(method, setter, js_name = powerPreference)]
+        pub(super) fn set_power_preference(this: &Options, preference: &str);
+
         #[wasm_bindgen(catch, js_namespace = ["navigator", "gpu"], js_name = requestAdapter)]
-        pub(super) async fn request_adapter() -> Result<Adapter, JsValue>;
+        pub(super) async fn request_adapter(options: &Options) -> Result<Adapter, JsValue>;
+
+        #[wasm_bindgen(catch, method, getter)]
+        pub(super) fn limits(this: &Adapter) -> Result<Limits, JsValue>;
+
+        #[wasm_bindgen(method, getter, js_name = maxBufferSize)]
+        pub(super) fn max_buffer_size(this: &Limits) -> f64;
+
+        #[wasm_bindgen(method, getter, js_name = maxStorageBufferBindingSize)]
+        pub(super) fn max_storage_buffer_binding_size(this: &Limits) -> f64;
 
         #[wasm_bindgen(catch, method, getter)]
         pub(super) fn info(this: &Adapter) -> Result<Info, JsValue>;

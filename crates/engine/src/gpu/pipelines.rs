@@ -8,6 +8,7 @@ use super::launch::Source;
 /// A compiled kernel.
 pub(super) struct Pipeline {
     pipeline: wgpu::ComputePipeline,
+    /// What the kernel's text declares and uses.
     layout: wgpu::BindGroupLayout,
 }
 
@@ -25,7 +26,6 @@ pub(super) struct Dispatch {
 pub(super) struct Pipelines {
     // Few enough to be looked through.
     compiled: Vec<(String, Rc<Pipeline>)>,
-    layouts: Vec<((u32, u32, bool), wgpu::BindGroupLayout)>,
 }
 
 impl Pipelines {
@@ -34,53 +34,21 @@ impl Pipelines {
         if let Some((_, pipeline)) = self.compiled.iter().find(|(text, _)| *text == source.wgsl) {
             return Rc::clone(pipeline);
         }
-        let layout = self.layout(gpu, source);
-        let pipeline = Rc::new(compile(gpu, source, layout));
+        let pipeline = Rc::new(compile(gpu, source));
         self.compiled.push((source.wgsl.clone(), Rc::clone(&pipeline)));
         pipeline
     }
-
-    fn layout(&mut self, gpu: &Gpu, source: &Source) -> wgpu::BindGroupLayout {
-        let shape = (source.reads, source.writes, source.step);
-        if let Some((_, layout)) = self.layouts.iter().find(|(known, _)| *known == shape) {
-            return layout.clone();
-        }
-        let count = 1 + source.reads + source.writes + u32::from(source.step);
-        let entries: Vec<_> = (0..count).map(|binding| layout_entry(binding, source)).collect();
-        let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
-        let layout = gpu.device.create_bind_group_layout(&descriptor);
-        self.layouts.push((shape, layout.clone()));
-        layout
-    }
 }
 
-fn layout_entry(binding: u32, source: &Source) -> wgpu::BindGroupLayoutEntry {
-    let ty = if binding == 0 || binding > source.reads + source.writes {
-        wgpu::BufferBindingType::Uniform
-    } else {
-        wgpu::BufferBindingType::Storage { read_only: binding <= source.reads }
-    };
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    }
-}
-
-fn compile(gpu: &Gpu, source: &Source, layout: wgpu::BindGroupLayout) -> Pipeline {
+fn compile(gpu: &Gpu, source: &Source) -> Pipeline {
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(source.name),
         source: wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
     });
-    let pipeline_layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: None,
-        bind_group_layouts: &[Some(&layout)],
-        immediate_size: 0,
-    });
     let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(source.name),
-        layout: Some(&pipeline_layout),
+        // Follows from the text. Writing it out would bring what textures and samplers need.
+        layout: None,
         module: &module,
         entry_point: Some("main"),
         // Workgroup memory is always written before it is read.
@@ -90,6 +58,7 @@ fn compile(gpu: &Gpu, source: &Source, layout: wgpu::BindGroupLayout) -> Pipelin
         },
         cache: None,
     });
+    let layout = pipeline.get_bind_group_layout(0);
     Pipeline { pipeline, layout }
 }
 
