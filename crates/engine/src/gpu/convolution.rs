@@ -1,17 +1,15 @@
 //! Direct convolution: every thread keeps a tile of neighbouring outputs for several channels in registers, so that each
 //! input and each weight it loads is used many times. Nothing is unfolded in memory.
 
-use std::collections::BTreeSet;
-
-use lichen_model::program::{Convolution, Direction, Epilogue, Window};
+use lichen_model::program::{Convolution, Direction, Window};
 
 use super::device::SOFTWARE_WIDTH;
 use super::epilogue::{by_slope, expression};
-use super::launch::{Launch, Operand, WORKGROUP, elements, source, word};
-use super::text::wgsl;
+use super::launch::{Launch, Operand, Signature, elements, word};
+use super::text::{fill, filled, wgsl};
 
 /// Kernel widths up to this are unrolled, so that neighbouring outputs share their inputs.
-const WIDEST_UNROLLED: usize = 7;
+const WIDEST_UNROLLED: u32 = 7;
 /// Outputs along the last axis per thread, at most.
 const MOST_OUTPUTS: usize = 8;
 
@@ -51,10 +49,29 @@ fn turned(convolution: &Convolution) -> Convolution {
     }
 }
 
+/// Extents of both axes, as the fields are called from `height` to `dilation_x`.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a turned kernel's padding may be negative, and wraps around"
+)]
+pub(super) fn spatial(window: &Window) -> Vec<u32> {
+    let Window { input, output, kernel, stride, padding, dilation, .. } = *window;
+    let extents = [input, output, kernel, stride, padding, dilation];
+    extents.as_flattened().iter().map(|&extent| extent as u32).collect()
+}
+
+const CORRELATE: Signature<'_> = Signature {
+    name: "convolution",
+    fields: "threads columns rows channel_tiles groups group_in group_out out_stride in_stride group_stride first_row \
+             first_tap tap_step biased slope height width out_height out_width kernel_height kernel_width stride_y \
+             stride_x padding_y padding_x dilation_y dilation_x",
+    arrays: "x w bias -> y",
+};
+
 /// `y = activation(x ⋆ w + bias)`.
 fn correlate(convolution: &Convolution) -> Launch {
-    let Window { batch, in_channels, out_channels, input, output, kernel, stride, padding, dilation, groups } =
-        convolution.window;
+    let window = &convolution.window;
+    let &Window { batch, in_channels, out_channels, output, kernel, stride, dilation, groups, .. } = window;
     let (group_in, group_out) = (in_channels / groups, out_channels / groups);
     let vectors = if group_out > 4 { 2 } else { 1 };
     let pixels = outputs_per_thread(output[1]);
@@ -66,56 +83,41 @@ fn correlate(convolution: &Convolution) -> Launch {
     let group_stride = group_in * group_out * positions;
     let columns = output[1].div_ceil(pixels);
     let channel_tiles = group_out.div_ceil(4 * vectors);
-    let threads = batch * groups * channel_tiles * output[0] * columns;
+    let threads = word(batch * groups * channel_tiles * output[0] * columns);
     // Something is bound as bias in any case: one text to compile instead of two.
     let bias = convolution.bias.unwrap_or(convolution.w);
-    let operands = [convolution.x, convolution.w, bias, convolution.y].map(Operand::from).into();
+    let operands = [convolution.x, convolution.w, bias, convolution.y].map(Operand::from);
     let exact = output[1].is_multiple_of(pixels);
-    let tile = Tile { pixels, vectors, stride: stride[1], dilation: dilation[1], kernel: kernel[1], exact };
+    let [pixels, vectors, stride, dilation, kernel_width] =
+        [pixels, vectors, stride[1], dilation[1], kernel[1]].map(word);
+    let tile = Tile { pixels, vectors, stride, dilation, kernel: kernel_width, exact };
     let (slope, activation) = by_slope(convolution.activation);
-    let body = tile.correlate(activation);
+    let body = tile.correlate(&expression(activation));
     // Turned around, the kernel's last position comes first.
     let (first, step) = if turned { ([kernel[0] - 1, kernel[1] - 1], u32::MAX) } else { ([0, 0], 1) };
-    #[expect(clippy::cast_possible_truncation, reason = "negative extents are meant to wrap around")]
-    let signed = |extent: usize| extent as u32;
-    Launch {
-        source: source("convolution", CORRELATE, &["x", "w", "bias"], &["y"], false, &body),
-        dims: vec![
-            word(threads),
-            word(columns),
-            word(output[0]),
-            word(channel_tiles),
-            word(groups),
-            word(group_in),
-            word(group_out),
-            word(input[0]),
-            word(input[1]),
-            word(output[1]),
-            word(kernel[0]),
-            word(kernel[1]),
-            word(stride[0]),
-            signed(padding[0]),
-            signed(padding[1]),
-            word(dilation[0]),
-            word(out_stride),
-            word(in_stride),
-            word(group_stride),
-            word(stride[1]),
-            word(dilation[1]),
-            word(first[0]),
-            word(first[1]),
-            step,
-            u32::from(convolution.bias.is_some()),
-            slope.to_bits(),
-        ],
-        operands,
-        grid: elements(word(threads)),
-    }
+    let counts = [columns, output[0], channel_tiles, groups, group_in, group_out];
+    let [columns, rows, channel_tiles, groups, group_in, group_out] = counts.map(word);
+    let strides = [out_stride, in_stride, group_stride, first[0], first[1]];
+    let [out_stride, in_stride, group_stride, first_row, first_tap] = strides.map(word);
+    let dims = [
+        threads,
+        columns,
+        rows,
+        channel_tiles,
+        groups,
+        group_in,
+        group_out,
+        out_stride,
+        in_stride,
+        group_stride,
+        first_row,
+        first_tap,
+        step,
+        u32::from(convolution.bias.is_some()),
+        slope.to_bits(),
+    ];
+    CORRELATE.launch(&[&body], &[dims.as_slice(), &spatial(window)].concat(), &operands, elements(threads))
 }
-
-const CORRELATE: &str = "threads columns rows channel_tiles groups group_in group_out height width out_width kernel_height \
-                         kernel_width stride_y padding_y padding_x dilation_y out_stride in_stride group_stride stride_x dilation_x \
-                         first_row first_tap tap_step biased slope";
 
 /// Fewest wasted outputs, then the most per thread.
 fn outputs_per_thread(extent: usize) -> usize {
@@ -125,185 +127,134 @@ fn outputs_per_thread(extent: usize) -> usize {
 
 /// What a thread computes: outputs along the last axis, for `4 · vectors` channels.
 struct Tile {
-    pixels: usize,
-    vectors: usize,
-    stride: usize,
-    dilation: usize,
-    kernel: usize,
+    pixels: u32,
+    vectors: u32,
+    stride: u32,
+    dilation: u32,
+    kernel: u32,
     /// Whether the outputs are a whole number of tiles.
     exact: bool,
 }
 
 impl Tile {
-    fn correlate(&self, activation: Epilogue) -> String {
-        let accumulators = self.each(|p, v| format!("    var c{p}_{v} = vec4f();\n"));
+    fn correlate(&self, activation: &str) -> String {
+        let (mut start, mut sums) = (String::new(), String::new());
+        // Where each channel's weights start; channels over the edge repeat the last one.
+        for i in 0..4 * self.vectors {
+            let line = "let w$a_ = w0 + min(channel + $au, dims.group_out - 1u) * dims.out_stride;\n";
+            fill(&mut start, line, &[i], &[]);
+        }
+        self.each(&mut start, "var c$a_$b = vec4f();\n");
+        self.each(&mut sums, "c$a_$b, ");
         let inner = if self.kernel <= WIDEST_UNROLLED { self.unrolled() } else { self.rolled() };
-        format!(
-            "alias T = f32;
-{LOAD}
-@compute @workgroup_size({WORKGROUP})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {{
-    for (var i = id.x; i < dims.threads; i += groups.x * {WORKGROUP}u) {{
-        tile(i);
-    }}
-}}
-
-fn tile(i: u32) {{
-    let column = i % dims.columns * {pixels}u;
-    let row = i / dims.columns % dims.rows;
-    let tiles = i / (dims.columns * dims.rows);
-    let channel = tiles % dims.channel_tiles * {channels}u;
-    let group = tiles / dims.channel_tiles % dims.groups;
-    let sample = tiles / (dims.channel_tiles * dims.groups);
-    let x0 = (sample * dims.groups + group) * dims.group_in * dims.height * dims.width;
-    let w0 = group * dims.group_stride;
-{weights}{accumulators}    let left = i32(column * dims.stride_x) - i32(dims.padding_x);
-    for (var c = 0u; c < dims.group_in; c++) {{
-        for (var ky = 0u; ky < dims.kernel_height; ky++) {{
-            let iy = i32(row * dims.stride_y + ky * dims.dilation_y) - i32(dims.padding_y);
-            if iy < 0 || iy >= i32(dims.height) {{
-                continue;
-            }}
-            let line = x0 + (c * dims.height + u32(iy)) * dims.width;
-            let k = c * dims.in_stride + (dims.first_row + ky * dims.tap_step) * dims.kernel_width + dims.first_tap;
-{inner}        }}
-    }}
-    let plane = dims.rows * dims.out_width;
-    let y0 = ((sample * dims.groups + group) * dims.group_out * dims.rows + row) * dims.out_width + column;
-    var sums = array<vec4f, {count}>({sums});
-    for (var i = 0u; i < min({channels}u, dims.group_out - channel); i++) {{
-        let b = select(0.0, bias[group * dims.group_out + channel + i], dims.biased != 0u);
-        let at = y0 + (channel + i) * plane;
-        for (var p = 0u; p < min({pixels}u, dims.out_width - column); p++) {{
-            let sum = sums[p * {vectors}u + i / 4u][i % 4u] + b;
-            let x = select(sum * bitcast<f32>(dims.slope), sum, sum > 0.0);
-            y[at + p] = {activation};
-        }}
-    }}
-}}
-",
-            pixels = self.pixels,
-            channels = 4 * self.vectors,
-            vectors = self.vectors,
-            count = self.pixels * self.vectors,
-            sums = self.each(|p, v| format!("c{p}_{v}, ")),
-            activation = expression(activation),
-            weights = self.weights(),
-        )
-    }
-
-    /// Where each channel's weights start; channels over the edge repeat the last one.
-    fn weights(&self) -> String {
-        (0..4 * self.vectors)
-            .map(|i| {
-                format!("    let w{i}_ = w0 + min(channel + {i}u, dims.group_out - 1u) * dims.out_stride;\n")
-            })
-            .collect()
+        let numbers = [self.pixels, 4 * self.vectors, self.pixels * self.vectors];
+        filled(wgsl!("convolution"), &numbers, &[&start, &inner, &sums, activation])
     }
 
     /// All positions along the kernel's row: each input is loaded once and used by all outputs that see it.
     fn unrolled(&self) -> String {
-        let mut loaded = BTreeSet::new();
+        let mut loaded = Vec::new();
         let mut text = String::new();
         for k in 0..self.kernel {
-            for t in (0..self.pixels).map(|p| p * self.stride + k * self.dilation) {
-                if loaded.insert(t) {
-                    text.push_str(&format!("            let x{t} = load(line, left + {t});\n"));
+            for p in 0..self.pixels {
+                self.load(&mut text, &mut loaded, p, k);
+            }
+            fill(&mut text, "let k$a = k + $au * dims.tap_step;\n", &[k], &[]);
+            self.weights(&mut text, k, "k$a");
+            for p in 0..self.pixels {
+                for v in 0..self.vectors {
+                    let numbers = [p, v, self.input(p, k), k];
+                    fill(&mut text, "c$a_$b += x$c * w$d_$b;\n", &numbers, &[]);
                 }
             }
-            text.push_str(&format!("            let k{k} = k + {k}u * dims.tap_step;\n"));
-            text.push_str(&self.weight_vectors(k, &format!("k{k}")));
-            text.push_str(&self.each(|p, v| {
-                format!("            c{p}_{v} += x{} * w{k}_{v};\n", p * self.stride + k * self.dilation)
-            }));
         }
         text
     }
 
     /// One position of a wide kernel after the other.
     fn rolled(&self) -> String {
-        let products = self.each(|p, v| {
-            let load = if v == 0 {
-                format!("            let x{p} = load(line, left + i32({p}u * dims.stride_x + kx * dims.dilation_x));\n")
-            } else {
-                String::new()
-            };
-            format!("{load}            c{p}_{v} += x{p} * w0_{v};\n")
-        });
-        format!(
-            "            for (var kx = 0u; kx < dims.kernel_width; kx++) {{\n{}{products}            }}\n",
-            self.weight_vectors(0, "k + kx * dims.tap_step")
-        )
+        let mut text = String::from("for (var kx = 0u; kx < dims.kernel_width; kx++) {\n");
+        self.weights(&mut text, 0, "k + kx * dims.tap_step");
+        for p in 0..self.pixels {
+            let line = "let x$a = load(line, left + i32($au * dims.stride_x + kx * dims.dilation_x));\n";
+            fill(&mut text, line, &[p], &[]);
+        }
+        self.each(&mut text, "c$a_$b += x$a * w0_$b;\n");
+        text + "}\n"
     }
 
-    fn weight_vectors(&self, k: usize, at: &str) -> String {
-        (0..self.vectors)
-            .map(|v| {
-                let lane = |i: usize| format!("w[w{}_ + {at}]", 4 * v + i);
-                format!(
-                    "            let w{k}_{v} = vec4f({}, {}, {}, {});\n",
-                    lane(0),
-                    lane(1),
-                    lane(2),
-                    lane(3)
-                )
-            })
-            .collect()
+    /// Which input, from the tile's first on, output `p` sees at position `k` of the kernel's row.
+    fn input(&self, p: u32, k: u32) -> u32 {
+        p * self.stride + k * self.dilation
     }
 
-    fn each(&self, line: impl Fn(usize, usize) -> String) -> String {
-        self.lines(&line)
+    /// Loads that input unless it is loaded already.
+    fn load(&self, text: &mut String, loaded: &mut Vec<u32>, p: u32, k: u32) {
+        let input = self.input(p, k);
+        if !loaded.contains(&input) {
+            loaded.push(input);
+            fill(text, "let x$a = load(line, left + $a);\n", &[input], &[]);
+        }
     }
 
-    fn lines(&self, line: &dyn Fn(usize, usize) -> String) -> String {
-        (0..self.pixels)
-            .flat_map(|p| (0..self.vectors).map(move |v| (p, v)))
-            .map(|(p, v)| line(p, v))
-            .collect()
+    /// Loads the weights of all channels that lie at `at`, where `$a` is `k`.
+    fn weights(&self, text: &mut String, k: u32, at: &str) {
+        let at = filled(at, &[k], &[]);
+        for v in 0..self.vectors {
+            let i = 4 * v;
+            let line = "let w$a_$b = vec4f(w[w$c_ + $A], w[w$d_ + $A], w[w$e_ + $A], w[w$f_ + $A]);\n";
+            fill(text, line, &[k, v, i, i + 1, i + 2, i + 3], &[&at]);
+        }
+    }
+
+    /// A line for each output `$a` and each vector of channels `$b`.
+    fn each(&self, text: &mut String, line: &str) {
+        for p in 0..self.pixels {
+            for v in 0..self.vectors {
+                fill(text, line, &[p, v], &[]);
+            }
+        }
     }
 }
 
-/// An input of a row, 0 outside: indices before it wrap around, and reading too far gives some number that is not used.
-const LOAD: &str = "fn load(line: u32, at: i32) -> f32 {
-    return select(0.0, x[line + u32(at)], u32(at) < dims.width);
-}
-";
+const SCATTER: Signature<'_> = Signature {
+    name: "convolution input",
+    fields: "count group_in group_out groups height width out_height out_width kernel_height kernel_width stride_y \
+             stride_x padding_y padding_x dilation_y dilation_x",
+    arrays: "y w bias -> x",
+};
 
 /// The gradient by the input for strides above 1: every input gathers from the outputs that saw it.
 fn scatter(convolution: &Convolution) -> Launch {
-    let Window { batch, in_channels, out_channels, input, output, kernel, stride, padding, dilation, groups } =
-        convolution.window;
+    let window = &convolution.window;
+    let &Window { batch, in_channels, out_channels, input, groups, .. } = window;
     let count = word(batch * in_channels * input[0] * input[1]);
-    let mut operands: Vec<Operand> = vec![convolution.y.into(), convolution.w.into()];
-    operands.extend(convolution.bias.map(Operand::from));
-    operands.push(convolution.x.into());
-    let reads: &[&str] = if convolution.bias.is_some() { &["y", "w", "bias"] } else { &["y", "w"] };
+    let operands =
+        [convolution.y.into(), convolution.w.into(), convolution.bias.into(), convolution.x.into()];
     let bias = if convolution.bias.is_some() { "bias[group * dims.group_in + c]" } else { "0.0" };
-    let body = wgsl!("convolution_input")
-        .replace("BIAS", bias)
-        .replace("ACTIVATION", &expression(convolution.activation));
-    Launch {
-        source: source("convolution input", WINDOW, reads, &["x"], false, &body),
-        dims: [count, word(in_channels / groups), word(out_channels / groups), word(groups)]
-            .into_iter()
-            .chain([input, output, kernel, stride, padding, dilation].into_iter().flatten().map(word))
-            .collect(),
-        operands,
-        grid: elements(count),
-    }
+    let body = filled(wgsl!("convolution_input"), &[], &[bias, &expression(convolution.activation)]);
+    let dims = [count, word(in_channels / groups), word(out_channels / groups), word(groups)];
+    SCATTER.launch(&[&body], &[dims.as_slice(), &spatial(window)].concat(), &operands, elements(count))
 }
 
-const WINDOW: &str = "count group_in group_out groups height width out_height out_width kernel_height kernel_width stride_y \
-                      stride_x padding_y padding_x dilation_y dilation_x";
+const WEIGHT: Signature<'_> = Signature {
+    name: "convolution weight",
+    fields: "kernel_tiles rows rows_per_slice weights channel_tiles tiles threads group_in group_out groups height \
+             width out_height out_width kernel_height kernel_width stride_y stride_x padding_y padding_x dilation_y \
+             dilation_x",
+    arrays: "x y -> w",
+};
+const SUM_SLICES: Signature<'_> =
+    Signature { name: "sum slices", fields: "count slices", arrays: "partials -> output" };
 
 /// The gradient by the weight: each thread sums one row of the kernel for four output channels and one input channel
 /// over a slice of all output rows; a second kernel sums the slices. (Two input channels share more loads, but took
 /// SwiftShader four seconds to compile.)
 fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
-    let Window { batch, in_channels, out_channels, input, output, kernel, stride, padding, dilation, groups } =
-        convolution.window;
+    let window = &convolution.window;
+    let &Window { batch, in_channels, out_channels, output, kernel, stride, dilation, groups, .. } = window;
     let (group_in, group_out) = (in_channels / groups, out_channels / groups);
-    let unrolled = kernel[1] <= WIDEST_UNROLLED;
+    let unrolled = word(kernel[1]) <= WIDEST_UNROLLED;
     let kernel_tiles = if unrolled { 1 } else { kernel[1] };
     let tiles = groups * group_out.div_ceil(4) * group_in * kernel[0] * kernel_tiles;
     let rows = batch * output[0];
@@ -315,139 +266,60 @@ fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     let pixels = if width == SOFTWARE_WIDTH { 2 } else { outputs_per_thread(output[1]) };
     let exact = output[1].is_multiple_of(pixels);
     let taps = if unrolled { kernel[1] } else { 1 };
-    let tile = Tile { pixels, vectors: 1, stride: stride[1], dilation: dilation[1], kernel: taps, exact };
-    let threads = word(tiles * slices);
-    let product = Launch {
-        source: source("convolution weight", WEIGHT, &["x", "y"], &["w"], false, &tile.weight_gradient()),
-        dims: [
-            kernel_tiles,
-            rows,
-            rows.div_ceil(slices),
-            weights,
-            group_out.div_ceil(4),
-            tiles,
-            tiles * slices,
-        ]
-        .into_iter()
-        .chain([group_in, group_out, groups])
-        .chain([input, output, kernel, stride, padding, dilation].into_iter().flatten())
-        .map(word)
-        .collect(),
-        operands: vec![convolution.x.into(), convolution.y.into(), target],
-        grid: elements(threads),
-    };
+    let [pixels, stride, dilation, taps] = [pixels, stride[1], dilation[1], taps].map(word);
+    let tile = Tile { pixels, vectors: 1, stride, dilation, kernel: taps, exact };
+    let counts = [kernel_tiles, rows, rows.div_ceil(slices), weights, group_out.div_ceil(4), tiles];
+    let counts = counts.map(word);
+    let channels = [tiles * slices, group_in, group_out, groups].map(word);
+    let dims = [counts.as_slice(), &channels, &spatial(window)].concat();
+    let operands = [convolution.x.into(), convolution.y.into(), target];
+    let grid = elements(word(tiles * slices));
+    let product = WEIGHT.launch(&[&tile.weight_gradient()], &dims, &operands, grid);
     if slices == 1 {
         return vec![product];
     }
-    let body = wgsl!("sum_slices");
-    let sum = Launch {
-        source: source("sum slices", "count slices", &["partials"], &["output"], false, body),
-        dims: vec![word(weights), word(slices)],
-        operands: vec![target, convolution.w.into()],
-        grid: elements(word(weights)),
-    };
-    vec![product, sum]
+    let weights = word(weights);
+    let operands = [target, convolution.w.into()];
+    let dims = [weights, word(slices)];
+    vec![product, SUM_SLICES.launch(&[wgsl!("sum_slices")], &dims, &operands, elements(weights))]
 }
-
-const WEIGHT: &str = "kernel_tiles rows rows_per_slice weights channel_tiles tiles threads group_in group_out groups \
-                      height width out_height out_width kernel_height kernel_width stride_y stride_x padding_y \
-                      padding_x dilation_y dilation_x";
 
 impl Tile {
-    /// The gradients of four channels at output `p` of the tile.
-    fn gradients(&self, p: usize) -> String {
-        if self.exact {
-            let lane = |i: usize| format!("y[y{i}_ + column + {p}u]");
-            return format!(
-                "            let g{p} = vec4f({}, {}, {}, {});\n",
-                lane(0),
-                lane(1),
-                lane(2),
-                lane(3)
-            );
-        }
-        let lane = |i: usize| format!("y[y{i}_ + at{p}]");
-        format!(
-            "            let at{p} = min(column + {p}u, dims.out_width - 1u);\n            let g{p} = select(vec4f(), \
-             vec4f({}, {}, {}, {}), column + {p}u < dims.out_width);\n",
-            lane(0),
-            lane(1),
-            lane(2),
-            lane(3)
-        )
-    }
-
     /// Sums `kernel` positions of the kernel's row at once.
     fn weight_gradient(&self) -> String {
-        let (pixels, taps) = (self.pixels, self.kernel);
         // Each input is loaded just before its first use: few are alive at once.
-        let mut loaded = BTreeSet::new();
-        let mut inner = String::new();
-        for p in 0..pixels {
-            for t in (0..taps).map(|k| p * self.stride + k * self.dilation) {
-                if loaded.insert(t) {
-                    inner.push_str(&format!("            let x{t} = load(line, left + {t});\n"));
-                }
+        let mut loaded = Vec::new();
+        let (mut start, mut rows, mut inner, mut names) =
+            (String::new(), String::new(), String::new(), String::new());
+        for i in 0..4 {
+            let line =
+                "let y$a_ = (y0 + min(channel + $au, dims.group_out - 1u)) * plane + oy * dims.out_width;\n";
+            fill(&mut rows, line, &[i], &[]);
+        }
+        for p in 0..self.pixels {
+            for k in 0..self.kernel {
+                self.load(&mut inner, &mut loaded, p, k);
             }
-            inner.push_str(&self.gradients(p));
-            for k in 0..taps {
-                let t = p * self.stride + k * self.dilation;
-                inner.push_str(&format!("            c{k} += x{t} * g{p};\n"));
+            fill(&mut inner, if self.exact { GRADIENTS } else { GRADIENTS_AT_EDGE }, &[p], &[]);
+            for k in 0..self.kernel {
+                fill(&mut inner, "c$a += x$b * g$c;\n", &[k, self.input(p, k), p], &[]);
             }
         }
-        let starts: String = (0..4)
-            .map(|i| {
-                let channel = format!("y0 + min(channel + {i}u, dims.group_out - 1u)");
-                format!("        let y{i}_ = ({channel}) * plane + oy * dims.out_width;\n")
-            })
-            .collect();
-        let accumulators: String = (0..taps).map(|k| format!("    var c{k} = vec4f();\n")).collect();
-        let names: String = (0..taps).map(|k| format!("c{k}, ")).collect();
-        format!(
-            "{LOAD}
-@compute @workgroup_size({WORKGROUP})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {{
-    for (var i = id.x; i < dims.threads; i += groups.x * {WORKGROUP}u) {{
-        tile(i);
-    }}
-}}
-
-fn tile(i: u32) {{
-    let slice = i / dims.tiles;
-    let kx = i % dims.kernel_tiles;
-    var rest = i % dims.tiles / dims.kernel_tiles;
-    let ky = rest % dims.kernel_height;
-    rest /= dims.kernel_height;
-    let c = rest % dims.group_in;
-    rest /= dims.group_in;
-    let channel = rest % dims.channel_tiles * 4u;
-    let group = rest / dims.channel_tiles;
-    let plane = dims.out_height * dims.out_width;
-{accumulators}    let end = min(dims.rows, (slice + 1u) * dims.rows_per_slice);
-    for (var r = slice * dims.rows_per_slice; r < end; r++) {{
-        let sample = r / dims.out_height;
-        let oy = r % dims.out_height;
-        let iy = i32(oy * dims.stride_y + ky * dims.dilation_y) - i32(dims.padding_y);
-        if iy < 0 || iy >= i32(dims.height) {{
-            continue;
-        }}
-        let line = (((sample * dims.groups + group) * dims.group_in + c) * dims.height + u32(iy)) * dims.width;
-        let y0 = (sample * dims.groups + group) * dims.group_out;
-{starts}        for (var column = 0u; column < dims.out_width; column += {pixels}u) {{
-            let left = i32(column * dims.stride_x + kx * dims.dilation_x) - i32(dims.padding_x);
-{inner}        }}
-    }}
-    let across = dims.group_in * dims.kernel_height * dims.kernel_width;
-    let w0 = slice * dims.weights + (group * dims.group_out + channel) * across
-        + (c * dims.kernel_height + ky) * dims.kernel_width + kx;
-    var sums = array<vec4f, {taps}>({names});
-    for (var i = 0u; i < min(4u, dims.group_out - channel); i++) {{
-        for (var k = 0u; k < {taps}u; k++) {{
-            w[w0 + i * across + k] = sums[k][i];
-        }}
-    }}
-}}
-"
-        )
+        for k in 0..self.kernel {
+            fill(&mut start, "var c$a = vec4f();\n", &[k], &[]);
+            fill(&mut names, "c$a, ", &[k], &[]);
+        }
+        let numbers = [self.pixels, self.kernel];
+        filled(wgsl!("convolution_weight"), &numbers, &[&start, &rows, &inner, &names])
     }
 }
+
+/// The gradients of four channels at output `$a` of the tile.
+const GRADIENTS: &str = "let at$a = column + $au;
+let g$a = vec4f(y[y0_ + at$a], y[y1_ + at$a], y[y2_ + at$a], y[y3_ + at$a]);
+";
+/// The same where the tile may reach over the edge.
+const GRADIENTS_AT_EDGE: &str = "let at$a = min(column + $au, dims.out_width - 1u);
+let g$a = select(vec4f(), vec4f(y[y0_ + at$a], y[y1_ + at$a], y[y2_ + at$a], y[y3_ + at$a]), \
+column + $au < dims.out_width);
+";

@@ -194,10 +194,10 @@ impl Offer {
         let limits = adapter.as_ref().and_then(|adapter| adapter.limits().ok());
         let is_fallback = adapter.and_then(|adapter| adapter.info().ok()?.is_fallback_adapter().ok()?);
         let lowest = wgpu::Limits::default();
-        let (largest_buffer, largest_binding) = limits.map_or(
-            (lowest.max_buffer_size, lowest.max_storage_buffer_binding_size),
-            |limits| (limits.max_buffer_size() as u64, limits.max_storage_buffer_binding_size() as u64),
-        );
+        let (largest_buffer, largest_binding) = limits
+            .map_or((lowest.max_buffer_size, lowest.max_storage_buffer_binding_size), |limits| {
+                (limits.max_buffer_size() as u64, limits.max_storage_buffer_binding_size() as u64)
+            });
         Self { is_software: is_fallback == Some(true), largest_buffer, largest_binding }
     }
 }

@@ -5,100 +5,84 @@ use lichen_model::program::{
 };
 
 use super::epilogue::literal;
-use super::launch::{Launch, Operand, elements, source, word};
-use super::text::wgsl;
+use super::launch::{Launch, Operand, Signature, elements, word};
+use super::text::{fill, filled, wgsl};
+
+const FILL: Signature<'_> = Signature { name: "fill", fields: "count value", arrays: "-> output" };
 
 /// Sets every one of `count` elements.
-pub(super) fn fill(output: BufferId, value: f32, count: u32) -> Launch {
+pub(super) fn fill_with(output: BufferId, value: f32, count: u32) -> Launch {
     let body = each("output[i] = bitcast<f32>(dims.value);");
-    Launch {
-        source: source("fill", "count value", &[], &["output"], false, &body),
-        dims: vec![count, value.to_bits()],
-        operands: vec![output.into()],
-        grid: elements(count),
-    }
+    FILL.launch(&[&body], &[count, value.to_bits()], &[output.into()], elements(count))
 }
 
 /// A strided copy; strides wrap around, which makes negative ones work.
 pub(super) fn copy(copy: &Copy) -> Launch {
-    let rank = copy.shape.len();
     let mut fields = String::from("count first_read first_write");
-    let mut split = String::from(
-        "var rest = i;\n        var from_ = dims.first_read;\n        var to_ = dims.first_write;\n",
-    );
-    for axis in (0..rank).rev() {
-        fields.push_str(&format!(" e{axis} f{axis} t{axis}"));
-        split.push_str(&format!(
-            "        from_ += rest % dims.e{axis} * dims.f{axis};\n        to_ += rest % dims.e{axis} * dims.t{axis};\n        \
-             rest = rest / dims.e{axis};\n"
-        ));
-    }
-    let assign = if copy.accumulate { "+=" } else { "=" };
-    let body = each(&format!("{split}        output[to_] {assign} input[from_];"));
+    let mut body = String::from("var rest = i;\nvar from_ = dims.first_read;\nvar to_ = dims.first_write;\n");
     let count: u32 = copy.shape.iter().map(|&extent| word(extent)).product();
     let mut dims = vec![count, word(copy.input_offset), word(copy.output_offset)];
-    for axis in (0..rank).rev() {
-        let extent = copy.shape.get(axis).map_or(1, |&extent| word(extent));
-        let stride = |strides: &[isize]| strides.get(axis).map_or(0, |&stride| wrapping(stride));
-        dims.extend([extent, stride(&copy.input_strides), stride(&copy.output_strides)]);
+    let strides = copy.input_strides.iter().zip(&copy.output_strides);
+    let axes: Vec<_> = (0..).zip(copy.shape.iter().zip(strides)).collect();
+    for (axis, (&extent, (&from, &to))) in axes.into_iter().rev() {
+        fill(&mut fields, " e$a f$a t$a", &[axis], &[]);
+        fill(&mut body, SPLIT, &[axis], &[]);
+        dims.extend([word(extent), wrapping(from), wrapping(to)]);
     }
-    Launch {
-        source: source("copy", &fields, &["input"], &["output"], false, &body),
-        dims,
-        operands: vec![copy.input.into(), copy.output.into()],
-        grid: elements(count),
-    }
+    fill(&mut body, "output[to_] $A input[from_];", &[], &[if copy.accumulate { "+=" } else { "=" }]);
+    let signature = Signature { name: "copy", fields: &fields, arrays: "input -> output" };
+    signature.launch(&[&each(&body)], &dims, &[copy.input.into(), copy.output.into()], elements(count))
 }
+
+const SPLIT: &str = "from_ += rest % dims.e$a * dims.f$a;
+to_ += rest % dims.e$a * dims.t$a;
+rest = rest / dims.e$a;
+";
+
+const GATHER: Signature<'_> =
+    Signature { name: "gather", fields: "count width rows", arrays: "table indices -> output" };
 
 /// `output[i] = table[indices[i]]`.
 pub(super) fn gather(gather: &Gather) -> Launch {
     let body = each(
         "let row = min(u32(indices[i / dims.width]), dims.rows - 1u);
-        output[i] = table[row * dims.width + i % dims.width];",
+output[i] = table[row * dims.width + i % dims.width];",
     );
     let count = word(gather.count * gather.width);
-    Launch {
-        source: source("gather", "count width rows", &["table", "indices"], &["output"], false, &body),
-        dims: vec![count, word(gather.width), word(gather.rows)],
-        operands: vec![gather.table.into(), gather.indices.into(), gather.output.into()],
-        grid: elements(count),
-    }
+    let operands = [gather.table.into(), gather.indices.into(), gather.output.into()];
+    let dims = [count, word(gather.width), word(gather.rows)];
+    GATHER.launch(&[&body], &dims, &operands, elements(count))
 }
+
+const GATHER_BACKWARD: Signature<'_> =
+    Signature { name: "gather backward", fields: "count rows width", arrays: "indices gradient -> result" };
 
 /// The embedding's gradient, summed in the order of the indices.
 pub(super) fn gather_backward(gather: &GatherBackward) -> Launch {
-    let body = wgsl!("gather_backward");
-    Launch {
-        source: source(
-            "gather backward",
-            "count rows width",
-            &["indices", "gradient"],
-            &["result"],
-            false,
-            body,
-        ),
-        dims: vec![word(gather.count), word(gather.rows), word(gather.width)],
-        operands: vec![gather.indices.into(), gather.gradient.into(), gather.result.into()],
-        grid: elements(word(gather.rows * gather.width.div_ceil(16))),
-    }
+    let dims = [word(gather.count), word(gather.rows), word(gather.width)];
+    let operands = [gather.indices.into(), gather.gradient.into(), gather.result.into()];
+    let grid = elements(word(gather.rows * gather.width.div_ceil(16)));
+    GATHER_BACKWARD.launch(&[wgsl!("gather_backward")], &dims, &operands, grid)
 }
+
+const DROPOUT: Signature<'_> =
+    Signature { name: "dropout", fields: "count stream threshold scale", arrays: "input -> output" };
 
 /// Counter-based dropout, bit for bit the mask of `random_bits`.
 pub(super) fn dropout(dropout: &Dropout) -> Launch {
-    let body = RANDOM.to_owned()
-        + &each(
-            "let key = mix_(step.seed ^ mix_(dims.stream + 0x9e3779b9u));
-        let bits = mix_(mix_(i ^ key) + key);
-        output[i] = select(0.0, input[i] * bitcast<f32>(dims.scale), (bits >> 8u) >= dims.threshold);",
-        );
+    let body = each(
+        "let key = mix_(step.seed ^ mix_(dims.stream + 0x9e3779b9u));
+let bits = mix_(mix_(i ^ key) + key);
+output[i] = select(0.0, input[i] * bitcast<f32>(dims.scale), (bits >> 8u) >= dims.threshold);",
+    );
     let count = word(dropout.elements);
-    Launch {
-        source: source("dropout", "count stream threshold scale", &["input"], &["output"], true, &body),
-        dims: vec![count, dropout.stream, dropout.threshold, dropout.scale.to_bits()],
-        operands: vec![dropout.input.into(), dropout.output.into()],
-        grid: elements(count),
-    }
+    let dims = [count, dropout.stream, dropout.threshold, dropout.scale.to_bits()];
+    let operands = [dropout.input.into(), dropout.output.into(), Operand::Step];
+    DROPOUT.launch(&[RANDOM, &body], &dims, &operands, elements(count))
 }
+
+const OPTIMISE: Signature<'_> =
+    Signature { name: "optimise", fields: "count", arrays: "gradients* -> parameters* s0* s1*" };
 
 /// One update of the whole parameter slot, four parameters at a time.
 pub(super) fn optimise(optimise: &Optimise) -> Launch {
@@ -107,78 +91,70 @@ pub(super) fn optimise(optimise: &Optimise) -> Launch {
         Rule::Sgd { .. } | Rule::Lion { .. } => 1,
         Rule::Adam { .. } => 2,
     };
-    let names = ["parameters", "s0", "s1"];
-    let slots = [PARAMETERS, STATE0, STATE1];
     let body = each(&update(&optimise.rule));
-    let mut source =
-        source("optimise", "count", &["gradients"], names.get(..=states).unwrap_or_default(), true, &body);
-    source.wgsl = source.wgsl.replace("array<f32>", "array<vec4f>");
-    let operands =
-        core::iter::once(GRADIENTS).chain(slots.into_iter().take(states + 1)).map(Operand::Slot).collect();
+    let state = |index, slot| if index < states { Operand::Slot(slot) } else { Operand::Missing };
+    let operands = [
+        Operand::Slot(GRADIENTS),
+        Operand::Slot(PARAMETERS),
+        state(0, STATE0),
+        state(1, STATE1),
+        Operand::Step,
+    ];
     let count = word(optimise.elements.div_ceil(4));
-    Launch { source, dims: vec![count], operands, grid: elements(count) }
+    OPTIMISE.launch(&[&body], &[count], &operands, elements(count))
 }
 
 fn update(rule: &Rule) -> String {
     match *rule {
         Rule::Sgd { momentum, decay } => {
-            let gradient =
-                format!("let p = parameters[i];\n        let g = gradients[i] + {} * p;\n", literal(decay));
-            if momentum == 0.0 {
-                return gradient + "        parameters[i] = p - step.learning_rate * g;";
-            }
-            gradient
-                + &format!("        let m = {} * s0[i] + g;\n", literal(momentum))
-                + "        s0[i] = m;\n        parameters[i] = p - step.learning_rate * m;"
+            let text = if momentum == 0.0 { SGD } else { MOMENTUM };
+            filled(text, &[], &[&literal(decay), &literal(momentum)])
         }
         Rule::Adam { beta1, rest1, beta2, rest2, epsilon, decay, decoupled } => {
             let (coupled, shrunk) = if decoupled { (0.0, decay) } else { (decay, 0.0) };
-            format!(
-                "let old = parameters[i];
-        let g = gradients[i] + {coupled} * old;
-        let p = old - step.learning_rate * {shrunk} * old;
-        let m = {beta1} * s0[i] + {rest1} * g;
-        let v = {beta2} * s1[i] + {rest2} * (g * g);
-        s0[i] = m;
-        s1[i] = v;
-        parameters[i] = p - step.learning_rate * step.first_correction * m
-            / (sqrt(v) * step.second_correction + {epsilon});",
-                coupled = literal(coupled),
-                shrunk = literal(shrunk),
-                beta1 = literal(beta1),
-                rest1 = literal(rest1),
-                beta2 = literal(beta2),
-                rest2 = literal(rest2),
-                epsilon = literal(epsilon),
-            )
+            let numbers = [coupled, shrunk, beta1, rest1, beta2, rest2, epsilon].map(literal);
+            filled(ADAM, &[], &numbers.each_ref().map(String::as_str))
         }
-        Rule::Lion { beta1, beta2, decay } => format!(
-            "let p = parameters[i];
-        let g = gradients[i];
-        let m = s0[i];
-        s0[i] = {beta2} * m + {rest2} * g;
-        parameters[i] = p - step.learning_rate * (sign({beta1} * m + {rest1} * g) + {decay} * p);",
-            beta1 = literal(beta1),
-            rest1 = literal(1.0 - beta1),
-            beta2 = literal(beta2),
-            rest2 = literal(1.0 - beta2),
-            decay = literal(decay),
-        ),
+        Rule::Lion { beta1, beta2, decay } => {
+            let numbers = [beta1, 1.0 - beta1, beta2, 1.0 - beta2, decay].map(literal);
+            filled(LION, &[], &numbers.each_ref().map(String::as_str))
+        }
     }
 }
 
+/// `$A`: decay.
+const SGD: &str = "let p = parameters[i];
+let g = gradients[i] + $A * p;
+parameters[i] = p - step.learning_rate * g;";
+
+/// `$A`: decay, `$B`: momentum.
+const MOMENTUM: &str = "let p = parameters[i];
+let g = gradients[i] + $A * p;
+let m = $B * s0[i] + g;
+s0[i] = m;
+parameters[i] = p - step.learning_rate * m;";
+
+/// `$A`: coupled decay, `$B`: decoupled, `$C` and `$D`: share of the old and the new first moment, `$E` and `$F`: of the
+/// second one, `$G`: epsilon.
+const ADAM: &str = "let old = parameters[i];
+let g = gradients[i] + $A * old;
+let p = old - step.learning_rate * $B * old;
+let m = $C * s0[i] + $D * g;
+let v = $E * s1[i] + $F * (g * g);
+s0[i] = m;
+s1[i] = v;
+parameters[i] = p - step.learning_rate * step.first_correction * m / (sqrt(v) * step.second_correction + $G);";
+
+/// `$A` and `$B`: share of the old and the new gradient in the step, `$C` and `$D`: in the state, `$E`: decay.
+const LION: &str = "let p = parameters[i];
+let g = gradients[i];
+let m = s0[i];
+s0[i] = $C * m + $D * g;
+parameters[i] = p - step.learning_rate * (sign($A * m + $B * g) + $E * p);";
+
 /// A kernel that does `statement` for every `i` below `dims.count`.
 fn each(statement: &str) -> String {
-    format!(
-        "
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {{
-    for (var i = id.x; i < dims.count; i += groups.x * 64u) {{
-        {statement}
-    }}
-}}
-"
-    )
+    filled(wgsl!("each"), &[], &[statement])
 }
 
 #[expect(
@@ -191,11 +167,11 @@ fn wrapping(stride: isize) -> u32 {
 }
 
 const RANDOM: &str = "fn mix_(seed: u32) -> u32 {
-    var x = seed;
-    x ^= x >> 16u;
-    x *= 0x7feb352du;
-    x ^= x >> 15u;
-    x *= 0x846ca68bu;
-    return x ^ (x >> 16u);
+var x = seed;
+x ^= x >> 16u;
+x *= 0x7feb352du;
+x ^= x >> 15u;
+x *= 0x846ca68bu;
+return x ^ (x >> 16u);
 }
 ";

@@ -10,14 +10,14 @@ use lichen_model::program::{Epilogue, Gemm, Matrix};
 
 use super::device::SOFTWARE_WIDTH;
 use super::epilogue::{by_slope, expression};
-use super::launch::{Launch, Operand, Source, WORKGROUP, arrays, elements, word};
+use super::launch::{Launch, Operand, Signature, WORKGROUP, elements, word};
+use super::text::{fill, filled, wgsl};
 use crate::cpu::Part;
 
 /// A slice of K shorter than this costs more to sum up than it gains.
 const SHORTEST_SLICE: u32 = 128;
 /// More partial results than this are never worth their memory.
 const MOST_SLICES: u32 = 32;
-const LANES: [&str; 4] = ["x", "y", "z", "w"];
 
 /// How the operands are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,26 +80,26 @@ impl<'a> Plan<'a> {
         let c = if self.slices == 1 { self.gemm.c.buffer.into() } else { Operand::Scratch(self.partials()) };
         // Something must be bound where there is no bias, so that one kernel does for both.
         let bias = self.gemm.bias.unwrap_or(self.gemm.b.buffer);
-        let operands = vec![self.gemm.a.buffer.into(), self.gemm.b.buffer.into(), bias.into(), c];
-        let source = Source { name: "product", wgsl: self.product_wgsl(), reads: 3, writes: 1, step: false };
+        let operands = [self.gemm.a.buffer.into(), self.gemm.b.buffer.into(), bias.into(), c];
+        let arrays = match (self.reading, self.wide) {
+            (Reading::Strided, false) => "a b bias -> c",
+            (Reading::Strided, true) => "a b bias* -> c*",
+            (_, false) => "a* b* bias -> c",
+            (_, true) => "a* b* bias* -> c*",
+        };
         let (columns, rows) = self.tiles();
         let [across, down] = self.block();
         let grid = [columns.div_ceil(across), rows.div_ceil(down), self.matrices() * self.slices];
-        Launch { source, dims: self.dims(self.slices > 1), operands, grid }
+        let signature = Signature { name: "product", fields: FIELDS, arrays };
+        signature.launch(&[&self.text()], &self.dims(self.slices > 1), &operands, grid)
     }
 
     fn sum(&self) -> Launch {
-        let mut operands: Vec<Operand> = vec![Operand::Scratch(self.partials())];
-        operands.extend(self.gemm.bias.map(Operand::from));
-        operands.push(self.gemm.c.buffer.into());
-        let source = Source {
-            name: "sum slices",
-            wgsl: self.sum_wgsl(),
-            reads: word(operands.len()) - 1,
-            writes: 1,
-            step: false,
-        };
-        Launch { source, dims: self.dims(false), operands, grid: elements(self.partials() / self.slices) }
+        let operands = [Operand::Scratch(self.partials()), self.gemm.bias.into(), self.gemm.c.buffer.into()];
+        let bias = if self.gemm.bias.is_some() { " + bias[column]" } else { "" };
+        let old = if self.gemm.accumulate { "c[at] + " } else { "" };
+        let body = filled(wgsl!("product_sum"), &[], &[bias, old, &expression(self.gemm.activation)]);
+        SUM.launch(&[&body], &self.dims(false), &operands, elements(self.partials() / self.slices))
     }
 
     fn matrices(&self) -> u32 {
@@ -135,7 +135,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The fields of [`DIMS`]; `partial` for slices of the product, which lie one after the other.
+    /// The [`FIELDS`]; `partial` for slices of the product, which lie one after the other.
     fn dims(&self, partial: bool) -> Vec<u32> {
         let Gemm { a, b, c, m, n, k, batch, .. } = self.gemm;
         let size = m * n;
@@ -168,186 +168,90 @@ impl<'a> Plan<'a> {
         dims
     }
 
-    fn product_wgsl(&self) -> String {
-        let element = if self.reading == Reading::Strided { "f32" } else { "vec4f" };
-        let result = if self.wide { "vec4f" } else { "f32" };
-        format!(
-            "{DIMS}alias T = vec4f;
-{}{}{}
-@compute @workgroup_size({WORKGROUP})
-fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {{
-    let row = local / dims.across;
-    let m0 = (group.y * dims.down + row) * {tile}u;
-    let n0 = (group.x * dims.across + local % dims.across) * {tile}u;
-    if row >= dims.down || m0 >= dims.m || n0 >= dims.n || dims.result_below * n0 > m0 {{
-        return;
-    }}
-    let matrix = group.z / dims.slices;
-    let slice = group.z % dims.slices;
-    let p = matrix / dims.batch1;
-    let q = matrix % dims.batch1;
-    var begin = slice * dims.k_slice;
-    var end = min(dims.k, begin + dims.k_slice);
-    begin = max(begin, dims.left_above * (m0 / {step}u));
-    end = min(end, select(dims.k, (m0 + {tile}u) / {step}u, dims.left_below == 1u));
-{}{}    for (var k = begin; k < end; k++) {{
-{}    }}
-{}}}
-",
-            arrays(1, "read", element, &["a", "b"]),
-            arrays(3, "read", result, &["bias"]),
-            arrays(4, "read_write", result, &["c"]),
-            self.operands(),
-            self.each(&|i, v| format!("    var c{i}_{v} = vec4f();\n")),
-            self.inner(),
-            self.store(),
-            tile = self.tile,
-            step = self.step(),
-        )
+    fn text(&self) -> String {
+        let (mut start, mut inner, mut names) = (String::new(), String::new(), String::new());
+        self.starts(&mut start, self.reading == Reading::Tn, A);
+        self.starts(&mut start, matches!(self.reading, Reading::Nn | Reading::Tn), B);
+        self.each(&mut start, "var c$a_$b = vec4f();\n", 0);
+        self.inner(&mut inner);
+        self.each(&mut names, "c$a_$b, ", 0);
+        let (_, activation) = by_slope(self.gemm.activation);
+        let activation = expression(if self.slices == 1 { activation } else { Epilogue::None });
+        let [bias, old, store] = if self.wide { WIDE } else { NARROW };
+        let numbers = [self.tile, self.step(), self.tile * self.tile / 4];
+        filled(wgsl!("product"), &numbers, &[&start, &inner, &names, bias, old, store, &activation])
     }
 
-    fn sum_wgsl(&self) -> String {
-        let bias_array =
-            if self.gemm.bias.is_some() { arrays(2, "read", "f32", &["bias"]) } else { String::new() };
-        let bias = if self.gemm.bias.is_some() { " + bias[column]" } else { "" };
-        let old = if self.gemm.accumulate { "c[at] + " } else { "" };
-        format!(
-            "{DIMS}alias T = f32;
-{}{bias_array}{}
-@compute @workgroup_size({WORKGROUP})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {{
-    let size = dims.m * dims.n;
-    let count = size * dims.matrices;
-    for (var i = id.x; i < count; i += groups.x * {WORKGROUP}u) {{
-        var sum = 0.0;
-        for (var slice = 0u; slice < dims.slices; slice++) {{
-            sum += partials[slice * count + i];
-        }}
-        let matrix = i / size;
-        let row = i % size / dims.n;
-        let column = i % dims.n;
-        let at = dims.c_offset + matrix / dims.batch1 * dims.c_batch0 + matrix % dims.batch1 * dims.c_batch1
-            + row * dims.c_row + column;
-        let x = sum * bitcast<f32>(dims.alpha){bias};
-        c[at] = {old}{};
-    }}
-}}
-",
-            arrays(1, "read", "f32", &["partials"]),
-            arrays(2 + u32::from(self.gemm.bias.is_some()), "read_write", "f32", &["c"]),
-            expression(self.gemm.activation),
-        )
-    }
-
-    /// Where each row of the tile's operands starts; rows over the edge repeat the last one.
-    fn operands(&self) -> String {
-        let starts = |name: &str, origin: &str, extent: &str, vectors: bool| -> String {
-            let (count, scale, stride) = if vectors {
-                (self.tile / 4, " / 4u", String::from("1u"))
-            } else {
-                (self.tile, "", format!("dims.{name}_row"))
-            };
-            let start = format!("dims.{name}_offset + p * dims.{name}_batch0 + q * dims.{name}_batch1");
-            let row = |i| format!("min({origin}{scale} + {i}u, dims.{extent}{scale} - 1u)");
-            (0..count).map(|i| format!("    let {name}{i}_ = {start} + {} * {stride};\n", row(i))).collect()
-        };
-        let a = starts("a", "m0", "m", self.reading == Reading::Tn);
-        let b = starts("b", "n0", "n", matches!(self.reading, Reading::Nn | Reading::Tn));
-        a + &b
+    /// Where each row of an operand's tile starts; rows over the edge repeat the last one.
+    fn starts(&self, text: &mut String, in_vectors: bool, [elements, vectors]: [&str; 2]) {
+        let (count, line) = if in_vectors { (self.tile / 4, vectors) } else { (self.tile, elements) };
+        (0..count).for_each(|i| fill(text, line, &[i], &[]));
     }
 
     /// One step along K.
-    fn inner(&self) -> String {
+    fn inner(&self, text: &mut String) {
         let (tile, vectors) = (self.tile, self.tile / 4);
-        let load = |name: &str, count, offset: &str| -> String {
-            (0..count).map(|i| format!("        let {name}{i} = {name}[{name}{i}_ + {offset}];\n")).collect()
+        let load = |text: &mut String, line: &str, count: u32, u: u32| {
+            (0..count).for_each(|i| fill(text, line, &[i, u], &[]));
         };
-        let lane = |i: u32| LANES.get(i as usize % 4).copied().unwrap_or_default();
         match self.reading {
             Reading::Nt => {
-                let dots = self.each(&|i, v| {
-                    let dot = |j| format!("dot(a{i}, b{})", 4 * v + j);
-                    format!("        c{i}_{v} += vec4f({}, {}, {}, {});\n", dot(0), dot(1), dot(2), dot(3))
-                });
-                load("a", tile, "k") + &load("b", tile, "k") + &dots
+                load(text, "let a$a = a[a$a_ + k];\n", tile, 0);
+                load(text, "let b$a = b[b$a_ + k];\n", tile, 0);
+                let dots = "c$a_$b += vec4f(dot(a$a, b$d), dot(a$a, b$e), dot(a$a, b$f), dot(a$a, b$g));\n";
+                self.each(text, dots, 0);
             }
             Reading::Nn => {
-                let steps = (0..4).map(|u| {
-                    let row =
-                        |v| format!("        let b{v}_{u} = b[b{v}_ + (4u * k + {u}u) * dims.b_row];\n");
-                    let b: String = (0..vectors).map(row).collect();
-                    b + &self.each(&|i, v| format!("        c{i}_{v} += a{i}.{} * b{v}_{u};\n", lane(u)))
-                });
-                load("a", tile, "k") + &steps.collect::<String>()
+                load(text, "let a$a = a[a$a_ + k];\n", tile, 0);
+                for u in 0..4 {
+                    load(text, "let b$a_$b = b[b$a_ + (4u * k + $bu) * dims.b_row];\n", vectors, u);
+                    self.each(text, "c$a_$b += a$a[$c] * b$b_$c;\n", u);
+                }
             }
             Reading::Tn => {
-                let products =
-                    self.each(&|i, v| format!("        c{i}_{v} += a{}.{} * b{v};\n", i / 4, lane(i)));
-                load("a", vectors, "k * dims.a_row") + &load("b", vectors, "k * dims.b_row") + &products
+                load(text, "let a$a = a[a$a_ + k * dims.a_row];\n", vectors, 0);
+                load(text, "let b$a = b[b$a_ + k * dims.b_row];\n", vectors, 0);
+                self.each(text, "c$a_$b += a$h[$i] * b$b;\n", 0);
             }
             Reading::Strided => {
-                let products = self.each(&|i, v| {
-                    let j = 4 * v;
-                    format!("        c{i}_{v} += a{i} * vec4f(b{j}, b{}, b{}, b{});\n", j + 1, j + 2, j + 3)
-                });
-                load("a", tile, "k * dims.a_step") + &load("b", tile, "k * dims.b_step") + &products
+                load(text, "let a$a = a[a$a_ + k * dims.a_step];\n", tile, 0);
+                load(text, "let b$a = b[b$a_ + k * dims.b_step];\n", tile, 0);
+                self.each(text, "c$a_$b += a$a * vec4f(b$d, b$e, b$f, b$g);\n", 0);
             }
         }
     }
 
-    /// The tile goes through an array, so that the kernel stays short enough to be compiled quickly.
-    fn store(&self) -> String {
-        let (_, activation) = by_slope(self.gemm.activation);
-        let activation = expression(if self.slices == 1 { activation } else { Epilogue::None });
-        let (bias, old, store) = if self.wide {
-            ("bias[column / 4u]", "c[at / 4u]", "c[at / 4u] = y;")
-        } else {
-            (
-                "vec4f(bias[column], bias[min(column + 1u, last)], bias[min(column + 2u, last)], \
-                 bias[min(column + 3u, last)])",
-                "vec4f(c[at], c[at + min(1u, last - column)], c[at + min(2u, last - column)], \
-                 c[at + min(3u, last - column)])",
-                "for (var j = 0u; j < min(4u, dims.n - column); j++) {
-                c[at + j] = y[j];
-            }",
-            )
-        };
-        let vectors = self.tile / 4;
-        format!(
-            "    var tile = array<vec4f, {}>({});
-    let c0 = dims.c_offset + slice * dims.c_slice + p * dims.c_batch0 + q * dims.c_batch1;
-    let last = dims.n - 1u;
-    for (var i = 0u; i < min({}u, dims.m - m0); i++) {{
-        for (var column = n0; column < min(n0 + {}u, dims.n); column += 4u) {{
-            let at = c0 + (m0 + i) * dims.c_row + column;
-            var y = tile[i * {vectors}u + (column - n0) / 4u] * bitcast<f32>(dims.alpha);
-            if dims.biased == 1u {{
-                y += {bias};
-            }}
-            let x = select(y * bitcast<f32>(dims.slope), y, y > T());
-            y = {activation};
-            if dims.accumulate == 1u {{
-                y += {old};
-            }}
-            {store}
-        }}
-    }}
-",
-            self.tile * vectors,
-            self.each(&|i, v| format!("c{i}_{v}, ")),
-            self.tile,
-            self.tile,
-        )
-    }
-
-    /// One line per row and vector of the tile.
-    fn each(&self, line: &dyn Fn(u32, u32) -> String) -> String {
-        (0..self.tile)
-            .flat_map(|i| (0..self.tile / 4).map(move |v| (i, v)))
-            .map(|(i, v)| line(i, v))
-            .collect()
+    /// A line for each row `$a` and vector `$b` of the tile; `$c` is `u`, `$d` to `$g` are the vector's columns, `$h` and
+    /// `$i` the row's vector and its place in it.
+    fn each(&self, text: &mut String, line: &str, u: u32) {
+        for i in 0..self.tile {
+            for v in 0..self.tile / 4 {
+                let j = 4 * v;
+                fill(text, line, &[i, v, u, j, j + 1, j + 2, j + 3, i / 4, i % 4], &[]);
+            }
+        }
     }
 }
+
+/// Where row `$a` of an operand's tile starts, in elements and in vectors; rows over the edge repeat the last one.
+const A: [&str; 2] = [
+    "let a$a_ = a0 + min(m0 + $au, dims.m - 1u) * dims.a_row;\n",
+    "let a$a_ = a0 + min(m0 / 4u + $au, dims.m / 4u - 1u);\n",
+];
+const B: [&str; 2] = [
+    "let b$a_ = b0 + min(n0 + $au, dims.n - 1u) * dims.b_row;\n",
+    "let b$a_ = b0 + min(n0 / 4u + $au, dims.n / 4u - 1u);\n",
+];
+
+/// Four columns of the bias, of the result as it was, and storing them: as vectors, and one by one.
+const WIDE: [&str; 3] = ["bias[column / 4u]", "c[at / 4u]", "c[at / 4u] = y;"];
+const NARROW: [&str; 3] = [
+    "vec4f(bias[column], bias[min(column + 1u, last)], bias[min(column + 2u, last)], bias[min(column + 3u, last)])",
+    "vec4f(c[at], c[at + min(1u, last - column)], c[at + min(2u, last - column)], c[at + min(3u, last - column)])",
+    "for (var j = 0u; j < min(4u, dims.n - column); j++) {
+c[at + j] = y[j];
+}",
+];
 
 /// Whether everything about a stored matrix is a whole number of vectors.
 fn in_vectors(matrix: &Matrix) -> bool {
@@ -378,19 +282,10 @@ fn strides(matrix: &Matrix, k_rows: bool, reading: Reading) -> (u32, u32) {
 }
 
 /// Extents in elements; `k`, `k_slice` in steps of the loop; offsets and strides of a and b in elements of their arrays.
-const DIMS: &str = "struct Dims {
-    m: u32, n: u32, k: u32, k_slice: u32,
-    a_row: u32, a_step: u32, b_row: u32, b_step: u32,
-    a_offset: u32, a_batch0: u32, a_batch1: u32,
-    b_offset: u32, b_batch0: u32, b_batch1: u32,
-    c_offset: u32, c_row: u32, c_batch0: u32, c_batch1: u32,
-    slices: u32, batch1: u32, across: u32, down: u32,
-    alpha: u32, matrices: u32,
-    result_below: u32, left_below: u32, left_above: u32,
-    biased: u32, accumulate: u32, slope: u32, c_slice: u32,
-}
-@group(0) @binding(0) var<uniform> dims: Dims;
-";
+const FIELDS: &str = "m n k k_slice a_row a_step b_row b_step a_offset a_batch0 a_batch1 b_offset b_batch0 b_batch1 \
+                      c_offset c_row c_batch0 c_batch1 slices batch1 across down alpha matrices result_below left_below \
+                      left_above biased accumulate slope c_slice";
+const SUM: Signature<'_> = Signature { name: "sum slices", fields: FIELDS, arrays: "partials bias -> c" };
 
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]

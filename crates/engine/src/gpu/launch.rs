@@ -2,6 +2,8 @@
 
 use lichen_model::program::BufferId;
 
+use super::text::fill;
+
 /// Threads per workgroup of all kernels that do not say otherwise.
 pub(super) const WORKGROUP: u32 = 64;
 /// Workgroups of a loop over elements; each thread strides on from there.
@@ -9,18 +11,14 @@ const MOST_GROUPS: u32 = 4096;
 /// Workgroups along one axis of a grid.
 pub(super) const MOST_ALONG_AXIS: u32 = 65_535;
 
-/// A kernel's text and the shape of its bindings: uniform `dims` at 0, then `reads` read-only and `writes` writable
-/// arrays, then, if `step`, the block of per-step values.
+/// A kernel's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) name: &'static str,
     pub(super) wgsl: String,
-    pub(super) reads: u32,
-    pub(super) writes: u32,
-    pub(super) step: bool,
 }
 
-/// An array that a launch binds.
+/// What a launch binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operand {
     /// A buffer of the program.
@@ -29,6 +27,10 @@ pub(super) enum Operand {
     Slot(usize),
     /// That many elements shared by everything that needs room within one kernel.
     Scratch(u32),
+    /// Nothing: the array is not declared.
+    Missing,
+    /// The block of per-step values, last of all.
+    Step,
 }
 
 /// One dispatch of a program, before anything is allocated.
@@ -37,7 +39,7 @@ pub(super) struct Launch {
     pub(super) source: Source,
     /// The uniform block, at most 64 words.
     pub(super) dims: Vec<u32>,
-    /// Arrays in binding order, read-only ones first.
+    /// In binding order behind the uniform block, arrays that are only read first; none is missing.
     pub(super) operands: Vec<Operand>,
     pub(super) grid: [u32; 3],
 }
@@ -48,6 +50,75 @@ impl From<BufferId> for Operand {
     }
 }
 
+impl From<Option<BufferId>> for Operand {
+    fn from(buffer: Option<BufferId>) -> Self {
+        buffer.map_or(Self::Missing, Self::Buffer)
+    }
+}
+
+/// What a kernel declares; names stand between single spaces.
+pub(super) struct Signature<'a> {
+    pub(super) name: &'static str,
+    /// The words of the uniform block `dims`, all `u32`.
+    pub(super) fields: &'a str,
+    /// Arrays that are read, `->`, arrays that are written; of vectors where the name ends in `*`, else of `f32`.
+    pub(super) arrays: &'a str,
+}
+
+impl Signature<'_> {
+    /// The launch of a text over the operands in the order of `arrays`, and the step block if the last operand says so.
+    pub(super) fn launch(&self, body: &[&str], dims: &[u32], operands: &[Operand], grid: [u32; 3]) -> Launch {
+        let mut wgsl = String::from("struct Dims {");
+        for field in self.fields.split(' ') {
+            fill(&mut wgsl, " $A: u32,", &[], &[field]);
+        }
+        wgsl.push_str(" }\n@group(0) @binding(0) var<uniform> dims: Dims;\n");
+        declare(&mut wgsl, self.arrays, operands);
+        body.iter().for_each(|part| wgsl.push_str(part));
+        Launch::new(self.name, wgsl, dims, operands, grid)
+    }
+}
+
+impl Launch {
+    pub(super) fn new(
+        name: &'static str,
+        wgsl: String,
+        dims: &[u32],
+        operands: &[Operand],
+        grid: [u32; 3],
+    ) -> Self {
+        let is_there = |operand: &Operand| *operand != Operand::Missing;
+        let operands = operands.iter().copied().filter(is_there).collect();
+        Self { source: Source { name, wgsl }, dims: dims.to_vec(), operands, grid }
+    }
+}
+
+/// Declares the arrays that are there, from binding 1 on, and the step block.
+pub(super) fn declare(text: &mut String, arrays: &str, operands: &[Operand]) {
+    let mut access = "read";
+    let (mut binding, mut operands) = (0, operands.iter());
+    for name in arrays.split(' ') {
+        if name == "->" {
+            access = "read_write";
+            continue;
+        }
+        if operands.next() == Some(&Operand::Missing) {
+            continue;
+        }
+        binding += 1;
+        let (name, element) = name.strip_suffix('*').map_or((name, "f32"), |name| (name, "vec4f"));
+        let template = "@group(0) @binding($a) var<storage, $A> $B: array<$C>;\n";
+        fill(text, template, &[binding], &[access, name, element]);
+    }
+    if operands.next() == Some(&Operand::Step) {
+        fill(text, STEP, &[binding + 1], &[]);
+    }
+}
+
+/// As laid out by `StepValues::to_words`.
+const STEP: &str = "struct Step { learning_rate: f32, first_correction: f32, second_correction: f32, loss_scale: f32, \
+                    count: u32, seed: u32 }\n@group(0) @binding($a) var<uniform> step: Step;\n";
+
 /// The grid of a loop over `count` elements with stride `groups.x * 64`.
 pub(super) fn elements(count: u32) -> [u32; 3] {
     [count.div_ceil(WORKGROUP).clamp(1, MOST_GROUPS), 1, 1]
@@ -56,41 +127,4 @@ pub(super) fn elements(count: u32) -> [u32; 3] {
 /// An extent as WGSL's `u32`; what does not fit was refused when the program was planned.
 pub(super) fn word(extent: usize) -> u32 {
     u32::try_from(extent).unwrap_or(u32::MAX)
-}
-
-/// Declares `names` as arrays of `element`, from binding `first` on.
-pub(super) fn arrays(first: u32, access: &str, element: &str, names: &[&str]) -> String {
-    let declare = |(binding, name): (u32, &&str)| {
-        format!("@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;\n")
-    };
-    (first..).zip(names).map(declare).collect()
-}
-
-/// A kernel over `f32` arrays: declares the uniform struct's `fields` (all `u32`) as `dims`, the arrays and the step
-/// block, and appends `body`.
-pub(super) fn source(
-    name: &'static str,
-    fields: &str,
-    reads: &[&str],
-    writes: &[&str],
-    step: bool,
-    body: &str,
-) -> Source {
-    let (read_count, write_count) = (word(reads.len()), word(writes.len()));
-    let fields: String = fields.split_whitespace().map(|field| format!(" {field}: u32,")).collect();
-    let step_block = if step { step_block(1 + read_count + write_count) } else { String::new() };
-    let wgsl = format!(
-        "struct Dims {{{fields} }}\n@group(0) @binding(0) var<uniform> dims: Dims;\n{}{}{step_block}{body}",
-        arrays(1, "read", "f32", reads),
-        arrays(1 + read_count, "read_write", "f32", writes),
-    );
-    Source { name, wgsl, reads: read_count, writes: write_count, step }
-}
-
-/// Declares `step`, as laid out by `StepValues::to_words`.
-pub(super) fn step_block(binding: u32) -> String {
-    format!(
-        "struct Step {{ learning_rate: f32, first_correction: f32, second_correction: f32, loss_scale: f32, \
-         count: u32, seed: u32 }}\n@group(0) @binding({binding}) var<uniform> step: Step;\n"
-    )
 }

@@ -32,7 +32,7 @@ fn kernel_launches(
         Kernel::Reduce(reduce) => Ok(rows::reduce(reduce, width)),
         Kernel::Copy(copy) => one(elementwise::copy(copy)),
         Kernel::Fill { output, value } => {
-            one(elementwise::fill(*output, *value, word(program.buffer(*output).elements())))
+            one(elementwise::fill_with(*output, *value, word(program.buffer(*output).elements())))
         }
         Kernel::Softmax(softmax) => one(rows::softmax(softmax)),
         Kernel::SoftmaxBackward(softmax) => one(rows::softmax_backward(softmax)),

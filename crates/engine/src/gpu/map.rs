@@ -3,7 +3,8 @@
 use lichen_model::program::{Binary, Instruction, Map, StepValue, Unary};
 
 use super::epilogue::literal;
-use super::launch::{Launch, Operand, Source, WORKGROUP, arrays, elements, step_block, word};
+use super::launch::{Launch, Operand, declare, elements, word};
+use super::text::{fill, filled, wgsl};
 
 /// Words of the uniform block.
 const WORDS: u32 = 64;
@@ -15,8 +16,9 @@ const FIRST_EXTENT: u32 = 1;
 pub(super) fn lower(map: &Map, padded: bool) -> Launch {
     let vectors = Vectors::of(map, padded);
     let step = map.code.iter().any(|instruction| matches!(instruction, Instruction::Step(_)));
-    let reads = word(map.inputs.len());
-    let source = Source { name: "map", wgsl: wgsl(map, &vectors, step), reads, writes: 1, step };
+    let buffers = map.inputs.iter().map(|input| input.buffer).chain([map.output]);
+    let mut operands: Vec<Operand> = buffers.map(Operand::from).collect();
+    operands.push(if step { Operand::Step } else { Operand::Missing });
     let extents = vectors.extents(map);
     let count: u32 = extents.iter().product();
     let mut dims = vec![count];
@@ -27,9 +29,7 @@ pub(super) fn lower(map: &Map, padded: bool) -> Launch {
         dims.extend(input.strides.iter().map(in_vectors));
     }
     dims.resize(WORDS as usize, 0);
-    let operands =
-        map.inputs.iter().map(|input| input.buffer).chain([map.output]).map(Operand::from).collect();
-    Launch { source, dims, operands, grid: elements(count) }
+    Launch::new("map", text(map, &vectors, &operands), &dims, &operands, elements(count))
 }
 
 /// Where a map can work on four neighbours at once.
@@ -63,136 +63,114 @@ impl Vectors {
     }
 }
 
-fn wgsl(map: &Map, vectors: &Vectors, step: bool) -> String {
-    let element = if vectors.all { "vec4f" } else { "f32" };
-    let inputs: String = (1..)
-        .zip(&vectors.inputs)
-        .map(|(binding, &wide)| {
-            arrays(binding, "read", if wide { "vec4f" } else { "f32" }, &[&format!("in{}", binding - 1)])
-        })
-        .collect();
-    let output = 1 + word(map.inputs.len());
-    let step_block = if step { step_block(output + 1) } else { String::new() };
-    let code: String = (0..)
-        .zip(&map.code)
-        .map(|(i, instruction)| format!("        let r{i} = {};\n", evaluate(map, instruction)))
-        .collect();
+fn text(map: &Map, vectors: &Vectors, operands: &[Operand]) -> String {
+    let (element, mark) = if vectors.all { ("vec4f", "*") } else { ("f32", "") };
+    let mut arrays = String::new();
+    for (number, &wide) in (0..).zip(&vectors.inputs) {
+        fill(&mut arrays, "in$a$A ", &[number], &[if wide { "*" } else { "" }]);
+    }
+    fill(&mut arrays, "-> out$A", &[], &[mark]);
+    let mut text = filled("@group(0) @binding(0) var<uniform> dims: array<vec4u, $a>;\n", &[WORDS / 4], &[]);
+    declare(&mut text, &arrays, operands);
     let is_used = |function| map.code.contains_function(function);
-    let functions: String = [
-        (ERF, is_used(Unary::Erf) || is_used(Unary::Gelu) || is_used(Unary::GeluSlope)),
-        (CUMULATIVE, is_used(Unary::Gelu) || is_used(Unary::GeluSlope)),
-    ]
-    .into_iter()
-    .filter_map(|(text, is_needed)| is_needed.then_some(text))
-    .collect();
-    let power =
-        if map.code.iter().any(|i| matches!(i, Instruction::Binary(Binary::Pow, ..))) { POWER } else { "" };
-    format!(
-        "@group(0) @binding(0) var<uniform> dims: array<vec4u, {}>;
-{inputs}{}{step_block}alias T = {element};
-{functions}{power}
-@compute @workgroup_size({WORKGROUP})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {{
-    for (var i = id.x; i < {}; i += groups.x * {WORKGROUP}u) {{
-{}{code}        out[i] = r{};
-    }}
-}}
-",
-        WORDS / 4,
-        arrays(output, "read_write", element, &["out"]),
-        dim(0),
-        indices(map),
-        map.code.len().saturating_sub(1),
-    )
+    let has_gelu = is_used(Unary::Gelu) || is_used(Unary::GeluSlope);
+    let has_power = map.code.iter().any(|i| matches!(i, Instruction::Binary(Binary::Pow, ..)));
+    let functions = [(ERF, has_gelu || is_used(Unary::Erf)), (CUMULATIVE, has_gelu), (POWER, has_power)];
+    functions.iter().filter(|(_, is_needed)| *is_needed).for_each(|(function, _)| text.push_str(function));
+    let mut body = String::new();
+    indices(&mut body, map);
+    for (number, instruction) in (0..).zip(&map.code) {
+        fill(&mut body, "let r$a = ", &[number], &[]);
+        evaluate(&mut body, map, instruction);
+        body.push_str(";\n");
+    }
+    let last = word(map.code.len().saturating_sub(1));
+    fill(&mut text, wgsl!("map"), &[last], &[element, &dim(0), &body]);
+    text
 }
 
 /// The word of the uniform block, as WGSL.
 fn dim(word: u32) -> String {
-    let lane = ["x", "y", "z", "w"].get(word as usize % 4).copied().unwrap_or_default();
-    format!("dims[{}].{lane}", word / 4)
+    filled("dims[$a][$b]", &[word / 4, word % 4], &[])
 }
 
 /// Splits `i` into the indices of each dimension and adds up where each input's element lies.
-fn indices(map: &Map) -> String {
+fn indices(text: &mut String, map: &Map) {
     let rank = word(map.shape.len());
-    let mut text = String::new();
-    if rank > 1 {
-        text.push_str("        var rest = i;\n");
-        for axis in (1..rank).rev() {
-            let extent = dim(FIRST_EXTENT + axis);
-            text.push_str(&format!(
-                "        let i{axis} = rest % {extent};\n        rest = rest / {extent};\n"
-            ));
-        }
-        text.push_str("        let i0 = rest;\n");
-    } else {
-        text.push_str("        let i0 = i;\n");
+    text.push_str("var rest = i;\n");
+    for axis in (1..rank).rev() {
+        let line = "let i$a = rest % $A;\nrest = rest / $A;\n";
+        fill(text, line, &[axis], &[&dim(FIRST_EXTENT + axis)]);
     }
+    text.push_str("let i0 = rest;\n");
     for (number, input) in (0..).zip(&map.inputs) {
         let first = FIRST_EXTENT + rank * (1 + number);
-        let terms: Vec<String> = (0..)
-            .zip(&input.strides)
-            .filter(|(_, stride)| **stride != 0)
-            .map(|(axis, _)| format!("i{axis} * {}", dim(first + axis)))
-            .collect();
-        let at = match (terms.is_empty(), rank == 1 && input.strides.first() == Some(&1)) {
-            (true, _) => String::from("0u"),
-            (_, true) => String::from("i"),
-            _ => terms.join(" + "),
-        };
-        text.push_str(&format!("        let at{number} = {at};\n"));
-    }
-    text
-}
-
-fn evaluate(map: &Map, instruction: &Instruction) -> String {
-    match *instruction {
-        Instruction::Input(number) => format!("T(in{number}[at{number}])"),
-        Instruction::Constant(value) if value.is_finite() => format!("T({})", literal(value)),
-        Instruction::Constant(value) => format!("T(bitcast<f32>({} + {}u))", dim(ZERO), value.to_bits()),
-        Instruction::Step(StepValue::LearningRate) => String::from("T(step.learning_rate)"),
-        Instruction::Step(StepValue::LossScale) => String::from("T(step.loss_scale)"),
-        Instruction::Unary(function, x) => unary(function, x),
-        Instruction::Binary(Binary::Pow, a, b) => match map.code.get(usize::from(b)) {
-            Some(Instruction::Constant(2.0)) => format!("r{a} * r{a}"),
-            Some(Instruction::Constant(3.0)) => format!("r{a} * r{a} * r{a}"),
-            _ => format!("power(r{a}, r{b})"),
-        },
-        Instruction::Binary(function, a, b) => binary(function, a, b),
-        Instruction::Select(condition, a, b) => format!("select(r{b}, r{a}, r{condition} != T())"),
-    }
-}
-
-fn unary(function: Unary, x: u8) -> String {
-    match function {
-        Unary::Neg => format!("-r{x}"),
-        Unary::Abs => format!("abs(r{x})"),
-        Unary::Sqrt => format!("sqrt(r{x})"),
-        Unary::Exp => format!("exp(r{x})"),
-        Unary::Log => format!("log(r{x})"),
-        Unary::Tanh => format!("tanh(clamp(r{x}, T(-16.0), T(16.0)))"),
-        Unary::Sigmoid => format!("T(1.0) / (T(1.0) + exp(-clamp(r{x}, T(-80.0), T(80.0))))"),
-        Unary::Erf => format!("erf(r{x})"),
-        Unary::Gelu => format!("r{x} * cumulative(r{x})"),
-        Unary::GeluSlope => {
-            format!("cumulative(r{x}) + r{x} * (T(0.3989423) * exp(T(-0.5) * (r{x} * r{x})))")
+        fill(text, "let at$a = 0u", &[number], &[]);
+        for (axis, &stride) in (0..).zip(&input.strides) {
+            if rank == 1 && stride == 1 {
+                text.push_str(" + i");
+            } else if stride != 0 {
+                fill(text, " + i$a * $A", &[axis], &[&dim(first + axis)]);
+            }
         }
-        Unary::Sign => format!("sign(r{x})"),
-        Unary::Softplus => format!("max(r{x}, T()) + log(T(1.0) + exp(-abs(r{x})))"),
+        text.push_str(";\n");
     }
 }
 
-fn binary(function: Binary, a: u8, b: u8) -> String {
+fn evaluate(text: &mut String, map: &Map, instruction: &Instruction) {
+    match *instruction {
+        Instruction::Input(number) => fill(text, "T(in$a[at$a])", &[number.into()], &[]),
+        Instruction::Constant(value) if value.is_finite() => fill(text, "T($A)", &[], &[&literal(value)]),
+        Instruction::Constant(value) => {
+            fill(text, "T(bitcast<f32>($A + $au))", &[value.to_bits()], &[&dim(ZERO)]);
+        }
+        Instruction::Step(StepValue::LearningRate) => text.push_str("T(step.learning_rate)"),
+        Instruction::Step(StepValue::LossScale) => text.push_str("T(step.loss_scale)"),
+        Instruction::Unary(function, x) => fill(text, unary(function), &[x.into()], &[]),
+        Instruction::Binary(function, a, b) => {
+            let template = match (function, map.code.get(usize::from(b))) {
+                (Binary::Pow, Some(Instruction::Constant(2.0))) => "r$a * r$a",
+                (Binary::Pow, Some(Instruction::Constant(3.0))) => "r$a * r$a * r$a",
+                _ => binary(function),
+            };
+            fill(text, template, &[a.into(), b.into()], &[]);
+        }
+        Instruction::Select(condition, a, b) => {
+            fill(text, "select(r$c, r$b, r$a != T())", &[condition.into(), a.into(), b.into()], &[]);
+        }
+    }
+}
+
+/// A function of register `$a`.
+const fn unary(function: Unary) -> &'static str {
     match function {
-        Binary::Add => format!("r{a} + r{b}"),
-        Binary::Sub => format!("r{a} - r{b}"),
-        Binary::Mul => format!("r{a} * r{b}"),
-        Binary::Div => format!("r{a} / r{b}"),
-        Binary::Pow => format!("power(r{a}, r{b})"),
-        Binary::Max => format!("max(r{a}, r{b})"),
-        Binary::Min => format!("min(r{a}, r{b})"),
-        Binary::Greater => format!("select(T(), T(1.0), r{a} > r{b})"),
-        Binary::Equal => format!("select(T(), T(1.0), r{a} == r{b})"),
+        Unary::Neg => "-r$a",
+        Unary::Abs => "abs(r$a)",
+        Unary::Sqrt => "sqrt(r$a)",
+        Unary::Exp => "exp(r$a)",
+        Unary::Log => "log(r$a)",
+        Unary::Tanh => "tanh(clamp(r$a, T(-16.0), T(16.0)))",
+        Unary::Sigmoid => "T(1.0) / (T(1.0) + exp(-clamp(r$a, T(-80.0), T(80.0))))",
+        Unary::Erf => "erf(r$a)",
+        Unary::Gelu => "r$a * cumulative(r$a)",
+        Unary::GeluSlope => "cumulative(r$a) + r$a * (T(0.3989423) * exp(T(-0.5) * (r$a * r$a)))",
+        Unary::Sign => "sign(r$a)",
+        Unary::Softplus => "max(r$a, T()) + log(T(1.0) + exp(-abs(r$a)))",
+    }
+}
+
+/// A function of registers `$a` and `$b`.
+const fn binary(function: Binary) -> &'static str {
+    match function {
+        Binary::Add => "r$a + r$b",
+        Binary::Sub => "r$a - r$b",
+        Binary::Mul => "r$a * r$b",
+        Binary::Div => "r$a / r$b",
+        Binary::Pow => "power(r$a, r$b)",
+        Binary::Max => "max(r$a, r$b)",
+        Binary::Min => "min(r$a, r$b)",
+        Binary::Greater => "select(T(), T(1.0), r$a > r$b)",
+        Binary::Equal => "select(T(), T(1.0), r$a == r$b)",
     }
 }
 
@@ -209,25 +187,25 @@ impl ContainsFunction for [Instruction] {
 
 /// Abramowitz and Stegun 7.1.26: off by at most 1.5e-7.
 const ERF: &str = "fn erf(x: T) -> T {
-    let t = T(1.0) / (T(1.0) + T(0.3275911) * abs(x));
-    let p = t * (T(0.254829592) + t * (T(-0.284496736) + t * (T(1.421413741) + t * (T(-1.453152027) + t * T(1.061405429)))));
-    return sign(x) * (T(1.0) - p * exp(-x * x));
+let t = T(1.0) / (T(1.0) + T(0.3275911) * abs(x));
+let p = t * (T(0.254829592) + t * (T(-0.284496736) + t * (T(1.421413741) + t * (T(-1.453152027) + t * T(1.061405429)))));
+return sign(x) * (T(1.0) - p * exp(-x * x));
 }
 ";
 
 /// Share of a standard normal distribution below x.
 const CUMULATIVE: &str = "fn cumulative(x: T) -> T {
-    return T(0.5) * (T(1.0) + erf(x * T(0.70710678)));
+return T(0.5) * (T(1.0) + erf(x * T(0.70710678)));
 }
 ";
 
 /// WGSL's `pow` knows no negative base: the sign follows from whether a whole exponent is odd.
 const POWER: &str = "fn power(a: T, b: T) -> T {
-    let odd = abs(b % T(2.0)) == T(1.0);
-    let size = select(pow(abs(a), b), T(1.0), b == T());
-    let signed = select(size, -size, odd);
-    let nan = (a - a) / (b - b);
-    let negative = select(nan, signed, floor(b) == b);
-    return select(size, negative, a < T());
+let odd = abs(b % T(2.0)) == T(1.0);
+let size = select(pow(abs(a), b), T(1.0), b == T());
+let signed = select(size, -size, odd);
+let nan = (a - a) / (b - b);
+let negative = select(nan, signed, floor(b) == b);
+return select(size, negative, a < T());
 }
 ";

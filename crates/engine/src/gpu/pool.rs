@@ -2,63 +2,42 @@
 
 use lichen_model::program::{Pool, PoolBackward, PoolKind, Window};
 
-use super::launch::{Launch, elements, source, word};
-use super::text::wgsl;
+use super::convolution::spatial;
+use super::launch::{Launch, Operand, Signature, elements, word};
+use super::text::{wgsl, without};
 
 const FIELDS: &str = "count kind height width out_height out_width kernel_height kernel_width stride_y stride_x padding_y \
                       padding_x dilation_y dilation_x";
+const POOL: Signature<'_> = Signature { name: "pool", fields: FIELDS, arrays: "input -> output" };
+const BACKWARD: Signature<'_> =
+    Signature { name: "pool backward", fields: FIELDS, arrays: "gradient input output -> result" };
 
 pub(super) fn forward(pool: &Pool) -> Launch {
     let Window { batch, out_channels, output, .. } = pool.window;
     let count = word(batch * out_channels * output[0] * output[1]);
     let text = wgsl!("pool");
-    let body =
-        if has_border(&pool.window) { text.to_owned() } else { text.split("//BORDER").step_by(2).collect() };
-    Launch {
-        source: source("pool", FIELDS, &["input"], &["output"], false, &body),
-        dims: dims(count, pool.kind, &pool.window),
-        operands: vec![pool.input.into(), pool.output.into()],
-        grid: elements(count),
-    }
+    let short = without(text);
+    let body = if has_border(&pool.window) { text } else { &short };
+    let operands = [pool.input.into(), pool.output.into()];
+    POOL.launch(&[body], &dims(count, pool.kind, &pool.window), &operands, elements(count))
 }
 
 pub(super) fn backward(pool: &PoolBackward) -> Launch {
     let Window { batch, in_channels, input, output, .. } = pool.window;
-    if pool.kind == PoolKind::Max && is_tiling(&pool.window) {
-        let count = word(batch * in_channels * output[0] * output[1]);
-        let body = wgsl!("pool_backward_tiles");
-        return Launch {
-            source: source(
-                "pool backward",
-                FIELDS,
-                &["gradient", "input", "output"],
-                &["result"],
-                false,
-                body,
-            ),
-            dims: dims(count, pool.kind, &pool.window),
-            operands: vec![pool.gradient.into(), pool.input.into(), pool.output.into(), pool.result.into()],
-            grid: elements(count),
-        };
-    }
-    let count = word(batch * in_channels * input[0] * input[1]);
+    let is_max = pool.kind == PoolKind::Max;
+    let is_tiled = is_max && is_tiling(&pool.window);
+    let [height, width] = if is_tiled { output } else { input };
+    let count = word(batch * in_channels * height * width);
     let text = wgsl!("pool_backward");
-    let (reads, operands, share): (&[&str], _, _) = match pool.kind {
-        PoolKind::Max => (
-            &["gradient", "input", "output"],
-            vec![pool.gradient.into(), pool.input.into(), pool.output.into(), pool.result.into()],
-            wgsl!("pool_share_max"),
-        ),
-        PoolKind::Average | PoolKind::AverageIncludingPadding => {
-            (&["gradient"], vec![pool.gradient.into(), pool.result.into()], wgsl!("pool_share_average"))
-        }
+    let body: &[&str] = match (is_tiled, is_max) {
+        (true, _) => &[wgsl!("pool_backward_tiles")],
+        (_, true) => &[text, wgsl!("pool_share_max")],
+        _ => &[text, wgsl!("pool_share_average")],
     };
-    Launch {
-        source: source("pool backward", FIELDS, reads, &["result"], false, &(text.to_owned() + share)),
-        dims: dims(count, pool.kind, &pool.window),
-        operands,
-        grid: elements(count),
-    }
+    // Only a maximum has to look at the values again.
+    let [input, output] = [pool.input, pool.output].map(|id| Operand::from(is_max.then_some(id)));
+    let operands = [pool.gradient.into(), input, output, pool.result.into()];
+    BACKWARD.launch(body, &dims(count, pool.kind, &pool.window), &operands, elements(count))
 }
 
 /// Whether a window reaches beyond the input, on either side.
@@ -82,7 +61,5 @@ fn dims(count: u32, kind: PoolKind, window: &Window) -> Vec<u32> {
         PoolKind::Average => 1,
         PoolKind::AverageIncludingPadding => 2,
     };
-    let Window { input, output, kernel, stride, padding, dilation, .. } = *window;
-    let extents = [input, output, kernel, stride, padding, dilation];
-    [count, kind].into_iter().chain(extents.into_iter().flatten().map(word)).collect()
+    [[count, kind].as_slice(), &spatial(window)].concat()
 }

@@ -5,71 +5,73 @@
 use lichen_model::program::{Gru, GruBackward, Lstm, LstmBackward, Recurrence};
 
 use super::GpuError;
-use super::launch::{Launch, Operand, source, word};
-use super::text::wgsl;
+use super::launch::{Launch, Operand, Signature, word};
+use super::text::{fill, filled, wgsl};
 
-/// Threads of a workgroup; each works on every 64th unit of the state.
-const LANES: usize = 64;
 /// Samples of a workgroup.
-const SAMPLES: usize = 4;
+const SAMPLES: u32 = 4;
 /// Elements of workgroup memory that every device has.
-const WORKGROUP_MEMORY: usize = 4096;
+const WORKGROUP_MEMORY: u32 = 4096;
 
 /// The parts in which GRU and LSTM differ.
 struct Cell<'a> {
-    name: &'static str,
+    signature: Signature<'static>,
     shape: Recurrence,
     /// Rows of the weight per unit.
-    gates: usize,
-    reads: Vec<(&'a str, Operand)>,
-    writes: Vec<(&'a str, Operand)>,
+    gates: u32,
+    operands: &'a [Operand],
 }
+
+const FIELDS: &str = "batch steps";
+const FORWARD: &str = "projected weight bias -> output gates";
 
 pub(super) fn gru(gru: &Gru) -> Result<Launch, GpuError> {
     let cell = Cell {
-        name: "gru",
+        signature: Signature { name: "gru", fields: FIELDS, arrays: FORWARD },
         shape: gru.shape,
         gates: 3,
-        reads: vec![
-            ("projected", gru.projected.into()),
-            ("weight", gru.weight.into()),
-            ("bias", gru.bias.into()),
+        operands: &[
+            gru.projected.into(),
+            gru.weight.into(),
+            gru.bias.into(),
+            gru.output.into(),
+            gru.gates.into(),
         ],
-        writes: vec![("output", gru.output.into()), ("gates", gru.gates.into())],
     };
     cell.forward(wgsl!("gru"))
 }
 
 pub(super) fn lstm(lstm: &Lstm) -> Result<Launch, GpuError> {
     let cell = Cell {
-        name: "lstm",
+        signature: Signature { name: "lstm", fields: FIELDS, arrays: FORWARD },
         shape: lstm.shape,
         gates: 4,
-        reads: vec![
-            ("projected", lstm.projected.into()),
-            ("weight", lstm.weight.into()),
-            ("bias", lstm.bias.into()),
+        operands: &[
+            lstm.projected.into(),
+            lstm.weight.into(),
+            lstm.bias.into(),
+            lstm.output.into(),
+            lstm.gates.into(),
         ],
-        writes: vec![("output", lstm.output.into()), ("gates", lstm.gates.into())],
     };
     cell.forward(wgsl!("lstm"))
 }
 
+const BACKWARD: &str = "weight output gates gradient -> projected_gradient previous hidden_gradient";
+
 pub(super) fn gru_backward(gru: &GruBackward) -> Result<Launch, GpuError> {
     let cell = Cell {
-        name: "gru backward",
+        signature: Signature { name: "gru backward", fields: FIELDS, arrays: BACKWARD },
         shape: gru.shape,
         gates: 3,
-        reads: vec![
-            ("weight", gru.weight.into()),
-            ("output", gru.output.into()),
-            ("gates", gru.gates.into()),
-            ("gradient", gru.gradient.into()),
-        ],
-        writes: vec![
-            ("projected_gradient", gru.projected_gradient.into()),
-            ("hidden_gradient", gru.hidden_gradient.into()),
-            ("previous", gru.previous.into()),
+        operands: &[
+            gru.weight.into(),
+            gru.output.into(),
+            gru.gates.into(),
+            gru.gradient.into(),
+            gru.projected_gradient.into(),
+            gru.previous.into(),
+            gru.hidden_gradient.into(),
         ],
     };
     cell.backward(wgsl!("gru_backward"))
@@ -77,168 +79,100 @@ pub(super) fn gru_backward(gru: &GruBackward) -> Result<Launch, GpuError> {
 
 pub(super) fn lstm_backward(lstm: &LstmBackward) -> Result<Launch, GpuError> {
     let cell = Cell {
-        name: "lstm backward",
+        signature: Signature { name: "lstm backward", fields: FIELDS, arrays: BACKWARD },
         shape: lstm.shape,
         gates: 4,
-        reads: vec![
-            ("weight", lstm.weight.into()),
-            ("output", lstm.output.into()),
-            ("gates", lstm.gates.into()),
-            ("gradient", lstm.gradient.into()),
-        ],
-        writes: vec![
-            ("projected_gradient", lstm.projected_gradient.into()),
-            ("previous", lstm.previous.into()),
+        operands: &[
+            lstm.weight.into(),
+            lstm.output.into(),
+            lstm.gates.into(),
+            lstm.gradient.into(),
+            lstm.projected_gradient.into(),
+            lstm.previous.into(),
+            Operand::Missing,
         ],
     };
     cell.backward(wgsl!("lstm_backward"))
 }
 
 impl Cell<'_> {
-    /// `text` defines `unit(sample, t, j, ...)`, which is given the recurrent part of each gate and returns the state.
-    fn forward(self, text: &str) -> Result<Launch, GpuError> {
-        let Recurrence { hidden, .. } = self.shape;
+    /// `unit` defines `unit(sample, t, j, ...)`, which is given the recurrent part of each gate and returns the state.
+    fn forward(self, unit: &str) -> Result<Launch, GpuError> {
+        let (hidden, gates) = (word(self.shape.hidden), self.gates);
         let samples = self.samples(2 * hidden)?;
-        let pairs = || (0..samples).flat_map(|s| (0..self.gates).map(move |g| (s, g)));
-        let start: String =
-            pairs().map(|(s, g)| format!("            var u{s}_{g} = bias[{g}u * HIDDEN + j];\n")).collect();
-        let products = |count: usize| -> String {
-            let weights: String = (0..self.gates)
-                .map(|g| {
-                    let lane = |i: usize| format!("weight[({g}u * HIDDEN + j) * HIDDEN + k + {i}u]");
-                    let lanes: Vec<String> = (0..count).map(lane).collect();
-                    match count {
-                        4 => format!("                let w{g} = vec4f({});\n", lanes.join(", ")),
-                        _ => format!("                let w{g} = {};\n", lanes.join("")),
-                    }
-                })
-                .collect();
-            let states: String = (0..samples)
-                .map(|s| {
-                    let lane = |i: usize| format!("state[now + {}u + k + {i}u]", s * hidden);
-                    let lanes: Vec<String> = (0..count).map(lane).collect();
-                    match count {
-                        4 => format!("                let h{s} = vec4f({});\n", lanes.join(", ")),
-                        _ => format!("                let h{s} = {};\n", lanes.join("")),
-                    }
-                })
-                .collect();
-            let sums: String = pairs()
-                .map(|(s, g)| match count {
-                    4 => format!("                u{s}_{g} += dot(w{g}, h{s});\n"),
-                    _ => format!("                u{s}_{g} += w{g} * h{s};\n"),
-                })
-                .collect();
-            weights + &states + &sums
-        };
-        let step = if hidden.is_multiple_of(4) { 4 } else { 1 };
-        let names: String = pairs().map(|(s, g)| format!("u{s}_{g}, ")).collect();
-        let arguments: String =
-            (0..self.gates).map(|g| format!(", sums[s * {}u + {g}u]", self.gates)).collect();
-        let body = format!(
-            "const HIDDEN = {hidden}u;
-const SAMPLES = {samples}u;
-var<workgroup> state: array<f32, {}>;
-{text}
-@compute @workgroup_size({LANES})
-fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {{
-    let first = group.x * SAMPLES;
-    for (var i = lane; i < 2u * SAMPLES * HIDDEN; i += {LANES}u) {{
-        state[i] = 0.0;
-    }}
-    workgroupBarrier();
-    for (var t = 0u; t < dims.steps; t++) {{
-        let now = t % 2u * SAMPLES * HIDDEN;
-        let next = SAMPLES * HIDDEN - now;
-        for (var j = lane; j < HIDDEN; j += {LANES}u) {{
-{start}            for (var k = 0u; k < HIDDEN; k += {step}u) {{
-{}            }}
-            var sums = array<f32, {}>({names});
-            for (var s = 0u; s < SAMPLES; s++) {{
-                let at = s * HIDDEN + j;
-                state[next + at] = unit(first + s, t, j, state[now + at]{arguments});
-            }}
-        }}
-        workgroupBarrier();
-    }}
-}}
-",
-            2 * samples * hidden,
-            products(step),
-            samples * self.gates,
-        );
-        Ok(self.launch(samples, &body))
+        let is_whole = hidden.is_multiple_of(4);
+        let [weight, state, sum] = if is_whole { VECTORS } else { ELEMENTS };
+        let (mut start, mut inner, mut names, mut arguments) =
+            (String::new(), String::new(), String::new(), String::new());
+        for gate in 0..gates {
+            fill(&mut inner, weight, &[gate], &[]);
+            fill(&mut arguments, ", sums[s * $au + $bu]", &[gates, gate], &[]);
+        }
+        for sample in 0..samples {
+            fill(&mut inner, state, &[sample, sample * hidden], &[]);
+            for gate in 0..gates {
+                let numbers = [sample, gate];
+                fill(&mut start, "var u$a_$b = bias[$bu * HIDDEN + j];\n", &numbers, &[]);
+                fill(&mut inner, sum, &numbers, &[]);
+                fill(&mut names, "u$a_$b, ", &numbers, &[]);
+            }
+        }
+        let step = if is_whole { 4 } else { 1 };
+        let numbers = [hidden, samples, 2 * samples * hidden, step, samples * gates];
+        let body = filled(wgsl!("recurrent"), &numbers, &[&start, &inner, &names, &arguments]);
+        Ok(self.launch(samples, &[unit, &body]))
     }
 
-    /// `text` defines `unit(sample, t, j, carry)`, which writes the gates' gradients to `du` and returns what reaches the
+    /// `unit` defines `unit(sample, t, j, carry)`, which writes the gates' gradients to `du` and returns what reaches the
     /// state before without going through the weight.
-    fn backward(self, text: &str) -> Result<Launch, GpuError> {
-        let Recurrence { hidden, .. } = self.shape;
-        let per_sample = (self.gates + 2) * hidden;
-        let samples = self.samples(per_sample)?;
-        let du = self.gates * hidden;
-        let start: String =
-            (0..samples).map(|s| format!("            var sum{s} = carry[{}u + j];\n", s * hidden)).collect();
-        let sums: String =
-            (0..samples).map(|s| format!("                sum{s} += w * du[{}u + i];\n", s * du)).collect();
-        let finish: String =
-            (0..samples).map(|s| format!("            carry[{}u + j] = sum{s};\n", s * hidden)).collect();
-        let body = format!(
-            "const HIDDEN = {hidden}u;
-const SAMPLES = {samples}u;
-var<workgroup> du: array<f32, {}>;
-var<workgroup> carry: array<f32, {}>;
-var<workgroup> cell: array<f32, {}>;
-{text}
-@compute @workgroup_size({LANES})
-fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {{
-    let first = group.x * SAMPLES;
-    for (var i = lane; i < SAMPLES * HIDDEN; i += {LANES}u) {{
-        carry[i] = 0.0;
-        cell[i] = 0.0;
-    }}
-    workgroupBarrier();
-    for (var back = 0u; back < dims.steps; back++) {{
-        let t = dims.steps - 1u - back;
-        for (var j = lane; j < HIDDEN; j += {LANES}u) {{
-            for (var s = 0u; s < SAMPLES; s++) {{
-                let at = s * HIDDEN + j;
-                carry[at] = unit(s * {du}u, first + s, t, j, carry[at]);
-            }}
-        }}
-        workgroupBarrier();
-        for (var j = lane; j < HIDDEN; j += {LANES}u) {{
-{start}            for (var i = 0u; i < {du}u; i++) {{
-                let w = weight[i * HIDDEN + j];
-{sums}            }}
-{finish}        }}
-        workgroupBarrier();
-    }}
-}}
-",
-            samples * du,
-            samples * hidden,
-            samples * hidden,
-        );
-        Ok(self.launch(samples, &body))
+    fn backward(self, unit: &str) -> Result<Launch, GpuError> {
+        let hidden = word(self.shape.hidden);
+        let samples = self.samples((self.gates + 2) * hidden)?;
+        let gates = self.gates * hidden;
+        let (mut start, mut inner, mut end) = (String::new(), String::new(), String::new());
+        for sample in 0..samples {
+            let numbers = [sample, sample * hidden, sample * gates];
+            fill(&mut start, "var sum$a = carry[$bu + j];\n", &numbers, &[]);
+            fill(&mut inner, "sum$a += w * du[$cu + i];\n", &numbers, &[]);
+            fill(&mut end, "carry[$bu + j] = sum$a;\n", &numbers, &[]);
+        }
+        let numbers = [hidden, samples, gates, samples * gates, samples * hidden];
+        let body = filled(wgsl!("recurrent_backward"), &numbers, &[&start, &inner, &end]);
+        Ok(self.launch(samples, &[unit, &body]))
     }
 
     /// As many samples as fit and are there.
-    fn samples(&self, elements: usize) -> Result<usize, GpuError> {
+    fn samples(&self, elements: u32) -> Result<u32, GpuError> {
         match WORKGROUP_MEMORY / elements.max(1) {
             0 => Err(GpuError::Unsupported("a recurrent state of this width")),
-            fitting => Ok(fitting.min(SAMPLES).min(self.shape.batch.max(1))),
+            fitting => Ok(fitting.min(SAMPLES).min(word(self.shape.batch).max(1))),
         }
     }
 
-    fn launch(self, samples: usize, body: &str) -> Launch {
-        let reads: Vec<&str> = self.reads.iter().map(|(name, _)| *name).collect();
-        let writes: Vec<&str> = self.writes.iter().map(|(name, _)| *name).collect();
-        Launch {
-            source: source(self.name, "batch steps", &reads, &writes, false, body),
-            dims: vec![word(self.shape.batch), word(self.shape.steps)],
-            operands: self.reads.iter().chain(&self.writes).map(|(_, operand)| *operand).collect(),
-            grid: [word(self.shape.batch.div_ceil(samples)), 1, 1],
-        }
+    fn launch(self, samples: u32, body: &[&str]) -> Launch {
+        let [batch, steps] = [self.shape.batch, self.shape.steps].map(word);
+        self.signature.launch(body, &[batch, steps], self.operands, [batch.div_ceil(samples), 1, 1])
     }
 }
+
+/// Loads a gate's weights, then a sample's state, and adds their product to the gate's sum: four units of the state at once.
+const VECTORS: [&str; 3] = [
+    "let at$a = ($au * HIDDEN + j) * HIDDEN + k;
+let w$a = vec4f(weight[at$a], weight[at$a + 1u], weight[at$a + 2u], weight[at$a + 3u]);
+",
+    "let from$a = now + $bu + k;
+let h$a = vec4f(state[from$a], state[from$a + 1u], state[from$a + 2u], state[from$a + 3u]);
+",
+    "u$a_$b += dot(w$b, h$a);
+",
+];
+
+/// The same with one unit at a time.
+const ELEMENTS: [&str; 3] = [
+    "let w$a = weight[($au * HIDDEN + j) * HIDDEN + k];
+",
+    "let h$a = state[now + $bu + k];
+",
+    "u$a_$b += w$b * h$a;
+",
+];

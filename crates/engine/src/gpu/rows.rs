@@ -9,117 +9,108 @@ use lichen_model::program::{
 };
 
 use super::device::SOFTWARE_WIDTH;
-use super::launch::{Launch, MOST_ALONG_AXIS, Operand, WORKGROUP, source, word};
-use super::text::wgsl;
+use super::launch::{Launch, MOST_ALONG_AXIS, Operand, Signature, WORKGROUP, word};
+use super::text::{filled, wgsl, without};
 
 const ONE_LANE: &str = wgsl!("one_lane");
 const MANY_LANES: &str = wgsl!("many_lanes");
 /// Most and fewest elements that one thread adds up where several share a sum.
 const LONGEST_PART: usize = 1024;
 const SHORTEST_PART: usize = 16;
-/// Below every logit.
-const LOWEST: &str = "const LOWEST = -3.4028234e38f;\n";
 /// Columns that a row of a causal mask lets through.
 const VISIBLE: &str = "fn visible(row: u32) -> u32 {
-    return select(dims.width, row % max(dims.causal, 1u) + 1u + dims.width - dims.causal, dims.causal != 0u);
+return select(dims.width, row % max(dims.causal, 1u) + 1u + dims.width - dims.causal, dims.causal != 0u);
 }
 ";
 
-/// The index of an element's scale: a division is dear where every element has its own.
-fn scale_at(shape: NormShape) -> &'static str {
-    if shape.inner == 1 { "channel + j" } else { "channel + j / dims.inner" }
+/// A normalisation's text for its shape, with the scale and the bias of an element, if there are any.
+fn normalizing(text: &str, shape: NormShape, has_scale: bool, has_bias: bool) -> String {
+    // A division is dear where every element has a scale of its own.
+    let at = if shape.inner == 1 { "channel + j" } else { "channel + j / dims.inner" };
+    let scale = if has_scale { "scale[at]" } else { "1.0" };
+    filled(text, &[], &[at, scale, if has_bias { "bias[at]" } else { "0.0" }])
 }
 
-/// What a row kernel reads and writes, and how long its rows are.
-struct Rows<'a> {
-    name: &'static str,
-    fields: &'a str,
-    dims: Vec<u32>,
-    reads: Vec<(&'a str, Operand)>,
-    writes: Vec<(&'a str, Operand)>,
-    step: bool,
-    body: String,
-    rows: usize,
+/// The words that a normalisation's shape takes in the uniform block.
+fn extents(shape: NormShape) -> [u32; 3] {
+    [word(shape.width), word(shape.groups), word(shape.inner)]
+}
+
+/// How many rows a kernel works on, and how long they are.
+#[derive(Clone, Copy)]
+struct Rows {
+    count: usize,
     length: usize,
 }
 
-impl Rows<'_> {
+impl Rows {
     /// Barriers are dear: a workgroup per row pays where rows are few or long.
-    fn launch(self) -> Launch {
-        let (length, rows) = (self.length, self.rows);
-        self.with_lanes((length >= 256 && rows < 512) || length >= 4096 || (length >= 64 && rows < 64))
+    fn launch(self, signature: &Signature<'_>, body: &[&str], dims: &[u32], operands: &[Operand]) -> Launch {
+        let (length, rows) = (self.length, self.count);
+        let many = (length >= 256 && rows < 512) || length >= 4096 || (length >= 64 && rows < 64);
+        self.with_lanes(many, signature, body, dims, operands)
     }
 
-    /// One thread per row, or many. `dims.rows` comes first in the uniform block.
-    fn with_lanes(self, many: bool) -> Launch {
-        let rows = word(self.rows);
+    /// One thread per row, or many. `dims.rows` comes before all other fields.
+    fn with_lanes(
+        self,
+        many: bool,
+        signature: &Signature<'_>,
+        body: &[&str],
+        dims: &[u32],
+        operands: &[Operand],
+    ) -> Launch {
+        let rows = word(self.count);
         let (lanes, groups) = if many { (MANY_LANES, rows) } else { (ONE_LANE, rows.div_ceil(WORKGROUP)) };
         let across = groups.clamp(1, MOST_ALONG_AXIS);
-        let names = |arrays: &[(&'_ str, Operand)]| {
-            arrays.iter().map(|(name, _)| String::from(*name)).collect::<Vec<_>>()
-        };
-        let (reads, writes) = (names(&self.reads), names(&self.writes));
-        let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
-        let writes: Vec<&str> = writes.iter().map(String::as_str).collect();
-        let fields = format!("rows {}", self.fields);
-        let text = format!("{LOWEST}{}{lanes}", self.body);
-        let mut dims = vec![rows];
-        dims.extend(self.dims);
-        Launch {
-            source: source(self.name, &fields, &reads, &writes, self.step, &text),
-            dims,
-            operands: self.reads.iter().chain(&self.writes).map(|(_, operand)| *operand).collect(),
-            grid: [across, groups.div_ceil(across).max(1), 1],
-        }
+        let grid = [across, groups.div_ceil(across).max(1), 1];
+        signature.launch(&[body, &[lanes]].concat(), &[&[rows], dims].concat(), operands, grid)
     }
 }
+
+const SOFTMAX: Signature<'_> =
+    Signature { name: "softmax", fields: "rows width log causal", arrays: "input -> output" };
 
 pub(super) fn softmax(softmax: &Softmax) -> Launch {
-    Rows {
-        name: "softmax",
-        fields: "width log causal",
-        dims: vec![word(softmax.width), u32::from(softmax.log), word(softmax.causal)],
-        reads: vec![("input", softmax.input.into())],
-        writes: vec![("output", softmax.output.into())],
-        step: false,
-        body: VISIBLE.to_owned() + wgsl!("softmax"),
-        rows: softmax.rows,
-        length: softmax.width,
-    }
-    .launch()
+    Rows { count: softmax.rows, length: softmax.width }.launch(
+        &SOFTMAX,
+        &[VISIBLE, wgsl!("softmax")],
+        &[word(softmax.width), u32::from(softmax.log), word(softmax.causal)],
+        &[softmax.input.into(), softmax.output.into()],
+    )
 }
 
+const SOFTMAX_BACKWARD: Signature<'_> = Signature {
+    name: "softmax backward",
+    fields: "rows width log causal",
+    arrays: "output gradient -> result",
+};
+
 pub(super) fn softmax_backward(softmax: &SoftmaxBackward) -> Launch {
-    Rows {
-        name: "softmax backward",
-        fields: "width log causal",
-        dims: vec![word(softmax.width), u32::from(softmax.log), word(softmax.causal)],
-        reads: vec![("output", softmax.output.into()), ("gradient", softmax.gradient.into())],
-        writes: vec![("result", softmax.result.into())],
-        step: false,
-        body: VISIBLE.to_owned() + wgsl!("softmax_backward"),
-        rows: softmax.rows,
-        length: softmax.width,
-    }
-    .launch()
+    Rows { count: softmax.rows, length: softmax.width }.launch(
+        &SOFTMAX_BACKWARD,
+        &[VISIBLE, wgsl!("softmax_backward")],
+        &[word(softmax.width), u32::from(softmax.log), word(softmax.causal)],
+        &[softmax.output.into(), softmax.gradient.into(), softmax.result.into()],
+    )
 }
+
+const CROSS_ENTROPY: Signature<'_> =
+    Signature { name: "cross entropy", fields: "rows width", arrays: "logits labels -> losses gradient" };
 
 pub(super) fn cross_entropy(loss: &CrossEntropy) -> Launch {
     let text = wgsl!("cross_entropy");
-    let mut writes: Vec<(&str, Operand)> = vec![("losses", loss.losses.into())];
-    writes.extend(loss.gradient.map(|gradient| ("gradient", gradient.into())));
-    Rows {
-        name: "cross entropy",
-        fields: "width",
-        dims: vec![word(loss.classes)],
-        reads: vec![("logits", loss.logits.into()), ("labels", loss.labels.into())],
-        writes,
-        step: loss.gradient.is_some(),
-        body: if loss.gradient.is_some() { text.to_owned() } else { without(text, "//GRADIENT") },
-        rows: loss.rows,
-        length: loss.classes,
-    }
-    .launch()
+    let short = without(text);
+    let (text, step) = match loss.gradient {
+        Some(_) => (text, Operand::Step),
+        None => (short.as_str(), Operand::Missing),
+    };
+    Rows { count: loss.rows, length: loss.classes }.launch(
+        &CROSS_ENTROPY,
+        &[text],
+        &[word(loss.classes)],
+        &[loss.logits.into(), loss.labels.into(), loss.losses.into(), loss.gradient.into(), step],
+    )
 }
 
 /// A reduction, cut in two along its axis where many threads can share the work; `width` is how many threads keep the
@@ -129,13 +120,12 @@ pub(super) fn reduce(reduce: &Reduce, width: u32) -> Vec<Launch> {
     let wanted = parts(outer * inner, length, width);
     let parts = (1..=wanted).rev().find(|&parts| length.is_multiple_of(parts)).unwrap_or(1);
     let (input, output) = (reduce.input.into(), reduce.output.into());
-    let alone = reduce_rows(reduce, input, output);
     // A program takes longer to compile barriers than to add up a few numbers.
     if width == SOFTWARE_WIDTH && length <= LONGEST_PART {
-        return vec![alone.with_lanes(false)];
+        return vec![reduce_rows(reduce, input, output, Some(false))];
     }
     if parts == 1 || outer * parts * inner < WORKGROUP as usize {
-        return vec![alone.launch()];
+        return vec![reduce_rows(reduce, input, output, None)];
     }
     let each = Reduce {
         outer: outer * parts,
@@ -146,10 +136,7 @@ pub(super) fn reduce(reduce: &Reduce, width: u32) -> Vec<Launch> {
     };
     let all = Reduce { length: parts, ..reduce.clone() };
     let partials = Operand::Scratch(word(outer * parts * inner));
-    vec![
-        reduce_rows(&each, input, partials).with_lanes(false),
-        reduce_rows(&all, partials, output).with_lanes(false),
-    ]
+    vec![reduce_rows(&each, input, partials, Some(false)), reduce_rows(&all, partials, output, Some(false))]
 }
 
 /// Into how many parts sums of `length` elements each are cut: enough for all threads, but not too short.
@@ -157,79 +144,72 @@ fn parts(sums: usize, length: usize, width: u32) -> usize {
     (width as usize / sums.max(1)).max(length / LONGEST_PART).clamp(1, (length / SHORTEST_PART).max(1))
 }
 
-fn reduce_rows(reduce: &Reduce, input: Operand, output: Operand) -> Rows<'static> {
-    Rows {
-        name: "reduce",
-        fields: "length inner scale loss_scaled",
-        dims: vec![
-            word(reduce.length),
-            word(reduce.inner),
-            reduce.scale.to_bits(),
-            u32::from(reduce.loss_scaled),
-        ],
-        reads: vec![("input", input)],
-        writes: vec![("output", output)],
-        step: true,
-        body: match reduce.kind {
-            ReduceKind::Sum => wgsl!("reduce_sum").to_owned(),
-            ReduceKind::Max => wgsl!("reduce_max").to_owned(),
-        },
-        rows: reduce.outer * reduce.inner,
-        length: reduce.length,
+const REDUCE: Signature<'_> =
+    Signature { name: "reduce", fields: "rows length inner scale loss_scaled", arrays: "input -> output" };
+
+fn reduce_rows(reduce: &Reduce, input: Operand, output: Operand, many: Option<bool>) -> Launch {
+    let dims =
+        [word(reduce.length), word(reduce.inner), reduce.scale.to_bits(), u32::from(reduce.loss_scaled)];
+    let text = match reduce.kind {
+        ReduceKind::Sum => wgsl!("reduce_sum"),
+        ReduceKind::Max => wgsl!("reduce_max"),
+    };
+    let rows = Rows { count: reduce.outer * reduce.inner, length: reduce.length };
+    let operands = [input, output, Operand::Step];
+    match many {
+        Some(many) => rows.with_lanes(many, &REDUCE, &[text], &dims, &operands),
+        None => rows.launch(&REDUCE, &[text], &dims, &operands),
     }
 }
+
+const NORMALIZE: Signature<'_> = Signature {
+    name: "normalize",
+    fields: "rows width groups inner rms epsilon",
+    arrays: "input scale bias -> output moments",
+};
 
 pub(super) fn normalize(norm: &Normalize) -> Launch {
     let shape = norm.shape;
-    let mut reads: Vec<(&str, Operand)> = vec![("input", norm.input.into())];
-    reads.extend(norm.scale.map(|scale| ("scale", scale.into())));
-    reads.extend(norm.bias.map(|bias| ("bias", bias.into())));
-    Rows {
-        name: "normalize",
-        fields: "width groups inner rms epsilon",
-        dims: vec![
-            word(shape.width),
-            word(shape.groups),
-            word(shape.inner),
-            u32::from(norm.rms),
-            norm.epsilon.to_bits(),
-        ],
-        reads,
-        writes: vec![("output", norm.output.into()), ("moments", norm.moments.into())],
-        step: false,
-        body: wgsl!("normalize")
-            .replace("AT", scale_at(shape))
-            .replace("SCALE", if norm.scale.is_some() { "scale[at]" } else { "1.0" })
-            .replace("BIAS", if norm.bias.is_some() { "bias[at]" } else { "0.0" }),
-        rows: shape.rows,
-        length: shape.width,
-    }
-    .launch()
+    let [width, groups, inner] = extents(shape);
+    Rows { count: shape.rows, length: shape.width }.launch(
+        &NORMALIZE,
+        &[&normalizing(wgsl!("normalize"), shape, norm.scale.is_some(), norm.bias.is_some())],
+        &[width, groups, inner, u32::from(norm.rms), norm.epsilon.to_bits()],
+        &[norm.input.into(), norm.scale.into(), norm.bias.into(), norm.output.into(), norm.moments.into()],
+    )
 }
+
+const NORMALIZE_BACKWARD: Signature<'_> = Signature {
+    name: "normalize backward",
+    fields: "rows width groups inner rms",
+    arrays: "input moments gradient scale -> result",
+};
 
 pub(super) fn normalize_backward(norm: &NormalizeBackward) -> Launch {
     let shape = norm.shape;
-    let mut reads: Vec<(&str, Operand)> = vec![
-        ("input", norm.input.into()),
-        ("moments", norm.moments.into()),
-        ("gradient", norm.gradient.into()),
-    ];
-    reads.extend(norm.scale.map(|scale| ("scale", scale.into())));
-    Rows {
-        name: "normalize backward",
-        fields: "width groups inner rms",
-        dims: vec![word(shape.width), word(shape.groups), word(shape.inner), u32::from(norm.rms)],
-        reads,
-        writes: vec![("result", norm.result.into())],
-        step: false,
-        body: wgsl!("normalize_backward")
-            .replace("AT", scale_at(shape))
-            .replace("SCALE", if norm.scale.is_some() { "scale[at]" } else { "1.0" }),
-        rows: shape.rows,
-        length: shape.width,
-    }
-    .launch()
+    let [width, groups, inner] = extents(shape);
+    Rows { count: shape.rows, length: shape.width }.launch(
+        &NORMALIZE_BACKWARD,
+        &[&normalizing(wgsl!("normalize_backward"), shape, norm.scale.is_some(), false)],
+        &[width, groups, inner, u32::from(norm.rms)],
+        &[
+            norm.input.into(),
+            norm.moments.into(),
+            norm.gradient.into(),
+            norm.scale.into(),
+            norm.result.into(),
+        ],
+    )
 }
+
+const NORMALIZE_PARAMETERS: Signature<'_> = Signature {
+    name: "normalize parameters",
+    fields: "rows width groups inner items channels part",
+    arrays: "input moments gradient -> partials",
+};
+
+const SUM_NORMALIZE_PARAMETERS: Signature<'_> =
+    Signature { name: "sum normalize parameters", fields: "rows parts", arrays: "partials -> scale bias" };
 
 /// Sums of parts of the rows, then the sums of these.
 pub(super) fn normalize_parameters(norm: &NormalizeParameters, width: u32) -> [Launch; 2] {
@@ -239,130 +219,105 @@ pub(super) fn normalize_parameters(norm: &NormalizeParameters, width: u32) -> [L
     // A second kernel is needed in any case, so that more threads cost nothing.
     let parts = parts(channels, items, width.saturating_mul(4));
     let partials = Operand::Scratch(word(2 * parts * channels));
-    let dims = vec![
-        word(shape.width),
-        word(shape.groups),
-        word(shape.inner),
-        word(items),
-        word(channels),
-        word(items.div_ceil(parts)),
-    ];
-    let each = Rows {
-        name: "normalize parameters",
-        fields: "width groups inner items channels part",
-        dims,
-        reads: vec![
-            ("input", norm.input.into()),
-            ("moments", norm.moments.into()),
-            ("gradient", norm.gradient.into()),
-        ],
-        writes: vec![("partials", partials)],
-        step: false,
-        body: wgsl!("normalize_parameters").to_owned(),
-        rows: parts * channels,
-        length: items,
-    };
-    let mut writes: Vec<(&str, Operand)> = vec![("scale", norm.scale.into())];
-    writes.extend(norm.bias.map(|bias| ("bias", bias.into())));
+    let [width, groups, inner] = extents(shape);
+    let each = Rows { count: parts * channels, length: items }.with_lanes(
+        false,
+        &NORMALIZE_PARAMETERS,
+        &[wgsl!("normalize_parameters")],
+        &[width, groups, inner, word(items), word(channels), word(items.div_ceil(parts))],
+        &[norm.input.into(), norm.moments.into(), norm.gradient.into(), partials],
+    );
     let text = wgsl!("normalize_parameters_sum");
-    let all = Rows {
-        name: "sum normalize parameters",
-        fields: "parts",
-        dims: vec![word(parts)],
-        reads: vec![("partials", partials)],
-        writes,
-        step: false,
-        body: if norm.bias.is_some() { text.to_owned() } else { without(text, "//BIAS") },
-        rows: channels,
-        length: parts,
-    };
-    [each.with_lanes(false), all.with_lanes(false)]
+    let short = without(text);
+    let all = Rows { count: channels, length: parts }.with_lanes(
+        false,
+        &SUM_NORMALIZE_PARAMETERS,
+        &[if norm.bias.is_some() { text } else { &short }],
+        &[word(parts)],
+        &[partials, norm.scale.into(), norm.bias.into()],
+    );
+    [each, all]
 }
 
+const BATCH_NORMALIZE: Signature<'_> = Signature {
+    name: "batch normalize",
+    fields: "rows outer inner training momentum epsilon",
+    arrays: "input scale bias -> running_mean running_variance output moments",
+};
+
 pub(super) fn batch_normalize(norm: &BatchNormalize) -> Launch {
-    Rows {
-        name: "batch normalize",
-        fields: "outer inner training momentum epsilon",
-        dims: vec![
+    Rows { count: norm.channels, length: norm.outer * norm.inner }.launch(
+        &BATCH_NORMALIZE,
+        &[wgsl!("batch_normalize")],
+        &[
             word(norm.outer),
             word(norm.inner),
             u32::from(norm.training),
             norm.momentum.to_bits(),
             norm.epsilon.to_bits(),
         ],
-        reads: vec![("input", norm.input.into()), ("scale", norm.scale.into()), ("bias", norm.bias.into())],
-        writes: vec![
-            ("running_mean", norm.running_mean.into()),
-            ("running_variance", norm.running_variance.into()),
-            ("output", norm.output.into()),
-            ("moments", norm.moments.into()),
+        &[
+            norm.input.into(),
+            norm.scale.into(),
+            norm.bias.into(),
+            norm.running_mean.into(),
+            norm.running_variance.into(),
+            norm.output.into(),
+            norm.moments.into(),
         ],
-        step: false,
-        body: wgsl!("batch_normalize").to_owned(),
-        rows: norm.channels,
-        length: norm.outer * norm.inner,
-    }
-    .launch()
+    )
 }
+
+const BATCH_NORMALIZE_BACKWARD: Signature<'_> = Signature {
+    name: "batch normalize backward",
+    fields: "rows outer inner",
+    arrays: "input moments gradient scale -> scale_gradient bias_gradient result",
+};
 
 pub(super) fn batch_normalize_backward(norm: &BatchNormalizeBackward) -> Launch {
     let text = wgsl!("batch_normalize_backward");
-    let mut writes: Vec<(&str, Operand)> =
-        vec![("scale_gradient", norm.scale_gradient.into()), ("bias_gradient", norm.bias_gradient.into())];
-    writes.extend(norm.result.map(|result| ("result", result.into())));
-    let mut reads: Vec<(&str, Operand)> = vec![
-        ("input", norm.input.into()),
-        ("moments", norm.moments.into()),
-        ("gradient", norm.gradient.into()),
-    ];
-    reads.extend(norm.result.map(|_| ("scale", norm.scale.into())));
-    Rows {
-        name: "batch normalize backward",
-        fields: "outer inner",
-        dims: vec![word(norm.outer), word(norm.inner)],
-        reads,
-        writes,
-        step: false,
-        body: if norm.result.is_some() { text.to_owned() } else { without(text, "//RESULT") },
-        rows: norm.channels,
-        length: norm.outer * norm.inner,
-    }
-    .launch()
+    let short = without(text);
+    Rows { count: norm.channels, length: norm.outer * norm.inner }.launch(
+        &BATCH_NORMALIZE_BACKWARD,
+        &[if norm.result.is_some() { text } else { &short }],
+        &[word(norm.outer), word(norm.inner)],
+        &[
+            norm.input.into(),
+            norm.moments.into(),
+            norm.gradient.into(),
+            norm.result.map(|_| norm.scale).into(),
+            norm.scale_gradient.into(),
+            norm.bias_gradient.into(),
+            norm.result.into(),
+        ],
+    )
 }
 
 /// Workgroups that share the work on all gradients.
 const GRADIENT_GROUPS: usize = 128;
 
+const SQUARE_SUMS: Signature<'_> =
+    Signature { name: "square sums", fields: "rows elements", arrays: "gradients -> partials" };
+
+const SCALE_GRADIENTS: Signature<'_> = Signature {
+    name: "scale gradients",
+    fields: "rows elements parts limit",
+    arrays: "partials -> gradients norm",
+};
+
 /// Sums of squares per workgroup, then the factor and its use.
 pub(super) fn scale_gradients(scale: &ScaleGradients) -> [Launch; 2] {
     let groups = scale.elements.div_ceil(1024).clamp(1, GRADIENT_GROUPS);
-    let partials = Operand::Scratch(word(groups));
-    let sums = Rows {
-        name: "square sums",
-        fields: "elements",
-        dims: vec![word(scale.elements)],
-        reads: vec![("gradients", Operand::Slot(GRADIENTS))],
-        writes: vec![("partials", partials)],
-        step: false,
-        body: wgsl!("square_sums").to_owned(),
-        rows: groups,
-        length: usize::MAX,
-    };
-    let factor = Rows {
-        name: "scale gradients",
-        fields: "elements parts limit",
-        dims: vec![word(scale.elements), word(groups), scale.limit.to_bits()],
-        reads: vec![("partials", partials)],
-        writes: vec![("gradients", Operand::Slot(GRADIENTS)), ("norm", scale.norm.into())],
-        step: false,
-        body: wgsl!("scale_gradients").to_owned(),
-        rows: groups,
-        length: usize::MAX,
-    };
-    [sums.launch(), factor.launch()]
-}
-
-/// The text less what stands between the two marks.
-fn without(text: &str, mark: &str) -> String {
-    text.split(mark).step_by(2).collect()
+    let (partials, gradients) = (Operand::Scratch(word(groups)), Operand::Slot(GRADIENTS));
+    let rows = Rows { count: groups, length: usize::MAX };
+    let elements = word(scale.elements);
+    [
+        rows.launch(&SQUARE_SUMS, &[wgsl!("square_sums")], &[elements], &[gradients, partials]),
+        rows.launch(
+            &SCALE_GRADIENTS,
+            &[wgsl!("scale_gradients")],
+            &[elements, word(groups), scale.limit.to_bits()],
+            &[partials, gradients, scale.norm.into()],
+        ),
+    ]
 }

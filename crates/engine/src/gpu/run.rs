@@ -208,10 +208,8 @@ struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     fn resources(&self, launch: &Launch, dims: wgpu::BufferBinding<'a>) -> Vec<wgpu::BindingResource<'a>> {
-        let operands =
-            launch.operands.iter().map(|operand| wgpu::BindingResource::Buffer(self.binding(*operand)));
-        let step = launch.source.step.then(|| self.step_block.as_entire_binding());
-        core::iter::once(wgpu::BindingResource::Buffer(dims)).chain(operands).chain(step).collect()
+        let operands = launch.operands.iter().map(|operand| self.binding(*operand));
+        core::iter::once(dims).chain(operands).map(wgpu::BindingResource::Buffer).collect()
     }
 
     #[expect(
@@ -231,7 +229,8 @@ impl<'a> Memory<'a> {
                 }
             }
             Operand::Slot(slot) => self.slots[slot].as_entire_buffer_binding(),
-            Operand::Scratch(_) => self.scratch.as_entire_buffer_binding(),
+            Operand::Step => self.step_block.as_entire_buffer_binding(),
+            Operand::Scratch(_) | Operand::Missing => self.scratch.as_entire_buffer_binding(),
         }
     }
 }
@@ -239,7 +238,7 @@ impl<'a> Memory<'a> {
 fn scratch_elements(launches: &[Launch]) -> u64 {
     let needed = |operand: &Operand| match operand {
         Operand::Scratch(elements) => u64::from(*elements),
-        Operand::Buffer(_) | Operand::Slot(_) => 0,
+        _ => 0,
     };
     launches.iter().flat_map(|launch| &launch.operands).map(needed).max().unwrap_or(0)
 }

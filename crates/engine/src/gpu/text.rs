@@ -1,6 +1,37 @@
-//! Kernels' texts as they lie in the module: without comments, indentation and spaces that no compiler needs.
+//! Kernels' texts: as they lie in the module, without comments, indentation and spaces that no compiler needs; and
+//! templates, which take less code than `format!` with everything that it can do.
 
-/// The text of a file under `wgsl`. Marks that are cut at later are comments without a space behind their slashes.
+use std::fmt::Write as _;
+
+/// Appends a template: `$a` stands for the first of the numbers, `$b` for the second and so on, `$A` for the first of the
+/// texts.
+pub(super) fn fill(text: &mut String, template: &str, numbers: &[u32], texts: &[&str]) {
+    let mut parts = template.split('$');
+    text.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let name = part.bytes().next().unwrap_or_default();
+        if let Some(number) = numbers.get(usize::from(name.wrapping_sub(b'a'))) {
+            let _ = write!(text, "{number}");
+        } else if let Some(part) = texts.get(usize::from(name.wrapping_sub(b'A'))) {
+            text.push_str(part);
+        }
+        text.push_str(part.get(1..).unwrap_or_default());
+    }
+}
+
+/// A template alone.
+pub(super) fn filled(template: &str, numbers: &[u32], texts: &[&str]) -> String {
+    let mut text = String::new();
+    fill(&mut text, template, numbers, texts);
+    text
+}
+
+/// The text less what stands between every two `$`.
+pub(super) fn without(text: &str) -> String {
+    text.split('$').step_by(2).collect()
+}
+
+/// The text of a file under `wgsl`. Marks that are cut at later are comments without a space behind their slashes: `//$`.
 macro_rules! wgsl {
     ($file:literal) => {{
         const TEXT: &str = include_str!(concat!("wgsl/", $file, ".wgsl"));
@@ -70,11 +101,19 @@ pub(super) const fn text(bytes: &'static [u8]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_take_numbers_and_texts() {
+        assert_eq!(filled("$a_$b = $A + $a;$B", &[10, 2], &["x", ""]), "10_2 = x + 10;");
+        assert_eq!(without("a//$\nb//$\nc"), "a//\nc");
+    }
+
     #[test]
     fn only_what_is_superfluous_is_left_out() {
         const TEXT: &str = "// What it does.\nfn f(x: f32, y: f32) -> f32 {\n    //MARK\n    let a = x - -y; // so\n\n    \
                             return select(a, -1.0, x <= 2.0);\n}\n";
-        let (bytes, count) = super::dense::<{ TEXT.len() }>(TEXT);
+        let (bytes, count) = dense::<{ TEXT.len() }>(TEXT);
         let expected =
             "fn f(x: f32,y: f32)-> f32{\n//MARK\nlet a=x - -y;\nreturn select(a,-1.0,x <=2.0);\n}\n";
         assert_eq!(String::from_utf8_lossy(&bytes[..count]), expected);

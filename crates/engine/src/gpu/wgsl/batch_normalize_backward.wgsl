@@ -15,14 +15,14 @@ fn work(row: u32, lane: u32) {
         scale_gradient[row] = along;
         bias_gradient[row] = sum;
     }
-    //RESULT
+    //$
     let share = 1.0 / f32(items);
     for (var t = lane; t < items; t += LANES) {
         let at = element(row, t);
         let x = (input[at] - mean) * inverse;
         result[at] = scale[row] * inverse * (gradient[at] - share * sum - x * share * along);
     }
-    //RESULT
+    //$
 }
 
 // Where item `t` of a channel lies.

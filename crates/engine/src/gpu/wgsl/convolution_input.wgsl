@@ -14,7 +14,7 @@ fn gather(i: u32) {
     let group = i / (dims.width * dims.height * dims.group_in) % dims.groups;
     let sample = i / (dims.width * dims.height * dims.group_in * dims.groups);
     let positions = dims.kernel_height * dims.kernel_width;
-    var sum = BIAS;
+    var sum = $A;
     for (var ky = 0u; ky < dims.kernel_height; ky++) {
         // Wraps around to something large where the output would lie before the first.
         let y_reach = iy + dims.padding_y - ky * dims.dilation_y;
@@ -42,5 +42,5 @@ fn gather(i: u32) {
 }
 
 fn activate(x: f32) -> f32 {
-    return ACTIVATION;
+    return $B;
 }

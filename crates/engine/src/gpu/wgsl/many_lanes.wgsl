@@ -1,4 +1,5 @@
 // One workgroup per row; sums are trees of a fixed shape.
+const LOWEST = -3.4028234e38f; // Below every logit.
 const LANES = 64u;
 
 var<workgroup> shared_lanes: array<f32, 64>;

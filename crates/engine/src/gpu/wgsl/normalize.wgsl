@@ -20,7 +20,7 @@ fn work(row: u32, lane: u32) {
     }
     let channel = row % dims.groups * (dims.width / dims.inner);
     for (var j = lane; j < dims.width; j += LANES) {
-        let at = AT;
-        output[start + j] = (input[start + j] - mean) * inverse * SCALE + BIAS;
+        let at = $A;
+        output[start + j] = (input[start + j] - mean) * inverse * $B + $C;
     }
 }

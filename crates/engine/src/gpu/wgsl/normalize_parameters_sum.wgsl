@@ -6,7 +6,7 @@ fn work(row: u32, lane: u32) {
         sum += partials[(dims.parts + part) * dims.rows + row];
     }
     scale[row] = along;
-    //BIAS
+    //$
     bias[row] = sum;
-    //BIAS
+    //$
 }

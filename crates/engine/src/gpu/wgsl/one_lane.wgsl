@@ -1,4 +1,5 @@
 // One thread per row.
+const LOWEST = -3.4028234e38f; // Below every logit.
 const LANES = 1u;
 
 fn lanes_sum(x: f32, lane: u32) -> f32 {

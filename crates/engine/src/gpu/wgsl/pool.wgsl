@@ -15,18 +15,18 @@ fn pool(i: u32) -> f32 {
     var seen = 0u;
     for (var ky = 0u; ky < dims.kernel_height; ky++) {
         let iy = top + i32(ky * dims.dilation_y);
-        //BORDER
+        //$
         if iy < 0 || iy >= i32(dims.height) {
             continue;
         }
-        //BORDER
+        //$
         for (var kx = 0u; kx < dims.kernel_width; kx++) {
             let ix = left + i32(kx * dims.dilation_x);
-            //BORDER
+            //$
             if ix < 0 || ix >= i32(dims.width) {
                 continue;
             }
-            //BORDER
+            //$
             let x = input[(plane + u32(iy)) * dims.width + u32(ix)];
             largest = max(largest, x);
             sum += x;
