@@ -2,7 +2,6 @@
 
 use crate::ModelError;
 use crate::safetensors::{self, ElementType};
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -48,7 +47,8 @@ impl Tensor {
 /// A model's parameters by name; equal parameters have equal bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters {
-    tensors: BTreeMap<String, Tensor>,
+    /// In order of their names: far less code than a tree, and models have few.
+    tensors: Vec<(String, Tensor)>,
 }
 
 impl Parameters {
@@ -69,17 +69,25 @@ impl Parameters {
             let problem = "name must be letters, digits, '_', '-' and '.'";
             return Err(ModelError::FileTensor { name, problem });
         }
-        if self.tensors.contains_key(&name) {
-            return Err(ModelError::DuplicateName { name });
+        match self.place(&name) {
+            Ok(_) => Err(ModelError::DuplicateName { name }),
+            Err(at) => {
+                self.tensors.insert(at, (name, tensor));
+                Ok(())
+            }
         }
-        self.tensors.insert(name, tensor);
-        Ok(())
+    }
+
+    /// Where the tensor of that name is, or would be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.tensors.binary_search_by(|(other, _)| other.as_str().cmp(name))
     }
 
     /// The tensor of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.tensors.get(name)
+        let at = self.place(name).ok()?;
+        self.tensors.get(at).map(|(_, tensor)| tensor)
     }
 
     /// All tensors in order of their names.
@@ -107,14 +115,16 @@ impl Parameters {
     /// Number of elements of all tensors together.
     #[must_use]
     pub fn elements(&self) -> usize {
-        self.tensors.values().map(|tensor| tensor.data.len()).sum()
+        self.tensors.iter().map(|(_, tensor)| tensor.data.len()).sum()
     }
 
     /// Whether both have the same names and shapes.
     #[must_use]
     pub fn same_shapes(&self, other: &Self) -> bool {
-        let shapes = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.shape.clone());
-        self.tensors.iter().map(shapes).eq(other.tensors.iter().map(shapes))
+        let alike = |((name, tensor), (other, model)): (&(String, Tensor), &(String, Tensor))| {
+            name == other && tensor.shape == model.shape
+        };
+        self.len() == other.len() && self.tensors.iter().zip(&other.tensors).all(alike)
     }
 
     /// The canonical safetensors file: names in order, no metadata, no spaces but the padding.

@@ -121,9 +121,7 @@ pub(crate) fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, String> 
             }
         }
         Op::Transpose { perm } => {
-            let mut seen = perm.clone();
-            seen.sort_unstable();
-            if !seen.iter().copied().eq(0..x.len()) {
+            if perm.len() != x.len() || !(0..x.len()).all(|axis| perm.contains(&axis)) {
                 return Err(format!("{} dimensions", perm.len().saturating_sub(1)));
             }
             Ok(perm.iter().filter_map(|&axis| x.get(axis).copied()).collect())

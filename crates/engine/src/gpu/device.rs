@@ -187,18 +187,24 @@ impl Offer {
 /// The browser is asked without wgpu, which does not pass on all that it says, and would bring all limits there are.
 #[cfg(target_arch = "wasm32")]
 impl Offer {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "numbers of bytes are whole and not negative"
+    )]
     async fn of(_: &wgpu::Adapter) -> Self {
         let options = browser::Options::new();
         options.set_power_preference("high-performance");
         let adapter = browser::request_adapter(&options).await.ok();
-        let limits = adapter.as_ref().and_then(|adapter| adapter.limits().ok());
-        let is_fallback = adapter.and_then(|adapter| adapter.info().ok()?.is_fallback_adapter().ok()?);
+        let limits = adapter.as_ref().map(browser::Adapter::limits);
+        let info = adapter.as_ref().and_then(|adapter| adapter.info().ok());
         let lowest = wgpu::Limits::default();
         let (largest_buffer, largest_binding) = limits
             .map_or((lowest.max_buffer_size, lowest.max_storage_buffer_binding_size), |limits| {
                 (limits.max_buffer_size() as u64, limits.max_storage_buffer_binding_size() as u64)
             });
-        Self { is_software: is_fallback == Some(true), largest_buffer, largest_binding }
+        let is_software = info.is_some_and(|info| info.is_fallback_adapter() == Some(true));
+        Self { is_software, largest_buffer, largest_binding }
     }
 }
 
@@ -223,8 +229,8 @@ mod browser {
         #[wasm_bindgen(catch, js_namespace = ["navigator", "gpu"], js_name = requestAdapter)]
         pub(super) async fn request_adapter(options: &Options) -> Result<Adapter, JsValue>;
 
-        #[wasm_bindgen(catch, method, getter)]
-        pub(super) fn limits(this: &Adapter) -> Result<Limits, JsValue>;
+        #[wasm_bindgen(method, getter)]
+        pub(super) fn limits(this: &Adapter) -> Limits;
 
         #[wasm_bindgen(method, getter, js_name = maxBufferSize)]
         pub(super) fn max_buffer_size(this: &Limits) -> f64;
@@ -235,8 +241,8 @@ mod browser {
         #[wasm_bindgen(catch, method, getter)]
         pub(super) fn info(this: &Adapter) -> Result<Info, JsValue>;
 
-        #[wasm_bindgen(catch, method, getter, js_name = isFallbackAdapter)]
-        pub(super) fn is_fallback_adapter(this: &Info) -> Result<Option<bool>, JsValue>;
+        #[wasm_bindgen(method, getter, js_name = isFallbackAdapter)]
+        pub(super) fn is_fallback_adapter(this: &Info) -> Option<bool>;
     }
 }
 

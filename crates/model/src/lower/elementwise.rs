@@ -151,138 +151,100 @@ fn binary_of(op: &Op) -> Option<Binary> {
     })
 }
 
-fn value_of(code: &mut Code, op: &Op, x: &[u8]) -> u8 {
-    let at = |index: usize| x.get(index).copied().unwrap_or(0);
+/// A step of a calculation in reverse Polish notation.
+#[derive(Clone, Copy)]
+enum Token {
+    /// The operand of this number.
+    Operand(usize),
+    /// The gradient by the result.
+    Gradient,
+    /// The result.
+    Result,
+    /// A number.
+    Number(f32),
+    /// A function of the last value.
+    One(Unary),
+    /// A function of the last two values.
+    Two(Binary),
+    /// The last value but one where the one before it is not 0, else the last.
+    Choose,
+}
+use Token::{Choose, Gradient, Number, One, Operand, Result, Two};
+
+const A: Token = Operand(0);
+const B: Token = Operand(1);
+const C: Token = Operand(2);
+
+/// What an operator calculates.
+fn calculation(op: &Op) -> Vec<Token> {
     if let Some(function) = unary_of(op) {
-        return code.unary(function, at(0));
+        return [A, One(function)].into();
     }
     if let Some(function) = binary_of(op) {
-        return code.binary(function, at(0), at(1));
+        return [A, B, Two(function)].into();
     }
-    match op {
-        Op::Relu => {
-            let zero = code.constant(0.0);
-            code.binary(Binary::Max, at(0), zero)
-        }
-        Op::LeakyRelu { alpha } => {
-            let (zero, slope) = (code.constant(0.0), code.constant(*alpha));
-            let positive = code.binary(Binary::Greater, at(0), zero);
-            let scaled = code.binary(Binary::Mul, at(0), slope);
-            code.select(positive, at(0), scaled)
-        }
-        Op::Gelu => code.unary(Unary::Gelu, at(0)),
-        Op::Clip { min, max } => {
-            let (min, max) = (code.constant(*min), code.constant(*max));
-            let least = code.binary(Binary::Max, at(0), min);
-            code.binary(Binary::Min, least, max)
-        }
-        _ => code.select(at(0), at(1), at(2)),
+    match *op {
+        Op::Relu => [A, Number(0.0), Two(Binary::Max)].into(),
+        Op::LeakyRelu { alpha } => leaking(A, A, alpha),
+        Op::Gelu => [A, One(Unary::Gelu)].into(),
+        Op::Clip { min, max } => [A, Number(min), Two(Binary::Max), Number(max), Two(Binary::Min)].into(),
+        _ => [A, B, C, Choose].into(),
     }
 }
 
-/// The derivative's product with the gradient `g` by operand `which`; `x` are the operands, `y` the result.
-fn derivative(code: &mut Code, op: &Op, which: usize, x: &[u8], y: u8, g: u8) -> u8 {
-    let at = |index: usize| x.get(index).copied().unwrap_or(0);
-    let a = at(0);
-    match op {
-        Op::Add => g,
-        Op::Sub if which == 0 => g,
-        Op::Sub | Op::Neg => code.unary(Unary::Neg, g),
-        Op::Mul => code.binary(Binary::Mul, g, at(1 - which)),
-        Op::Div if which == 0 => code.binary(Binary::Div, g, at(1)),
-        Op::Div => {
-            let share = code.binary(Binary::Div, y, at(1));
-            let product = code.binary(Binary::Mul, g, share);
-            code.unary(Unary::Neg, product)
-        }
-        Op::Pow if which == 0 => {
-            let one = code.constant(1.0);
-            let less = code.binary(Binary::Sub, at(1), one);
-            let power = code.binary(Binary::Pow, a, less);
-            let slope = code.binary(Binary::Mul, at(1), power);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Pow => {
-            let logarithm = code.unary(Unary::Log, a);
-            let slope = code.binary(Binary::Mul, y, logarithm);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Max | Op::Min => {
-            // The first operand wins a tie.
-            let (larger, smaller) = if matches!(op, Op::Max) { (at(1), a) } else { (a, at(1)) };
-            let second = code.binary(Binary::Greater, larger, smaller);
-            let zero = code.constant(0.0);
-            if which == 0 { code.select(second, zero, g) } else { code.select(second, g, zero) }
-        }
-        Op::Abs => {
-            let sign = code.unary(Unary::Sign, a);
-            code.binary(Binary::Mul, g, sign)
-        }
-        Op::Sqrt => {
-            let half = code.constant(0.5);
-            let slope = code.binary(Binary::Div, half, y);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Exp => code.binary(Binary::Mul, g, y),
-        Op::Log => code.binary(Binary::Div, g, a),
-        Op::Erf => {
-            let (scale, square) =
-                (code.constant(core::f32::consts::FRAC_2_SQRT_PI), code.binary(Binary::Mul, a, a));
-            let negative = code.unary(Unary::Neg, square);
-            let bell = code.unary(Unary::Exp, negative);
-            let slope = code.binary(Binary::Mul, scale, bell);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Tanh => {
-            let (one, square) = (code.constant(1.0), code.binary(Binary::Mul, y, y));
-            let slope = code.binary(Binary::Sub, one, square);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Sigmoid => {
-            let one = code.constant(1.0);
-            let rest = code.binary(Binary::Sub, one, y);
-            let slope = code.binary(Binary::Mul, y, rest);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Softplus => {
-            let slope = code.unary(Unary::Sigmoid, a);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Relu => {
-            let zero = code.constant(0.0);
-            let positive = code.binary(Binary::Greater, y, zero);
-            code.select(positive, g, zero)
-        }
-        Op::LeakyRelu { alpha } => {
-            let (zero, slope) = (code.constant(0.0), code.constant(*alpha));
-            let positive = code.binary(Binary::Greater, y, zero);
-            let scaled = code.binary(Binary::Mul, g, slope);
-            code.select(positive, g, scaled)
-        }
-        Op::Gelu => {
-            let slope = code.unary(Unary::GeluSlope, a);
-            code.binary(Binary::Mul, g, slope)
-        }
-        Op::Clip { min, max } => {
-            let (zero, min, max) = (code.constant(0.0), code.constant(*min), code.constant(*max));
-            let below = code.binary(Binary::Greater, min, a);
-            let above = code.binary(Binary::Greater, a, max);
-            let outside = code.binary(Binary::Max, below, above);
-            code.select(outside, zero, g)
-        }
-        Op::Where => {
-            let zero = code.constant(0.0);
-            if which == 1 { code.select(a, g, zero) } else { code.select(a, zero, g) }
-        }
-        _ => code.constant(0.0),
-    }
+/// `value` where `sign` is positive, else `alpha` times it.
+fn leaking(sign: Token, value: Token, alpha: f32) -> Vec<Token> {
+    let positive = [sign, Number(0.0), Two(Binary::Greater)];
+    [&positive, [value, value, Number(alpha)].as_slice(), &[Two(Binary::Mul), Choose]].concat()
 }
 
-fn reads_result(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Div | Op::Pow | Op::Sqrt | Op::Exp | Op::Tanh | Op::Sigmoid | Op::Relu | Op::LeakyRelu { .. }
-    )
+/// The derivative's product with the gradient, by operand `which`. Only what is mentioned has to be kept until then.
+fn derivative(op: &Op, which: usize) -> Vec<Token> {
+    use Binary::{Div, Greater, Max, Mul, Pow, Sub};
+    use Unary::{Exp, GeluSlope, Log, Neg, Sigmoid, Sign};
+    let is_first = which == 0;
+    let tokens: &[Token] = match *op {
+        Op::Sub | Op::Neg => &[Gradient, One(Neg)],
+        Op::Mul => return [Gradient, Operand(1 - which), Two(Mul)].into(),
+        Op::Div if is_first => &[Gradient, B, Two(Div)],
+        Op::Div => &[Gradient, Result, B, Two(Div), Two(Mul), One(Neg)],
+        Op::Pow if is_first => &[Gradient, B, A, B, Number(1.0), Two(Sub), Two(Pow), Two(Mul), Two(Mul)],
+        Op::Pow => &[Gradient, Result, A, One(Log), Two(Mul), Two(Mul)],
+        // The first operand wins a tie.
+        Op::Max if is_first => &[B, A, Two(Greater), Number(0.0), Gradient, Choose],
+        Op::Max => &[B, A, Two(Greater), Gradient, Number(0.0), Choose],
+        Op::Min if is_first => &[A, B, Two(Greater), Number(0.0), Gradient, Choose],
+        Op::Min => &[A, B, Two(Greater), Gradient, Number(0.0), Choose],
+        Op::Abs => &[Gradient, A, One(Sign), Two(Mul)],
+        Op::Sqrt => &[Gradient, Number(0.5), Result, Two(Div), Two(Mul)],
+        Op::Exp => &[Gradient, Result, Two(Mul)],
+        Op::Log => &[Gradient, A, Two(Div)],
+        Op::Erf => &[
+            Gradient,
+            Number(core::f32::consts::FRAC_2_SQRT_PI),
+            A,
+            A,
+            Two(Mul),
+            One(Neg),
+            One(Exp),
+            Two(Mul),
+            Two(Mul),
+        ],
+        Op::Tanh => &[Gradient, Number(1.0), Result, Result, Two(Mul), Two(Sub), Two(Mul)],
+        Op::Sigmoid => &[Gradient, Result, Number(1.0), Result, Two(Sub), Two(Mul), Two(Mul)],
+        Op::Softplus => &[Gradient, A, One(Sigmoid), Two(Mul)],
+        Op::Relu => &[Result, Number(0.0), Two(Greater), Gradient, Number(0.0), Choose],
+        Op::LeakyRelu { alpha } => return leaking(Result, Gradient, alpha),
+        Op::Gelu => &[Gradient, A, One(GeluSlope), Two(Mul)],
+        Op::Clip { min, max } => {
+            let outside = [Number(min), A, Two(Greater), A, Number(max), Two(Greater), Two(Max)];
+            return [outside.as_slice(), &[Number(0.0), Gradient, Choose]].concat();
+        }
+        Op::Where if which == 1 => &[A, Gradient, Number(0.0), Choose],
+        Op::Where => &[A, Number(0.0), Gradient, Choose],
+        _ => &[Number(0.0)],
+    };
+    tokens.to_vec()
 }
 
 #[expect(clippy::indexing_slicing, reason = "operators have the operands that shape inference checked")]
@@ -291,23 +253,46 @@ impl Lowering<'_> {
         if self.becomes_epilogue(node) {
             return;
         }
-        let shape = self.graph.shape(node.output).to_vec();
-        let mut code = Code::new(&shape);
-        let operands = self.operands(&mut code, node, &shape);
-        let result = value_of(&mut code, &node.op, &operands);
+        let (code, result) = self.calculate(node, &calculation(&node.op), BufferId(0));
         let output = self.define(node.output);
         self.push_map(code.into_map_of(result, output));
     }
 
-    fn operands(&mut self, code: &mut Code, node: &Node, shape: &[usize]) -> Vec<u8> {
-        node.inputs.iter().map(|&input| self.operand(code, input, shape)).collect()
+    /// The code of a calculation about a node, and the register of its result.
+    fn calculate(&mut self, node: &Node, tokens: &[Token], gradient: BufferId) -> (Code, u8) {
+        let shape = self.shape(node.output);
+        let mut code = Code::new(shape);
+        let mut values: Vec<u8> = Vec::new();
+        for token in tokens {
+            let mut last = || values.pop().unwrap_or(0);
+            let register = match *token {
+                Operand(operand) => self.operand(&mut code, node.inputs[operand], shape),
+                Gradient => code.load(gradient, contiguous(shape)),
+                Result => {
+                    let place = self.place(node.output);
+                    code.load(place, contiguous(shape))
+                }
+                Number(number) => code.constant(number),
+                One(function) => code.unary(function, last()),
+                Two(function) => {
+                    let (b, a) = (last(), last());
+                    code.binary(function, a, b)
+                }
+                Choose => {
+                    let (b, a, condition) = (last(), last(), last());
+                    code.select(condition, a, b)
+                }
+            };
+            values.push(register);
+        }
+        (code, values.pop().unwrap_or(0))
     }
 
-    pub(super) fn operand(&mut self, code: &mut Code, value: Value, shape: &[usize]) -> u8 {
+    fn operand(&mut self, code: &mut Code, value: Value, shape: &[usize]) -> u8 {
         match self.constant_of(value) {
             Some(number) => code.constant(number),
             None => {
-                let strides = broadcast_strides(self.graph.shape(value), shape);
+                let strides = broadcast_strides(self.shape(value), shape);
                 let place = self.place(value);
                 code.load(place, strides)
             }
@@ -315,7 +300,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn elementwise_backward(&mut self, node: &Node, gradient: BufferId) {
-        let shape = self.graph.shape(node.output).to_vec();
+        let shape = self.shape(node.output);
         for (which, &input) in node.inputs.iter().enumerate() {
             if !self.wanted(input) || (which == 0 && matches!(node.op, Op::Where)) {
                 continue;
@@ -324,36 +309,12 @@ impl Lowering<'_> {
             let full = if passes {
                 gradient
             } else {
-                let mut code = Code::new(&shape);
-                let g = code.load(gradient, contiguous(&shape));
-                // Only what the derivative reads is loaded, so that it need not be kept.
-                let y = if reads_result(&node.op) {
-                    let place = self.place(node.output);
-                    code.load(place, contiguous(&shape))
-                } else {
-                    g
-                };
-                let operands = if matches!(
-                    node.op,
-                    Op::Neg
-                        | Op::Sub
-                        | Op::Sqrt
-                        | Op::Exp
-                        | Op::Tanh
-                        | Op::Sigmoid
-                        | Op::Relu
-                        | Op::LeakyRelu { .. }
-                ) {
-                    Vec::new()
-                } else {
-                    self.operands(&mut code, node, &shape)
-                };
-                let result = derivative(&mut code, &node.op, which, &operands, y, g);
-                let full = self.scratch(&shape);
+                let (code, result) = self.calculate(node, &derivative(&node.op, which), gradient);
+                let full = self.scratch(shape);
                 self.push_map(code.into_map_of(result, full));
                 full
             };
-            let reduced = self.reduce_to(full, &shape, self.graph.shape(input));
+            let reduced = self.reduce_to(full, shape, self.shape(input));
             self.add_gradient(input, reduced);
         }
     }

@@ -46,7 +46,7 @@ impl Lowering<'_> {
             return false;
         }
         *activation = epilogue;
-        self.places[node.output.index()] = Some(place);
+        self.put(node.output, place);
         true
     }
 }

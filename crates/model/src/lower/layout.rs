@@ -61,7 +61,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn rearrange(&mut self, node: &Node) {
-        let shape = self.graph.shape(node.output).to_vec();
+        let shape = self.shape(node.output);
         let inputs: Vec<BufferId> = node.inputs.iter().map(|&input| self.place(input)).collect();
         let output = self.define(node.output);
         if let Op::Pad { value, .. } = node.op {
@@ -69,22 +69,22 @@ impl Lowering<'_> {
         }
         let mut at = 0;
         for (&value, input) in node.inputs.iter().zip(inputs) {
-            let from = self.graph.shape(value).to_vec();
-            let (extents, inner, outer) = walks(&node.op, &from, &shape, &mut at);
+            let from = self.shape(value);
+            let (extents, inner, outer) = walks(&node.op, from, shape, &mut at);
             self.copy(&extents, input, &inner, output, &outer);
         }
     }
 
     pub(super) fn rearrange_backward(&mut self, node: &Node, gradient: BufferId) {
-        let shape = self.graph.shape(node.output).to_vec();
+        let shape = self.shape(node.output);
         let mut at = 0;
         for &value in &node.inputs {
-            let from = self.graph.shape(value).to_vec();
-            let (extents, inner, outer) = walks(&node.op, &from, &shape, &mut at);
+            let from = self.shape(value);
+            let (extents, inner, outer) = walks(&node.op, from, shape, &mut at);
             if !self.wanted(value) {
                 continue;
             }
-            let result = self.scratch(&from);
+            let result = self.scratch(from);
             if matches!(node.op, Op::Slice { .. }) {
                 self.kernels.push(Kernel::Fill { output: result, value: 0.0 });
             }
@@ -127,50 +127,50 @@ impl Lowering<'_> {
     }
 
     pub(super) fn reduce(&mut self, node: &Node, axes: &[usize], kind: ReduceKind, mean: bool) {
-        let shape = self.graph.shape(node.inputs[0]).to_vec();
+        let shape = self.shape_of(node, 0);
         let input = self.input(node, 0);
-        let scale = if mean { mean_scale(&shape, axes) } else { 1.0 };
-        let mut result = self.reduce_axes(input, &shape, axes, kind, scale);
+        let scale = if mean { mean_scale(shape, axes) } else { 1.0 };
+        let mut result = self.reduce_axes(input, shape, axes, kind, scale);
         if result == input {
             // Nothing to reduce; the loss and the output need memory of their own.
-            let mut code = Code::new(&shape);
-            code.load(input, contiguous(&shape));
-            result = self.scratch(&shape);
+            let mut code = Code::new(shape);
+            code.load(input, contiguous(shape));
+            result = self.scratch(shape);
             self.push_map(code.into_map(result));
         }
-        self.places[node.output.index()] = Some(result);
+        self.put(node.output, result);
     }
 
     pub(super) fn reduce_backward(&mut self, node: &Node, axes: &[usize], mean: bool, gradient: BufferId) {
-        let shape = self.graph.shape(node.inputs[0]).to_vec();
-        let scale = if mean { mean_scale(&shape, axes) } else { 1.0 };
-        let mut code = Code::new(&shape);
-        let g = code.load(gradient, broadcast_strides(&with_ones(&shape, axes), &shape));
+        let shape = self.shape_of(node, 0);
+        let scale = if mean { mean_scale(shape, axes) } else { 1.0 };
+        let mut code = Code::new(shape);
+        let g = code.load(gradient, broadcast_strides(&with_ones(shape, axes), shape));
         let factor = code.constant(scale);
         code.binary(Binary::Mul, g, factor);
-        let result = self.scratch(&shape);
+        let result = self.scratch(shape);
         self.push_map(code.into_map(result));
         self.give(node, 0, result);
     }
 
     pub(super) fn reduce_max_backward(&mut self, node: &Node, axes: &[usize], gradient: BufferId) {
-        let shape = self.graph.shape(node.inputs[0]).to_vec();
-        let strides = broadcast_strides(&with_ones(&shape, axes), &shape);
+        let shape = self.shape_of(node, 0);
+        let strides = broadcast_strides(&with_ones(shape, axes), shape);
         let (input, largest) = (self.input(node, 0), self.place(node.output));
-        let mut code = Code::new(&shape);
-        let x = code.load(input, contiguous(&shape));
+        let mut code = Code::new(shape);
+        let x = code.load(input, contiguous(shape));
         let y = code.load(largest, strides.clone());
         code.binary(Binary::Equal, x, y);
-        let hits = self.scratch(&shape);
+        let hits = self.scratch(shape);
         self.push_map(code.into_map(hits));
-        let count = self.reduce_axes(hits, &shape, axes, ReduceKind::Sum, 1.0);
-        let mut code = Code::new(&shape);
+        let count = self.reduce_axes(hits, shape, axes, ReduceKind::Sum, 1.0);
+        let mut code = Code::new(shape);
         let g = code.load(gradient, strides.clone());
         let n = code.load(count, strides);
-        let hit = code.load(hits, contiguous(&shape));
+        let hit = code.load(hits, contiguous(shape));
         let share = code.binary(Binary::Div, g, n);
         code.binary(Binary::Mul, share, hit);
-        let result = self.scratch(&shape);
+        let result = self.scratch(shape);
         self.push_map(code.into_map(result));
         self.give(node, 0, result);
     }
@@ -184,7 +184,7 @@ impl Lowering<'_> {
     }
 
     fn table(&self, node: &Node) -> (usize, usize) {
-        let shape = self.graph.shape(node.inputs[0]);
+        let shape = self.shape_of(node, 0);
         (shape[0], shape[1])
     }
 
@@ -201,13 +201,13 @@ impl Lowering<'_> {
     pub(super) fn dropout(&mut self, index: usize, node: &Node, rate: f64) {
         let input = self.input(node, 0);
         if !self.training || rate == 0.0 {
-            self.places[node.output.index()] = Some(input);
+            self.put(node.output, input);
             return;
         }
         self.streams += 1;
         let output = self.define(node.output);
         let stream = BufferId(self.streams);
-        self.saved[index] = Some(stream);
+        self.save(index, stream);
         self.push_dropout(rate, stream.0, input, output);
     }
 
@@ -215,7 +215,7 @@ impl Lowering<'_> {
         let Some(stream) = self.saved[index] else {
             return self.give(node, 0, gradient);
         };
-        let result = self.scratch(self.graph.shape(node.output));
+        let result = self.scratch(self.shape(node.output));
         self.push_dropout(rate, stream.0, gradient, result);
         self.give(node, 0, result);
     }

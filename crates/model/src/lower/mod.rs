@@ -139,16 +139,48 @@ impl<'a> Lowering<'a> {
         BufferId(self.buffers.len() as u32 - 1)
     }
 
+    /// The extents of a value.
+    fn shape(&self, value: Value) -> &'a [usize] {
+        self.graph.shape(value)
+    }
+
+    /// The extents of an operand.
+    #[inline(never)]
+    fn shape_of(&self, node: &Node, operand: usize) -> &'a [usize] {
+        self.shape(node.inputs[operand])
+    }
+
+    /// Samples, channels and positions of a value `[samples, channels, ..]`.
+    #[inline(never)]
+    fn planes(&self, value: Value) -> [usize; 3] {
+        match self.shape(value) {
+            &[samples, channels, ref positions @ ..] => [samples, channels, positions.iter().product()],
+            _ => unreachable!("shape inference lets only channels through"),
+        }
+    }
+
+    /// Says where a value lies.
+    #[inline(never)]
+    fn put(&mut self, value: Value, buffer: BufferId) {
+        self.places[value.index()] = Some(buffer);
+    }
+
+    /// Keeps a buffer for a node's gradient.
+    #[inline(never)]
+    fn save(&mut self, index: usize, buffer: BufferId) {
+        self.saved[index] = Some(buffer);
+    }
+
     fn scratch(&mut self, shape: &[usize]) -> BufferId {
         self.buffer(shape, BufferKind::Activation)
     }
 
     /// A fresh buffer for a value.
     fn define(&mut self, value: Value) -> BufferId {
-        let shape = self.graph.shape(value).to_vec();
+        let shape = self.shape(value);
         let kind = if value == self.graph.loss { BufferKind::Scalar } else { BufferKind::Activation };
-        let buffer = self.buffer(&shape, kind);
-        self.places[value.index()] = Some(buffer);
+        let buffer = self.buffer(shape, kind);
+        self.put(value, buffer);
         buffer
     }
 
@@ -180,7 +212,7 @@ impl<'a> Lowering<'a> {
     /// A buffer of an operand's shape.
     #[inline(never)]
     fn like(&mut self, node: &Node, operand: usize) -> BufferId {
-        self.scratch(self.graph.shape(node.inputs[operand]))
+        self.scratch(self.shape_of(node, operand))
     }
 
     fn saved_by(&self, index: usize) -> BufferId {
@@ -219,7 +251,7 @@ impl<'a> Lowering<'a> {
             Op::SoftmaxCrossEntropyLoss => self.cross_entropy(index, node),
             Op::Reshape { .. } => {
                 let place = self.input(node, 0);
-                self.places[node.output.index()] = Some(place);
+                self.put(node.output, place);
             }
             Op::Dropout { rate } => self.dropout(index, node, *rate),
             Op::Transpose { .. } | Op::Concat { .. } | Op::Slice { .. } | Op::Pad { .. } => {
@@ -325,8 +357,8 @@ impl<'a> Lowering<'a> {
             self.gradients[value.index()] = Some(gradient);
             return;
         };
-        let shape = self.graph.shape(value).to_vec();
-        let total = self.scratch(&shape);
+        let shape = self.shape(value);
+        let total = self.scratch(shape);
         let mut code = elementwise::Code::new(&[self.elements(sum)]);
         let (a, b) = (code.load(sum, vec![1]), code.load(gradient, vec![1]));
         code.binary(crate::program::Binary::Add, a, b);

@@ -13,7 +13,7 @@ use alloc::vec;
 impl Lowering<'_> {
     /// Rows and width of a value normalised over its last axis.
     fn rows(&self, node: &Node) -> (usize, usize) {
-        let shape = self.graph.shape(node.inputs[0]);
+        let shape = self.shape_of(node, 0);
         let width = shape.last().copied().unwrap_or(1);
         (shape.iter().product::<usize>() / width.max(1), width)
     }
@@ -23,9 +23,8 @@ impl Lowering<'_> {
         let Op::GroupNormalization { groups, .. } = node.op else {
             return NormShape { rows, width, groups: 1, inner: 1 };
         };
-        let shape = self.graph.shape(node.inputs[0]);
-        let inner: usize = shape[2..].iter().product();
-        NormShape { rows: shape[0] * groups, width: shape[1] / groups * inner, groups, inner }
+        let [samples, channels, inner] = self.planes(node.output);
+        NormShape { rows: samples * groups, width: channels / groups * inner, groups, inner }
     }
 
     pub(super) fn norm(&mut self, index: usize, node: &Node) {
@@ -40,7 +39,7 @@ impl Lowering<'_> {
         let bias = self.bias(node);
         let output = self.define(node.output);
         let moments = self.scratch(&[shape.rows, 2]);
-        self.saved[index] = Some(moments);
+        self.save(index, moments);
         self.kernels.push(Kernel::Normalize(Normalize {
             shape,
             rms,
@@ -60,7 +59,7 @@ impl Lowering<'_> {
         let (input, scale) = (self.input(node, 0), self.input(node, 1));
         let bias = node.inputs.get(2).copied();
         if self.wants(node, 1) || bias.is_some_and(|bias| self.wanted(bias)) {
-            let extents = self.graph.shape(node.inputs[1]).to_vec();
+            let extents = self.shape_of(node, 1);
             let by_scale = self.scratch(&extents);
             let by_bias = bias.map(|_| self.scratch(&extents));
             self.kernels.push(Kernel::NormalizeParameters(NormalizeParameters {
@@ -86,16 +85,16 @@ impl Lowering<'_> {
     }
 
     pub(super) fn batch_norm(&mut self, index: usize, node: &Node, epsilon: f32, momentum: f32) {
-        let shape = self.graph.shape(node.output).to_vec();
+        let [outer, channels, inner] = self.planes(node.output);
         let [input, scale, bias, running_mean, running_variance] =
             core::array::from_fn(|operand| self.input(node, operand));
         let output = self.define(node.output);
-        let moments = self.scratch(&[shape[1], 2]);
-        self.saved[index] = Some(moments);
+        let moments = self.scratch(&[channels, 2]);
+        self.save(index, moments);
         self.kernels.push(Kernel::BatchNormalize(BatchNormalize {
-            outer: shape[0],
-            channels: shape[1],
-            inner: shape[2..].iter().product(),
+            outer,
+            channels,
+            inner,
             training: self.training,
             momentum,
             epsilon,
@@ -110,14 +109,14 @@ impl Lowering<'_> {
     }
 
     pub(super) fn batch_norm_backward(&mut self, index: usize, node: &Node, gradient: BufferId) {
-        let shape = self.graph.shape(node.output).to_vec();
+        let [outer, channels, inner] = self.planes(node.output);
         let (input, scale) = (self.input(node, 0), self.input(node, 1));
-        let result = self.wants(node, 0).then(|| self.scratch(&shape));
-        let (by_scale, by_bias) = (self.scratch(&[shape[1]]), self.scratch(&[shape[1]]));
+        let result = self.wants(node, 0).then(|| self.like(node, 0));
+        let (by_scale, by_bias) = (self.scratch(&[channels]), self.scratch(&[channels]));
         self.kernels.push(Kernel::BatchNormalizeBackward(BatchNormalizeBackward {
-            outer: shape[0],
-            channels: shape[1],
-            inner: shape[2..].iter().product(),
+            outer,
+            channels,
+            inner,
             input,
             scale,
             moments: self.saved_by(index),
@@ -144,7 +143,7 @@ impl Lowering<'_> {
     pub(super) fn softmax_backward(&mut self, node: &Node, gradient: BufferId) {
         let (rows, width) = self.rows(node);
         let output = self.place(node.output);
-        let result = self.scratch(self.graph.shape(node.output));
+        let result = self.scratch(self.shape(node.output));
         let log = matches!(node.op, Op::LogSoftmax);
         let kernel = SoftmaxBackward { rows, width, log, causal: 0, output, gradient, result };
         self.kernels.push(Kernel::SoftmaxBackward(kernel));
@@ -187,13 +186,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn global_average_pool(&mut self, node: &Node) {
-        let shape = self.graph.shape(node.inputs[0]).to_vec();
-        let positions: usize = shape[2..].iter().product();
+        let [samples, channels, positions] = self.planes(node.inputs[0]);
         let input = self.input(node, 0);
         let output = self.define(node.output);
         self.kernels.push(Kernel::Reduce(Reduce {
             kind: ReduceKind::Sum,
-            outer: shape[0] * shape[1],
+            outer: samples * channels,
             length: positions,
             inner: 1,
             scale: share(positions),
@@ -204,13 +202,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn global_average_pool_backward(&mut self, node: &Node, gradient: BufferId) {
-        let shape = self.graph.shape(node.inputs[0]).to_vec();
-        let positions: usize = shape[2..].iter().product();
-        let mut code = Code::new(&[shape[0] * shape[1], positions]);
+        let [samples, channels, positions] = self.planes(node.inputs[0]);
+        let mut code = Code::new(&[samples * channels, positions]);
         let g = code.load(gradient, vec![1, 0]);
         let factor = code.constant(share(positions));
         code.binary(Binary::Mul, g, factor);
-        let result = self.scratch(&shape);
+        let result = self.like(node, 0);
         self.push_map(code.into_map(result));
         self.give(node, 0, result);
     }

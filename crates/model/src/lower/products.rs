@@ -62,7 +62,7 @@ impl Lowering<'_> {
     }
 
     fn gemm_extents(&self, node: &Node) -> (usize, usize, usize) {
-        let (x, y) = (self.graph.shape(node.inputs[0]), self.graph.shape(node.output));
+        let (x, y) = (self.shape_of(node, 0), self.shape(node.output));
         (y[0], y[1], x[1])
     }
 
@@ -132,13 +132,13 @@ impl Lowering<'_> {
                 let c = matrix(result, n).batched(strides(k * n));
                 self.product(a, g, c, [k, n, m]).batch = [1, shape.count];
             }
-            let reduced = self.reduce_to(result, &full, self.graph.shape(value));
+            let reduced = self.reduce_to(result, &full, self.shape(value));
             self.add_gradient(value, reduced);
         }
     }
 
     fn matmul_shape(&self, node: &Node) -> MatMulShape {
-        let (a, y) = (self.graph.shape(node.inputs[0]), self.graph.shape(node.output));
+        let (a, y) = (self.shape_of(node, 0), self.shape(node.output));
         let (batch, last) = y.split_at(y.len() - 2);
         let extents = [last[0], last[1], a[a.len() - 1]];
         MatMulShape { batch: batch.to_vec(), count: batch.iter().product(), extents }
@@ -146,7 +146,7 @@ impl Lowering<'_> {
 
     /// A matrix operand repeated along the batch axes that it lacks.
     fn expanded(&mut self, buffer: BufferId, value: Value, batch: &[usize]) -> BufferId {
-        let shape = self.graph.shape(value).to_vec();
+        let shape = self.shape(value);
         let (own, last) = shape.split_at(shape.len() - 2);
         if own == batch || batch.iter().product::<usize>() == own.iter().product::<usize>() {
             return buffer;
@@ -181,7 +181,7 @@ impl Lowering<'_> {
 
     /// The window of a convolution node; shape inference has checked that there is one.
     fn conv_window(&self, node: &Node, attributes: &ConvAttributes) -> Window {
-        let (x, y) = (self.graph.shape(node.inputs[0]), self.graph.shape(node.output));
+        let (x, y) = (self.shape_of(node, 0), self.shape(node.output));
         let window = if matches!(node.op, Op::ConvTranspose(_)) {
             attributes.transposed_window(x, y[1])
         } else {
@@ -246,9 +246,7 @@ impl Lowering<'_> {
     /// Sum of `[n, c, positions]` over samples and positions.
     fn channel_bias_backward(&mut self, node: &Node, gradient: BufferId) {
         let Some(&bias) = node.inputs.get(2).filter(|&&bias| self.wanted(bias)) else { return };
-        let shape = self.graph.shape(node.output).to_vec();
-        let (batch, channels) = (shape[0], shape[1]);
-        let positions = shape[2..].iter().product();
+        let [batch, channels, positions] = self.planes(node.output);
         let rows = self.sum(gradient, batch * channels, positions, 1, &[batch, channels]);
         let result = self.sum(rows, 1, batch, channels, &[channels]);
         self.add_gradient(bias, result);
@@ -283,10 +281,10 @@ impl Lowering<'_> {
 
     /// q, k and v as matrices [tokens, head width] per sample and head, and whether they are packed.
     fn heads(&mut self, node: &Node, heads: usize, [q, k, v]: [BufferId; 3]) -> ([Matrix; 3], HeadShape) {
-        let shape = self.graph.shape(node.output).to_vec();
+        let shape = self.shape(node.output);
         let (batch, tokens, width) = (shape[0], shape[1], shape[2]);
         let packed = node.inputs.len() == 1;
-        let keys = if packed { tokens } else { self.graph.shape(node.inputs[1])[1] };
+        let keys = if packed { tokens } else { self.shape_of(node, 1)[1] };
         let stride = if packed { 3 * width } else { width };
         let head = width / heads;
         let part = |buffer, tokens: usize, offset| {
@@ -321,7 +319,7 @@ impl Lowering<'_> {
         }));
         let mixed = matrix(output, shape.width).batched(shape.mixed);
         self.product(table(shares), v, mixed, [shape.tokens, shape.head, shape.keys]).batch = shape.batch;
-        self.saved[index] = Some(shares);
+        self.save(index, shares);
     }
 
     fn attention_places(&mut self, node: &Node) -> [BufferId; 3] {
@@ -344,7 +342,7 @@ impl Lowering<'_> {
         let ([q, k, v], shape) = self.heads(node, heads, places);
         let shares = self.saved_by(index);
         let results: Vec<BufferId> =
-            node.inputs.iter().map(|&input| self.scratch(self.graph.shape(input))).collect();
+            node.inputs.iter().map(|&input| self.scratch(self.shape(input))).collect();
         let targets = if shape.packed { [results[0]; 3] } else { [results[0], results[1], results[2]] };
         let ([dq, dk, dv], _) = self.heads(node, heads, targets);
         let [batch, _] = shape.batch;

@@ -11,8 +11,8 @@ fn matrix(buffer: BufferId, row_stride: usize, transposed: bool) -> Matrix {
 #[expect(clippy::indexing_slicing, reason = "operands were checked by shape inference")]
 impl Lowering<'_> {
     fn recurrence(&self, node: &Node) -> (Recurrence, usize) {
-        let shape = self.graph.shape(node.output);
-        let features = self.graph.shape(node.inputs[0])[2];
+        let shape = self.shape(node.output);
+        let features = self.shape_of(node, 0)[2];
         (Recurrence { batch: shape[0], steps: shape[1], hidden: shape[2] }, features)
     }
 
@@ -33,7 +33,7 @@ impl Lowering<'_> {
         let (weight, bias) = (self.input(node, 2), self.input(node, 4));
         let output = self.define(node.output);
         let gates = self.scratch(&[shape.batch, shape.steps, 4 * hidden]);
-        self.saved[index] = Some(gates);
+        self.save(index, gates);
         self.kernels.push(Kernel::Gru(Gru { shape, projected, weight, bias, output, gates }));
     }
 
@@ -43,7 +43,7 @@ impl Lowering<'_> {
         let (weight, bias) = (self.input(node, 2), self.input(node, 4));
         let output = self.define(node.output);
         let gates = self.scratch(&[shape.batch, shape.steps, 5 * hidden]);
-        self.saved[index] = Some(gates);
+        self.save(index, gates);
         self.kernels.push(Kernel::Lstm(Lstm { shape, projected, weight, bias, output, gates }));
     }
 
