@@ -13,14 +13,15 @@ const WIDEST_UNROLLED: u32 = 7;
 /// Outputs along the last axis per thread, at most.
 const MOST_OUTPUTS: usize = 8;
 
-/// The launches of a convolution or of one of its gradients; `width` is how many threads keep the adapter busy.
-pub(super) fn lower(convolution: &Convolution, width: u32) -> Vec<Launch> {
-    let Convolution { window, .. } = convolution;
+/// Adds the launches of a convolution or of one of its gradients; `width` is how many threads keep the adapter busy.
+pub(super) fn lower(launches: &mut Vec<Launch>, convolution: &Convolution, width: u32) {
     match convolution.direction {
-        Direction::Forward => vec![correlate(convolution)],
-        Direction::Input if window.stride == [1, 1] => vec![correlate(&turned(convolution))],
-        Direction::Input => vec![scatter(convolution)],
-        Direction::Weight => weight_gradient(convolution, width),
+        Direction::Forward => launches.push(correlate(convolution)),
+        Direction::Input if convolution.window.stride == [1, 1] => {
+            launches.push(correlate(&turned(convolution)));
+        }
+        Direction::Input => launches.push(scatter(convolution)),
+        Direction::Weight => weight_gradient(launches, convolution, width),
     }
 }
 
@@ -250,7 +251,7 @@ const SUM_SLICES: Signature<'_> =
 /// The gradient by the weight: each thread sums one row of the kernel for four output channels and one input channel
 /// over a slice of all output rows; a second kernel sums the slices. (Two input channels share more loads, but took
 /// SwiftShader four seconds to compile.)
-fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
+fn weight_gradient(launches: &mut Vec<Launch>, convolution: &Convolution, width: u32) {
     let window = &convolution.window;
     let &Window { batch, in_channels, out_channels, output, kernel, stride, dilation, groups, .. } = window;
     let (group_in, group_out) = (in_channels / groups, out_channels / groups);
@@ -274,14 +275,13 @@ fn weight_gradient(convolution: &Convolution, width: u32) -> Vec<Launch> {
     let dims = [counts.as_slice(), &channels, &spatial(window)].concat();
     let operands = [convolution.x.into(), convolution.y.into(), target];
     let grid = elements(word(tiles * slices));
-    let product = WEIGHT.launch(&[&tile.weight_gradient()], &dims, &operands, grid);
-    if slices == 1 {
-        return vec![product];
+    launches.push(WEIGHT.launch(&[&tile.weight_gradient()], &dims, &operands, grid));
+    if slices > 1 {
+        let weights = word(weights);
+        let operands = [target, convolution.w.into()];
+        let dims = [weights, word(slices)];
+        launches.push(SUM_SLICES.launch(&[wgsl!("sum_slices")], &dims, &operands, elements(weights)));
     }
-    let weights = word(weights);
-    let operands = [target, convolution.w.into()];
-    let dims = [weights, word(slices)];
-    vec![product, SUM_SLICES.launch(&[wgsl!("sum_slices")], &dims, &operands, elements(weights))]
 }
 
 impl Tile {

@@ -48,13 +48,13 @@ struct Plan<'a> {
     room: u32,
 }
 
-/// The launches of a product; `width` is how many threads keep the adapter busy.
-pub(super) fn lower(gemm: &Gemm, part: Part, width: u32) -> Vec<Launch> {
+/// Adds the launches of a product; `width` is how many threads keep the adapter busy.
+pub(super) fn lower(launches: &mut Vec<Launch>, gemm: &Gemm, part: Part, width: u32) {
     let plan = Plan::new(gemm, part, width);
-    if plan.slices == 1 {
-        return vec![plan.product()];
+    launches.push(plan.product());
+    if plan.slices > 1 {
+        launches.push(plan.sum());
     }
-    vec![plan.product(), plan.sum()]
 }
 
 impl<'a> Plan<'a> {
@@ -383,9 +383,9 @@ mod tests {
     fn kernels_are_valid() {
         for (shape, transposed) in SHAPES.into_iter().flat_map(|s| TRANSPOSITIONS.map(|t| (s, t))) {
             for (epilogue, width) in [(true, 8192), (false, 1), (true, SOFTWARE_WIDTH)] {
-                lower(&gemm(shape, transposed, epilogue), Part::Whole, width)
-                    .iter()
-                    .for_each(|launch| validate(&launch.source.wgsl));
+                let mut launches = Vec::new();
+                lower(&mut launches, &gemm(shape, transposed, epilogue), Part::Whole, width);
+                launches.iter().for_each(|launch| validate(&launch.source.wgsl));
             }
         }
     }

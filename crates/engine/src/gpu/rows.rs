@@ -113,19 +113,19 @@ pub(super) fn cross_entropy(loss: &CrossEntropy) -> Launch {
     )
 }
 
-/// A reduction, cut in two along its axis where many threads can share the work; `width` is how many threads keep the
+/// Adds a reduction, cut in two along its axis where many threads can share the work; `width` is how many threads keep the
 /// adapter busy.
-pub(super) fn reduce(reduce: &Reduce, width: u32) -> Vec<Launch> {
+pub(super) fn reduce(launches: &mut Vec<Launch>, reduce: &Reduce, width: u32) {
     let &Reduce { outer, length, inner, .. } = reduce;
     let wanted = parts(outer * inner, length, width);
     let parts = (1..=wanted).rev().find(|&parts| length.is_multiple_of(parts)).unwrap_or(1);
     let (input, output) = (reduce.input.into(), reduce.output.into());
     // A program takes longer to compile barriers than to add up a few numbers.
     if width == SOFTWARE_WIDTH && length <= LONGEST_PART {
-        return vec![reduce_rows(reduce, input, output, Some(false))];
+        return launches.push(reduce_rows(reduce, input, output, Some(false)));
     }
     if parts == 1 || outer * parts * inner < WORKGROUP as usize {
-        return vec![reduce_rows(reduce, input, output, None)];
+        return launches.push(reduce_rows(reduce, input, output, None));
     }
     let each = Reduce {
         outer: outer * parts,
@@ -136,7 +136,8 @@ pub(super) fn reduce(reduce: &Reduce, width: u32) -> Vec<Launch> {
     };
     let all = Reduce { length: parts, ..reduce.clone() };
     let partials = Operand::Scratch(word(outer * parts * inner));
-    vec![reduce_rows(&each, input, partials, Some(false)), reduce_rows(&all, partials, output, Some(false))]
+    launches.push(reduce_rows(&each, input, partials, Some(false)));
+    launches.push(reduce_rows(&all, partials, output, Some(false)));
 }
 
 /// Into how many parts sums of `length` elements each are cut: enough for all threads, but not too short.
@@ -211,8 +212,8 @@ const NORMALIZE_PARAMETERS: Signature<'_> = Signature {
 const SUM_NORMALIZE_PARAMETERS: Signature<'_> =
     Signature { name: "sum normalize parameters", fields: "rows parts", arrays: "partials -> scale bias" };
 
-/// Sums of parts of the rows, then the sums of these.
-pub(super) fn normalize_parameters(norm: &NormalizeParameters, width: u32) -> [Launch; 2] {
+/// Adds sums of parts of the rows, then the sums of these.
+pub(super) fn normalize_parameters(launches: &mut Vec<Launch>, norm: &NormalizeParameters, width: u32) {
     let shape = norm.shape;
     let items = shape.rows / shape.groups.max(1) * shape.inner;
     let channels = shape.groups * shape.width / shape.inner.max(1);
@@ -236,7 +237,7 @@ pub(super) fn normalize_parameters(norm: &NormalizeParameters, width: u32) -> [L
         &[word(parts)],
         &[partials, norm.scale.into(), norm.bias.into()],
     );
-    [each, all]
+    launches.extend([each, all]);
 }
 
 const BATCH_NORMALIZE: Signature<'_> = Signature {
@@ -305,19 +306,18 @@ const SCALE_GRADIENTS: Signature<'_> = Signature {
     arrays: "partials -> gradients norm",
 };
 
-/// Sums of squares per workgroup, then the factor and its use.
-pub(super) fn scale_gradients(scale: &ScaleGradients) -> [Launch; 2] {
+/// Adds sums of squares per workgroup, then the factor and its use.
+pub(super) fn scale_gradients(launches: &mut Vec<Launch>, scale: &ScaleGradients) {
     let groups = scale.elements.div_ceil(1024).clamp(1, GRADIENT_GROUPS);
     let (partials, gradients) = (Operand::Scratch(word(groups)), Operand::Slot(GRADIENTS));
     let rows = Rows { count: groups, length: usize::MAX };
     let elements = word(scale.elements);
-    [
-        rows.launch(&SQUARE_SUMS, &[wgsl!("square_sums")], &[elements], &[gradients, partials]),
-        rows.launch(
-            &SCALE_GRADIENTS,
-            &[wgsl!("scale_gradients")],
-            &[elements, word(groups), scale.limit.to_bits()],
-            &[partials, gradients, scale.norm.into()],
-        ),
-    ]
+    let sums = rows.launch(&SQUARE_SUMS, &[wgsl!("square_sums")], &[elements], &[gradients, partials]);
+    let factor = rows.launch(
+        &SCALE_GRADIENTS,
+        &[wgsl!("scale_gradients")],
+        &[elements, word(groups), scale.limit.to_bits()],
+        &[partials, gradients, scale.norm.into()],
+    );
+    launches.extend([sums, factor]);
 }
