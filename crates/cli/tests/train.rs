@@ -326,7 +326,7 @@ fn accuracy(manifest: &str, parameters: &Path) -> f64 {
     futures::executor::block_on(async {
         let mut trainer = Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await.unwrap();
         trainer.load(&parameters, 0).await.unwrap();
-        trainer.evaluate(&x, &answers).await.unwrap().accuracy
+        trainer.evaluate(&manifest.model, &x, &answers).await.unwrap().accuracy
     })
 }
 

@@ -81,7 +81,6 @@ enum Backend {
 
 /// A model in training.
 pub struct Trainer {
-    model: ModelSpec,
     program: Arc<Program>,
     backend: Backend,
     schedule: StepSchedule,
@@ -138,7 +137,6 @@ impl Trainer {
         let per_sample = limit.map(|limit| PerSample::new(model, limit)).transpose()?;
         let schedule = StepSchedule::new(train, 0);
         Ok(Self {
-            model: model.clone(),
             program,
             backend,
             schedule,
@@ -279,29 +277,30 @@ impl Trainer {
         named(&self.program, &[gradients], |binding| binding.gradient)
     }
 
-    /// Loss and accuracy of the present parameters on other data, without dropout and with running moments;
-    /// always on the CPU, so that everybody finds the same numbers.
+    /// Loss and accuracy of the present parameters of `model`, for which this trainer was opened, on other data, without
+    /// dropout and with running moments; always on the CPU, so that everybody finds the same numbers.
     ///
     /// # Errors
     /// As [`Trainer::step`]; [`EngineError::Empty`] if there is no sample.
     pub async fn evaluate<'a>(
         &mut self,
+        model: &ModelSpec,
         x: &[f32],
         targets: impl Into<Targets<'a>>,
     ) -> Result<Evaluation, EngineError> {
         let trained = self.read_slot(PARAMETERS).await?;
         let statistics = self.read_slot(STATISTICS).await?;
-        self.evaluate_with(&trained, &statistics, x, targets.into())
+        self.evaluate_with(model, [&trained, &statistics], x, targets.into())
     }
 
     fn evaluate_with(
         &mut self,
-        trained: &[f32],
-        statistics: &[f32],
+        model: &ModelSpec,
+        [trained, statistics]: [&[f32]; 2],
         x: &[f32],
         targets: Targets<'_>,
     ) -> Result<Evaluation, EngineError> {
-        let width: usize = self.model.input.iter().product();
+        let width: usize = model.input.iter().product();
         let samples = x.len() / width.max(1);
         if samples == 0 || !targets.len().is_multiple_of(samples) {
             return Err(EngineError::Empty);
@@ -316,7 +315,7 @@ impl Trainer {
             let wanted = targets.part(start * per_sample..end * per_sample);
             let (Some(part), Some(wanted)) = (part, wanted) else { return Err(EngineError::Empty) };
             let mut written = std::mem::take(&mut self.targets);
-            let executor = self.evaluation(batch)?;
+            let executor = self.evaluation(model, batch)?;
             executor.write_slot(PARAMETERS, trained);
             executor.write_slot(STATISTICS, statistics);
             let counted = batch::check(executor.program(), part, wanted, &mut written)?;
@@ -326,16 +325,16 @@ impl Trainer {
             self.targets = written;
             start = end;
         }
-        Ok(tally.evaluation(self.model.loss))
+        Ok(tally.evaluation(model.loss))
     }
 
     /// The evaluation program for this many samples, built when first needed.
-    fn evaluation(&mut self, batch: usize) -> Result<&mut CpuExecutor, EngineError> {
+    fn evaluation(&mut self, model: &ModelSpec, batch: usize) -> Result<&mut CpuExecutor, EngineError> {
         let known = self.evaluations.iter().position(|executor| executor.program().batch == batch);
         let index = match known {
             Some(index) => index,
             None => {
-                let graph = layers::build(&self.model, batch)?;
+                let graph = layers::build(model, batch)?;
                 self.evaluations.push(CpuExecutor::new(lower(&graph, Purpose::Evaluate)?.into()));
                 self.evaluations.len() - 1
             }
@@ -501,12 +500,12 @@ mod tests {
         let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
         ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
         let (x, y) = blobs(160, 4, 3);
-        let before = ready(trainer.evaluate(&x, &y)).unwrap();
+        let before = ready(trainer.evaluate(&model, &x, &y)).unwrap();
         for epoch in 0..200 {
             let start = epoch % 10 * 16;
             ready(trainer.step(&x[start * 4..(start + 16) * 4], &y[start..start + 16])).unwrap();
         }
-        let after = ready(trainer.evaluate(&x, &y)).unwrap();
+        let after = ready(trainer.evaluate(&model, &x, &y)).unwrap();
         assert!(after.loss < before.loss / 2.0 && after.accuracy > 0.9, "{before:?} {after:?}");
         assert_eq!(ready(trainer.take_losses()).unwrap().len(), 200);
     }
@@ -564,7 +563,7 @@ mod tests {
         let losses = ready(trainer.take_losses()).unwrap();
         assert!(losses[299] < 1e-3, "{}", losses[299]);
         assert!(ready(trainer.step(&[], &[][..] as &[f32])).is_err(), "an empty batch is refused");
-        assert_eq!(ready(trainer.evaluate(&[], &[][..] as &[f32])), Err(EngineError::Empty));
+        assert_eq!(ready(trainer.evaluate(&model, &[], &[][..] as &[f32])), Err(EngineError::Empty));
     }
 
     #[test]

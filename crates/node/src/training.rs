@@ -215,7 +215,7 @@ async fn train<P: Platform>(
     report.finish(task.steps);
     let metric_samples = task.shard.get(..METRIC_SAMPLES).unwrap_or(&task.shard);
     let (x, answers) = dataset.gather(metric_samples);
-    let accuracy = chosen.trainer.evaluate(&x, &answers).await?.accuracy;
+    let accuracy = chosen.trainer.evaluate(&shared.setup.manifest.model, &x, &answers).await?.accuracy;
     let parameters = chosen.trainer.parameters().await?;
     let is_finite =
         parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
@@ -355,7 +355,7 @@ impl Evaluator {
         let mut sums = Measured { loss: 0.0, accuracy: 0.0, samples: 0 };
         for part in self.held_out.chunks(METRIC_SAMPLES) {
             let (x, answers) = dataset.gather(part);
-            let measured = self.trainer.evaluate(&x, &answers).await?;
+            let measured = self.trainer.evaluate(&shared.setup.manifest.model, &x, &answers).await?;
             let samples = u32::try_from(part.len()).unwrap_or(u32::MAX);
             sums.loss += measured.loss * f64::from(samples);
             sums.accuracy += measured.accuracy * f64::from(samples);

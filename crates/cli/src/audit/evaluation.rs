@@ -57,7 +57,7 @@ pub(super) fn evaluate(manifest: &Manifest, checkpoint: &[u8], data: &[u8]) -> R
         let mut trainer =
             Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await.map_err(failed)?;
         trainer.load(&parameters, 0).await.map_err(failed)?;
-        trainer.evaluate(&x, &answers).await.map_err(failed)
+        trainer.evaluate(&manifest.model, &x, &answers).await.map_err(failed)
     })?;
     Ok(Evaluated { accuracy: evaluation.accuracy, loss: evaluation.loss, samples: held_out.len() as u64 })
 }

@@ -44,7 +44,7 @@ async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) 
     trainer.load(&base, manifest.rounds.seed).await?;
     trainer.step(x, labels).await?;
     let losses = trainer.take_losses().await?;
-    let evaluation = trainer.evaluate(x, labels).await?;
+    let evaluation = trainer.evaluate(model, x, labels).await?;
     if losses.iter().any(|loss| !loss.is_finite()) || !evaluation.accuracy.is_finite() {
         return Err(JsError::new("the training diverged"));
     }
