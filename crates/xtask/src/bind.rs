@@ -9,8 +9,10 @@ use crate::setup::Tools;
 use crate::{names, run};
 
 /// What the worker's build tells wasm-opt.
-const WASM_OPT: [&str; 12] = [
+const WASM_OPT: [&str; 13] = [
     "-O3",
+    // The compiler has shared what is worth it. More of it makes less code, but code that compresses worse.
+    "--skip-pass=local-cse",
     // The stack is below all data, and grows away from them.
     "--low-memory-unused",
     // Neighbours of one crate and type compress better.
