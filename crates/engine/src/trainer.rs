@@ -219,8 +219,12 @@ impl Trainer {
     /// [`EngineError::Length`], [`EngineError::NotFinite`], [`EngineError::OutOfRange`] or
     /// [`EngineError::TargetKind`] for a batch that is refused; nothing has changed then.
     /// [`EngineError::Gpu`] if the device fails.
-    pub async fn step<'a>(&mut self, x: &[f32], targets: impl Into<Targets<'a>>) -> Result<(), EngineError> {
-        self.step_on(x, targets.into()).await
+    pub fn step<'a>(
+        &'a mut self,
+        x: &'a [f32],
+        targets: impl Into<Targets<'a>>,
+    ) -> impl Future<Output = Result<(), EngineError>> {
+        self.step_on(x, targets.into())
     }
 
     async fn step_on(&mut self, x: &[f32], targets: Targets<'_>) -> Result<(), EngineError> {

@@ -96,13 +96,13 @@ impl Builder {
     }
 
     /// The sample's shape.
-    fn sample(&self, x: Value) -> Vec<usize> {
-        self.graph.shape(x).get(1..).unwrap_or_default().to_vec()
+    fn sample(&self, x: Value) -> &[usize] {
+        self.graph.shape(x).get(1..).unwrap_or_default()
     }
 
     fn mismatch<T>(&self, expected: &str, x: Value) -> Built<T> {
         let layer = self.graph.layer.clone();
-        Err(Box::new(ModelError::Shape { layer, expected: expected.into(), found: self.sample(x) }))
+        Err(Box::new(ModelError::Shape { layer, expected: expected.into(), found: self.sample(x).to_vec() }))
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm per kind of layer")]
@@ -125,7 +125,7 @@ impl Builder {
                 self.graph.add(Op::Gather, &[table, x])
             }
             LayerSpec::PositionEmbedding { .. } => {
-                let shape = self.sample(x);
+                let shape = self.sample(x).to_vec();
                 if shape.len() != 2 {
                     return self.mismatch("[tokens, width]", x);
                 }
@@ -225,12 +225,12 @@ impl Builder {
             }
             LayerSpec::Residual { layers, shortcut, activation, .. } => {
                 let branch = self.layers(name, layers, x)?;
-                let straight = self.layers(&format!("{name}.shortcut"), shortcut, x)?;
+                let straight = self.layers(&within(name, "shortcut"), shortcut, x)?;
                 self.graph.enter_layer(name);
                 if self.graph.shape(branch) != self.graph.shape(straight) {
                     let expected = format!(
                         "layers that give the shortcut's shape {}",
-                        crate::error::Shape(&self.sample(straight))
+                        crate::error::Shape(self.sample(straight))
                     );
                     return self.mismatch(&expected, branch);
                 }
@@ -242,9 +242,9 @@ impl Builder {
                 let bias = !norm;
                 let fields =
                     ConvFields { filters: *filters, kernel, stride, padding, dilation, groups: 1, bias };
-                let mut y = self.conv(&format!("{name}.conv"), &fields, x)?;
+                let mut y = self.conv(&within(name, "conv"), &fields, x)?;
                 if *norm {
-                    y = self.batch_norm(&format!("{name}.norm"), 1e-5, 0.1, y)?;
+                    y = self.batch_norm(&within(name, "norm"), 1e-5, 0.1, y)?;
                 }
                 let y = self.activate(*activation, y)?;
                 let Some(pool) = pool else { return Ok(y) };
@@ -258,16 +258,16 @@ impl Builder {
             LayerSpec::Lstm { units, sequence, .. } => self.recurrent(name, 4, *units, *sequence, x),
             LayerSpec::Attention { heads, causal, .. } => self.attention(name, *heads, *causal, x),
             LayerSpec::TransformerBlock { heads, causal, expansion, activation, dropout, .. } => {
-                let normed = self.layer_norm(&format!("{name}.norm1"), 1e-5, x)?;
-                let attended = self.attention(&format!("{name}.self_attn"), *heads, *causal, normed)?;
+                let normed = self.layer_norm(&within(name, "norm1"), 1e-5, x)?;
+                let attended = self.attention(&within(name, "self_attn"), *heads, *causal, normed)?;
                 let attended = self.dropout(*dropout, attended)?;
                 let x = self.graph.add(Op::Add, &[x, attended])?;
-                let normed = self.layer_norm(&format!("{name}.norm2"), 1e-5, x)?;
+                let normed = self.layer_norm(&within(name, "norm2"), 1e-5, x)?;
                 let width = self.width(x);
-                let hidden = self.dense(&format!("{name}.linear1"), width * expansion, true, normed)?;
+                let hidden = self.dense(&within(name, "linear1"), width * expansion, true, normed)?;
                 let hidden = self.activate(*activation, hidden)?;
                 let hidden = self.dropout(*dropout, hidden)?;
-                let y = self.dense(&format!("{name}.linear2"), width, true, hidden)?;
+                let y = self.dense(&within(name, "linear2"), width, true, hidden)?;
                 let y = self.dropout(*dropout, y)?;
                 self.graph.add(Op::Add, &[x, y])
             }
@@ -275,7 +275,7 @@ impl Builder {
     }
 
     fn parameter(&mut self, layer: &str, name: &str, shape: &[usize], init: Init) -> Built<Value> {
-        self.graph.add_parameter(format!("{layer}.{name}"), shape, init, true)
+        self.graph.add_parameter(within(layer, name), shape, init, true)
     }
 
     fn width(&self, x: Value) -> usize {
@@ -351,7 +351,7 @@ impl Builder {
         let stride = self.spatial(stride, x, 1)?;
         let dilation = self.spatial(dilation, x, 1)?;
         let sample = self.sample(x);
-        let extents = match *sample.as_slice() {
+        let extents = match *sample {
             [_, width] => [1, width],
             [_, height, width] => [height, width],
             _ => return self.mismatch("[channels, length] or [channels, height, width]", x),
@@ -420,7 +420,7 @@ impl Builder {
         let scale = self.parameter(name, "weight", &[channels], Init::Constant(1.0))?;
         let bias = self.parameter(name, "bias", &[channels], Init::Constant(0.0))?;
         let running = |graph: &mut Graph, which: &str, start| {
-            graph.add_parameter(format!("{name}.{which}"), &[channels], Init::Constant(start), false)
+            graph.add_parameter(within(name, which), &[channels], Init::Constant(start), false)
         };
         let mean = running(&mut self.graph, "running_mean", 0.0)?;
         let variance = running(&mut self.graph, "running_var", 1.0)?;
@@ -445,7 +445,7 @@ impl Builder {
         x: Value,
     ) -> Built<Value> {
         let sample = self.sample(x);
-        let &[steps, features] = sample.as_slice() else { return self.mismatch("[steps, features]", x) };
+        let &[steps, features] = sample else { return self.mismatch("[steps, features]", x) };
         let (init, wide) = (fan_in(hidden), gates * hidden);
         let w = self.parameter(name, "weight_ih_l0", &[wide, features], init)?;
         let r = self.parameter(name, "weight_hh_l0", &[wide, hidden], init)?;
@@ -464,7 +464,7 @@ impl Builder {
     #[expect(clippy::cast_precision_loss, reason = "widths are capped at 2^24")]
     fn attention(&mut self, name: &str, heads: usize, causal: bool, x: Value) -> Built<Value> {
         let sample = self.sample(x);
-        let &[tokens, width] = sample.as_slice() else { return self.mismatch("[tokens, width]", x) };
+        let &[tokens, width] = sample else { return self.mismatch("[tokens, width]", x) };
         if width % heads != 0 {
             return self.mismatch(&format!("[tokens, width] with a width of {heads} equal heads"), x);
         }
@@ -498,15 +498,15 @@ impl Builder {
             groups: 1,
             bias: false,
         };
-        let y = self.conv(&format!("{name}.conv1"), &fields(three, stride, border), x)?;
-        let y = self.batch_norm(&format!("{name}.bn1"), 1e-5, 0.1, y)?;
+        let y = self.conv(&within(name, "conv1"), &fields(three, stride, border), x)?;
+        let y = self.batch_norm(&within(name, "bn1"), 1e-5, 0.1, y)?;
         let y = self.graph.add(Op::Relu, &[y])?;
-        let y = self.conv(&format!("{name}.conv2"), &fields(three, one, border), y)?;
-        let y = self.batch_norm(&format!("{name}.bn2"), 1e-5, 0.1, y)?;
+        let y = self.conv(&within(name, "conv2"), &fields(three, one, border), y)?;
+        let y = self.batch_norm(&within(name, "bn2"), 1e-5, 0.1, y)?;
         let mut straight = x;
         if self.graph.shape(x) != self.graph.shape(y) {
-            straight = self.conv(&format!("{name}.downsample.0"), &fields(one, stride, none), x)?;
-            straight = self.batch_norm(&format!("{name}.downsample.1"), 1e-5, 0.1, straight)?;
+            straight = self.conv(&within(name, "downsample.0"), &fields(one, stride, none), x)?;
+            straight = self.batch_norm(&within(name, "downsample.1"), 1e-5, 0.1, straight)?;
         }
         let sum = self.graph.add(Op::Add, &[y, straight])?;
         self.graph.add(Op::Relu, &[sum])
@@ -572,6 +572,11 @@ fn huber(graph: &mut Graph, delta: f64, output: Value, target: Value) -> Built<V
     let half = graph.add(Op::Mul, &[near, half])?;
     let rest = graph.add(Op::Sub, &[size, half])?;
     graph.add(Op::Mul, &[near, rest])
+}
+
+/// The name of what is in a layer.
+fn within(layer: &str, name: &str) -> String {
+    [layer, ".", name].concat()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "extents are capped far below 2^52")]

@@ -64,8 +64,8 @@ impl Parameters {
     /// [`ModelError::DuplicateName`] if there is one of that name; [`ModelError::FileTensor`] if the name has
     /// characters other than ASCII letters, digits and `_-.` or is longer than 255.
     pub fn insert(&mut self, name: String, tensor: Tensor) -> Result<(), ModelError> {
-        let legal = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        if name.is_empty() || name.len() > 255 || !name.chars().all(legal) || name == "__metadata__" {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if name.is_empty() || name.len() > 255 || !name.bytes().all(legal) || name == "__metadata__" {
             let problem = "name must be letters, digits, '_', '-' and '.'";
             return Err(ModelError::FileTensor { name, problem });
         }

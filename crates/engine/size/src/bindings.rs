@@ -13,7 +13,7 @@ pub(crate) async fn run(base: &[u8]) -> Result<Vec<u8>, JsError> {
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..Default::default()
     };
-    let adapter = instance.request_adapter(&options).await?;
+    let adapter = instance.request_adapter(&options).await.or(Err(JsError::new("no adapter")))?;
     let required_limits =
         wgpu::Limits { max_storage_buffer_binding_size: base.len() as u64, ..wgpu::Limits::default() };
     let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };

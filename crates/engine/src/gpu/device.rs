@@ -55,10 +55,12 @@ impl Gpu {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
         };
-        let adapter = instance
-            .request_adapter(&options)
-            .await
-            .map_err(|error| GpuError::NoAdapter(error.to_string()))?;
+        let no_adapter = |error: wgpu::RequestAdapterError| {
+            // In a browser wgpu lists the back ends that it does not have there.
+            let is_browser = cfg!(target_arch = "wasm32");
+            GpuError::NoAdapter(if is_browser { "the browser offers none".into() } else { error.to_string() })
+        };
+        let adapter = instance.request_adapter(&options).await.map_err(no_adapter)?;
         let offer = Offer::of(&adapter).await;
         let required_limits = wgpu::Limits {
             max_buffer_size: offer.largest_buffer,
@@ -196,14 +198,15 @@ impl Offer {
         let options = browser::Options::new();
         options.set_power_preference("high-performance");
         let adapter = browser::request_adapter(&options).await.ok();
-        let limits = adapter.as_ref().map(browser::Adapter::limits);
+        let limits = adapter.as_ref().and_then(|adapter| adapter.limits().ok());
         let info = adapter.as_ref().and_then(|adapter| adapter.info().ok());
         let lowest = wgpu::Limits::default();
         let (largest_buffer, largest_binding) = limits
             .map_or((lowest.max_buffer_size, lowest.max_storage_buffer_binding_size), |limits| {
                 (limits.max_buffer_size() as u64, limits.max_storage_buffer_binding_size() as u64)
             });
-        let is_software = info.is_some_and(|info| info.is_fallback_adapter() == Some(true));
+        let is_software =
+            info.is_some_and(|info| info.is_fallback_adapter().is_ok_and(|is| is == Some(true)));
         Self { is_software, largest_buffer, largest_binding }
     }
 }
@@ -229,8 +232,8 @@ mod browser {
         #[wasm_bindgen(catch, js_namespace = ["navigator", "gpu"], js_name = requestAdapter)]
         pub(super) async fn request_adapter(options: &Options) -> Result<Adapter, JsValue>;
 
-        #[wasm_bindgen(method, getter)]
-        pub(super) fn limits(this: &Adapter) -> Limits;
+        #[wasm_bindgen(catch, method, getter)]
+        pub(super) fn limits(this: &Adapter) -> Result<Limits, JsValue>;
 
         #[wasm_bindgen(method, getter, js_name = maxBufferSize)]
         pub(super) fn max_buffer_size(this: &Limits) -> f64;
@@ -241,8 +244,8 @@ mod browser {
         #[wasm_bindgen(catch, method, getter)]
         pub(super) fn info(this: &Adapter) -> Result<Info, JsValue>;
 
-        #[wasm_bindgen(method, getter, js_name = isFallbackAdapter)]
-        pub(super) fn is_fallback_adapter(this: &Info) -> Option<bool>;
+        #[wasm_bindgen(catch, method, getter, js_name = isFallbackAdapter)]
+        pub(super) fn is_fallback_adapter(this: &Info) -> Result<Option<bool>, JsValue>;
     }
 }
 

@@ -1,7 +1,5 @@
 //! Losses come back in bulk: every step leaves its own in a staging buffer, which is mapped when it is full.
 
-use std::collections::VecDeque;
-
 use super::GpuError;
 use super::device::{Gpu, Mapping, map};
 
@@ -15,7 +13,7 @@ pub(super) struct Losses {
     /// Losses in the staging buffer `next`, which is not mapped.
     filled: usize,
     /// Staging buffers being mapped, oldest first, and how many losses each holds.
-    flights: VecDeque<Flight>,
+    flights: Vec<Flight>,
     next: usize,
     collected: Vec<f32>,
 }
@@ -39,7 +37,7 @@ impl Losses {
         Self {
             staging: [staging(), staging()],
             filled: 0,
-            flights: VecDeque::new(),
+            flights: Vec::new(),
             next: 0,
             collected: Vec::new(),
         }
@@ -93,7 +91,7 @@ impl Losses {
     #[expect(clippy::indexing_slicing, reason = "next is 0 or 1")]
     fn take_off(&mut self) {
         let mapped = map(&self.staging[self.next]);
-        self.flights.push_back(Flight { staging: self.next, count: self.filled, mapped });
+        self.flights.push(Flight { staging: self.next, count: self.filled, mapped });
         self.next = (self.next + 1) % self.staging.len();
         self.filled = 0;
     }
@@ -101,10 +99,10 @@ impl Losses {
     /// Collects the oldest flight. A caller that stops waiting loses nothing: the flight stays first in the queue.
     #[expect(clippy::indexing_slicing, reason = "flights name a staging buffer of this ring")]
     async fn land(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
-        if let Some(flight) = self.flights.front_mut() {
+        if let Some(flight) = self.flights.first_mut() {
             let staging = &self.staging[flight.staging];
             self.collected.extend(gpu.mapped_floats(staging, flight.count, &mut flight.mapped).await?);
-            self.flights.pop_front();
+            self.flights.remove(0);
         }
         Ok(())
     }

@@ -26,36 +26,38 @@ fn add(
     part: Part,
     width: u32,
 ) -> Result<(), GpuError> {
-    let launch = match kernel {
-        Kernel::Gemm(product) => return Ok(gemm::lower(launches, product, part, width)),
-        Kernel::Reduce(reduce) => return Ok(rows::reduce(launches, reduce, width)),
-        Kernel::Convolution(convolution) => return Ok(convolution::lower(launches, convolution, width)),
-        Kernel::NormalizeParameters(norm) => return Ok(rows::normalize_parameters(launches, norm, width)),
-        Kernel::ScaleGradients(scale) => return Ok(rows::scale_gradients(launches, scale)),
+    match kernel {
+        Kernel::Gemm(product) => gemm::lower(launches, product, part, width),
+        Kernel::Reduce(reduce) => rows::reduce(launches, reduce, width),
+        Kernel::Convolution(convolution) => convolution::lower(launches, convolution, width),
+        Kernel::NormalizeParameters(norm) => rows::normalize_parameters(launches, norm, width),
+        Kernel::ScaleGradients(scale) => rows::scale_gradients(launches, scale),
         // Padding behind gradients stays 0, so that padded parameters never move.
-        Kernel::Map(map) => map::lower(map, program.buffer(map.output).kind == BufferKind::Activation),
-        Kernel::Copy(copy) => elementwise::copy(copy),
-        Kernel::Fill { output, value } => {
-            elementwise::fill_with(*output, *value, word(program.buffer(*output).elements()))
+        Kernel::Map(map) => {
+            launches.push(map::lower(map, program.buffer(map.output).kind == BufferKind::Activation))
         }
-        Kernel::Softmax(softmax) => rows::softmax(softmax),
-        Kernel::SoftmaxBackward(softmax) => rows::softmax_backward(softmax),
-        Kernel::CrossEntropy(loss) => rows::cross_entropy(loss),
-        Kernel::Normalize(norm) => rows::normalize(norm),
-        Kernel::NormalizeBackward(norm) => rows::normalize_backward(norm),
-        Kernel::BatchNormalize(norm) => rows::batch_normalize(norm),
-        Kernel::BatchNormalizeBackward(norm) => rows::batch_normalize_backward(norm),
-        Kernel::Gather(gather) => elementwise::gather(gather),
-        Kernel::Dropout(dropout) => elementwise::dropout(dropout),
-        Kernel::Optimise(optimise) => elementwise::optimise(optimise),
-        Kernel::Pool(pool) => pool::forward(pool),
-        Kernel::PoolBackward(pool) => pool::backward(pool),
-        Kernel::GatherBackward(gather) => elementwise::gather_backward(gather),
-        Kernel::Gru(gru) => recurrent::gru(gru)?,
-        Kernel::GruBackward(gru) => recurrent::gru_backward(gru)?,
-        Kernel::Lstm(lstm) => recurrent::lstm(lstm)?,
-        Kernel::LstmBackward(lstm) => recurrent::lstm_backward(lstm)?,
-    };
-    launches.push(launch);
+        Kernel::Copy(copy) => launches.push(elementwise::copy(copy)),
+        Kernel::Fill { output, value } => {
+            let count = word(program.buffer(*output).elements());
+            launches.push(elementwise::fill_with(*output, *value, count));
+        }
+        Kernel::Softmax(softmax) => launches.push(rows::softmax(softmax)),
+        Kernel::SoftmaxBackward(softmax) => launches.push(rows::softmax_backward(softmax)),
+        Kernel::CrossEntropy(loss) => launches.push(rows::cross_entropy(loss)),
+        Kernel::Normalize(norm) => launches.push(rows::normalize(norm)),
+        Kernel::NormalizeBackward(norm) => launches.push(rows::normalize_backward(norm)),
+        Kernel::BatchNormalize(norm) => launches.push(rows::batch_normalize(norm)),
+        Kernel::BatchNormalizeBackward(norm) => launches.push(rows::batch_normalize_backward(norm)),
+        Kernel::Gather(gather) => launches.push(elementwise::gather(gather)),
+        Kernel::Dropout(dropout) => launches.push(elementwise::dropout(dropout)),
+        Kernel::Optimise(optimise) => launches.push(elementwise::optimise(optimise)),
+        Kernel::Pool(pool) => launches.push(pool::forward(pool)),
+        Kernel::PoolBackward(pool) => launches.push(pool::backward(pool)),
+        Kernel::GatherBackward(gather) => launches.push(elementwise::gather_backward(gather)),
+        Kernel::Gru(gru) => launches.push(recurrent::gru(gru)?),
+        Kernel::GruBackward(gru) => launches.push(recurrent::gru_backward(gru)?),
+        Kernel::Lstm(lstm) => launches.push(recurrent::lstm(lstm)?),
+        Kernel::LstmBackward(lstm) => launches.push(recurrent::lstm_backward(lstm)?),
+    }
     Ok(())
 }

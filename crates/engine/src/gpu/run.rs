@@ -88,8 +88,8 @@ impl GpuProgram {
     ///
     /// # Errors
     /// `DeviceLost`, or what the device reported.
-    pub async fn take_losses(&mut self) -> Result<Vec<f32>, GpuError> {
-        self.losses.take(&self.gpu).await
+    pub fn take_losses(&mut self) -> impl Future<Output = Result<Vec<f32>, GpuError>> {
+        self.losses.take(&self.gpu)
     }
 
     /// Drops the losses of all steps so far that were not taken.
@@ -130,8 +130,8 @@ impl GpuProgram {
     ///
     /// # Errors
     /// `DeviceLost`, or what the device reported.
-    pub async fn idle(&self) -> Result<(), GpuError> {
-        self.gpu.idle().await
+    pub fn idle(&self) -> impl Future<Output = Result<(), GpuError>> {
+        self.gpu.idle()
     }
 
     /// Time per run of every dispatch by its kernel's name, by the caller's clock, each run `rounds` times in one pass.
@@ -208,8 +208,11 @@ struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     fn resources(&self, launch: &Launch, dims: wgpu::BufferBinding<'a>) -> Vec<wgpu::BindingResource<'a>> {
-        let operands = launch.operands.iter().map(|operand| self.binding(*operand));
-        core::iter::once(dims).chain(operands).map(wgpu::BindingResource::Buffer).collect()
+        let mut resources = vec![wgpu::BindingResource::Buffer(dims)];
+        for &operand in &launch.operands {
+            resources.push(wgpu::BindingResource::Buffer(self.binding(operand)));
+        }
+        resources
     }
 
     #[expect(
@@ -236,11 +239,13 @@ impl<'a> Memory<'a> {
 }
 
 fn scratch_elements(launches: &[Launch]) -> u64 {
-    let needed = |operand: &Operand| match operand {
-        Operand::Scratch(elements) => u64::from(*elements),
-        _ => 0,
-    };
-    launches.iter().flat_map(|launch| &launch.operands).map(needed).max().unwrap_or(0)
+    let mut most = 0;
+    for operand in launches.iter().flat_map(|launch| &launch.operands) {
+        if let Operand::Scratch(elements) = *operand {
+            most = most.max(u64::from(elements));
+        }
+    }
+    most
 }
 
 fn storage(gpu: &Gpu, elements: u64) -> Result<wgpu::Buffer, GpuError> {
@@ -288,10 +293,12 @@ impl Drop for Staging {
 /// All dispatches' uniform blocks in one buffer, written once.
 fn uniforms(gpu: &Gpu, launches: &[Launch]) -> wgpu::Buffer {
     const WORDS: usize = 64;
-    let blocks: Vec<u32> = launches
-        .iter()
-        .flat_map(|launch| launch.dims.iter().copied().chain(core::iter::repeat(0)).take(WORDS))
-        .collect();
+    let mut blocks = vec![0; WORDS * launches.len()];
+    for (block, launch) in blocks.chunks_exact_mut(WORDS).zip(launches) {
+        for (word, &value) in block.iter_mut().zip(&launch.dims) {
+            *word = value;
+        }
+    }
     let buffer = uniform(gpu, (UNIFORM_STRIDE * launches.len() as u64).max(UNIFORM_STRIDE));
     gpu.write(&buffer, 0, bytemuck::cast_slice(&blocks));
     buffer

@@ -60,8 +60,8 @@ impl Lowering<'_> {
         let bias = node.inputs.get(2).copied();
         if self.wants(node, 1) || bias.is_some_and(|bias| self.wanted(bias)) {
             let extents = self.shape_of(node, 1);
-            let by_scale = self.scratch(&extents);
-            let by_bias = bias.map(|_| self.scratch(&extents));
+            let by_scale = self.scratch(extents);
+            let by_bias = bias.map(|_| self.scratch(extents));
             self.kernels.push(Kernel::NormalizeParameters(NormalizeParameters {
                 shape,
                 input,

@@ -158,7 +158,7 @@ impl Lowering<'_> {
         self.kernels.push(Kernel::Copy(Copy {
             input: buffer,
             input_offset: 0,
-            input_strides: strides(broadcast_strides(&shape, &full)),
+            input_strides: strides(broadcast_strides(shape, &full)),
             output,
             output_offset: 0,
             output_strides: strides(super::elementwise::contiguous(&full)),
