@@ -53,10 +53,9 @@ pub(crate) fn engine(toolchain: &Toolchain, tools: &Tools, dist: &Path) -> Resul
     Ok(())
 }
 
-/// Whether a file of `dist` is loaded only by visitors who ask for more than one thread.
+/// Whether a file of `dist` is loaded only where more than one thread is to train.
 pub(crate) fn is_for_threads(file: &Path) -> bool {
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.starts_with(NAME) || SCRIPTS.iter().any(|(_, script)| name == *script)
+    file.file_name().is_some_and(|name| name.to_string_lossy().contains("-thread"))
 }
 
 /// Compiler flags, in addition to those of the workspace.
