@@ -59,9 +59,10 @@ impl Dataset {
             return Err(DatasetError::TooLarge(bytes.len()));
         }
         let tensors = safetensors::read(bytes).map_err(DatasetError::File)?;
-        let (Some(x), Some(y), 2) = (tensors.get("x"), tensors.get("y"), tensors.len()) else {
+        let [(first, x), (second, y)] = &tensors[..] else { return Err(DatasetError::Tensors) };
+        if first != "x" || second != "y" {
             return Err(DatasetError::Tensors);
-        };
+        }
         let samples = manifest.data.split.samples as usize;
         let width = manifest.model.input.iter().product();
         let values = read_numbers("x", x, samples, width, manifest.data.scale)?;

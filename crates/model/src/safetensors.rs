@@ -5,7 +5,6 @@
 //! tightly packed data.
 
 use crate::ModelError;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -121,7 +120,7 @@ fn integer(element: ElementType, chunk: &[u8]) -> i64 {
 /// # Errors
 /// [`ModelError::File`] where header or layout break the format or a cap; [`ModelError::FileTensor`] where one
 /// tensor does.
-pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, ModelError> {
+pub fn read(bytes: &[u8]) -> Result<Vec<(String, View<'_>)>, ModelError> {
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or(ModelError::File("shorter than its header"))?;
     let too_long = |_| ModelError::File("header too long");
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(too_long)?;
@@ -130,7 +129,7 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, ModelError> {
     }
     let (header, data) = rest.split_at_checked(length).ok_or(ModelError::File("shorter than its header"))?;
     let entries = Header { rest: header }.entries()?;
-    let mut tensors = BTreeMap::new();
+    let mut tensors: Vec<(String, View<'_>)> = Vec::with_capacity(entries.len());
     let mut spans = Vec::with_capacity(entries.len());
     for entry in entries {
         let fault = |problem| ModelError::FileTensor { name: entry.name.clone(), problem };
@@ -145,8 +144,9 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, View<'_>>, ModelError> {
         let span = (entry.begin, entry.end);
         spans.insert(spans.partition_point(|&known| known < span), span);
         let view = View { element: entry.element, shape: entry.shape, bytes };
-        if tensors.insert(entry.name.clone(), view).is_some() {
-            return Err(ModelError::FileTensor { name: entry.name, problem: "is there twice" });
+        match tensors.binary_search_by(|(other, _)| other.as_str().cmp(&entry.name)) {
+            Ok(_) => return Err(ModelError::FileTensor { name: entry.name, problem: "is there twice" }),
+            Err(at) => tensors.insert(at, (entry.name, view)),
         }
     }
     let mut end = 0;
@@ -383,9 +383,11 @@ mod tests {
             "x":{"dtype":"I8","data_offsets":[0,2],"shape":[2,1]}} "#;
         let bytes = file(header, &[255, 3, 254, 255, 255, 255, 255, 255, 255, 255]);
         let tensors = read(&bytes).unwrap();
-        assert_eq!(tensors["x"].to_f32(), [-1.0, 3.0]);
-        assert_eq!(tensors["x"].shape, [2, 1]);
-        assert_eq!(tensors["y"].to_integers(), Some(vec![-2]));
+        let [(first, x), (second, y)] = &tensors[..] else { panic!("{tensors:?}") };
+        assert_eq!((first.as_str(), second.as_str()), ("x", "y"));
+        assert_eq!(x.to_f32(), [-1.0, 3.0]);
+        assert_eq!(x.shape, [2, 1]);
+        assert_eq!(y.to_integers(), Some(vec![-2]));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::gemm::{Finish, MR, Tile, activate, pack, rank_one};
 use crate::memory::Memory;
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{self, Rows, in_parts};
 use lichen_model::program::{Convolution, Direction, Window};
 
 /// Outputs side by side in a tile.
@@ -24,7 +24,7 @@ pub(crate) struct Scratch {
 
 /// Runs a convolution kernel: forward and for the input's gradient samples are independent of each other, for the
 /// weights' gradient outputs are (of whole groups, where there are several).
-pub(crate) fn run(kernel: &Convolution, memory: &mut Memory, scratch: &mut Vec<Scratch>) {
+pub(crate) fn run(kernel: &Convolution, memory: &mut Memory, scratch: &mut threads::Scratch<Scratch>) {
     let window = &kernel.window;
     let (inputs, outputs) = per_group(window);
     let depth = inputs * plane(window.kernel);

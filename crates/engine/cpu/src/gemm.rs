@@ -6,7 +6,7 @@
 use crate::causal::Part;
 use crate::memory::Memory;
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{Rows, Scratch, in_parts};
 use lichen_model::program::{Epilogue, Gemm, Matrix};
 use std::ops::Range;
 
@@ -72,7 +72,7 @@ impl Finish<'_> {
 }
 
 /// Runs a product kernel.
-pub(crate) fn run(gemm: &Gemm, part: Part, memory: &mut Memory, panels: &mut Vec<Panels>) {
+pub(crate) fn run(gemm: &Gemm, part: Part, memory: &mut Memory, panels: &mut Scratch<Panels>) {
     let mut c = memory.take(gemm.c.buffer);
     let (a, b) = (memory.get(gemm.a.buffer), memory.get(gemm.b.buffer));
     let bias = gemm.bias.map(|bias| memory.get(bias));
@@ -132,9 +132,9 @@ pub(crate) fn product(
     stride: usize,
     [m, n, k]: [usize; 3],
     finish: &Finish<'_>,
-    panels: &mut Vec<Panels>,
+    panels: &mut Scratch<Panels>,
 ) {
-    let mut packed = panels.first_mut().map(|panels| std::mem::take(&mut panels.b)).unwrap_or_default();
+    let mut packed = std::mem::take(&mut panels.first().b);
     pack_right(&mut packed, b, n, k);
     // A split would need to know where the diagonal is.
     let cost = if finish.part == Part::Whole { MR * n * k } else { 0 };
@@ -144,7 +144,7 @@ pub(crate) fn product(
         let extents = [c.len().div_ceil(stride), n, k];
         multiply_packed(a, &packed, c, stride, extents, finish, &mut panels.a);
     });
-    panels[0].b = packed;
+    panels.first().b = packed;
 }
 
 impl Panels {
@@ -175,7 +175,7 @@ pub(crate) fn pack_right(packed: &mut Vec<f32>, b: View<'_>, n: usize, k: usize)
         let depth = BLOCK_K.min(k - start);
         let (block, behind) = rest.split_at_mut(n.div_ceil(NR) * NR * depth);
         let panels = Rows::new(block, NR * depth);
-        in_parts([panels], COPY * NR * depth, &mut Vec::new(), |first, [panels], ()| {
+        in_parts([panels], COPY * NR * depth, &mut Scratch::default(), |first, [panels], ()| {
             let offset = start * b.row + first * NR * b.column;
             pack(panels, b.data, [b.column, b.row], [n - first * NR, depth], offset, NR);
         });
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn products_of_all_layouts_agree_with_the_definition() {
-        let mut panels = Vec::new();
+        let mut panels = Scratch::default();
         for (m, n, k) in
             [(1, 1, 1), (4, 8, 3), (5, 9, 17), (13, 10, 300), (3, 30, 513), (9, 17, 1), (9, 1, 5)]
         {

@@ -23,6 +23,7 @@ pub use causal::{Part, parts};
 use lichen_model::program::{BufferId, Kernel, Program, StepValues};
 use memory::Memory;
 use std::sync::Arc;
+use threads::Scratch;
 #[cfg(all(feature = "threads", feature = "bench"))]
 pub use threads::split_everything;
 
@@ -32,11 +33,11 @@ pub struct CpuExecutor {
     parts: Vec<causal::Part>,
     memory: Memory,
     // Memory that kernels use while they run, one for each part of a result.
-    panels: Vec<gemm::Panels>,
-    registers: Vec<map::Registers>,
-    convolution: Vec<convolution::Scratch>,
+    panels: Scratch<gemm::Panels>,
+    registers: Scratch<map::Registers>,
+    convolution: Scratch<convolution::Scratch>,
     recurrent: recurrent::Scratch,
-    rows: Vec<Vec<f32>>,
+    rows: Scratch<Vec<f32>>,
     scratch: Vec<f32>,
 }
 
@@ -50,11 +51,11 @@ impl CpuExecutor {
             program,
             parts,
             memory,
-            panels: Vec::new(),
-            registers: Vec::new(),
-            convolution: Vec::new(),
+            panels: Scratch::default(),
+            registers: Scratch::default(),
+            convolution: Scratch::default(),
             recurrent: recurrent::Scratch::default(),
-            rows: Vec::new(),
+            rows: Scratch::default(),
             scratch: Vec::new(),
         }
     }
@@ -216,7 +217,7 @@ pub fn product([m, n, k]: [usize; 3], layout: u32, rounds: u32) -> f32 {
         if layout == 2 { View { data: &a, row: 1, column: m } } else { View { data: &a, row: k, column: 1 } };
     let b =
         if layout == 1 { View { data: &b, row: 1, column: k } } else { View { data: &b, row: n, column: 1 } };
-    let (mut c, mut panels) = (vec![0.0; m * n], Vec::new());
+    let (mut c, mut panels) = (vec![0.0; m * n], Scratch::default());
     for _ in 0..rounds {
         gemm::product(a, b, &mut c, n, [m, n, k], &Finish::PLAIN, &mut panels);
     }

@@ -3,7 +3,7 @@
 use crate::math;
 use crate::memory::Memory;
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{Rows, Scratch, in_parts};
 use lichen_model::program::{Binary, Instruction, MAX_MAP_INPUTS, Map, StepValues, Unary};
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub(crate) struct Registers(Vec<f32>);
 const INSTRUCTION: usize = 4;
 
 /// Runs a map.
-pub(crate) fn run(map: &Map, memory: &mut Memory, step: &StepValues, registers: &mut Vec<Registers>) {
+pub(crate) fn run(map: &Map, memory: &mut Memory, step: &StepValues, registers: &mut Scratch<Registers>) {
     let mut output = memory.take(map.output);
     let mut inputs: [&[f32]; MAX_MAP_INPUTS] = [&[]; MAX_MAP_INPUTS];
     for (to, input) in inputs.iter_mut().zip(&map.inputs) {

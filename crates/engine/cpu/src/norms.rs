@@ -4,7 +4,7 @@ use crate::memory::Memory;
 use crate::quads;
 use crate::rows::{PASS, sum};
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{Rows, Scratch, in_parts};
 use lichen_model::program::{
     BatchNormalize, BatchNormalizeBackward, BufferId, NormShape, Normalize, NormalizeBackward,
     NormalizeParameters,
@@ -37,7 +37,7 @@ fn squares(row: &[f32], mean: f32) -> f32 {
     total.sum()
 }
 
-pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut Vec<Vec<f32>>) {
+pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut Scratch<Vec<f32>>) {
     let shape = &kernel.shape;
     let mut output = memory.take(kernel.output);
     let mut moments = memory.take(kernel.moments);
@@ -77,7 +77,7 @@ pub(crate) fn normalize(kernel: &Normalize, memory: &mut Memory, scratch: &mut V
 pub(crate) fn normalize_backward(
     kernel: &NormalizeBackward,
     memory: &mut Memory,
-    scratch: &mut Vec<Vec<f32>>,
+    scratch: &mut Scratch<Vec<f32>>,
 ) {
     let shape = &kernel.shape;
     let mut result = memory.take(kernel.result);

@@ -3,7 +3,7 @@
 use crate::memory::Memory;
 use crate::rows::PASS;
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{Rows, Scratch, in_parts};
 use lichen_model::program::{Pool, PoolBackward, PoolKind, Window};
 use std::ops::Range;
 
@@ -39,26 +39,31 @@ pub(crate) fn pool(kernel: &Pool, memory: &mut Memory) {
     let input = memory.get(kernel.input);
     let width = window.input[1];
     let (in_plane, out_plane) = (window.input[0] * width, window.output[0] * window.output[1]);
-    in_parts([Rows::new(&mut output, out_plane)], PASS * in_plane, &mut Vec::new(), |first, [output], ()| {
-        for (to, from) in
-            output.chunks_exact_mut(out_plane).zip(input[first * in_plane..].chunks_exact(in_plane))
-        {
-            if is_pairs(kernel.kind, window) {
-                largest_of_pairs(window, from, to);
-                continue;
+    in_parts(
+        [Rows::new(&mut output, out_plane)],
+        PASS * in_plane,
+        &mut Scratch::default(),
+        |first, [output], ()| {
+            for (to, from) in
+                output.chunks_exact_mut(out_plane).zip(input[first * in_plane..].chunks_exact(in_plane))
+            {
+                if is_pairs(kernel.kind, window) {
+                    largest_of_pairs(window, from, to);
+                    continue;
+                }
+                windows(window, |at, rows, columns| {
+                    let cells =
+                        rows.clone().flat_map(|y| &from[y * width + columns.start..y * width + columns.end]);
+                    to[at] = match kernel.kind {
+                        PoolKind::Max => {
+                            cells.fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most })
+                        }
+                        _ => cells.sum::<f32>() * share(kernel.kind, window, &rows, &columns),
+                    };
+                });
             }
-            windows(window, |at, rows, columns| {
-                let cells =
-                    rows.clone().flat_map(|y| &from[y * width + columns.start..y * width + columns.end]);
-                to[at] = match kernel.kind {
-                    PoolKind::Max => {
-                        cells.fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most })
-                    }
-                    _ => cells.sum::<f32>() * share(kernel.kind, window, &rows, &columns),
-                };
-            });
-        }
-    });
+        },
+    );
     memory.put(output);
 }
 
@@ -98,40 +103,45 @@ pub(crate) fn pool_backward(kernel: &PoolBackward, memory: &mut Memory) {
         (memory.get(kernel.input), memory.get(kernel.output), memory.get(kernel.gradient));
     let width = window.input[1];
     let (in_plane, out_plane) = (window.input[0] * width, window.output[0] * window.output[1]);
-    in_parts([Rows::new(&mut result, in_plane)], PASS * in_plane, &mut Vec::new(), |first, [result], ()| {
-        result.fill(0.0);
-        for (number, to) in result.chunks_exact_mut(in_plane).enumerate() {
-            let number = first + number;
-            let gradient = &gradient[number * out_plane..(number + 1) * out_plane];
-            if kernel.kind != PoolKind::Max {
+    in_parts(
+        [Rows::new(&mut result, in_plane)],
+        PASS * in_plane,
+        &mut Scratch::default(),
+        |first, [result], ()| {
+            result.fill(0.0);
+            for (number, to) in result.chunks_exact_mut(in_plane).enumerate() {
+                let number = first + number;
+                let gradient = &gradient[number * out_plane..(number + 1) * out_plane];
+                if kernel.kind != PoolKind::Max {
+                    windows(window, |at, rows, columns| {
+                        let part = gradient[at] * share(kernel.kind, window, &rows, &columns);
+                        for y in rows {
+                            to[y * width + columns.start..y * width + columns.end]
+                                .iter_mut()
+                                .for_each(|x| *x += part);
+                        }
+                    });
+                    continue;
+                }
+                let from = &input[number * in_plane..(number + 1) * in_plane];
+                let most = &output[number * out_plane..(number + 1) * out_plane];
+                if is_pairs(kernel.kind, window) {
+                    gradient_of_pairs(window, from, most, gradient, to);
+                    continue;
+                }
                 windows(window, |at, rows, columns| {
-                    let part = gradient[at] * share(kernel.kind, window, &rows, &columns);
                     for y in rows {
-                        to[y * width + columns.start..y * width + columns.end]
-                            .iter_mut()
-                            .for_each(|x| *x += part);
+                        let row = &from[y * width + columns.start..y * width + columns.end];
+                        #[expect(clippy::float_cmp, reason = "the largest is one of them to the bit")]
+                        if let Some(x) = row.iter().position(|&x| x == most[at]) {
+                            to[y * width + columns.start + x] += gradient[at];
+                            return;
+                        }
                     }
                 });
-                continue;
             }
-            let from = &input[number * in_plane..(number + 1) * in_plane];
-            let most = &output[number * out_plane..(number + 1) * out_plane];
-            if is_pairs(kernel.kind, window) {
-                gradient_of_pairs(window, from, most, gradient, to);
-                continue;
-            }
-            windows(window, |at, rows, columns| {
-                for y in rows {
-                    let row = &from[y * width + columns.start..y * width + columns.end];
-                    #[expect(clippy::float_cmp, reason = "the largest is one of them to the bit")]
-                    if let Some(x) = row.iter().position(|&x| x == most[at]) {
-                        to[y * width + columns.start + x] += gradient[at];
-                        return;
-                    }
-                }
-            });
-        }
-    });
+        },
+    );
     memory.put(result);
 }
 

@@ -5,14 +5,14 @@ use crate::math;
 use crate::memory::Memory;
 use crate::rows::lanes;
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{self, Rows, in_parts};
 use lichen_model::program::{Gru, GruBackward, Lstm, LstmBackward, Recurrence};
 
 /// Memory kept between kernels: the packed weights, and what each part has for itself.
 #[derive(Default)]
 pub(crate) struct Scratch {
     weights: Vec<f32>,
-    parts: Vec<Part>,
+    parts: threads::Scratch<Part>,
 }
 
 /// Memory kept between steps.

@@ -8,7 +8,7 @@ use crate::math;
 use crate::memory::Memory;
 use crate::quads;
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{Rows, Scratch, in_parts};
 use lichen_model::program::{
     Copy, CrossEntropy, Dropout, Gather, GatherBackward, Reduce, ReduceKind, Softmax, SoftmaxBackward,
     StepValues, random_bits, stream_key,
@@ -49,7 +49,7 @@ pub(crate) fn reduce(reduce: &Reduce, memory: &mut Memory, step: &StepValues) {
     in_parts(
         [Rows::new(&mut output, width)],
         PASS / 4 * length * width,
-        &mut Vec::new(),
+        &mut Scratch::default(),
         |first, [output], ()| {
             let columns = if width == inner { 0 } else { first * width };
             let first = if width == inner { first } else { 0 };
@@ -164,22 +164,27 @@ pub(crate) fn softmax(softmax: &Softmax, memory: &mut Memory) {
     let mut output = memory.take(softmax.output);
     let input = memory.get(softmax.input);
     let width = softmax.width;
-    in_parts([Rows::new(&mut output, width)], POWER * width, &mut Vec::new(), |first, [output], ()| {
-        let rows = output.chunks_exact_mut(width).zip(input[first * width..].chunks_exact(width));
-        for (number, (to, from)) in rows.enumerate() {
-            let count = visible(first + number, width, softmax.causal);
-            let most = largest_of(from, count);
-            let total = exponentials(from, count, most, to);
-            let covered = covered(count, width);
-            if softmax.log {
-                let offset = F4::splat(most + logarithm(total));
-                quads::write(&mut to[..covered], [&from[..covered]], |[x]| x - offset);
-            } else {
-                multiply(&mut to[..covered], 1.0 / total);
+    in_parts(
+        [Rows::new(&mut output, width)],
+        POWER * width,
+        &mut Scratch::default(),
+        |first, [output], ()| {
+            let rows = output.chunks_exact_mut(width).zip(input[first * width..].chunks_exact(width));
+            for (number, (to, from)) in rows.enumerate() {
+                let count = visible(first + number, width, softmax.causal);
+                let most = largest_of(from, count);
+                let total = exponentials(from, count, most, to);
+                let covered = covered(count, width);
+                if softmax.log {
+                    let offset = F4::splat(most + logarithm(total));
+                    quads::write(&mut to[..covered], [&from[..covered]], |[x]| x - offset);
+                } else {
+                    multiply(&mut to[..covered], 1.0 / total);
+                }
+                to[count..].fill(0.0);
             }
-            to[count..].fill(0.0);
-        }
-    });
+        },
+    );
     memory.put(output);
 }
 
@@ -187,29 +192,36 @@ pub(crate) fn softmax_backward(kernel: &SoftmaxBackward, memory: &mut Memory) {
     let mut result = memory.take(kernel.result);
     let (output, gradient) = (memory.get(kernel.output), memory.get(kernel.gradient));
     let width = kernel.width;
-    in_parts([Rows::new(&mut result, width)], PASS * width, &mut Vec::new(), |first, [result], ()| {
-        let rows =
-            output[first * width..].chunks_exact(width).zip(gradient[first * width..].chunks_exact(width));
-        for (number, (to, (y, g))) in result.chunks_exact_mut(width).zip(rows).enumerate() {
-            let count = visible(first + number, width, kernel.causal);
-            let whole = count / 4 * 4;
-            let part = |y: F4, g: F4| if kernel.log { g } else { g * y };
-            let mut total = F4::splat(0.0);
-            quads::visit([&y[..whole], &g[..whole]], 0.0, |[y, g]| total = total + part(y, g));
-            // What is masked may be anything.
-            let rest = |row: &[f32]| quads::first(&row[whole..], count - whole, 0.0);
-            if whole < count {
-                total = total + part(rest(y), rest(g));
+    in_parts(
+        [Rows::new(&mut result, width)],
+        PASS * width,
+        &mut Scratch::default(),
+        |first, [result], ()| {
+            let rows = output[first * width..]
+                .chunks_exact(width)
+                .zip(gradient[first * width..].chunks_exact(width));
+            for (number, (to, (y, g))) in result.chunks_exact_mut(width).zip(rows).enumerate() {
+                let count = visible(first + number, width, kernel.causal);
+                let whole = count / 4 * 4;
+                let part = |y: F4, g: F4| if kernel.log { g } else { g * y };
+                let mut total = F4::splat(0.0);
+                quads::visit([&y[..whole], &g[..whole]], 0.0, |[y, g]| total = total + part(y, g));
+                // What is masked may be anything.
+                let rest = |row: &[f32]| quads::first(&row[whole..], count - whole, 0.0);
+                if whole < count {
+                    total = total + part(rest(y), rest(g));
+                }
+                let total = F4::splat(total.sum());
+                let value =
+                    |y: F4, g: F4| if kernel.log { g - math::exp(y) * total } else { y * (g - total) };
+                quads::write(&mut to[..whole], [&y[..whole], &g[..whole]], |[y, g]| value(y, g));
+                if whole < count {
+                    value(rest(y), rest(g)).store(&mut to[whole..]);
+                }
+                to[count..].fill(0.0);
             }
-            let total = F4::splat(total.sum());
-            let value = |y: F4, g: F4| if kernel.log { g - math::exp(y) * total } else { y * (g - total) };
-            quads::write(&mut to[..whole], [&y[..whole], &g[..whole]], |[y, g]| value(y, g));
-            if whole < count {
-                value(rest(y), rest(g)).store(&mut to[whole..]);
-            }
-            to[count..].fill(0.0);
-        }
-    });
+        },
+    );
     memory.put(result);
 }
 

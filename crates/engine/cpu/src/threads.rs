@@ -39,20 +39,32 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Memory that each part has for itself, kept from kernel to kernel.
+#[derive(Default)]
+pub(crate) struct Scratch<S> {
+    first: S,
+    #[cfg(feature = "threads")]
+    others: Vec<S>,
+}
+
+impl<S> Scratch<S> {
+    /// That of the first part.
+    pub(crate) fn first(&mut self) -> &mut S {
+        &mut self.first
+    }
+}
+
 /// Calls `work` for all rows of some results that have equally many: once for each part, with the number of its first
 /// row, its rows and memory of its own. A row takes as long as `cost` multiply-adds.
 #[cfg(not(feature = "threads"))]
 #[inline(always)]
-pub(crate) fn in_parts<const N: usize, S: Default>(
+pub(crate) fn in_parts<const N: usize, S>(
     results: [Rows<'_>; N],
     _cost: usize,
-    scratch: &mut Vec<S>,
+    scratch: &mut Scratch<S>,
     work: impl Fn(usize, [&mut [f32]; N], &mut S),
 ) {
-    if scratch.is_empty() {
-        scratch.push(S::default());
-    }
-    work(0, results.map(|rows| rows.data), &mut scratch[0]);
+    work(0, results.map(|rows| rows.data), &mut scratch.first);
 }
 
 /// Calls `work` for all rows of some results that have equally many: once for each part, with the number of its first
@@ -61,15 +73,18 @@ pub(crate) fn in_parts<const N: usize, S: Default>(
 pub(crate) fn in_parts<const N: usize, S: Default + Send>(
     results: [Rows<'_>; N],
     cost: usize,
-    scratch: &mut Vec<S>,
+    scratch: &mut Scratch<S>,
     work: impl Fn(usize, [&mut [f32]; N], &mut S) + Sync,
 ) {
     let count = results.first().map_or(0, Rows::count);
     let parts = parts(count, cost);
-    if scratch.len() < parts {
-        scratch.resize_with(parts, S::default);
+    if parts == 1 {
+        return work(0, results.map(|rows| rows.data), &mut scratch.first);
     }
-    split(results, 0, count.div_ceil(parts), &mut scratch[..parts], &work);
+    if scratch.others.len() < parts {
+        scratch.others.resize_with(parts, S::default);
+    }
+    split(results, 0, count.div_ceil(parts), &mut scratch.others[..parts], &work);
 }
 
 /// How many parts this many rows are split into.

@@ -2,7 +2,7 @@
 
 use crate::memory::Memory;
 use crate::simd::F4;
-use crate::threads::{Rows, in_parts};
+use crate::threads::{Rows, Scratch, in_parts};
 use lichen_model::program::{
     GRADIENTS, Optimise, PARAMETERS, Rule, STATE0, STATE1, ScaleGradients, StepValues,
 };
@@ -52,7 +52,7 @@ const UPDATE: usize = 16;
 #[inline(always)]
 fn update_all(parts: [&mut [f32]; 3], gradients: &[f32], update: impl Fn([&mut [f32]; 3], &[f32]) + Sync) {
     let parts = parts.map(|part| Rows::new(part, PART));
-    in_parts(parts, UPDATE * PART, &mut Vec::new(), |first, parts, ()| {
+    in_parts(parts, UPDATE * PART, &mut Scratch::default(), |first, parts, ()| {
         update(parts, &gradients[first * PART..]);
     });
 }
