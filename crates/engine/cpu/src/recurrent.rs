@@ -6,7 +6,7 @@ use crate::memory::Memory;
 use crate::rows::lanes;
 use crate::simd::F4;
 use crate::threads::{self, Rows, in_parts};
-use lichen_model::program::{Gru, GruBackward, Lstm, LstmBackward, Recurrence};
+use lichen_model::program::{BufferId, Gru, GruBackward, Lstm, LstmBackward, Recurrence};
 
 /// Memory kept between kernels: the packed weights, and what each part has for itself.
 #[derive(Default)]
@@ -74,19 +74,38 @@ fn row(data: &[f32], shape: &Recurrence, sample: usize, t: usize, wide: usize) -
 }
 
 pub(crate) fn gru(kernel: &Gru, memory: &mut Memory, scratch: &mut Scratch) {
-    let shape = &kernel.shape;
-    let (hidden, wide) = (shape.hidden, 3 * shape.hidden);
-    let mut output = memory.take(kernel.output);
-    let mut saved = memory.take(kernel.gates);
-    let (projected, bias) = (memory.get(kernel.projected), memory.get(kernel.bias));
-    let weight = View { data: memory.get(kernel.weight), row: 1, column: hidden };
+    let Gru { shape, output, gates, projected, weight, bias } = kernel;
+    forward(shape, [output, gates, projected, weight, bias], 3, memory, scratch, gru_samples);
+}
+
+pub(crate) fn lstm(kernel: &Lstm, memory: &mut Memory, scratch: &mut Scratch) {
+    let Lstm { shape, output, gates, projected, weight, bias } = kernel;
+    forward(shape, [output, gates, projected, weight, bias], 4, memory, scratch, lstm_samples);
+}
+
+/// Takes some samples through all steps: extents, inputs projected, bias, packed weights, states and gates.
+type Samples = fn(&Recurrence, &[f32], &[f32], &[f32], [&mut [f32]; 2], &mut Part);
+
+/// Runs a layer whose state goes into so many `gates`, and of which one number more for each of the state's is kept.
+fn forward(
+    shape: &Recurrence,
+    [output, saved, projected, weight, bias]: [&BufferId; 5],
+    gates: usize,
+    memory: &mut Memory,
+    scratch: &mut Scratch,
+    run: Samples,
+) {
+    let (hidden, wide) = (shape.hidden, gates * shape.hidden);
+    let (mut output, mut saved) = (memory.take(*output), memory.take(*saved));
+    let (projected, bias) = (memory.get(*projected), memory.get(*bias));
+    let weight = View { data: memory.get(*weight), row: 1, column: hidden };
     pack_right(&mut scratch.weights, weight, wide, hidden);
     let Scratch { weights, parts } = scratch;
-    let results = [(&mut *output, hidden), (&mut *saved, 4 * hidden)];
+    let results = [(&mut *output, hidden), (&mut *saved, wide + hidden)];
     let results = results.map(|(data, wide)| Rows::new(data, shape.steps * wide));
     in_parts(results, cost(shape, wide), parts, |first, [output, saved], scratch| {
         let (shape, projected) = (part(shape, output, hidden), from(first, shape, projected, wide));
-        gru_samples(&shape, projected, bias, weights, [output, saved], scratch);
+        run(&shape, projected, bias, weights, [output, saved], scratch);
     });
     memory.put(output);
     memory.put(saved);
@@ -218,25 +237,6 @@ fn shift(shape: &Recurrence, output: &[f32], previous: &mut [f32]) {
         to[..shape.hidden].fill(0.0);
         to[shape.hidden..].copy_from_slice(&from[..size - shape.hidden]);
     }
-}
-
-pub(crate) fn lstm(kernel: &Lstm, memory: &mut Memory, scratch: &mut Scratch) {
-    let shape = &kernel.shape;
-    let (hidden, wide) = (shape.hidden, 4 * shape.hidden);
-    let mut output = memory.take(kernel.output);
-    let mut saved = memory.take(kernel.gates);
-    let (projected, bias) = (memory.get(kernel.projected), memory.get(kernel.bias));
-    let weight = View { data: memory.get(kernel.weight), row: 1, column: hidden };
-    pack_right(&mut scratch.weights, weight, wide, hidden);
-    let Scratch { weights, parts } = scratch;
-    let results = [(&mut *output, hidden), (&mut *saved, 5 * hidden)];
-    let results = results.map(|(data, wide)| Rows::new(data, shape.steps * wide));
-    in_parts(results, cost(shape, wide), parts, |first, [output, saved], scratch| {
-        let (shape, projected) = (part(shape, output, hidden), from(first, shape, projected, wide));
-        lstm_samples(&shape, projected, bias, weights, [output, saved], scratch);
-    });
-    memory.put(output);
-    memory.put(saved);
 }
 
 fn lstm_samples(

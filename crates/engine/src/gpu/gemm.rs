@@ -3,8 +3,8 @@
 //! Every thread keeps a tile of the result in registers and reads its operands straight from storage: no workgroup
 //! memory, no barriers. Operands whose contiguous dimension is a multiple of four are read as `vec4f`; all others go
 //! through one strided kernel, and so does everything on an adapter that is a program: it reads vectors element by
-//! element, and compiling takes it longer than most products. A thin product cuts K into slices, whose partial results a second kernel sums in order.
-//! Of causally masked attention scores, tiles behind the diagonal are left out.
+//! element, and compiling takes it longer than most products. A thin product cuts K into slices, whose partial results
+//! a second kernel sums in order. Of causally masked attention scores, tiles behind the diagonal are left out.
 
 use lichen_model::program::{Epilogue, Gemm, Matrix};
 
