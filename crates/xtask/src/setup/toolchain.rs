@@ -53,8 +53,7 @@ impl Toolchain {
         if self.has(BARE) || (self.name.is_none() && self.add(BARE)?) {
             return Ok(vec!["--target", BARE]);
         }
-        let source = Path::new(&self.sysroot()?).join("lib/rustlib/src/rust/library/core");
-        if source.is_dir() {
+        if self.has_source()? {
             return Ok(vec!["--target", BARE, "-Zbuild-std=core,alloc"]);
         }
         bail!("neither the target {BARE} nor the library source can be had: run `rustup target add {BARE}`")
@@ -65,12 +64,10 @@ impl Toolchain {
         if self.has_source()? {
             return Ok(self.clone());
         }
-        if self.name.is_none() && process::find_program("rustup").is_some() {
-            say::note("Adding the source of Rust's standard library (usually 10 s)");
-            run::within(RUSTUP_LIMIT, self.command("rustup").args(["component", "add", "rust-src"]))?;
-            if self.has_source()? {
-                return Ok(self.clone());
-            }
+        let added = self.name.is_none()
+            && self.rustup("the source of Rust's standard library", &["component", "add", "rust-src"])?;
+        if added && self.has_source()? {
+            return Ok(self.clone());
         }
         let linked = Self { name: Some(LINKED) };
         if !linked.has_source().unwrap_or(false) {
@@ -124,15 +121,17 @@ impl Toolchain {
     }
 
     fn add(&self, target: &str) -> Result<bool> {
+        let added = self.rustup(&format!("the Rust target {target}"), &["target", "add", target])?;
+        Ok(added && self.has(target))
+    }
+
+    /// Has rustup add something, where there is one and it can download; whether it did.
+    fn rustup(&self, what: &str, arguments: &[&str]) -> Result<bool> {
         if process::find_program("rustup").is_none() {
             return Ok(false);
         }
-        say::note(&format!(
-            "Adding the Rust target {target} (usually 10 s, at most {} s)",
-            RUSTUP_LIMIT.as_secs()
-        ));
-        let added = run::within(RUSTUP_LIMIT, self.command("rustup").args(["target", "add", target]))?;
-        Ok(added && self.has(target))
+        say::note(&format!("Adding {what} (usually 10 s, at most {} s)", RUSTUP_LIMIT.as_secs()));
+        run::within(RUSTUP_LIMIT, self.command("rustup").args(arguments))
     }
 
     fn sysroot(&self) -> Result<String> {
