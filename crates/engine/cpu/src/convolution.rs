@@ -29,34 +29,21 @@ pub(crate) fn run(kernel: &Convolution, memory: &mut Memory, scratch: &mut threa
     let (inputs, outputs) = per_group(window);
     let depth = inputs * plane(window.kernel);
     let cost = outputs * plane(window.output) * depth;
-    match kernel.direction {
-        Direction::Forward => {
-            let mut result = memory.take(kernel.y);
-            let rows = Rows::new(&mut result, window.out_channels * plane(window.output));
-            in_parts([rows], window.groups * cost, scratch, |first, [y], scratch| {
-                forward(kernel, memory, first, y, scratch);
-            });
-            memory.put(result);
+    let alone = if window.groups > 1 { outputs } else { TILE_OUT };
+    let (buffer, width, cost) = match kernel.direction {
+        Direction::Forward => (kernel.y, window.out_channels * plane(window.output), window.groups * cost),
+        Direction::Input => (kernel.x, window.in_channels * plane(window.input), window.groups * cost),
+        Direction::Weight => (kernel.w, alone * depth, cost / outputs * alone * window.batch),
+    };
+    let mut result = memory.take(buffer);
+    in_parts([Rows::new(&mut result, width)], cost, scratch, |first, [result], scratch| {
+        match kernel.direction {
+            Direction::Forward => forward(kernel, memory, first, result, scratch),
+            Direction::Input => input_gradient(kernel, memory, first, result, scratch),
+            Direction::Weight => weight_gradient(kernel, memory, first * alone, result, scratch),
         }
-        Direction::Input => {
-            let mut result = memory.take(kernel.x);
-            let rows = Rows::new(&mut result, window.in_channels * plane(window.input));
-            in_parts([rows], window.groups * cost, scratch, |first, [x], scratch| {
-                input_gradient(kernel, memory, first, x, scratch);
-            });
-            memory.put(result);
-        }
-        Direction::Weight => {
-            let mut result = memory.take(kernel.w);
-            let alone = if window.groups > 1 { outputs } else { TILE_OUT };
-            let rows = Rows::new(&mut result, alone * depth);
-            let cost = cost / outputs * alone * window.batch;
-            in_parts([rows], cost, scratch, |first, [w], scratch| {
-                weight_gradient(kernel, memory, first * alone, w, scratch);
-            });
-            memory.put(result);
-        }
-    }
+    });
+    memory.put(result);
 }
 
 /// A bordered copy of some planes: planes × phases × height × width.

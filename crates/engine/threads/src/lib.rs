@@ -1,7 +1,7 @@
 //! The CPU engine on threads of a browser: a module of its own, built with atomics, whose memory they share.
 //!
 //! Nothing but arithmetic is in it, since next to nothing that browsers offer takes shared memory: a Web Worker keeps its
-//! own module for everything else and has this one take the steps of its trainings. `worker/threads.js` begins a worker for
+//! own module for everything else and has this one take the steps of its trainings. `worker/js/threads.js` begins a worker for
 //! each further thread, and calls [`open`] once all of them wait in [`run_thread`].
 #![cfg(target_arch = "wasm32")]
 #![deny(missing_docs)]
