@@ -8,6 +8,8 @@ use super::epilogue::{by_slope, expression};
 use super::launch::{Launch, Operand, Signature, elements, word};
 use super::text::{fill, filled, wgsl};
 
+/// The part that convolutions and their weights' gradients have in common.
+const TILES: &str = wgsl!("convolution_tiles");
 /// Kernel widths up to this are unrolled, so that neighbouring outputs share their inputs.
 const WIDEST_UNROLLED: u32 = 7;
 /// Outputs along the last axis per thread, at most.
@@ -117,7 +119,12 @@ fn correlate(convolution: &Convolution) -> Launch {
         u32::from(convolution.bias.is_some()),
         slope.to_bits(),
     ];
-    CORRELATE.launch(&[&body], &[dims.as_slice(), &spatial(window)].concat(), &operands, elements(threads))
+    CORRELATE.launch(
+        &[TILES, &body],
+        &[dims.as_slice(), &spatial(window)].concat(),
+        &operands,
+        elements(threads),
+    )
 }
 
 /// Fewest wasted outputs, then the most per thread.
@@ -275,7 +282,7 @@ fn weight_gradient(launches: &mut Vec<Launch>, convolution: &Convolution, width:
     let dims = [counts.as_slice(), &channels, &spatial(window)].concat();
     let operands = [convolution.x.into(), convolution.y.into(), target];
     let grid = elements(word(tiles * slices));
-    launches.push(WEIGHT.launch(&[&tile.weight_gradient()], &dims, &operands, grid));
+    launches.push(WEIGHT.launch(&[TILES, &tile.weight_gradient()], &dims, &operands, grid));
     if slices > 1 {
         let weights = word(weights);
         let operands = [target, convolution.w.into()];

@@ -2,18 +2,6 @@
 const PIXELS = $au;
 const TAPS = $bu;
 
-// An input of a row, 0 outside: indices before it wrap around, and reading too far gives some number that is not used.
-fn load(line: u32, at: i32) -> f32 {
-    return select(0.0, x[line + u32(at)], u32(at) < dims.width);
-}
-
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    for (var i = id.x; i < dims.threads; i += groups.x * 64u) {
-        tile(i);
-    }
-}
-
 fn tile(i: u32) {
     let slice = i / dims.tiles;
     let kx = i % dims.kernel_tiles;
