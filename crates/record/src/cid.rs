@@ -93,6 +93,23 @@ impl Cid {
     }
 }
 
+/// Names bytes that come in parts.
+#[derive(Clone, Default)]
+pub struct CidHasher(Sha256);
+
+impl CidHasher {
+    /// Takes the next part.
+    pub fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The id of all parts together.
+    #[must_use]
+    pub fn finish(self, codec: Codec) -> Cid {
+        Cid { codec, digest: self.0.finalize().into() }
+    }
+}
+
 /// Why something is not a [`Cid`] of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

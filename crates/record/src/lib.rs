@@ -39,7 +39,7 @@ mod limits;
 mod signing_key;
 
 pub use account::{AccountId, AccountIdError};
-pub use cid::{Cid, CidError, Codec};
+pub use cid::{Cid, CidError, CidHasher, Codec};
 pub use codec::{DecodeError, EncodeError, decode, encode};
 pub use entry::{CampaignId, Entry, Metrics, MetricsError, RoundNumber, SessionCertificate};
 pub use envelope::{AssembleError, Envelope, Signable, Verified, VerifyError, signing_bytes, verify};

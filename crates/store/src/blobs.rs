@@ -75,6 +75,9 @@ pub enum StoreError {
         /// Its id.
         cid: Cid,
     },
+    /// There is no space left on the medium; nothing was written.
+    #[error("the store is full: there is no space left on its disk")]
+    NoSpace,
     /// The medium failed.
     #[error("the store failed: {0}")]
     Medium(String),

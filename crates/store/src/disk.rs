@@ -1,63 +1,78 @@
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use lichen_log::{MAX_RECORD, Record};
-use lichen_record::{CampaignId, Cid, decode, encode};
+use lichen_log::Record;
+use lichen_record::{CampaignId, Cid};
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
+    WriteTransaction,
 };
 
-use crate::blobs::{Blobs, StoreError, check_get, check_put};
+use crate::blobs::{Blobs, StoreError, check_put};
 
-/// Blobs: binary content id → bytes.
-const BLOBS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("blobs");
+mod files;
+mod folder;
+mod log;
+mod migrate;
 
-/// Blobs that may be dropped: binary content id → when they came, in milliseconds of Unix time.
-const LOOSE: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("loose");
+pub use files::{BlobReader, BlobWriter, PART};
+pub use folder::Usage;
 
-/// Records: binary content id of the campaign, index → encoded record and its check.
-const RECORDS: TableDefinition<'_, RecordKey, RecordValue> = TableDefinition::new("records");
+use folder::Folder;
+use log::RECORDS;
+
+/// Blobs kept for good: binary content id → length. Their bytes are files.
+const KEPT: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("kept");
 
 /// The last head that somebody else signed for a log: binary content id of the campaign → envelope.
 const HEADS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("heads");
 
-type RecordKey = (&'static [u8; 36], u64);
-type RecordValue = (&'static [u8], &'static [u8; 36]);
-
 /// Pages kept in memory, in bytes.
-const CACHE: usize = 64 * 1024 * 1024;
+const CACHE: usize = 32 * 1024 * 1024;
 
-/// A relay's blobs and logs in one redb file.
+/// The folder of the blobs, beside the log's file.
+const BLOBS: &str = "blobs";
+
+/// A relay's logs in one redb file, and its blobs as files in the folder `blobs` beside it.
 ///
 /// What a finished call has written survives the process being killed and the machine losing power. Opening checks
-/// the whole file; reading checks each blob against its id and each record against a digest beside it.
+/// the whole file and that every kept blob is there with its length; reading checks each blob against its id and each
+/// record against a digest beside it.
 ///
-/// A blob is loose when it comes in and may be dropped by [`Disk::sweep`] until [`Disk::append`] keeps it.
+/// A blob is loose when it comes in and may be dropped by [`Disk::sweep`] until [`Disk::append`] keeps it. Loose ones
+/// change nothing in the log's file, so that a disk full of them can be freed.
 #[derive(Clone)]
 pub struct Disk {
-    database: Arc<Database>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: Database,
+    folder: Folder,
 }
 
 impl Disk {
-    /// Opens the file, or makes it. Only one process can have it open.
+    /// Opens the file and the folder beside it, or makes them. Only one process can have them open. Blobs that an
+    /// earlier version has in the file are moved into the folder.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] or [`StoreError::DamagedRecord`] naming the first damage found, and
-    /// [`StoreError::Medium`] if the file is in use, unreadable, or damaged between blobs and records.
+    /// [`StoreError::Damaged`] or [`StoreError::DamagedRecord`] naming the first damage found, [`StoreError::NoSpace`]
+    /// if what has to be written finds no space, and [`StoreError::Medium`] if the file is in use, unreadable, or damaged
+    /// between blobs and records.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::builder()
-            .set_cache_size(CACHE)
-            .set_check_integrity_on_open(true)
-            .create(path)
-            .map_err(|error| open_error(error, path))?;
-        let transaction = database.begin_write().map_err(medium)?;
-        transaction.open_table(BLOBS).map_err(medium)?;
-        transaction.open_table(LOOSE).map_err(medium)?;
-        transaction.open_table(RECORDS).map_err(medium)?;
-        transaction.open_table(HEADS).map_err(medium)?;
-        transaction.commit().map_err(medium)?;
-        Ok(Self { database: Arc::new(database) })
+        let mut database = open_database(path)?;
+        if migrate::is_old(&database)? {
+            let folder = open_folder(path, &database)?;
+            let shared = Arc::new(Shared { database, folder });
+            migrate::move_blobs(&shared)?;
+            drop(shared);
+            database = open_database(path)?;
+            database.compact().map_err(medium)?;
+        }
+        let folder = open_folder(path, &database)?;
+        Ok(Self { shared: Arc::new(Shared { database, folder }) })
     }
 
     /// Appends records to a campaign's log and keeps the blobs named for good: all of it durably, or nothing.
@@ -71,7 +86,7 @@ impl Disk {
         records: Vec<Record>,
         keep: Vec<Cid>,
     ) -> Result<(), StoreError> {
-        self.blocking(move |database| append(database, campaign, &records, &keep)).await
+        self.blocking(move |shared| shared.append(campaign, &records, &keep)).await
     }
 
     /// Keeps the signed head of a log that another relay orders, in place of the one before.
@@ -79,8 +94,8 @@ impl Disk {
     /// # Errors
     /// If the medium fails.
     pub async fn keep_head(&self, campaign: CampaignId, envelope: Vec<u8>) -> Result<(), StoreError> {
-        self.blocking(move |database| {
-            let transaction = database.begin_write().map_err(medium)?;
+        self.blocking(move |shared| {
+            let transaction = shared.database.begin_write().map_err(medium)?;
             let key = campaign.0.to_bytes();
             transaction.open_table(HEADS).map_err(medium)?.insert(&key, &envelope[..]).map_err(medium)?;
             transaction.commit().map_err(medium)
@@ -93,8 +108,8 @@ impl Disk {
     /// # Errors
     /// If the medium fails.
     pub async fn head(&self, campaign: CampaignId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.blocking(move |database| {
-            let transaction = database.begin_read().map_err(medium)?;
+        self.blocking(move |shared| {
+            let transaction = shared.database.begin_read().map_err(medium)?;
             let table = transaction.open_table(HEADS).map_err(medium)?;
             let head = table.get(&campaign.0.to_bytes()).map_err(medium)?;
             Ok(head.map(|head| head.value().to_vec()))
@@ -112,7 +127,20 @@ impl Disk {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.blocking(move |database| records(database, campaign, from, limit)).await
+        self.blocking(move |shared| log::records(&shared.database, campaign, from, limit)).await
+    }
+
+    /// The same as they were encoded, one after the other, and where each of them ends.
+    ///
+    /// # Errors
+    /// As [`Disk::records`].
+    pub async fn encoded_records(
+        &self,
+        campaign: CampaignId,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<u8>, Vec<usize>), StoreError> {
+        self.blocking(move |shared| log::encoded(&shared.database, campaign, from, limit)).await
     }
 
     /// Number of records in a campaign's log.
@@ -120,11 +148,32 @@ impl Disk {
     /// # Errors
     /// If the medium fails.
     pub async fn length(&self, campaign: CampaignId) -> Result<u64, StoreError> {
-        self.blocking(move |database| {
-            let transaction = database.begin_read().map_err(medium)?;
-            length(&transaction.open_table(RECORDS).map_err(medium)?, campaign)
+        self.blocking(move |shared| {
+            let transaction = shared.database.begin_read().map_err(medium)?;
+            log::length(&transaction.open_table(RECORDS).map_err(medium)?, campaign)
         })
         .await
+    }
+
+    /// Opens a blob to be read in parts, or nothing if the store does not hold it.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub async fn read(&self, cid: &Cid) -> Result<Option<BlobReader>, StoreError> {
+        let cid = *cid;
+        self.blocking(move |shared| shared.read(&cid)).await
+    }
+
+    /// Begins to write a blob in parts; it is named by its bytes, once all of them are there.
+    #[must_use]
+    pub fn write(&self) -> BlobWriter {
+        BlobWriter::new(Arc::clone(&self.shared))
+    }
+
+    /// How much the blobs take.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.shared.folder.usage()
     }
 
     /// Drops loose blobs that came longer ago than `age`, and returns how many.
@@ -132,58 +181,150 @@ impl Disk {
     /// # Errors
     /// If the medium fails.
     pub async fn sweep(&self, age: Duration) -> Result<usize, StoreError> {
-        let before = now().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        self.blocking(move |database| sweep(database, before)).await
+        self.blocking(move |shared| shared.folder.sweep(age, |cid| shared.is_kept(cid))).await
     }
 
-    // redb waits for the disk; the runtime's own threads must not.
+    // redb and files wait for the disk; the runtime's own threads must not.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Arc<Shared>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let database = Arc::clone(&self.database);
-        tokio::task::spawn_blocking(move || work(&database)).await.map_err(medium)?
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(medium)?
     }
 }
 
 impl Blobs for Disk {
     async fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError> {
-        let cid = *cid;
-        self.blocking(move |database| {
-            let transaction = database.begin_read().map_err(medium)?;
-            let table = transaction.open_table(BLOBS).map_err(medium)?;
-            let Some(bytes) = table.get(&cid.to_bytes()).map_err(medium)? else {
-                return Ok(None);
-            };
-            check_get(&cid, bytes.value().to_vec()).map(Some)
-        })
-        .await
+        let Some(mut reader) = self.read(cid).await? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(usize::try_from(reader.length()).map_err(medium)?);
+        while let Some(part) = reader.next().await? {
+            bytes.extend_from_slice(&part);
+        }
+        Ok(Some(bytes))
     }
 
     async fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<(), StoreError> {
         check_put(cid, bytes)?;
         let (cid, bytes) = (*cid, bytes.to_vec());
-        self.blocking(move |database| put(database, &cid, &bytes)).await
+        self.blocking(move |shared| files::put(shared, &cid, &bytes)).await
     }
 
     async fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
         let cid = *cid;
-        self.blocking(move |database| {
-            let transaction = database.begin_read().map_err(medium)?;
-            holds(&transaction.open_table(BLOBS).map_err(medium)?, &cid)
-        })
-        .await
+        self.blocking(move |shared| shared.holds(&cid)).await
     }
 
     async fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
         let cid = *cid;
-        self.blocking(move |database| {
-            let transaction = database.begin_write().map_err(medium)?;
-            remove(&transaction, &[cid.to_bytes()])?;
-            transaction.commit().map_err(medium)
-        })
-        .await
+        self.blocking(move |shared| shared.remove(&cid)).await
     }
+}
+
+impl Shared {
+    fn append(&self, campaign: CampaignId, records: &[Record], keep: &[Cid]) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write().map_err(medium)?;
+        log::append_records(&transaction, campaign, records)?;
+        let kept = self.keep(&transaction, keep);
+        let committed = kept.and_then(|()| transaction.commit().map_err(medium));
+        match committed {
+            Ok(()) => self.folder.keep(keep),
+            Err(_) => self.folder.release(keep),
+        }
+        committed
+    }
+
+    /// Writes a row for each blob that has none; none of them is dropped meanwhile.
+    fn keep(&self, transaction: &WriteTransaction, cids: &[Cid]) -> Result<(), StoreError> {
+        let mut kept = transaction.open_table(KEPT).map_err(medium)?;
+        for cid in cids {
+            let key = cid.to_bytes();
+            if kept.get(&key).map_err(medium)?.is_some() {
+                continue;
+            }
+            let length = self.folder.want(cid).ok_or(StoreError::Missing { cid: *cid })?;
+            kept.insert(&key, length).map_err(medium)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, cid: &Cid) -> Result<Option<BlobReader>, StoreError> {
+        match self.folder.read(cid)? {
+            Some(file) => BlobReader::new(*cid, file).map(Some),
+            None if self.is_kept(cid)? => Err(StoreError::Damaged { cid: *cid }),
+            None => Ok(None),
+        }
+    }
+
+    fn holds(&self, cid: &Cid) -> Result<bool, StoreError> {
+        Ok(self.folder.is_loose(cid) || self.is_kept(cid)?)
+    }
+
+    fn is_kept(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let transaction = self.database.begin_read().map_err(medium)?;
+        let table = transaction.open_table(KEPT).map_err(medium)?;
+        Ok(table.get(&cid.to_bytes()).map_err(medium)?.is_some())
+    }
+
+    /// The row goes first: a file without one is loose, and a row without a file would be damage.
+    fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
+        let mut length = None;
+        if self.is_kept(cid)? {
+            let transaction = self.database.begin_write().map_err(medium)?;
+            let row = {
+                let mut table = transaction.open_table(KEPT).map_err(medium)?;
+                table.remove(&cid.to_bytes()).map_err(medium)?.map(|row| row.value())
+            };
+            transaction.commit().map_err(medium)?;
+            length = row;
+        }
+        self.folder.remove(cid, length)
+    }
+}
+
+/// Opens the log's file, and makes its tables where they are not there yet: a full disk must not keep a relay from
+/// starting that has nothing to write.
+fn open_database(path: &Path) -> Result<Database, StoreError> {
+    let database = Database::builder()
+        .set_cache_size(CACHE)
+        .set_check_integrity_on_open(true)
+        .create(path)
+        .map_err(|error| open_error(error, path))?;
+    if has_tables(&database)? {
+        return Ok(database);
+    }
+    let transaction = database.begin_write().map_err(medium)?;
+    transaction.open_table(KEPT).map_err(medium)?;
+    transaction.open_table(RECORDS).map_err(medium)?;
+    transaction.open_table(HEADS).map_err(medium)?;
+    transaction.commit().map_err(medium)?;
+    Ok(database)
+}
+
+fn has_tables(database: &Database) -> Result<bool, StoreError> {
+    let transaction = database.begin_read().map_err(medium)?;
+    let is_there = |found: Result<(), TableError>| match found {
+        Ok(()) => Ok(true),
+        Err(TableError::TableDoesNotExist(_)) => Ok(false),
+        Err(error) => Err(medium(error)),
+    };
+    Ok(is_there(transaction.open_table(KEPT).map(drop))?
+        && is_there(transaction.open_table(RECORDS).map(drop))?
+        && is_there(transaction.open_table(HEADS).map(drop))?)
+}
+
+fn open_folder(path: &Path, database: &Database) -> Result<Folder, StoreError> {
+    let transaction = database.begin_read().map_err(medium)?;
+    let mut kept = HashMap::new();
+    for item in transaction.open_table(KEPT).map_err(medium)?.iter().map_err(medium)? {
+        let (key, length) = item.map_err(medium)?;
+        kept.insert(Cid::try_from(&key.value()[..]).map_err(medium)?, length.value());
+    }
+    Folder::open(blobs_beside(path), &kept)
+}
+
+fn blobs_beside(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join(BLOBS)
 }
 
 /// Says what is damaged in a file that did not pass the check on opening.
@@ -198,166 +339,11 @@ fn open_error(error: DatabaseError, path: &Path) -> StoreError {
     }
 }
 
-/// Reads every record and every blob.
+/// Reads every record, and every blob that an earlier version has in the file.
 fn find_damage(path: &Path) -> Result<(), StoreError> {
     let database = Database::builder().set_cache_size(CACHE).create(path).map_err(medium)?;
-    let transaction = database.begin_read().map_err(medium)?;
-    for item in transaction.open_table(RECORDS).map_err(medium)?.iter().map_err(medium)? {
-        let (key, value) = item.map_err(medium)?;
-        let (campaign, index) = key.value();
-        let campaign = CampaignId(Cid::try_from(&campaign[..]).map_err(medium)?);
-        read_record(campaign, index, value.value())?;
-    }
-    for item in transaction.open_table(BLOBS).map_err(medium)?.iter().map_err(medium)? {
-        let (key, value) = item.map_err(medium)?;
-        let cid = Cid::try_from(&key.value()[..]).map_err(medium)?;
-        check_get(&cid, value.value().to_vec())?;
-    }
-    Ok(())
-}
-
-fn append(
-    database: &Database,
-    campaign: CampaignId,
-    records: &[Record],
-    keep: &[Cid],
-) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(medium)?;
-    append_records(&transaction, campaign, records)?;
-    keep_blobs(&transaction, keep)?;
-    transaction.commit().map_err(medium)
-}
-
-fn append_records(
-    transaction: &WriteTransaction,
-    campaign: CampaignId,
-    records: &[Record],
-) -> Result<(), StoreError> {
-    let mut table = transaction.open_table(RECORDS).map_err(medium)?;
-    let mut expected = length(&table, campaign)?;
-    for record in records {
-        if record.index != expected {
-            return Err(StoreError::NotNext { expected, found: record.index });
-        }
-        let bytes = encode(record).map_err(medium)?;
-        let check = Cid::of_cbor(&bytes).to_bytes();
-        table.insert((&campaign.0.to_bytes(), record.index), (&bytes[..], &check)).map_err(medium)?;
-        expected = expected.saturating_add(1);
-    }
-    Ok(())
-}
-
-fn keep_blobs(transaction: &WriteTransaction, keep: &[Cid]) -> Result<(), StoreError> {
-    let blobs = transaction.open_table(BLOBS).map_err(medium)?;
-    let mut loose = transaction.open_table(LOOSE).map_err(medium)?;
-    for cid in keep {
-        if !holds(&blobs, cid)? {
-            return Err(StoreError::Missing { cid: *cid });
-        }
-        loose.remove(&cid.to_bytes()).map_err(medium)?;
-    }
-    Ok(())
-}
-
-fn records(
-    database: &Database,
-    campaign: CampaignId,
-    from: u64,
-    limit: usize,
-) -> Result<Vec<Record>, StoreError> {
-    let key = campaign.0.to_bytes();
-    let transaction = database.begin_read().map_err(medium)?;
-    let table = transaction.open_table(RECORDS).map_err(medium)?;
-    let mut records = Vec::new();
-    for item in table.range((&key, from)..=(&key, u64::MAX)).map_err(medium)?.take(limit) {
-        let (_, value) = item.map_err(medium)?;
-        let index = from.saturating_add(records.len() as u64);
-        records.push(read_record(campaign, index, value.value())?);
-    }
-    Ok(records)
-}
-
-/// Checks a record on its way out.
-fn read_record(
-    campaign: CampaignId,
-    index: u64,
-    (bytes, check): (&[u8], &[u8; 36]),
-) -> Result<Record, StoreError> {
-    let damaged = || StoreError::DamagedRecord { campaign, index };
-    if Cid::of_cbor(bytes).to_bytes() != *check {
-        return Err(damaged());
-    }
-    let record: Record = decode(bytes, MAX_RECORD).map_err(|_damage| damaged())?;
-    if record.index == index { Ok(record) } else { Err(damaged()) }
-}
-
-fn length(
-    table: &impl ReadableTable<RecordKey, RecordValue>,
-    campaign: CampaignId,
-) -> Result<u64, StoreError> {
-    let key = campaign.0.to_bytes();
-    let last = table.range((&key, 0)..=(&key, u64::MAX)).map_err(medium)?.next_back();
-    let Some(last) = last.transpose().map_err(medium)? else {
-        return Ok(0);
-    };
-    Ok(last.0.value().1.saturating_add(1))
-}
-
-fn put(database: &Database, cid: &Cid, bytes: &[u8]) -> Result<(), StoreError> {
-    let key = cid.to_bytes();
-    let transaction = database.begin_write().map_err(medium)?;
-    {
-        let mut blobs = transaction.open_table(BLOBS).map_err(medium)?;
-        let mut loose = transaction.open_table(LOOSE).map_err(medium)?;
-        let held = blobs.insert(&key, bytes).map_err(medium)?.is_some();
-        // A kept blob stays kept; a loose one starts its time again.
-        if !held || loose.get(&key).map_err(medium)?.is_some() {
-            loose.insert(&key, now()).map_err(medium)?;
-        }
-    }
-    transaction.commit().map_err(medium)
-}
-
-fn holds(
-    table: &impl ReadableTable<&'static [u8; 36], &'static [u8]>,
-    cid: &Cid,
-) -> Result<bool, StoreError> {
-    Ok(table.get(&cid.to_bytes()).map_err(medium)?.is_some())
-}
-
-fn sweep(database: &Database, before: u64) -> Result<usize, StoreError> {
-    let transaction = database.begin_write().map_err(medium)?;
-    let old = old_blobs(&transaction, before)?;
-    remove(&transaction, &old)?;
-    transaction.commit().map_err(medium)?;
-    Ok(old.len())
-}
-
-fn old_blobs(transaction: &WriteTransaction, before: u64) -> Result<Vec<[u8; 36]>, StoreError> {
-    let loose = transaction.open_table(LOOSE).map_err(medium)?;
-    let mut old = Vec::new();
-    for item in loose.iter().map_err(medium)? {
-        let (cid, came) = item.map_err(medium)?;
-        if came.value() < before {
-            old.push(*cid.value());
-        }
-    }
-    Ok(old)
-}
-
-fn remove(transaction: &WriteTransaction, cids: &[[u8; 36]]) -> Result<(), StoreError> {
-    let mut blobs = transaction.open_table(BLOBS).map_err(medium)?;
-    let mut loose = transaction.open_table(LOOSE).map_err(medium)?;
-    for cid in cids {
-        blobs.remove(cid).map_err(medium)?;
-        loose.remove(cid).map_err(medium)?;
-    }
-    Ok(())
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    log::find_damage(&database)?;
+    migrate::find_damage(&database)
 }
 
 fn medium(error: impl std::fmt::Display) -> StoreError {

@@ -1,7 +1,9 @@
 use std::fs;
+use std::sync::Mutex;
+use std::time::SystemTime;
 
 use lichen_log::Chain;
-use lichen_record::{Entry, SigningKey, Verified, verify};
+use lichen_record::{Entry, MAX_BLOB, SigningKey, Verified, verify};
 use tempfile::TempDir;
 
 use super::*;
@@ -27,9 +29,12 @@ fn open(folder: &TempDir) -> Disk {
 
 #[tokio::test]
 async fn keeps_the_promises_of_a_store() {
+    let folders = Mutex::new(Vec::new());
     crate::suite::run(async || {
-        // The folder is unlinked while the file is open, and the file goes with the store.
-        open(&TempDir::new().unwrap())
+        let folder = TempDir::new().unwrap();
+        let disk = open(&folder);
+        folders.lock().unwrap().push(folder);
+        disk
     })
     .await;
 }
@@ -72,7 +77,8 @@ async fn the_last_signed_head_is_kept_for_each_log() {
 
 #[tokio::test]
 async fn an_append_is_whole_or_nothing() {
-    let disk = open(&TempDir::new().unwrap());
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
     let records = log(4);
     disk.append(campaign(), records[..1].to_vec(), vec![]).await.unwrap();
 
@@ -89,7 +95,8 @@ async fn an_append_is_whole_or_nothing() {
 
 #[tokio::test]
 async fn only_loose_blobs_are_swept() {
-    let disk = open(&TempDir::new().unwrap());
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
     let (kept, loose) = (Cid::of_raw(b"kept"), Cid::of_raw(b"loose"));
     disk.put(&kept, b"kept").await.unwrap();
     disk.put(&loose, b"loose").await.unwrap();
@@ -97,18 +104,183 @@ async fn only_loose_blobs_are_swept() {
     disk.put(&kept, b"kept").await.unwrap();
 
     assert_eq!(disk.sweep(Duration::from_secs(3600)).await.unwrap(), 0);
-    let before = now() + 1;
-    assert_eq!(disk.blocking(move |database| sweep(database, before)).await.unwrap(), 1);
+    assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 1);
     assert!(disk.has(&kept).await.unwrap());
     assert!(!disk.has(&loose).await.unwrap());
+    assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_loose_blob_is_loose_again_after_a_start_and_a_kept_one_kept() {
+    let folder = TempDir::new().unwrap();
+    let (kept, loose, both) = (Cid::of_raw(b"kept"), Cid::of_raw(b"loose"), Cid::of_raw(b"both"));
+    {
+        let disk = open(&folder);
+        disk.put(&kept, b"kept").await.unwrap();
+        disk.put(&loose, b"loose").await.unwrap();
+        disk.append(campaign(), log(1), vec![kept]).await.unwrap();
+        // An append that fails keeps nothing.
+        disk.put(&both, b"both").await.unwrap();
+        let missing = Cid::of_raw(b"missing");
+        disk.append(campaign(), log(2)[1..].to_vec(), vec![both, missing]).await.unwrap_err();
+    }
+    fs::write(folder.path().join("blobs/new/7"), b"half of a bl").unwrap();
+    let disk = open(&folder);
+    let usage = disk.usage();
+    assert_eq!((usage.kept_blobs, usage.loose_blobs, usage.incoming), (1, 2, 0));
+    assert_eq!((usage.kept, usage.loose), (4096, 8192), "whole blocks");
+    assert_eq!(fs::read_dir(folder.path().join("blobs/new")).unwrap().count(), 0, "half a blob is none");
+    assert_eq!(disk.sweep(Duration::from_secs(3600)).await.unwrap(), 0);
+    let file = fs::File::open(folder.path().join(format!("blobs/{loose}"))).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
+    drop(disk);
+    let disk = open(&folder);
+    assert_eq!(disk.sweep(Duration::from_secs(3600)).await.unwrap(), 1, "its age is that of its file");
+    assert!(disk.has(&kept).await.unwrap() && disk.has(&both).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_blob_is_written_and_read_in_parts() {
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
+    let bytes: Vec<u8> = (0..5 * PART / 2).map(|at| at.to_le_bytes()[0]).collect();
+    let mut writer = disk.write();
+    for part in bytes.chunks(10_000) {
+        writer.add(part.to_vec()).await.unwrap();
+    }
+    assert_eq!(disk.usage().incoming, bytes.len() as u64);
+    let cid = writer.finish().await.unwrap();
+    assert_eq!(cid, Cid::of_raw(&bytes));
+    assert_eq!((disk.usage().incoming, disk.usage().loose_blobs), (0, 1));
+    let mut reader = disk.read(&cid).await.unwrap().unwrap();
+    assert_eq!(reader.length(), bytes.len() as u64);
+    let mut read = Vec::new();
+    while let Some(part) = reader.next().await.unwrap() {
+        assert!(part.len() <= PART);
+        read.extend(part);
+    }
+    assert!(read == bytes);
+    assert_eq!(disk.write().finish().await.unwrap(), Cid::of_raw(b""));
+}
+
+#[tokio::test]
+async fn a_blob_that_is_not_finished_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
+    let mut writer = disk.write();
+    writer.add(vec![1; 100]).await.unwrap();
+    drop(writer);
+    let mut writer = disk.write();
+    for _ in 0..MAX_BLOB / PART {
+        writer.add(vec![1; PART]).await.unwrap();
+    }
+    let refused = writer.add(vec![1]).await;
+    assert!(matches!(refused, Err(StoreError::TooLarge { size }) if size == MAX_BLOB + 1), "{refused:?}");
+    drop(writer);
+    assert_eq!(fs::read_dir(folder.path().join("blobs/new")).unwrap().count(), 0);
+    assert_eq!(disk.usage(), Usage::default());
+}
+
+#[tokio::test]
+async fn deleted_blobs_give_their_space_back() {
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
+    let log_file = || fs::metadata(folder.path().join("relay.redb")).unwrap().len();
+    let before = log_file();
+    for seed in 0..20_u8 {
+        let bytes = vec![seed; 1024 * 1024];
+        disk.put(&Cid::of_raw(&bytes), &bytes).await.unwrap();
+    }
+    assert_eq!(disk.usage().loose, 20 * 1024 * 1024);
+    assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 20);
+    assert_eq!(disk.usage(), Usage::default());
+    assert_eq!(log_file(), before, "what is loose is no matter of the log's file");
+    // Nothing but the folder of unfinished ones is left.
+    assert_eq!(fs::read_dir(folder.path().join("blobs")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn damage_to_a_kept_blob_is_found_and_mended_by_the_same_bytes() {
+    let folder = TempDir::new().unwrap();
+    let bytes = b"an update".repeat(20_000);
+    let cid = Cid::of_raw(&bytes);
+    let file = folder.path().join(format!("blobs/{cid}"));
+    {
+        let disk = open(&folder);
+        disk.put(&cid, &bytes).await.unwrap();
+        disk.append(campaign(), log(1), vec![cid]).await.unwrap();
+        let mut damaged = bytes.clone();
+        damaged[100_000] ^= 1;
+        fs::write(&file, &damaged).unwrap();
+        let read = disk.get(&cid).await;
+        assert!(matches!(read, Err(StoreError::Damaged { cid: named }) if named == cid), "{read:?}");
+        disk.put(&cid, &bytes).await.unwrap();
+        assert_eq!(disk.get(&cid).await.unwrap(), Some(bytes.clone()));
+        assert_eq!((disk.usage().kept_blobs, disk.usage().loose_blobs), (1, 0));
+        fs::write(&file, &bytes[1..]).unwrap();
+    }
+    let path = folder.path().join("relay.redb");
+    let shorter = Disk::open(&path).err();
+    assert!(matches!(shorter, Some(StoreError::Damaged { cid: named }) if named == cid), "{shorter:?}");
+    fs::remove_file(&file).unwrap();
+    let gone = Disk::open(&path).err();
+    assert!(matches!(gone, Some(StoreError::Damaged { cid: named }) if named == cid), "{gone:?}");
+}
+
+/// A file as the version before this one left it.
+fn old_file(path: &Path, kept: &[&[u8]], loose: &[(&[u8], u64)], records: &[Record]) {
+    let database = Database::create(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut blobs = transaction.open_table(migrate::BLOBS).unwrap();
+        let mut times = transaction.open_table(migrate::LOOSE).unwrap();
+        transaction.open_table(HEADS).unwrap();
+        for bytes in kept.iter().copied().chain(loose.iter().map(|(bytes, _came)| *bytes)) {
+            blobs.insert(&Cid::of_raw(bytes).to_bytes(), bytes).unwrap();
+        }
+        for (bytes, came) in loose {
+            times.insert(&Cid::of_raw(bytes).to_bytes(), *came).unwrap();
+        }
+        log::append_records(&transaction, campaign(), records).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_taken_over_whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("relay.redb");
+    let (kept, recent, old) = (vec![1; 3_000_000], vec![2; 1_000], vec![3; 1_000]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    old_file(&path, &[&kept, b"manifest"], &[(&recent, u64::try_from(now).unwrap()), (&old, 1)], &log(5));
+    let before = fs::metadata(&path).unwrap().len();
+
+    // One that broke off after some blobs begins again.
+    let cid = Cid::of_raw(&kept);
+    fs::create_dir(folder.path().join("blobs")).unwrap();
+    fs::write(folder.path().join(format!("blobs/{cid}")), &kept[..1_000]).unwrap();
+    for _again in 0..2 {
+        let disk = open(&folder);
+        assert_eq!(disk.records(campaign(), 0, 100).await.unwrap(), log(5));
+        assert_eq!(disk.get(&cid).await.unwrap().as_ref(), Some(&kept));
+        assert_eq!(disk.get(&Cid::of_raw(b"manifest")).await.unwrap(), Some(b"manifest".to_vec()));
+        assert_eq!(disk.get(&Cid::of_raw(&recent)).await.unwrap().as_ref(), Some(&recent));
+        assert_eq!((disk.usage().kept_blobs, disk.usage().loose_blobs), (2, 2));
+    }
+    let after = fs::metadata(&path).unwrap().len();
+    assert!(after < before / 4, "{after} of {before} bytes");
+    let disk = open(&folder);
+    assert_eq!(disk.sweep(Duration::from_secs(3600)).await.unwrap(), 1, "the old one is still as old");
+    assert!(!disk.has(&Cid::of_raw(&old)).await.unwrap());
 }
 
 #[tokio::test]
 async fn a_flipped_byte_in_a_record_is_found_on_reading() {
-    let disk = open(&TempDir::new().unwrap());
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
     disk.append(campaign(), log(3), vec![]).await.unwrap();
-    disk.blocking(|database| {
-        let transaction = database.begin_write().map_err(medium)?;
+    disk.blocking(|shared| {
+        let transaction = shared.database.begin_write().map_err(medium)?;
         {
             let mut table = transaction.open_table(RECORDS).map_err(medium)?;
             let key = campaign().0.to_bytes();
@@ -141,7 +313,7 @@ async fn no_flipped_byte_of_the_file_goes_unseen() {
     }
     let whole = fs::read(&path).unwrap();
     let damaged_path = folder.path().join("damaged.redb");
-    let (mut named_blob, mut named_record) = (0, 0);
+    let (mut named_record, mut refused) = (0, 0);
     for at in (0..whole.len()).step_by(509) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;
@@ -149,7 +321,7 @@ async fn no_flipped_byte_of_the_file_goes_unseen() {
         let disk = match Disk::open(&damaged_path) {
             Ok(disk) => disk,
             Err(error) => {
-                named_blob += u32::from(matches!(error, StoreError::Damaged { cid: named } if named == cid));
+                refused += 1;
                 named_record += u32::from(matches!(error, StoreError::DamagedRecord { .. }));
                 continue;
             }
@@ -159,6 +331,15 @@ async fn no_flipped_byte_of_the_file_goes_unseen() {
         // A byte that no one reads may be flipped; what is read is never other than what was written.
         assert_eq!(read, records, "byte {at}");
         assert_eq!(bytes, blob, "byte {at}");
+        assert_eq!(disk.usage().kept_blobs, 1, "byte {at}");
     }
-    assert!(named_blob > 0 && named_record > 0, "{named_blob} blobs, {named_record} records named");
+    assert!(named_record > 0 && refused > named_record, "{named_record} records of {refused} named");
+    let file = folder.path().join(format!("blobs/{cid}"));
+    for at in (0..blob.len()).step_by(509) {
+        let mut damaged = blob.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&file, &damaged).unwrap();
+        let read = open(&folder).get(&cid).await;
+        assert!(matches!(read, Err(StoreError::Damaged { cid: named }) if named == cid), "byte {at}: {read:?}");
+    }
 }

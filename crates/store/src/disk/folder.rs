@@ -1,0 +1,316 @@
+//! Blobs as files named by their ids, beside the log that says which of them are kept.
+//!
+//! A file gets its name once its bytes are on the medium, and the name is on the medium before anybody is told. A blob
+//! is loose until a row of the log's file keeps it; loose ones are known in memory alone, so that whatever strangers hand
+//! over neither writes to that file nor makes it grow, and a deleted one gives its space back at once.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use lichen_record::Cid;
+
+use super::files;
+use crate::blobs::StoreError;
+
+/// Where unfinished files are, below the folder.
+const UNFINISHED: &str = "new";
+
+/// What a file takes at least: a medium gives out whole blocks.
+const BLOCK: u64 = 4096;
+
+/// How much the blobs take, in bytes of whole blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Blobs that an entry names.
+    pub kept: u64,
+    /// Blobs that may be dropped.
+    pub loose: u64,
+    /// Blobs that are still being written.
+    pub incoming: u64,
+    /// How many are kept.
+    pub kept_blobs: usize,
+    /// How many may be dropped.
+    pub loose_blobs: usize,
+}
+
+/// The folder, and what is loose in it.
+pub(super) struct Folder {
+    path: PathBuf,
+    index: Mutex<Index>,
+    /// Held while a file gets or loses its name.
+    names: Mutex<()>,
+    next: AtomicU64,
+    incoming: AtomicU64,
+}
+
+#[derive(Default)]
+struct Index {
+    loose: HashMap<Cid, Loose>,
+    loose_bytes: u64,
+    kept_blobs: usize,
+    kept_bytes: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Loose {
+    length: u64,
+    came: Instant,
+    /// Whether somebody is about to keep it.
+    is_wanted: bool,
+}
+
+impl Folder {
+    /// Reads which blobs are there; `kept` are those that must be, with their lengths. Every other one is loose.
+    pub(super) fn open(path: PathBuf, kept: &HashMap<Cid, u64>) -> Result<Self, StoreError> {
+        let unfinished = path.join(UNFINISHED);
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        fs::create_dir_all(&unfinished).map_err(failed)?;
+        let mut index = Index::default();
+        let mut found = 0_usize;
+        for item in fs::read_dir(&path).map_err(failed)? {
+            let item = item.map_err(failed)?;
+            let Some(cid) = item.file_name().to_str().and_then(|name| name.parse::<Cid>().ok()) else {
+                continue;
+            };
+            let metadata = item.metadata().map_err(failed)?;
+            match kept.get(&cid) {
+                Some(length) if *length == metadata.len() => {
+                    found += 1;
+                    index.count_kept(*length);
+                }
+                Some(_other) => return Err(StoreError::Damaged { cid }),
+                None => index.insert(cid, Loose::found(&metadata)),
+            }
+        }
+        if found < kept.len()
+            && let Some(cid) = kept.keys().find(|cid| !path.join(cid.to_string()).is_file())
+        {
+            return Err(StoreError::Damaged { cid: *cid });
+        }
+        let (index, names) = (Mutex::new(index), Mutex::default());
+        Ok(Self { path, index, names, next: AtomicU64::default(), incoming: AtomicU64::default() })
+    }
+
+    // Each change of the index is whole whatever happened to another thread.
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, cid: &Cid) -> PathBuf {
+        self.path.join(cid.to_string())
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let index = self.index();
+        Usage {
+            kept: index.kept_bytes,
+            loose: index.loose_bytes,
+            incoming: self.incoming.load(Ordering::Relaxed),
+            kept_blobs: index.kept_blobs,
+            loose_blobs: index.loose.len(),
+        }
+    }
+
+    /// Whether the blob is here and may be dropped.
+    pub(super) fn is_loose(&self, cid: &Cid) -> bool {
+        self.index().loose.contains_key(cid)
+    }
+
+    /// Opens a blob's file, if there is one.
+    pub(super) fn read(&self, cid: &Cid) -> Result<Option<File>, StoreError> {
+        match File::open(self.file(cid)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// A new file for bytes that have no name yet.
+    pub(super) fn begin(&self) -> Result<(File, PathBuf), StoreError> {
+        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let path = self.path.join(UNFINISHED).join(name);
+        Ok((File::create(&path).map_err(failed)?, path))
+    }
+
+    /// Counts bytes of unfinished files.
+    pub(super) fn count_incoming(&self, more: u64) {
+        self.incoming.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Counts bytes no longer as those of unfinished files.
+    pub(super) fn forget_incoming(&self, less: u64) {
+        self.incoming.fetch_sub(less, Ordering::Relaxed);
+    }
+
+    /// Gives a finished file its name; loose unless `is_kept`.
+    pub(super) fn finish(
+        &self,
+        unfinished: &Path,
+        cid: &Cid,
+        length: u64,
+        is_kept: impl FnOnce() -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let _names = self.names();
+        fs::rename(unfinished, self.file(cid)).map_err(failed)?;
+        files::sync_folder(&self.path).map_err(failed)?;
+        let mut index = self.index();
+        // Asked while the index is held: whoever keeps it meanwhile finds it in the index, or has a row already.
+        if !is_kept()? {
+            index.insert(*cid, Loose { length, came: Instant::now(), is_wanted: false });
+        }
+        Ok(())
+    }
+
+    /// Lets a loose blob's time begin again.
+    pub(super) fn refresh(&self, cid: &Cid) {
+        if let Some(loose) = self.index().loose.get_mut(cid) {
+            loose.came = Instant::now();
+            // After a start its age counts from when it came first, if this fails.
+            let _dated = File::open(self.file(cid)).and_then(|file| file.set_modified(SystemTime::now()));
+        }
+    }
+
+    /// Dates a blob's file: what was loose elsewhere keeps its age here.
+    pub(super) fn date(&self, cid: &Cid, came: SystemTime) -> Result<(), StoreError> {
+        File::open(self.file(cid)).and_then(|file| file.set_modified(came)).map_err(failed)
+    }
+
+    /// Makes sure that a loose blob stays until it is kept or released; its length, if it is here.
+    pub(super) fn want(&self, cid: &Cid) -> Option<u64> {
+        let mut index = self.index();
+        let loose = index.loose.get_mut(cid)?;
+        loose.is_wanted = true;
+        Some(loose.length)
+    }
+
+    /// What was wanted is kept now.
+    pub(super) fn keep(&self, cids: &[Cid]) {
+        let mut index = self.index();
+        for cid in cids {
+            if let Some(length) = index.remove(cid) {
+                index.count_kept(length);
+            }
+        }
+    }
+
+    /// What was wanted may be dropped again.
+    pub(super) fn release(&self, cids: &[Cid]) {
+        let mut index = self.index();
+        for cid in cids {
+            if let Some(loose) = index.loose.get_mut(cid) {
+                loose.is_wanted = false;
+            }
+        }
+    }
+
+    /// Deletes a blob that no row keeps any more; `kept` is its length if one did.
+    pub(super) fn remove(&self, cid: &Cid, kept: Option<u64>) -> Result<(), StoreError> {
+        let _names = self.names();
+        {
+            let mut index = self.index();
+            index.remove(cid);
+            if let Some(length) = kept {
+                index.kept_blobs = index.kept_blobs.saturating_sub(1);
+                index.kept_bytes = index.kept_bytes.saturating_sub(blocks(length));
+            }
+        }
+        self.delete(cid)
+    }
+
+    /// Deletes loose blobs that came longer ago than this, and says how many.
+    pub(super) fn sweep(
+        &self,
+        age: Duration,
+        is_kept: impl Fn(&Cid) -> Result<bool, StoreError>,
+    ) -> Result<usize, StoreError> {
+        let old: Vec<Cid> = {
+            let index = self.index();
+            let is_old = |loose: &Loose| !loose.is_wanted && loose.came.elapsed() >= age;
+            index.loose.iter().filter(|(_cid, loose)| is_old(loose)).map(|(cid, _loose)| *cid).collect()
+        };
+        let mut dropped = 0;
+        for cid in old {
+            // Loose and kept at once would be our own mistake, and the log is worth more than the space.
+            if !is_kept(&cid)? {
+                dropped += usize::from(self.drop_if(&cid, |loose| loose.came.elapsed() >= age)?);
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Deletes a loose blob that nobody wants, if this still holds of it.
+    fn drop_if(&self, cid: &Cid, is_due: impl Fn(&Loose) -> bool) -> Result<bool, StoreError> {
+        let _names = self.names();
+        {
+            let mut index = self.index();
+            if !index.loose.get(cid).is_some_and(|loose| !loose.is_wanted && is_due(loose)) {
+                return Ok(false);
+            }
+            index.remove(cid);
+        }
+        self.delete(cid)?;
+        Ok(true)
+    }
+
+    fn delete(&self, cid: &Cid) -> Result<(), StoreError> {
+        match fs::remove_file(self.file(cid)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Index {
+    fn insert(&mut self, cid: Cid, loose: Loose) {
+        let is_wanted = self.loose.get(&cid).is_some_and(|before| before.is_wanted);
+        self.remove(&cid);
+        self.loose_bytes += blocks(loose.length);
+        self.loose.insert(cid, Loose { is_wanted, ..loose });
+    }
+
+    fn remove(&mut self, cid: &Cid) -> Option<u64> {
+        let loose = self.loose.remove(cid)?;
+        self.loose_bytes = self.loose_bytes.saturating_sub(blocks(loose.length));
+        Some(loose.length)
+    }
+
+    fn count_kept(&mut self, length: u64) {
+        self.kept_blobs += 1;
+        self.kept_bytes += blocks(length);
+    }
+}
+
+impl Loose {
+    /// One that an earlier run left. Its age is what the clock says, and nothing where that was set back.
+    fn found(metadata: &fs::Metadata) -> Self {
+        let age = metadata.modified().ok().and_then(|came| SystemTime::now().duration_since(came).ok());
+        let now = Instant::now();
+        let came = now.checked_sub(age.unwrap_or_default()).unwrap_or(now);
+        Self { length: metadata.len(), came, is_wanted: false }
+    }
+}
+
+/// A file's length in whole blocks.
+pub(super) fn blocks(length: u64) -> u64 {
+    length.div_ceil(BLOCK).max(1).saturating_mul(BLOCK)
+}
+
+/// What an error of the file system is to a store.
+pub(super) fn failed(error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace,
+        _ => StoreError::Medium(error.to_string()),
+    }
+}
