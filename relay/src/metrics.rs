@@ -207,6 +207,7 @@ impl Metrics {
             Entry::RoundClosed { .. } => "round_closed",
             Entry::Checkpointed { .. } => "checkpointed",
             Entry::Unavailable { .. } => "unavailable",
+            Entry::Departed { .. } => "departed",
         };
         self.entries.get_or_create(&EntryLabel { entry }).inc();
     }

@@ -117,7 +117,7 @@ impl<P: Platform> Session<P> {
 
     fn report(&mut self, change: &Change) {
         match change {
-            Change::Joined { .. } | Change::Left { .. } | Change::Missed { .. } => {
+            Change::Joined { .. } | Change::Left { .. } | Change::Missed { .. } | Change::Departed { .. } => {
                 self.view.members_changed()
             }
             Change::Settled { result, .. } => {

@@ -1,6 +1,8 @@
 // Makes envelopes.json by other people's code: JavaScript's DAG-CBOR and content ids, Node's WebCrypto.
-//   npm install @ipld/dag-cbor@10.0.2 multiformats@14.0.5 && node generate.mjs > envelopes.json
-// ECDSA in WebCrypto is randomised, so each run gives other signatures; the committed file is the reference.
+//   npm install @ipld/dag-cbor@10.0.2 multiformats@14.0.5 && node generate.mjs envelopes.json > new.json
+// ECDSA in WebCrypto is randomised, so each run gives other signatures; the committed file is the reference. The key and
+// the vectors of the file that is named are kept, so that what was written once stays readable.
+import { readFileSync } from 'node:fs'
 import { encode } from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
 import { base58btc } from 'multiformats/bases/base58'
@@ -14,7 +16,9 @@ const cidOf = async (code, bytes) => CID.create(1, code, await sha256.digest(byt
 const text = string => new TextEncoder().encode(string)
 const number = bytes => BigInt('0x' + hex(bytes))
 
-const pair = await subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify'])
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
+const known = process.argv[2] ? JSON.parse(readFileSync(process.argv[2])) : undefined
+const pair = known ? await kept(known) : await subtle.generateKey(algorithm, true, ['sign', 'verify'])
 const point = new Uint8Array(await subtle.exportKey('raw', pair.publicKey))
 const secret = Buffer.from((await subtle.exportKey('jwk', pair.privateKey)).d, 'base64url')
 const account = Uint8Array.of(2 + (point[64] & 1), ...point.slice(1, 33))
@@ -37,6 +41,7 @@ const messages = [
   ['entry', 'checkpointed', { checkpointed: { campaign, round: 255, base, result } }],
   ['entry', 'checkpointed-without', { checkpointed: { campaign, round: 255, base, result, excluded: 2 } }],
   ['entry', 'unavailable', { unavailable: { campaign, round: 256, update } }],
+  ['entry', 'departed', { departed: { campaign, round: 65536, account } }],
   ['session', 'session', { peer: Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20, ...hash), issued: 1764000000000 }],
   ['head', 'head', { campaign, length: 3, hash }],
   ['receipt', 'receipt', { entry: await cidOf(0x71, text('entry')), head: { campaign, length: 3, hash } }]
@@ -45,6 +50,11 @@ const messages = [
 const vectors = []
 for (const [domain, name, message] of messages) {
   for (const high of [false, true]) {
+    const old = known?.vectors.find(vector => vector.name === name && vector.high === high)
+    if (old) {
+      vectors.push(old)
+      continue
+    }
     const payload = encode(message)
     const signed = Buffer.concat([text(`lichen/${domain}/v1\0`), account, payload])
     let signature
@@ -64,6 +74,17 @@ for (const [domain, name, message] of messages) {
     })
   }
 }
+async function kept ({ secret, point }) {
+  const url = bytes => Buffer.from(bytes).toString('base64url')
+  const sec1 = Buffer.from(point, 'hex')
+  const open = { kty: 'EC', crv: 'P-256', x: url(sec1.subarray(1, 33)), y: url(sec1.subarray(33)) }
+  const key = { ...open, d: url(Buffer.from(secret, 'hex')) }
+  return {
+    publicKey: await subtle.importKey('jwk', open, algorithm, true, ['verify']),
+    privateKey: await subtle.importKey('jwk', key, algorithm, true, ['sign'])
+  }
+}
+
 const cids = { manifest, base, update, result }
 console.log(JSON.stringify({
   secret: hex(secret), point: hex(point), account: did,

@@ -3,7 +3,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cid, Signable};
+use crate::{AccountId, Cid, Signable};
 
 /// Name of a campaign: the content id (raw) of its manifest's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -142,6 +142,15 @@ pub enum Entry {
         /// The update that nobody gave.
         update: Cid,
     },
+    /// The coordinator lost the connection of a member that the round waits for.
+    Departed {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+        /// Whose connection is gone.
+        account: AccountId,
+    },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -161,7 +170,8 @@ impl Entry {
             | Entry::Contribution { campaign, .. }
             | Entry::RoundClosed { campaign, .. }
             | Entry::Checkpointed { campaign, .. }
-            | Entry::Unavailable { campaign, .. } => *campaign,
+            | Entry::Unavailable { campaign, .. }
+            | Entry::Departed { campaign, .. } => *campaign,
         }
     }
 
@@ -174,7 +184,8 @@ impl Entry {
             | Entry::Contribution { round, .. }
             | Entry::RoundClosed { round, .. }
             | Entry::Checkpointed { round, .. }
-            | Entry::Unavailable { round, .. } => Some(*round),
+            | Entry::Unavailable { round, .. }
+            | Entry::Departed { round, .. } => Some(*round),
         }
     }
 }

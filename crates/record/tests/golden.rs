@@ -16,7 +16,7 @@ fn unhex(value: &Value) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-fn entry(name: &str) -> Option<Entry> {
+fn entry(name: &str, account: AccountId) -> Option<Entry> {
     let [manifest, base, update, result] =
         ["manifest", "base", "update", "result"].map(|content| Cid::of_raw(content.as_bytes()));
     let campaign = CampaignId::of_manifest(b"manifest");
@@ -41,6 +41,7 @@ fn entry(name: &str) -> Option<Entry> {
             Entry::Checkpointed { campaign, round: RoundNumber(255), base, result, excluded: 2 }
         }
         "unavailable" => Entry::Unavailable { campaign, round: RoundNumber(256), update },
+        "departed" => Entry::Departed { campaign, round: RoundNumber(65_536), account },
         _ => return None,
     })
 }
@@ -72,7 +73,7 @@ fn entries_and_signatures_of_webcrypto_agree() {
     let account: AccountId = golden["account"].as_str().unwrap().parse().unwrap();
     let mut seen = 0;
     for vector in golden["vectors"].as_array().unwrap() {
-        if let Some(entry) = entry(vector["name"].as_str().unwrap()) {
+        if let Some(entry) = entry(vector["name"].as_str().unwrap(), account) {
             check(&entry, account, vector);
             seen += 1;
         } else if vector["name"] == "session" {
@@ -80,14 +81,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 20, "ten messages, each with a low and a high signature");
+    assert_eq!(seen, 22, "eleven messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 12);
+    assert_eq!(high.len(), 13);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

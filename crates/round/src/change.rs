@@ -58,6 +58,14 @@ pub enum Change {
         /// Who.
         account: AccountId,
     },
+    /// The connection of a member that the round waited for is gone: rounds wait for it no longer, until it contributes
+    /// or joins again.
+    Departed {
+        /// The round.
+        round: RoundNumber,
+        /// Who.
+        account: AccountId,
+    },
     /// A contributor could get this update from nobody.
     Unavailable {
         /// The round.

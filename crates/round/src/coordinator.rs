@@ -2,8 +2,12 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 
+mod departures;
+
+use departures::Departures;
+
 use crate::attempt::Attempt;
-use crate::{CampaignState, Change, Refusal, Stage};
+use crate::{CampaignState, Change, Refusal, Round, Stage};
 
 /// What happened to the relay that orders a campaign's log.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +36,17 @@ pub enum CoordinatorEvent {
     AggregateFailed {
         /// The round.
         round: RoundNumber,
+    },
+    /// A member has no connection to the relay any more. Unless `PeerBack` follows within 1.5 s, the coordinator says so
+    /// in the log (`Departed`) if a round waits for it. Tell it for any account, once its last connection is gone.
+    PeerGone {
+        /// Whose connection.
+        account: AccountId,
+    },
+    /// An account has a connection to the relay (again). Tell it for any account, as often as you like.
+    PeerBack {
+        /// Whose connection.
+        account: AccountId,
     },
     /// The time of the last [`CoordinatorAction::WakeAt`] has come. Sending more of them does no harm.
     Tick,
@@ -75,6 +90,7 @@ pub struct Coordinator {
     wake: Option<u64>,
     /// Time of the relay's clock from which it has acted.
     acting_since: u64,
+    departures: Departures,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +128,7 @@ impl Coordinator {
             aggregation: None,
             wake: None,
             acting_since: 0,
+            departures: Departures::new(),
         }
     }
 
@@ -149,6 +166,7 @@ impl Coordinator {
         match event {
             CoordinatorEvent::Record { time, entry } => match self.state.apply(time, &entry) {
                 Ok(changes) => {
+                    changes.iter().for_each(|change| self.departures.follow(&self.state, change));
                     actions.extend(changes.into_iter().map(CoordinatorAction::Report));
                     if entry.account() == self.account {
                         self.append = Attempt::new();
@@ -174,6 +192,8 @@ impl Coordinator {
                     aggregation.attempt.fail(now);
                 }
             }
+            CoordinatorEvent::PeerGone { account } => self.departures.lose(now, &self.state, account),
+            CoordinatorEvent::PeerBack { account } => self.departures.find(&account),
             // A timer may ring a little early, and is spent then: it is set again.
             CoordinatorEvent::Tick => self.wake = None,
         }
@@ -184,7 +204,7 @@ impl Coordinator {
     }
 
     fn pursue(&mut self, now: u64, actions: &mut Vec<CoordinatorAction>) {
-        let wake = match self.due(self.log_time(now)) {
+        let wake = match self.due_with_departures(now) {
             Due::Entry(entry) => {
                 if self.append.start(now) {
                     actions.push(CoordinatorAction::Append(entry));
@@ -222,6 +242,26 @@ impl Coordinator {
         aggregation.attempt.due_from()
     }
 
+    /// A departure is said while there is nothing else to say: what the round waits for may be just that member.
+    fn due_with_departures(&mut self, now: u64) -> Due {
+        let time = self.log_time(now);
+        let due = self.due(time);
+        if !matches!(due, Due::At(_) | Due::Nothing) {
+            return due;
+        }
+        let campaign = self.state.campaign();
+        let entry = |round, account| Entry::Departed { campaign, round, account };
+        let round = self.state.round().map(Round::number);
+        let is_awaited =
+            |round, account| self.state.admit_from(time, self.account, &entry(round, account)).is_ok();
+        let Some((from, account)) = self.departures.next(now, is_awaited, round) else { return due };
+        match (round, due) {
+            (Some(round), _) if from <= now => Due::Entry(entry(round, account)),
+            (_, Due::At(time)) => Due::At(time.min(from)),
+            _ => Due::At(from),
+        }
+    }
+
     fn due(&self, time: u64) -> Due {
         let campaign = self.state.campaign();
         match self.state.coordinator() {
@@ -252,14 +292,19 @@ impl Coordinator {
         }
     }
 
-    /// In a mesh the coordinator attests nothing: it ends the round when the deadline has passed. Of that, members get
+    /// In a mesh the coordinator attests nothing: it ends the round when nobody will attest any more, or when the deadline
+    /// has passed. Of that, members get
     /// the whole length after a restart, for they could say nothing while the relay was away.
     fn due_end(&self, time: u64, round: RoundNumber, closed: u64) -> Due {
+        let entry = Entry::RoundClosed { campaign: self.state.campaign(), round };
+        if self.state.is_heard_out() {
+            return Due::Entry(entry);
+        }
         let end = closed.max(self.acting_since).saturating_add(self.state.rules().deadline_ms);
         if time < end {
             return Due::At(end);
         }
-        Due::Entry(Entry::RoundClosed { campaign: self.state.campaign(), round })
+        Due::Entry(entry)
     }
 
     fn due_opening(&self, time: u64, round: RoundNumber, earliest: u64) -> Due {

@@ -34,6 +34,10 @@
 //!   the proof in the log. Of two results by one key neither counts.
 //! - `Joined` and `Left` carry a sequence number that grows with every one of the account's, so that old ones cannot be
 //!   replayed; every other entry names its round and may stand once.
+//! - Tabs are closed rather than left. When a member's connection has been gone for a moment, the coordinator says so
+//!   (`Departed`), and the round waits for it no longer; nor do later ones until it contributes. What it contributed
+//!   counts, and what it contributes late, too. Only the coordinator sees connections, so that only it can say this. It
+//!   gains nothing that it has not by refusing entries: whoever is there contributes and attests all the same.
 //! - Where nobody is expected, nothing is opened and the log rests.
 //! - A log with an entry that [`CampaignState::admit`] refuses is a false log: a participant that meets one believes
 //!   nobody who serves it ([`ParticipantAction::Distrust`]).
@@ -47,9 +51,10 @@
 //!   other contributors miss is excluded, with its contribution: the result is that of the others. Attestations say how
 //!   many contributions were excluded when they were computed, so that one under way meanwhile is refused rather than
 //!   mistaken for a second, different word.
-//! - At the deadline the coordinator closes the round a second time. Then it ends: with the majority's result, or, if
-//!   there is none, with the checkpoint it began with. So no round waits for ever, whoever dies when; the price is a lost
-//!   round where half of the contributors vanish within it. Contributors that were silent are not waited for again.
+//! - At the deadline, or as soon as nobody who is still there has anything to add, the coordinator closes the round a
+//!   second time. Then it ends: with the majority's result, or, if there is none, with the checkpoint it began with. So
+//!   no round waits for ever, whoever dies when; the price is a lost round where half of the contributors vanish within
+//!   it. Contributors that were silent are not waited for again.
 //! - **Made-up accounts.** Accounts cost nothing, and in a mesh no coordinator's word is needed. Whoever runs most of the
 //!   accounts that contribute to a round decides what comes of it: it can settle a false checkpoint, or leave out
 //!   another's update. Fewer cannot. An audit that has the updates still shows a false checkpoint for what it is.

@@ -85,6 +85,9 @@ pub enum Refusal {
     /// The round's result stands.
     #[error("the round is settled")]
     RoundSettled,
+    /// The round does not wait for this account, so that its departure changes nothing.
+    #[error("the round does not wait for this account")]
+    NotAwaited,
 }
 
 impl Refusal {
@@ -118,6 +121,7 @@ impl Refusal {
             Self::WrongUpdate => "wrong_update",
             Self::AlreadyAttested => "already_attested",
             Self::RoundSettled => "round_settled",
+            Self::NotAwaited => "not_awaited",
         }
     }
 }

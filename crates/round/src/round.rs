@@ -18,6 +18,8 @@ pub struct Round {
     pub(crate) attestations: BTreeMap<AccountId, Attestation>,
     /// Accounts that could get an update from nobody, by update.
     pub(crate) reports: BTreeMap<Cid, BTreeSet<AccountId>>,
+    /// Members whose connection is gone, and who were not heard of since.
+    pub(crate) departed: BTreeSet<AccountId>,
 }
 
 /// How far a round has come.
@@ -73,6 +75,7 @@ impl Round {
             stage: Stage::Open,
             attestations: BTreeMap::new(),
             reports: BTreeMap::new(),
+            departed: BTreeSet::new(),
         }
     }
 

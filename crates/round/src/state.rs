@@ -8,6 +8,7 @@ use crate::round::Attestation;
 use crate::{Change, Fault, Refusal, Round, Rules, Stage};
 
 mod admission;
+mod departure;
 mod fold;
 mod settlement;
 
@@ -45,7 +46,7 @@ pub struct Member {
 pub enum Presence {
     /// It takes part, and rounds wait for it.
     Expected,
-    /// It takes part, but missed its last round: rounds do not wait for it.
+    /// It takes part, but missed its last round, or its connection is gone: rounds do not wait for it.
     Missed,
     /// It left.
     Absent,
@@ -230,6 +231,12 @@ impl CampaignState {
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         self.published.as_ref().map_or(&[], |published| &published.faults)
+    }
+
+    /// Whether waiting longer for a mesh's closed round is in vain.
+    pub(crate) fn is_heard_out(&self) -> bool {
+        let Some(published) = &self.published else { return false };
+        published.round.as_ref().is_some_and(|round| published.is_heard_out(round))
     }
 
     /// Whether one more attestation of this result, by the coordinator at this log time, would settle the closed

@@ -5,8 +5,8 @@
 mod fixture;
 
 use fixture::{
-    Log, MESH, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial,
-    joined, left, opened, published,
+    Log, MESH, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, departed,
+    initial, joined, left, opened, published,
 };
 use lichen_record::RoundNumber;
 use lichen_round::{
@@ -202,4 +202,93 @@ fn in_a_mesh_the_coordinator_attests_nothing_and_ends_the_round_at_its_deadline(
     let mut settled = log;
     let actions = add(&mut settling, &mut settled, &anna, &checkpointed(1, initial(), cid("one")));
     assert_eq!(actions, [Action::WakeAt(settled.time + MESH.interval_ms)]);
+}
+
+/// Round 1 is open, the first of these members has contributed, and the second one's connection is gone since `log.time`.
+fn half_way(rules: Rules, members: &[&Person; 2]) -> (Log, Coordinator) {
+    let mut log = Log::with_members(rules, members);
+    log.add(&coordinator(), &opened(1, initial()));
+    log.add(members[0], &contribution(1, initial()));
+    let (mut relay, _) = started(&log, log.time);
+    let gone = Event::PeerGone { account: members[1].account() };
+    assert_eq!(tell(&mut relay, log.time, gone), [Action::WakeAt(log.time + GRACE_MS)]);
+    (log, relay)
+}
+
+/// How long a connection may be gone.
+const GRACE_MS: u64 = 1_500;
+
+#[test]
+fn a_member_whose_connection_is_gone_is_not_waited_for() {
+    for rules in [RULES, MESH] {
+        let (anna, bela) = (Person::new(1), Person::new(2));
+        let (mut log, mut relay) = half_way(rules, &[&anna, &bela]);
+        log.wait(GRACE_MS - 1);
+        assert_eq!(tell(&mut relay, log.time, Event::Tick), [Action::WakeAt(log.time + 1)], "it rang early");
+        log.wait(1);
+        let gone = departed(1, &bela);
+        assert_eq!(tell(&mut relay, log.time, Event::Tick), [Action::Append(gone.clone())]);
+        assert_eq!(tell(&mut relay, log.time, Event::Tick), [], "it is under way");
+        assert_eq!(add(&mut relay, &mut log, &coordinator(), &gone), [Action::Append(closed(1))]);
+    }
+}
+
+#[test]
+fn a_member_that_is_back_in_time_is_waited_for() {
+    let (anna, bela) = (Person::new(1), Person::new(2));
+    let (mut log, mut relay) = half_way(RULES, &[&anna, &bela]);
+    log.wait(GRACE_MS - 1);
+    let back = Event::PeerBack { account: bela.account() };
+    let deadline = log.state.round().unwrap().deadline(&RULES);
+    assert_eq!(tell(&mut relay, log.time, back), [Action::WakeAt(deadline)]);
+    log.wait(1);
+    assert_eq!(tell(&mut relay, log.time, Event::Tick), [Action::WakeAt(deadline)]);
+    assert_eq!(tell(&mut relay, deadline, Event::Tick), [Action::Append(closed(1))]);
+}
+
+#[test]
+fn a_departure_that_nobody_waits_for_is_not_said() {
+    let (anna, bela, stranger) = (Person::new(1), Person::new(2), Person::new(3));
+    let (log, mut relay) = half_way(RULES, &[&anna, &bela]);
+    let wakes = relay.clone();
+    for account in [stranger.account(), coordinator().account()] {
+        assert_eq!(tell(&mut relay, log.time, Event::PeerGone { account }), [], "it is no member");
+    }
+    relay = wakes;
+    // Who has contributed is not waited for in the open round.
+    assert_eq!(tell(&mut relay, log.time, Event::PeerGone { account: anna.account() }), []);
+    assert_eq!(tell(&mut relay, log.time, Event::PeerBack { account: bela.account() }), []);
+    let actions = tell(&mut relay, log.time + GRACE_MS, Event::Tick);
+    assert_eq!(actions, [Action::WakeAt(log.state.round().unwrap().deadline(&RULES))]);
+}
+
+#[test]
+fn who_is_gone_between_two_rounds_is_said_to_be_as_soon_as_one_opens() {
+    for rules in [RULES, MESH] {
+        let (anna, bela) = (Person::new(1), Person::new(2));
+        let mut log = Log::with_members(rules, &[&anna, &bela]);
+        let (mut relay, _) = started(&log, log.time);
+        tell(&mut relay, log.time, Event::PeerGone { account: bela.account() });
+        log.wait(10 * GRACE_MS);
+        let actions = add(&mut relay, &mut log, &coordinator(), &opened(1, initial()));
+        assert_eq!(actions, [Action::Append(departed(1, &bela))]);
+        assert_eq!(add(&mut relay, &mut log, &coordinator(), &departed(1, &bela)), []);
+    }
+}
+
+#[test]
+fn in_a_mesh_a_round_ends_when_nobody_is_left_to_attest() {
+    let (anna, bela) = (Person::new(1), Person::new(2));
+    let mut log = Log::with_members(MESH, &[&anna, &bela]);
+    log.add(&coordinator(), &opened(1, initial()));
+    for person in [&anna, &bela] {
+        log.add(person, &contribution(1, initial()));
+    }
+    log.add(&coordinator(), &closed(1));
+    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    let (mut relay, _) = started(&log, log.time);
+    tell(&mut relay, log.time, Event::PeerGone { account: bela.account() });
+    log.wait(GRACE_MS);
+    assert_eq!(tell(&mut relay, log.time, Event::Tick), [Action::Append(departed(1, &bela))]);
+    assert_eq!(add(&mut relay, &mut log, &coordinator(), &departed(1, &bela)), [Action::Append(closed(1))]);
 }

@@ -110,6 +110,7 @@ fn three_tabs_train_round_after_round() {
         let contributions = count(&world, |entry| matches!(entry, Entry::Contribution { .. }));
         assert!(contributions as u64 >= 3 * settled - 2, "{contributions} contributions in {settled} rounds");
         assert_eq!(count(&world, |entry| matches!(entry, Entry::Joined { .. })), 3);
+        assert_eq!(count(&world, |entry| matches!(entry, Entry::Departed { .. })), 0);
     }
 }
 
@@ -141,8 +142,32 @@ fn a_killed_tab_holds_rounds_up_once() {
         world.schedule_mishap(20_000, Mishap::Kill(2));
         world.run_until(80_000);
         world.check_log();
-        let missed = world.changes.iter().filter(|change| matches!(change, Change::Missed { .. }));
-        assert_eq!(missed.count(), 1);
+        let is_departed = |change: &&Change| matches!(change, Change::Departed { .. });
+        assert_eq!(world.changes.iter().filter(is_departed).count(), 1);
+        assert!(!world.changes.iter().any(|change| matches!(change, Change::Missed { .. })));
+    }
+}
+
+/// What a round needs at most, training included, when one of two tabs was closed before.
+const SOON_MS: u64 = 3_000;
+
+#[test]
+fn when_one_of_two_tabs_closes_no_later_round_waits_for_it() {
+    for rules in BOTH {
+        for at in (10_000..14_000).step_by(397) {
+            let mut world = World::new(2, rules, at);
+            world.faultless = true;
+            world.open(0);
+            world.open(1);
+            world.schedule_mishap(at, Mishap::Kill(1));
+            world.run_until(at);
+            let after = world.state().round().unwrap().number();
+            world.run_until(at + 30_000);
+            world.check_log();
+            let lengths = world.round_lengths(after);
+            assert!(lengths.len() >= 5, "{} rounds", lengths.len());
+            assert!(lengths.iter().all(|length| *length <= SOON_MS), "{lengths:?} after a kill at {at}");
+        }
     }
 }
 

@@ -37,6 +37,9 @@ impl Published {
             Entry::Unavailable { round, update, .. } => {
                 self.admit_unavailable(rules, account, *round, *update)
             }
+            Entry::Departed { round, account: departed, .. } => {
+                self.admit_departed(rules, account, *round, departed)
+            }
         }
     }
 
@@ -142,8 +145,8 @@ impl Published {
             Stage::Open => {}
             // In a mesh, said again, it ends the waiting for attestations.
             Stage::Closed { at } if rules.is_mesh() => {
-                let is_late = time >= at.saturating_add(rules.deadline_ms);
-                return if is_late { Ok(()) } else { Err(Refusal::DeadlinePending) };
+                let is_over = time >= at.saturating_add(rules.deadline_ms) || self.is_heard_out(current);
+                return if is_over { Ok(()) } else { Err(Refusal::DeadlinePending) };
             }
             Stage::Closed { .. } | Stage::Settled { .. } => return Err(Refusal::RoundNotOpen),
         }

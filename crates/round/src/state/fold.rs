@@ -28,6 +28,7 @@ impl Published {
             Entry::RoundClosed { round, .. } => self.close(rules, time, *round),
             Entry::Checkpointed { round, result, .. } => self.attest(rules, time, account, *round, *result),
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
+            Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
         }
     }
 
@@ -77,6 +78,7 @@ impl Published {
         }
         if let Some(round) = &mut self.round {
             round.awaited.remove(&account);
+            round.departed.remove(&account);
             round.contributions.push(Accepted { account, update, samples, metrics, is_excluded: false });
         }
         vec![Change::Contributed { round: number, account, samples, metrics }]
@@ -117,6 +119,7 @@ impl Published {
             Some(Attestation::Void) => {}
             None => {
                 round.attestations.insert(account, Attestation::Result(result));
+                round.departed.remove(&account);
                 // Whoever computed the result has every update.
                 for reporters in round.reports.values_mut() {
                     reporters.remove(&account);

@@ -63,7 +63,7 @@ impl Published {
     }
 
     /// More than half of the contributors who count and have not left attest the same, and the quorum as far as there
-    /// are as many; when the deadline has passed, the majority is enough. Without contributions that count, nothing
+    /// are as many with a connection; when the deadline has passed, the majority is enough. Without contributions that count, nothing
     /// changes.
     fn mesh_settlement(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
         let mut counted = round.counted().peekable();
@@ -73,7 +73,8 @@ impl Published {
         let attesters = counted
             .filter(|accepted| self.is_present(&accepted.account) || round.has_attested(&accepted.account))
             .count();
-        let quorum = if is_late { 0 } else { attesters.min(rules.quorum as usize) };
+        let departed = round.departed.iter().filter(|account| round.counts(account)).count();
+        let quorum = if is_late { 0 } else { (attesters - departed).min(rules.quorum as usize) };
         let mut results = round.attestations().map(|(_account, result)| result);
         results.find(|result| {
             let agreeing = round.agreeing(*result);

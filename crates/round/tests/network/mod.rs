@@ -105,6 +105,8 @@ pub(crate) struct World {
     scheduled: u64,
     random: u64,
     pub(crate) weather: Weather,
+    /// Whether work succeeds at once, as it mostly does.
+    pub(crate) faultless: bool,
     rules: Rules,
     relay: Coordinator,
     relay_life: u64,
@@ -138,6 +140,7 @@ impl World {
             scheduled: 0,
             random: seed,
             weather: CALM,
+            faultless: false,
             rules,
             relay: Coordinator::new(coordinator().account(), state.clone(), initial()),
             relay_life: 0,
@@ -165,6 +168,17 @@ impl World {
                 .then_some(after)
         });
         settled.filter(|round| round.number().0 > after).count()
+    }
+
+    /// How long each settled round after this one took, in milliseconds.
+    pub(crate) fn round_lengths(&self, after: RoundNumber) -> Vec<u64> {
+        let settled = self.history.windows(2).filter_map(|pair| {
+            let (before, round) = (pair[0].round()?.stage(), pair[1].round()?);
+            let is_new = !matches!(before, Stage::Settled { .. });
+            let is_settled = matches!(round.stage(), Stage::Settled { .. });
+            (round.number() > after && is_new && is_settled).then(|| pair[1].time() - round.opened())
+        });
+        settled.collect()
     }
 
     pub(crate) fn log(&self) -> &[(u64, Verified<Entry>)] {
@@ -300,14 +314,22 @@ impl World {
     fn kill(&mut self, tab: usize) {
         self.tabs[tab].participant = None;
         self.tabs[tab].life += 1;
+        if self.tabs[tab].connection != 0 {
+            self.disconnect(tab);
+        }
+    }
+
+    fn disconnect(&mut self, tab: usize) {
         self.tabs[tab].connection = 0;
+        let account = self.tabs[tab].person.account();
+        self.coordinate(CoordinatorEvent::PeerGone { account });
     }
 
     fn cut_off(&mut self, tab: usize) {
         if self.tabs[tab].connection == 0 {
             return;
         }
-        self.tabs[tab].connection = 0;
+        self.disconnect(tab);
         self.tell(tab, ParticipantEvent::Disconnected);
         let (life, at) = (self.tabs[tab].life, self.now + self.draw(3000));
         self.schedule(at, Happening::Reconnect { tab, life });
@@ -317,6 +339,8 @@ impl World {
         self.tabs[tab].connections += 1;
         self.tabs[tab].connection = self.tabs[tab].connections;
         self.tabs[tab].is_caught_up = false;
+        let account = self.tabs[tab].person.account();
+        self.coordinate(CoordinatorEvent::PeerBack { account });
         self.tell(tab, ParticipantEvent::Connected);
         let connection = self.tabs[tab].connection;
         let at = self.arrival();
@@ -362,7 +386,9 @@ impl World {
             ParticipantAction::Submit { ticket, entry } => self.submit(tab, ticket, &entry),
             ParticipantAction::Fetch { cid } => {
                 let event = match self.draw(10) {
-                    1.. if self.is_to_be_had(tab, cid) => ParticipantEvent::Fetched { cid },
+                    failing if self.is_to_be_had(tab, cid) && (failing > 0 || self.faultless) => {
+                        ParticipantEvent::Fetched { cid }
+                    }
                     _ => ParticipantEvent::FetchFailed { cid },
                 };
                 self.answer(tab, 50, event);
@@ -373,7 +399,7 @@ impl World {
                 self.assert_trains_for_good(tab, round);
                 *self.tabs[tab].trained.entry(round).or_default() += 1;
                 let event = match self.draw(20) {
-                    0 => ParticipantEvent::TrainFailed { round },
+                    0 if !self.faultless => ParticipantEvent::TrainFailed { round },
                     _ => ParticipantEvent::Trained { round, metrics: metrics() },
                 };
                 // Within a life, and whether connected or not.
@@ -386,7 +412,7 @@ impl World {
                 self.tabs[tab].blobs.insert(update);
                 // In a mesh it is kept on the device, which does not fail.
                 let event = match self.draw(10) {
-                    0 if !self.is_mesh() => ParticipantEvent::StoreFailed { round },
+                    0 if !self.is_mesh() && !self.faultless => ParticipantEvent::StoreFailed { round },
                     _ => ParticipantEvent::Stored { round, update },
                 };
                 self.answer(tab, 50, event);
@@ -411,7 +437,7 @@ impl World {
         accepted: &[(u32, Cid)],
         excluded: u32,
     ) -> (u64, ParticipantEvent) {
-        let failing = self.draw(10) == 0;
+        let failing = self.draw(10) == 0 && !self.faultless;
         let updates = accepted.iter().map(|(_samples, update)| *update);
         let missing: Vec<Cid> = updates.clone().filter(|update| !self.is_to_be_had(tab, *update)).collect();
         if failing || !missing.is_empty() {
@@ -510,7 +536,7 @@ impl World {
             samples,
             metrics: metrics(),
         };
-        let entry = match kind % 14 {
+        let entry = match kind % 15 {
             0 | 1 => Entry::Joined { campaign, sequence },
             2 => Entry::Left { campaign, sequence },
             3 => Entry::Published { campaign, manifest: campaign.0, base: update },
@@ -523,6 +549,10 @@ impl World {
             10 => Entry::Checkpointed { campaign, round, base, result: cid("another lie"), excluded },
             11 | 12 => {
                 Entry::Unavailable { campaign, round, update: victim.map_or(update, |victim| victim.update) }
+            }
+            13 => {
+                let account = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);
+                Entry::Departed { campaign, round, account }
             }
             _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
         };
@@ -575,7 +605,7 @@ impl World {
                 }
                 CoordinatorAction::Aggregate { round, base, accepted } => {
                     let event = match self.draw(10) {
-                        0 => CoordinatorEvent::AggregateFailed { round },
+                        0 if !self.faultless => CoordinatorEvent::AggregateFailed { round },
                         _ => {
                             CoordinatorEvent::Aggregated { round, result: aggregated(round, base, &accepted) }
                         }

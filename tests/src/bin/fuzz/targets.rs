@@ -340,7 +340,7 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 9] {
+fn entries() -> [Entry; 10] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
@@ -355,6 +355,7 @@ fn entries() -> [Entry; 9] {
         Entry::Checkpointed { campaign, round, base, result, excluded: 0 },
         Entry::Checkpointed { campaign, round, base, result, excluded: 3 },
         Entry::Unavailable { campaign, round, update },
+        Entry::Departed { campaign, round, account: key(9).account() },
     ]
 }
 
@@ -362,7 +363,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 9] {
+fn envelopes() -> [Vec<u8>; 10] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 
