@@ -4,12 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -21,11 +20,10 @@ use axum::{Extension, Router};
 use futures::SinkExt;
 use futures::channel::mpsc;
 use lichen_net::MAX_ADDRESSES;
-use lichen_net::hub::Reason;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId};
-use lichen_record::{AccountId, CampaignId, Cid, encode};
-use serde::{Deserialize, Serialize};
+use lichen_record::{AccountId, CampaignId, encode};
+use serde::Serialize;
 
 use crate::accepted::Incoming;
 use crate::follower::LeaderState;
@@ -34,25 +32,31 @@ use crate::ice::{Ice, IceServer};
 use crate::metrics::Metrics;
 use crate::page::{Page, plain, policy};
 use crate::server::Connection;
+use crate::shares::Shares;
 use crate::socket::Socket;
 use crate::turn;
 use crate::words::Words;
 
+mod blob;
+mod log;
+
+pub(crate) use blob::{DOWNLOADS, DOWNLOADS_PER_NETWORK};
+
 const DAG_CBOR: &str = "application/vnd.ipld.dag-cbor";
 
-/// Longest WebSocket message taken, in bytes; a sender may put several frames of libp2p into one.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// Longest WebSocket message taken, in bytes: libp2p's frames have 64 KiB at most, and senders put a few of them into one.
+/// It is memory that anybody has us take before it is known who that is.
+const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Buffers per WebSocket, in bytes: small, because there are many and most are idle.
 const READ_BUFFER: usize = 8 * 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 
-/// Longest time that an answer with records is held back.
-const MAX_WAIT: Duration = Duration::from_secs(20);
-
 /// What the handlers share.
 pub(crate) struct Site {
     pub(crate) hub: Arc<Hub>,
+    /// Places for blobs on their way.
+    pub(crate) downloads: Arc<Shares>,
     pub(crate) page: Page,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sockets: mpsc::Sender<Incoming>,
@@ -102,23 +106,6 @@ struct IceServers {
     ice_servers: Vec<IceServer>,
 }
 
-#[derive(Deserialize)]
-struct LogQuery {
-    #[serde(default)]
-    from: u64,
-    #[serde(default = "LogQuery::default_limit")]
-    limit: u32,
-    /// Seconds that the answer may be held back while there is nothing from there on.
-    #[serde(default)]
-    wait: u32,
-}
-
-impl LogQuery {
-    const fn default_limit() -> u32 {
-        u32::MAX
-    }
-}
-
 type Answer = Response<Body>;
 
 /// Every path of the relay.
@@ -131,8 +118,8 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/campaigns", get(campaigns))
-        .route("/log/{campaign}", get(log))
-        .route("/blob/{cid}", get(blob))
+        .route("/log/{campaign}", get(log::log))
+        .route("/blob/{cid}", get(blob::blob))
         .fallback(get(page))
         .layer(from_fn(add_headers))
         .with_state(site)
@@ -236,34 +223,6 @@ async fn metrics(State(site): State<Arc<Site>>) -> Answer {
 
 async fn campaigns(State(site): State<Arc<Site>>) -> Answer {
     cbor(&site.hub.campaigns())
-}
-
-async fn log(
-    State(site): State<Arc<Site>>,
-    Path(campaign): Path<String>,
-    Query(query): Query<LogQuery>,
-) -> Answer {
-    let Ok(campaign) = campaign.parse() else {
-        return plain(StatusCode::BAD_REQUEST, "not a campaign's id");
-    };
-    if query.wait > 0 {
-        let wait = Duration::from_secs(query.wait.into()).min(MAX_WAIT);
-        site.hub.grown_beyond(query.from, wait).await;
-    }
-    match site.hub.read_log(campaign, query.from, query.limit).await {
-        Ok(records) => cbor(&records),
-        Err(Reason::UnknownCampaign) => plain(StatusCode::NOT_FOUND, "this campaign is not kept here"),
-        Err(error) => failed(&error),
-    }
-}
-
-async fn blob(State(site): State<Arc<Site>>, Path(cid): Path<String>) -> Answer {
-    let Ok(cid) = cid.parse::<Cid>() else { return plain(StatusCode::BAD_REQUEST, "not a content id") };
-    match site.hub.blob(&cid).await {
-        Ok(Some(bytes)) => content("application/octet-stream", "public, max-age=31536000, immutable", bytes),
-        Ok(None) => plain(StatusCode::NOT_FOUND, "not held here"),
-        Err(error) => failed(&error),
-    }
 }
 
 fn cbor(value: &impl Serialize) -> Answer {

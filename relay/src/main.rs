@@ -20,11 +20,14 @@ mod leader;
 mod ledger;
 mod metrics;
 mod options;
+mod pace;
 mod page;
+mod patient;
 mod quota;
 mod rates;
 mod rendezvous;
 mod server;
+mod shares;
 mod signer;
 mod socket;
 mod stun;
@@ -32,6 +35,7 @@ mod swarm;
 mod tls;
 mod turn;
 mod words;
+mod workspace;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -52,7 +56,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::campaign::Campaign;
 use crate::follower::{Follower, Following, LeaderState};
-use crate::http::{Site, web_socket};
+use crate::http::{DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, web_socket};
 use crate::hub::{Hub, HubParts};
 use crate::ice::{Ice, IceTurn};
 use crate::leader::Leader;
@@ -62,12 +66,14 @@ use crate::options::Settings;
 use crate::page::Page;
 use crate::rendezvous::Rendezvous;
 use crate::server::Connections;
+use crate::shares::Shares;
 use crate::signer::Signer;
 use crate::stun::Stun;
 use crate::swarm::{Peers, PeersParts};
 use crate::tls::Certificate;
 use crate::turn::{Credentials, Turn};
 use crate::words::Words;
+use crate::workspace::Workspace;
 
 /// Longest time for requests under way to finish once the relay is asked to end.
 const FINISH_PATIENCE: Duration = Duration::from_secs(3);
@@ -254,6 +260,8 @@ async fn run(settings: Settings) -> Result<()> {
             Topology::Hub => settings.blob_bytes_per_minute,
             Topology::Mesh => settings.pinned_bytes_per_minute,
         },
+        workspace: Arc::new(Workspace::new()),
+        connections_per_network: settings.max_connections_per_address,
         stop: stop_requests.clone(),
     }));
     let requests = TaskTracker::new();
@@ -272,6 +280,7 @@ async fn run(settings: Settings) -> Result<()> {
     })?;
     let site = Arc::new(Site {
         hub,
+        downloads: Shares::new("downloads_per_address", DOWNLOADS, DOWNLOADS_PER_NETWORK, &metrics),
         page: settings.page.map_or(Page::Embedded, Page::Folder),
         metrics: Arc::clone(&metrics),
         sockets,

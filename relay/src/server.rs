@@ -16,12 +16,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
+use crate::patient::Patient;
 
 /// Longest time for a request's head to arrive, an idle connection's next one included.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Longest time for TLS to be agreed on.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Memory for a request's head, and for what waits to be written besides the part of an answer at hand, in bytes.
+const BUFFER: usize = 32 * 1024;
 
 /// Pause after the system refuses to accept, as it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -150,10 +154,12 @@ async fn converse<S>(stream: S, connection: Connection, router: Router, stop: Ca
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let stream = Patient::new(stream, Arc::clone(&connection.connections.metrics));
     let service = TowerToHyperService::new(router.layer(Extension(Arc::new(connection))));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut served = std::pin::pin!(served);

@@ -11,6 +11,9 @@ use futures::{AsyncRead, AsyncWrite, Sink, Stream};
 
 use crate::server::Connection;
 
+/// Longest message written, in bytes: one that waits is memory.
+const MAX_WRITTEN: usize = 32 * 1024;
+
 /// Bytes of binary messages, their boundaries forgotten.
 pub(crate) struct Socket {
     socket: WebSocket,
@@ -54,9 +57,10 @@ impl AsyncWrite for Socket {
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(Pin::new(&mut self.socket).poll_ready(context)).map_err(io::Error::other)?;
-        let message = Message::Binary(Bytes::copy_from_slice(buffer));
+        let count = buffer.len().min(MAX_WRITTEN);
+        let message = Message::Binary(Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default()));
         Pin::new(&mut self.socket).start_send(message).map_err(io::Error::other)?;
-        Poll::Ready(Ok(buffer.len()))
+        Poll::Ready(Ok(count))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -164,8 +164,9 @@ impl Peers {
             })) => self.register(connection, stream),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
             SwarmEvent::Behaviour(BehaviourEvent::Circuits(event)) => self.counts.count(&event),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                self.sessions.insert(connection_id, Arc::new(Session::new(peer_id)));
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                let session = Session::new(peer_id, circuits::ip(endpoint.get_remote_address()));
+                self.sessions.insert(connection_id, Arc::new(session));
                 self.show_peers();
             }
             SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
@@ -200,7 +201,9 @@ impl Peers {
     fn serve(&mut self, connection: ConnectionId, stream: libp2p::swarm::Stream) {
         let Some(session) = self.sessions.get(&connection).map(Arc::clone) else { return };
         let hub = Arc::clone(&self.hub);
-        self.requests.spawn(async move { hub.serve(&session, stream).await });
+        // One that is not served is reset.
+        let Some(place) = hub.admit(&session) else { return };
+        self.requests.spawn(async move { hub.serve(&session, stream, place).await });
     }
 
     fn register(&mut self, connection: ConnectionId, stream: libp2p::swarm::Stream) {

@@ -9,6 +9,7 @@ use lichen_log::Record;
 use lichen_record::{AccountId, CampaignId, Cid, DecodeError, EncodeError, decode, encode};
 use serde::{Deserialize, Serialize};
 
+pub mod parts;
 mod reason;
 
 pub use reason::Reason;

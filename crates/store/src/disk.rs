@@ -184,6 +184,21 @@ impl Disk {
         self.blocking(move |shared| shared.folder.sweep(age, |cid| shared.is_kept(cid))).await
     }
 
+    /// Whether the blob is here and may be dropped.
+    #[must_use]
+    pub fn is_loose(&self, cid: &Cid) -> bool {
+        self.shared.folder.is_loose(cid)
+    }
+
+    /// Drops a blob if it is loose and nobody is about to keep it, and says whether it did.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub async fn drop_loose(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let cid = *cid;
+        self.blocking(move |shared| Ok(!shared.is_kept(&cid)? && shared.folder.drop_loose(&cid)?)).await
+    }
+
     // redb and files wait for the disk; the runtime's own threads must not.
     async fn blocking<T: Send + 'static>(
         &self,

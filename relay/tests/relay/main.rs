@@ -13,6 +13,7 @@ mod circuits;
 mod follower;
 mod hostile;
 mod http;
+mod memory;
 mod mesh;
 mod packaging;
 mod process;

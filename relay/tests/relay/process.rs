@@ -56,7 +56,11 @@ impl Relay {
     }
 
     pub(crate) async fn start_with(options: &[&str]) -> Self {
-        let data = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), options).await
+    }
+
+    /// Starts it with what is in this data folder.
+    pub(crate) async fn start_in(data: TempDir, options: &[&str]) -> Self {
         let (child, url) = spawn(data.path(), "127.0.0.1:0", options).await;
         Self { child, url, data, options: options.iter().map(|option| (*option).to_owned()).collect() }
     }
@@ -95,6 +99,19 @@ impl Relay {
     pub(crate) async fn follow(&mut self, leader: &str) {
         self.options = vec!["--follow".into(), leader.into()];
         self.restart().await;
+    }
+
+    /// The most memory that it has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    /// Connects to it and says nothing.
+    pub(crate) async fn connect(&self) -> tokio::net::TcpStream {
+        let address = self.url.trim_start_matches("http://").trim_end_matches('/');
+        tokio::net::TcpStream::connect(address).await.unwrap()
     }
 
     /// Sends it a signal.

@@ -9,7 +9,7 @@ use lichen_net::hub::{Reply, Request};
 use lichen_net::swarm::frame;
 use lichen_net::swarm::libp2p::identity::Keypair;
 use lichen_net::swarm::libp2p::swarm::{Config, Stream, Swarm, SwarmEvent};
-use lichen_net::swarm::libp2p::{Multiaddr, tcp, websocket};
+use lichen_net::swarm::libp2p::{Multiaddr, PeerId, tcp, websocket};
 use lichen_net::swarm::streams::{Behaviour, StreamEvent};
 use lichen_net::swarm::transport::secure;
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ use crate::process::Relay;
 
 /// Streams of one connection, opened beforehand.
 pub(crate) struct Streams {
+    pub(crate) peer: PeerId,
     opened: mpsc::UnboundedReceiver<Stream>,
 }
 
@@ -28,8 +29,17 @@ impl Streams {
         Self::dial(&relay.info().await.address, None)
     }
 
+    /// So many streams of one connection.
+    pub(crate) async fn open_many(relay: &Relay, count: u64) -> Self {
+        Self::dial_for(&relay.info().await.address, None, count)
+    }
+
     /// Dials this address, by TLS with certificates of this authority (DER) if there is one.
     pub(crate) fn dial(address: &str, trusted: Option<&[u8]>) -> Self {
+        Self::dial_for(address, trusted, 16)
+    }
+
+    fn dial_for(address: &str, trusted: Option<&[u8]>, count: u64) -> Self {
         let address: Multiaddr = address.parse().unwrap();
         let keys = Keypair::generate_ed25519();
         let mut sockets = websocket::Config::new(tcp::tokio::Transport::new(tcp::Config::default()));
@@ -38,6 +48,7 @@ impl Streams {
             tls.add_trust(&websocket::tls::Certificate::new(trusted.to_vec())).unwrap();
             sockets.set_tls_config(tls.finish());
         }
+        let peer = keys.public().to_peer_id();
         let transport = secure(sockets, &keys, Arc::default()).unwrap();
         let config = Config::with_tokio_executor();
         let mut swarm = Swarm::new(transport, Behaviour::client(), keys.public().to_peer_id(), config);
@@ -47,7 +58,7 @@ impl Streams {
             loop {
                 match swarm.select_next_some().await {
                     SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                        for id in 0..16 {
+                        for id in 0..count {
                             swarm.behaviour_mut().open(peer_id, connection_id, RequestId(id));
                         }
                     }
@@ -62,7 +73,7 @@ impl Streams {
                 }
             }
         });
-        Self { opened }
+        Self { peer, opened }
     }
 
     pub(crate) async fn next(&mut self) -> Stream {

@@ -250,6 +250,11 @@ impl Folder {
         Ok(dropped)
     }
 
+    /// Deletes a loose blob, unless somebody is about to keep it.
+    pub(super) fn drop_loose(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.drop_if(cid, |_loose| true)
+    }
+
     /// Deletes a loose blob that nobody wants, if this still holds of it.
     fn drop_if(&self, cid: &Cid, is_due: impl Fn(&Loose) -> bool) -> Result<bool, StoreError> {
         let _names = self.names();

@@ -108,6 +108,10 @@ async fn only_loose_blobs_are_swept() {
     assert!(disk.has(&kept).await.unwrap());
     assert!(!disk.has(&loose).await.unwrap());
     assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 0);
+    disk.put(&loose, b"loose").await.unwrap();
+    assert!(disk.is_loose(&loose) && !disk.is_loose(&kept));
+    assert!(disk.drop_loose(&loose).await.unwrap() && !disk.drop_loose(&kept).await.unwrap());
+    assert!(!disk.drop_loose(&loose).await.unwrap() && disk.has(&kept).await.unwrap());
 }
 
 #[tokio::test]
@@ -340,6 +344,9 @@ async fn no_flipped_byte_of_the_file_goes_unseen() {
         damaged[at] ^= 0x10;
         fs::write(&file, &damaged).unwrap();
         let read = open(&folder).get(&cid).await;
-        assert!(matches!(read, Err(StoreError::Damaged { cid: named }) if named == cid), "byte {at}: {read:?}");
+        assert!(
+            matches!(read, Err(StoreError::Damaged { cid: named }) if named == cid),
+            "byte {at}: {read:?}"
+        );
     }
 }

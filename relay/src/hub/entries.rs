@@ -1,0 +1,74 @@
+//! Entries on their way into the log, and what is checked of the blobs that they name.
+
+use std::time::Instant;
+
+use lichen_campaign::Topology;
+use lichen_learn::Update;
+use lichen_log::Receipt;
+use lichen_net::hub::{Reason, Reply};
+use lichen_record::{CampaignId, Cid, Entry, Verified, verify};
+use lichen_store::Blobs;
+
+use super::reasons::{append_reason, internal, update_reason, verify_reason};
+use super::{Hub, Session};
+
+/// Bytes of an update besides its values; far more than there are.
+const UPDATE_WRAPPING: usize = 256;
+
+/// Copies of an update in memory while it is decoded: as it came, its values, and the form that it is compared with.
+const COPIES: usize = 4;
+
+impl Hub {
+    pub(super) async fn append(
+        &self,
+        session: &Session,
+        campaign: CampaignId,
+        entry: &[u8],
+    ) -> Result<Reply, Reason> {
+        let account = session.account()?;
+        let signer = self.signer.as_ref().ok_or(Reason::Following)?;
+        if !self.entries.take(account, 1, Instant::now()) {
+            return Err(Reason::QuotaEntries);
+        }
+        self.check_campaign(campaign)?;
+        let entry = verify::<Entry>(entry).map_err(|error| verify_reason(&error))?;
+        if entry.account() != account {
+            return Err(Reason::WrongAccount);
+        }
+        match self.topology {
+            Topology::Hub => self.check_update(&entry).await?,
+            Topology::Mesh => self.check_checkpoint(&entry).await?,
+        }
+        let receipt = self.ledger.append(entry).await.map_err(|error| append_reason(&error))?;
+        let receipt = signer.sign::<Receipt>(&receipt).map_err(internal)?;
+        Ok(Reply::Receipt { receipt })
+    }
+
+    /// Checks the update that a contribution names, once the fold would take the contribution. Each is read and checked
+    /// once, however many name it.
+    async fn check_update(&self, entry: &Verified<Entry>) -> Result<(), Reason> {
+        let Entry::Contribution { update, .. } = entry.get() else { return Ok(()) };
+        self.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
+        self.checked.check(update, || self.decode_update(update)).await
+    }
+
+    async fn decode_update(&self, update: &Cid) -> Result<(), Reason> {
+        let reader = self.disk.read(update).await.map_err(internal)?.ok_or(Reason::UpdateMissing)?;
+        let length = usize::try_from(reader.length()).unwrap_or(usize::MAX);
+        if length > self.parameters.saturating_mul(size_of::<f32>()).saturating_add(UPDATE_WRAPPING) {
+            return Err(Reason::UpdateShape);
+        }
+        let _room = self.workspace.reserve(length.saturating_mul(COPIES)).await;
+        let bytes = self.disk.get(update).await.map_err(internal)?.ok_or(Reason::UpdateMissing)?;
+        let parameters = self.parameters;
+        let decoded = tokio::task::spawn_blocking(move || Update::decode(&bytes, parameters).map(drop));
+        decoded.await.map_err(internal)?.map_err(|error| update_reason(&error))
+    }
+
+    /// Checks that the checkpoint that is attested is here, once the fold would take the attestation.
+    async fn check_checkpoint(&self, entry: &Verified<Entry>) -> Result<(), Reason> {
+        let Entry::Checkpointed { result, .. } = entry.get() else { return Ok(()) };
+        self.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
+        if self.disk.has(result).await.map_err(internal)? { Ok(()) } else { Err(Reason::CheckpointMissing) }
+    }
+}
