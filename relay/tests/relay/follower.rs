@@ -172,7 +172,13 @@ async fn a_follower_with_the_key_takes_the_place_of_a_leader_that_is_gone() {
 fn copy(from: &Path, to: &Path) {
     for file in from.read_dir().unwrap() {
         let file = file.unwrap();
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        let to = to.join(file.file_name());
+        if file.path().is_dir() {
+            fs::create_dir_all(&to).unwrap();
+            copy(&file.path(), &to);
+        } else {
+            fs::copy(file.path(), to).unwrap();
+        }
     }
 }
 
