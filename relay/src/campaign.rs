@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use lichen_campaign::Manifest;
+use lichen_learn::{check_campaign, file_kind};
 use lichen_model::initial_parameters;
 use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
 
@@ -55,10 +56,7 @@ impl Campaign {
         manifest_bytes: Cow<'static, [u8]>,
         data_bytes: Cow<'static, [u8]>,
     ) -> Result<Self> {
-        if !manifest.data.cid.matches(&data_bytes) {
-            let found = Cid::of_raw(&data_bytes);
-            bail!("data.cid is {}, but the file {} has {found}", manifest.data.cid, manifest.data.file);
-        }
+        check_campaign(&manifest, &data_bytes)?;
         let parameters = initial_parameters(&manifest.model, manifest.rounds.seed)
             .context("the manifest's model cannot be started")?;
         let initial_bytes = parameters.to_safetensors();
@@ -75,6 +73,9 @@ impl Campaign {
 }
 
 fn parse(bytes: &[u8]) -> Result<Manifest> {
+    if let Some(kind) = file_kind(bytes).filter(|kind| kind.is_no_manifest()) {
+        bail!("this is {kind}, where a manifest (TOML) belongs");
+    }
     Manifest::from_bytes(bytes).map_err(|error| anyhow::anyhow!("the manifest is faulty:\n{error}"))
 }
 

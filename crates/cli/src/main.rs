@@ -9,12 +9,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lichen_campaign::model_spec::TrainSpec;
 use lichen_campaign::{Manifest, ManifestError, syntax_fault};
-use lichen_learn::Dataset;
-use lichen_model::graph::Graph;
-use lichen_model::layers;
-use lichen_record::{CampaignId, Cid};
+use lichen_learn::{check_campaign, check_model, file_kind};
+use lichen_record::CampaignId;
 
 mod audit;
 mod progress;
@@ -150,35 +147,19 @@ fn explain(path: &Path) -> anyhow::Result<()> {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let (bytes, manifest) = read_manifest(path)?;
-    let graph = layers::build(&manifest.model, 1).context("model")?;
-    check_clipping(&graph, &manifest.train)?;
-    check_data(path, &manifest).with_context(|| format!("data.file {}", manifest.data.file))?;
+    check_model(&manifest.model, &manifest.train)?;
+    let place = path.with_file_name(&manifest.data.file);
+    let data = std::fs::read(&place).with_context(|| format!("data.file {}", place.display()))?;
+    check_campaign(&manifest, &data)?;
     println!("{} is valid: campaign {}", manifest.campaign.title, CampaignId::of_manifest(&bytes));
-    Ok(())
-}
-
-/// Checks that the data file beside a manifest is the one that the manifest describes.
-fn check_data(manifest_path: &Path, manifest: &Manifest) -> anyhow::Result<()> {
-    let data = std::fs::read(manifest_path.with_file_name(&manifest.data.file))?;
-    let cid = Cid::of_raw(&data);
-    anyhow::ensure!(cid == manifest.data.cid, "its content id is {cid}: write that into data.cid");
-    Dataset::decode(&data, manifest)?;
-    Ok(())
-}
-
-/// Refuses gradients of single samples where one sample's depend on the others.
-fn check_clipping(graph: &Graph, train: &TrainSpec) -> anyhow::Result<()> {
-    let has_statistics = graph.parameters().iter().any(|parameter| !parameter.trained);
-    anyhow::ensure!(
-        train.clip_sample_norm.is_none() || !has_statistics,
-        "train.clip_sample_norm does not go with batch normalisation, which has no meaning for a single sample: use \
-         group-norm or layer-norm"
-    );
     Ok(())
 }
 
 /// What is wrong with a manifest, with the line where it is no TOML.
 fn explain_fault(path: &Path, text: &[u8], error: &ManifestError) -> anyhow::Error {
+    if let Some(kind) = file_kind(text).filter(|kind| kind.is_no_manifest()) {
+        return anyhow::anyhow!("{} is {kind}, where a manifest (TOML) belongs", path.display());
+    }
     let syntax = std::str::from_utf8(text).ok().and_then(syntax_fault);
     match syntax {
         Some(syntax) => anyhow::anyhow!("{}:\n{syntax}", path.display()),

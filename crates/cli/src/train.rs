@@ -11,6 +11,7 @@ use futures::executor::block_on;
 use lichen_campaign::Training;
 use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_learn::check_training;
 use lichen_model::graph::Graph;
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::{Answers, Parameters, Targets, Tensor, initial_parameters, layers, pick};
@@ -101,7 +102,7 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     training.train.steps = arguments.steps.unwrap_or(training.train.steps);
     let graph =
         layers::build(&training.model, 1).with_context(|| format!("in {}", arguments.manifest.display()))?;
-    crate::check_clipping(&graph, &training.train)
+    check_training(&training.model, &training.train)
         .with_context(|| format!("in {}", arguments.manifest.display()))?;
     let samples = read_samples(&arguments.data, &training, &graph)?;
     let parameters = match &arguments.init {

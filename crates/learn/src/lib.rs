@@ -21,8 +21,12 @@ extern crate alloc;
 
 mod aggregate;
 mod dataset;
+mod file_kind;
+mod soundness;
 mod update;
 
 pub use aggregate::{AggregateError, aggregate, aggregate_checkpoint};
 pub use dataset::{Dataset, DatasetError};
+pub use file_kind::{FileKind, file_kind};
+pub use soundness::{ModelSize, SoundnessError, check_campaign, check_model, check_training};
 pub use update::{Update, UpdateError, difference};

@@ -1,7 +1,8 @@
 use lichen_bridge::{Problem, Relay};
 use lichen_campaign::Manifest;
-use lichen_model::{Parameters, initial_parameters, parameter_shapes};
-use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
+use lichen_learn::check_model;
+use lichen_model::{Parameters, initial_parameters};
+use lichen_record::{CampaignId, Cid, MAX_MANIFEST};
 use lichen_round::Rules;
 use lichen_store::Blobs;
 
@@ -39,11 +40,9 @@ impl Setup {
 
     /// Most bytes that an update or a checkpoint of this campaign takes.
     pub(crate) fn longest_blob(&self) -> Result<usize, Problem> {
-        let shapes = parameter_shapes(&self.manifest.model).map_err(|error| invalid(&error))?;
-        let numbers = shapes.iter().map(|(_name, shape)| shape.iter().product::<usize>());
-        let bytes = numbers.fold(0, |sum: usize, numbers| sum.saturating_add(numbers.saturating_mul(4)));
-        // Twice, and more: names and shapes are in it too.
-        Ok(bytes.saturating_mul(2).saturating_add(64 * 1024).min(MAX_BLOB))
+        let size =
+            check_model(&self.manifest.model, &self.manifest.train).map_err(|error| invalid(&error))?;
+        Ok(size.blob)
     }
 
     /// What the page shows of the campaign.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use half::{bf16, f16};
+use lichen_learn::file_kind;
 use lichen_model::{Parameters, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -30,6 +31,9 @@ pub(super) struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> anyhow::Result<Self> {
+        if let Some((kind, remedy)) = file_kind(bytes).and_then(|kind| Some((kind, kind.remedy()?))) {
+            bail!("this is {kind}, where a safetensors file belongs: {remedy}");
+        }
         let file = SafeTensors::deserialize(bytes).context("this is not a whole safetensors file")?;
         Ok(Self { tensors: file.tensors().into_iter().collect(), converted: Vec::new() })
     }
