@@ -185,10 +185,16 @@ impl Tab {
 
     /// Whether there was an event like this, up to now.
     pub(crate) fn seen(&mut self, is_it: impl Fn(&Event) -> bool) -> bool {
+        self.drain(|_event| ());
+        self.history.iter().any(is_it)
+    }
+
+    /// Shows each event that came and was not shown yet.
+    pub(crate) fn drain(&mut self, mut show: impl FnMut(&Event)) {
         while let Some(Some(event)) = self.events.next().now_or_never() {
+            show(&event);
             self.history.push(event);
         }
-        self.history.iter().any(is_it)
     }
 
     /// The rounds for which a contribution of this account is in the log.

@@ -3,6 +3,7 @@
 mod bundle;
 mod contestants;
 mod engine;
+mod hostile;
 mod options;
 mod report;
 mod webrtc;
@@ -23,6 +24,12 @@ const ENGINE: &str = "engine";
 /// Likewise.
 const WEBRTC: &str = "webrtc";
 
+/// The benchmark that needs a relay built beforehand.
+const HOSTILE: &str = "hostile";
+
+/// The package whose benches are not its own but of the whole.
+const TESTS: &str = "lichen-tests";
+
 /// The `bench` command.
 pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let toolchain = Toolchain::ensure()?;
@@ -30,6 +37,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         say::note("benchmarks:");
         println!("{ENGINE}");
         println!("{WEBRTC}");
+        println!("{HOSTILE}");
         for name in names(&toolchain)? {
             println!("{name}");
         }
@@ -42,6 +50,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     if name == WEBRTC {
         return webrtc::webrtc(&toolchain, arguments);
+    }
+    if name == HOSTILE {
+        return hostile::hostile(&toolchain, arguments);
     }
     if !names(&toolchain)?.contains(&name) {
         bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");
@@ -63,5 +74,8 @@ fn names(toolchain: &Toolchain) -> Result<Vec<String>> {
         targets.iter().any(|target| target.pointer("/kind/0").and_then(Value::as_str) == Some("bench"))
     };
     let names = packages.iter().filter(has_bench).filter_map(|package| package.get("name")?.as_str());
-    Ok(names.map(|name| name.trim_start_matches("lichen-").to_owned()).collect())
+    Ok(names
+        .filter(|name| *name != TESTS)
+        .map(|name| name.trim_start_matches("lichen-").to_owned())
+        .collect())
 }

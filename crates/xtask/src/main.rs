@@ -59,6 +59,9 @@ Developer commands of Lichen.
         --only memory,signalling,appends, --connections N, --pairs N, --authors N, --seconds S
         --relay-cores LIST    processors that the relay has to itself
         --json                print one JSON object instead of a table
+    cargo xtask bench hostile a relay under attack: its memory, what honest tabs feel of it, what becomes of the model
+        --only NAMES, --seconds S, --topology hub|mesh, --nodes N
+        --json                print one JSON object instead of a table
     cargo xtask bench webrtc  how long two tabs take to connect, and how fast they are beside a bare data channel
     cargo xtask setup         only get the tools (done by the others when needed)
         --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download

@@ -104,10 +104,15 @@ impl Client {
 
     /// Asks, and leaves the answers to the caller.
     pub(crate) async fn request(&self, request: &[u8]) -> Result<Stream> {
-        let mut stream = self.open(self.hub_peer, self.hub).await?;
+        let mut stream = self.hub_stream().await?;
         frame::write(&mut stream, request, PATIENCE).await?;
         stream.close().await?;
         Ok(stream)
+    }
+
+    /// Opens a stream to the relay on which nothing is said yet.
+    pub(crate) async fn hub_stream(&self) -> Result<Stream> {
+        self.open(self.hub_peer, self.hub).await
     }
 
     /// Asks the relay to let others reach it.

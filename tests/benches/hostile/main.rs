@@ -1,0 +1,132 @@
+//! A relay under attack: what it takes of memory, what honest tabs feel of it, and what becomes of the model.
+//!
+//! `cargo xtask bench hostile` runs it. A real relay process with its default limits, honest nodes that train the digits
+//! campaign, honest accounts that append an entry each second, and an attacker of our own that comes from another
+//! loopback address. Each attack goes on for some seconds; then the relay has a moment to recover. All of it runs on one
+//! machine: latencies hold what the attacker and the training take of its processors.
+
+mod attacker;
+mod attacks;
+mod honest;
+mod link;
+mod report;
+mod target;
+
+#[path = "../../../relay/benches/load/client.rs"]
+#[allow(dead_code, reason = "circuits are for the relay's own benchmark")]
+mod client;
+#[path = "../../node/network.rs"]
+#[allow(dead_code, reason = "the tests of the node use more of it")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared with tests"
+)]
+mod network;
+#[path = "../../node/tab.rs"]
+#[allow(dead_code, reason = "likewise")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared with tests"
+)]
+mod tab;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+use tokio::task::LocalSet;
+
+use attacks::Attack;
+use honest::Honest;
+use report::{Phase, Report};
+use target::Target;
+
+/// How long anything may take that an honest node waits for.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Attacks a relay and prints what it did to memory, honest latency and the model.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench hostile")]
+struct Arguments {
+    /// Only these attacks
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    only: Vec<Attack>,
+    /// How long each attack goes on
+    #[arg(long, default_value_t = 8, value_name = "SECONDS")]
+    seconds: u64,
+    /// How updates travel
+    #[arg(long, value_enum, default_value_t = Topology::Hub)]
+    topology: Topology,
+    /// Honest nodes that train
+    #[arg(long, default_value_t = 3, value_name = "NUMBER")]
+    nodes: u8,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Topology {
+    Hub,
+    Mesh,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if !(1..=16).contains(&arguments.nodes) {
+        bail!("--nodes is from 1 to 16");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(LocalSet::new().run_until(measure(&arguments)))?;
+    if arguments.json {
+        println!("{}", report.json());
+    } else {
+        print!("{report}");
+    }
+    // What is still connected does not matter any more.
+    runtime.shutdown_background();
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn measure(arguments: &Arguments) -> Result<Report> {
+    let target = Target::start(arguments.topology == Topology::Mesh)?;
+    let mut honest = Honest::start(&target, arguments.nodes).await?;
+    let time = Duration::from_secs(arguments.seconds);
+    let mut report = Report::default();
+    eprintln!("hostile: honest tabs alone");
+    report.phases.push(quiet("before", &target, &mut honest, time).await?);
+    for attack in Attack::value_variants() {
+        if !arguments.only.is_empty() && !arguments.only.contains(attack) {
+            continue;
+        }
+        eprintln!("hostile: {attack}");
+        target.forget_peak()?;
+        honest.begin();
+        let done = attacks::run(*attack, &target, time, &mut honest).await;
+        let mut phase = Phase::take(attack.to_string(), &target, &mut honest)?;
+        phase.remark = done.map_or_else(|error| format!("{error:#}"), |done| done.to_string());
+        report.phases.push(phase);
+        quiet("recovery", &target, &mut honest, Duration::from_secs(2)).await?;
+    }
+    eprintln!("hostile: honest tabs alone again");
+    report.phases.push(quiet("after", &target, &mut honest, time).await?);
+    Ok(report)
+}
+
+/// A time in which nobody attacks.
+async fn quiet(name: &str, target: &Target, honest: &mut Honest, time: Duration) -> Result<Phase> {
+    target.forget_peak()?;
+    honest.begin();
+    honest.go_on(time).await;
+    Phase::take(name.to_owned(), target, honest)
+}
