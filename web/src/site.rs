@@ -3,6 +3,7 @@
 use crate::state::Campaign;
 use lichen_bridge::{Problem, Relay, Statement};
 use lichen_net::IceServer;
+use lichen_record::text::{is_plain, plain};
 use serde::Deserialize;
 
 /// Longest `/lichen.json` that is read, in bytes.
@@ -40,6 +41,16 @@ struct Told {
     statements: Vec<Line>,
 }
 
+impl Told {
+    /// All that a visitor reads.
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let statements = self.statements.iter().flat_map(|line| [&line.heading, &line.text]);
+        let Organiser { name, contact } = &self.organiser;
+        let lines = [&self.campaign, &self.title, &self.purpose, &self.licence, &self.credit, name, contact];
+        lines.into_iter().chain(statements).map(String::as_str)
+    }
+}
+
 #[derive(Deserialize)]
 struct Organiser {
     name: String,
@@ -61,6 +72,9 @@ pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
         return Err(unreadable("it is too long"));
     }
     let site: Told = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
+    if !site.words().all(is_plain) {
+        return Err(unreadable("it holds invisible signs that make a text read as another"));
+    }
     let relay = Relay { address: site.address, also: site.also, campaign: site.campaign.clone() };
     let ice = Ice { servers: site.ice_servers, turn: site.turn };
     let campaign = Campaign {
@@ -111,7 +125,8 @@ pub(crate) fn unreachable(detail: &str) -> Problem {
 
 fn unreadable(detail: &str) -> Problem {
     Problem {
-        message: format!("The campaign’s description could not be understood ({detail})."),
+        // It may repeat what it could not understand.
+        message: format!("The campaign’s description could not be understood ({}).", plain(detail)),
         remedy: "Reload the page; if that does not help, tell whoever runs this site.".to_owned(),
     }
 }
@@ -136,6 +151,19 @@ mod tests {
         assert_eq!((site.relay.campaign.as_str(), site.relay.also.len()), ("bafk", 1));
         assert!(site.relay.address.ends_with("12D3KooW") && site.ice.turn);
         assert_eq!(site.ice.servers[0].urls, ["stun:a:1"]);
+    }
+
+    #[test]
+    fn words_that_deceive_are_not_shown() {
+        for word in
+            ["Digits", "To read.", "MIT", "UCI", "Us", "us@example.org", "Your device", "It computes."]
+        {
+            let text = TEXT.replace(&format!("\"{word}\""), &format!("\"{word}\u{202e}\""));
+            assert_ne!(text, TEXT, "{word}");
+            assert!(read(&text).unwrap_err().message.contains("invisible"), "{word}");
+        }
+        let told = read(&TEXT.replace("0.95", "\"\u{202e}gnp.exe\"")).unwrap_err().message;
+        assert!(is_plain(&told), "{told}");
     }
 
     #[test]

@@ -3,6 +3,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use lichen_record::text::plain;
 use lichen_record::{Cid, Codec, MAX_MANIFEST};
 use toml::de::DeTable;
 
@@ -127,7 +128,8 @@ pub struct Fault {
 
 impl Fault {
     pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { field: field.into(), problem: problem.into() }
+        // Both may hold words of the manifest, which is not ours.
+        Self { field: plain(&field.into()), problem: plain(&problem.into()) }
     }
 
     /// Where: tables and key, as in `rounds.quorum`; `manifest` for the text as a whole.

@@ -3,6 +3,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
+use lichen_record::text::is_plain;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
@@ -36,7 +37,7 @@ impl<'t, 'f> Reader<'t, 'f> {
         if length > longest {
             return self.fault(key, &format!("has {length} characters: use at most {longest}"));
         }
-        if text.chars().any(is_deceptive) {
+        if !is_plain(text) {
             return self.fault(key, "holds invisible control characters: remove them");
         }
         Some(text.to_string())
@@ -263,12 +264,6 @@ fn distance(from: &str, to: &str) -> usize {
         row = next;
     }
     row.last().copied().unwrap_or(0)
-}
-
-/// Characters that show nothing or turn the direction of reading, so that a text reads as something else.
-fn is_deceptive(character: char) -> bool {
-    (character.is_control() && character != '\n')
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

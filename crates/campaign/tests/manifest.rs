@@ -155,10 +155,14 @@ fn numbers_are_finite_and_in_range() {
 
 #[test]
 fn texts_may_not_deceive() {
-    for hidden in ["\\u202E", "\\u200B", "\\u0007"] {
+    for hidden in ["\\u202E", "\\u200B", "\\u0007", "\\u061C", "\\u00AD", "\\U000E0041"] {
         let faults = faults(&with("Handwritten digits", &format!("Handwritten{hidden} digits")));
         assert_eq!(faults, ["campaign.title holds invisible control characters: remove them"]);
     }
+    // Nor may what is said about them, in a terminal or on a page.
+    let shown = faults(&with("minimum = 1", "minimum = 1\n\"\\u001B[2J\\u202E\" = 1"));
+    assert_eq!(shown.len(), 1);
+    assert!(lichen_record::text::is_plain(&shown[0]), "{shown:?}");
     let long = "x".repeat(121);
     let faults = faults(&with("Handwritten digits", &long));
     assert_eq!(faults, ["campaign.title has 121 characters: use at most 120"]);

@@ -37,6 +37,7 @@ mod envelope;
 mod limits;
 #[cfg(feature = "sign")]
 mod signing_key;
+pub mod text;
 
 pub use account::{AccountId, AccountIdError};
 pub use cid::{Cid, CidError, CidHasher, Codec};
