@@ -10,11 +10,12 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::get;
 use axum::{Extension, Router};
 use futures::SinkExt;
@@ -26,12 +27,14 @@ use lichen_record::{AccountId, CampaignId, encode};
 use serde::Serialize;
 
 use crate::accepted::Incoming;
+use crate::connections::Connection;
 use crate::follower::LeaderState;
 use crate::hub::Hub;
 use crate::ice::{Ice, IceServer};
 use crate::metrics::Metrics;
+use crate::origins::Origins;
 use crate::page::{Page, plain, policy};
-use crate::server::Connection;
+use crate::proxies::{Client, Proxies};
 use crate::shares::Shares;
 use crate::socket::Socket;
 use crate::turn;
@@ -74,6 +77,12 @@ pub(crate) struct Site {
     pub(crate) leader: Option<LeaderState>,
     /// Where it listens.
     pub(crate) listen_address: Multiaddr,
+    /// Whose word about their clients is believed.
+    pub(crate) proxies: Arc<Proxies>,
+    /// Whose pages may connect.
+    pub(crate) origins: Origins,
+    /// How long a browser is to come by TLS only, in seconds; never told where it is 0.
+    pub(crate) hsts_seconds: u32,
     /// Whether requests are welcome: not any more once the relay is asked to end.
     pub(crate) ready: AtomicBool,
 }
@@ -121,7 +130,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/log/{campaign}", get(log::log))
         .route("/blob/{cid}", get(blob::blob))
         .fallback(get(page))
-        .layer(from_fn(add_headers))
+        .layer(from_fn_with_state(Arc::clone(&site), attend))
         .with_state(site)
 }
 
@@ -129,23 +138,30 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
 async fn root(
     State(site): State<Arc<Site>>,
     Extension(connection): Extension<Arc<Connection>>,
+    Extension(client): Extension<Client>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     headers: HeaderMap,
 ) -> Answer {
     let Ok(upgrade) = upgrade else {
-        return page(State(site), Extension(connection), headers, Uri::from_static("/")).await;
+        return page(State(site), Extension(client), headers, Uri::from_static("/")).await;
     };
+    if !site.origins.allow(&headers) {
+        site.metrics.limit("foreign_origin");
+        return plain(StatusCode::FORBIDDEN, "this site's pages may not connect here (--allow-origin)");
+    }
+    let name = web_socket(Multiaddr::from(client.address), connection.remote.port(), connection.is_tls);
+    if connection.becomes_socket(client.address, name.clone()).is_err() {
+        return plain(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address");
+    }
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(move |socket| hand_over(site, socket, connection))
+        .on_upgrade(move |socket| hand_over(site, socket, connection, name))
 }
 
-async fn hand_over(site: Arc<Site>, socket: WebSocket, connection: Arc<Connection>) {
-    let remote =
-        web_socket(Multiaddr::from(connection.remote.ip()), connection.remote.port(), connection.is_tls);
+async fn hand_over(site: Arc<Site>, socket: WebSocket, connection: Arc<Connection>, remote: Multiaddr) {
     let incoming = Incoming { socket: Socket::new(socket, connection), remote };
     if site.sockets.clone().send(incoming).await.is_err() {
         tracing::debug!("the swarm has ended");
@@ -154,20 +170,20 @@ async fn hand_over(site: Arc<Site>, socket: WebSocket, connection: Arc<Connectio
 
 async fn page(
     State(site): State<Arc<Site>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Answer {
-    let origins = site.socket_origins(&headers, connection.is_tls);
+    let origins = site.socket_origins(&headers, client.is_tls);
     site.page.answer(uri.path().trim_start_matches('/'), &headers, Some(&origins)).await
 }
 
 async fn info(
     State(site): State<Arc<Site>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Answer {
-    let address = site.address(&headers, connection.is_tls);
+    let address = site.address(&headers, client.is_tls);
     let ice_servers = site.ice.open_servers(host(&address).as_deref());
     let mut addresses = site.addresses(address);
     let first = addresses.pop_front().unwrap_or_default();
@@ -192,11 +208,11 @@ async fn info(
 
 async fn ice(
     State(site): State<Arc<Site>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Answer {
-    let host = host(&site.address(&headers, connection.is_tls));
-    let Ok(ice_servers) = site.ice.servers(host.as_deref(), connection.remote.ip()) else {
+    let host = host(&site.address(&headers, client.is_tls));
+    let Ok(ice_servers) = site.ice.servers(host.as_deref(), client.address) else {
         site.metrics.limit("turn_passwords_per_address");
         return plain(StatusCode::TOO_MANY_REQUESTS, "asked too often");
     };
@@ -244,10 +260,28 @@ fn failed(error: &dyn std::error::Error) -> Answer {
     plain(StatusCode::INTERNAL_SERVER_ERROR, "the relay failed")
 }
 
-/// Puts the headers on every answer that keep a page to what we gave it.
-async fn add_headers(request: Request, next: Next) -> Answer {
+/// Finds out who asks, and puts the headers on the answer that keep a page to what we gave it.
+async fn attend(
+    State(site): State<Arc<Site>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    mut request: Request,
+    next: Next,
+) -> Answer {
+    connection.heard();
+    let client = site.proxies.client(connection.remote.ip(), connection.is_tls, request.headers());
+    request.extensions_mut().insert(client);
     let mut answer = next.run(request).await;
-    let headers = answer.headers_mut();
+    add_headers(answer.headers_mut());
+    if client.is_tls
+        && site.hsts_seconds > 0
+        && let Ok(value) = HeaderValue::try_from(format!("max-age={}", site.hsts_seconds))
+    {
+        answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+    }
+    answer
+}
+
+fn add_headers(headers: &mut HeaderMap) {
     if !headers.contains_key(CONTENT_SECURITY_POLICY)
         && let Ok(policy) = HeaderValue::try_from(policy(&[], None))
     {
@@ -268,7 +302,6 @@ async fn add_headers(request: Request, next: Next) -> Answer {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    answer
 }
 
 impl Site {
@@ -276,8 +309,8 @@ impl Site {
     fn address(&self, headers: &HeaderMap, is_tls: bool) -> Multiaddr {
         let configured = self.public_address.clone();
         let as_it_came = || {
-            let (host, by_proxy) = client_authority(headers)?;
-            multiaddr(&host, is_tls || by_proxy)
+            let host = headers.get(HOST)?.to_str().ok()?.parse().ok()?;
+            multiaddr(&host, is_tls)
         };
         configured.or_else(as_it_came).unwrap_or_else(|| self.listen_address.clone())
     }
@@ -316,11 +349,26 @@ impl Site {
 
 /// Where a browser goes for a multiaddress.
 fn socket_origin(address: &Multiaddr) -> Option<String> {
+    let (host, port, is_tls) = place(address)?;
+    Some(format!("{}://{host}:{port}", if is_tls { "wss" } else { "ws" }))
+}
+
+/// The origin of a page that comes from there, as browsers write it: without the usual port.
+pub(crate) fn web_origin(address: &Multiaddr) -> Option<String> {
+    match place(address)? {
+        (host, 443, true) => Some(format!("https://{host}")),
+        (host, 80, false) => Some(format!("http://{host}")),
+        (host, port, is_tls) => Some(format!("{}://{host}:{port}", if is_tls { "https" } else { "http" })),
+    }
+}
+
+/// Host, port, and whether TLS is spoken there.
+fn place(address: &Multiaddr) -> Option<(String, u16, bool)> {
     let host = host(address)?;
     let mut parts = address.iter().skip(1);
     let Protocol::Tcp(port) = parts.next()? else { return None };
     let is_tls = parts.any(|part| matches!(part, Protocol::Tls | Protocol::Wss(_)));
-    Some(format!("{}://{host}:{port}", if is_tls { "wss" } else { "ws" }))
+    Some((host, port, is_tls))
 }
 
 /// The host of an address as it stands in a URL.
@@ -333,13 +381,6 @@ pub(crate) fn host(address: &Multiaddr) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// Host and port that the client asked for, and whether it speaks TLS with a proxy. Only that client sees what follows from it.
-fn client_authority(headers: &HeaderMap) -> Option<(Authority, bool)> {
-    let authority = headers.get(HOST)?.to_str().ok()?.parse().ok()?;
-    let is_tls = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-    Some((authority, is_tls))
 }
 
 /// Whether this can be a host's name; nothing else may come into the page's policy.

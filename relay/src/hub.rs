@@ -8,6 +8,7 @@
 //! What a peer sends or does not read takes little memory: small requests are read whole, blobs go to and from the disk in
 //! parts, pages of the log are one copy for everybody, and large replies have places that networks share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use lichen_net::MAX_FRAME;
 use lichen_net::hub::{CampaignStatus, MAX_SMALL_REQUEST, Reason, Reply, Request};
 use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::swarm::Stream;
-use lichen_record::{CampaignId, SessionCertificate, verify};
+use lichen_record::{AccountId, CampaignId, SessionCertificate, verify};
 use lichen_store::Disk;
 use tokio_util::sync::CancellationToken;
 
@@ -75,8 +76,9 @@ pub(crate) struct Hub {
     parameters: usize,
     topology: Topology,
     metrics: Arc<Metrics>,
-    entries: Quota,
-    blob_bytes: Quota,
+    entries: Quota<AccountId>,
+    entries_per_address: Quota<IpAddr>,
+    blob_bytes: Quota<AccountId>,
     /// Streams under way, those that follow the log, large replies, and uploads.
     streams: Arc<Shares>,
     follows: Arc<Shares>,
@@ -100,6 +102,7 @@ pub(crate) struct HubParts {
     pub(crate) topology: Topology,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) entries_per_minute: u32,
+    pub(crate) entries_per_minute_per_address: u32,
     pub(crate) blob_bytes_per_minute: u32,
     pub(crate) workspace: Arc<Workspace>,
     /// Most connections of a network, which what else it may have follows from.
@@ -126,6 +129,7 @@ impl Hub {
             topology: parts.topology,
             metrics: parts.metrics,
             entries: Quota::per_minute(parts.entries_per_minute),
+            entries_per_address: Quota::per_minute(parts.entries_per_minute_per_address),
             blob_bytes: Quota::per_minute(parts.blob_bytes_per_minute),
             stop: parts.stop,
         }

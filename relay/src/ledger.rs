@@ -6,6 +6,7 @@
 //! task ends, and the relay with it: started again, it goes on from what is on disk.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::campaign::Campaign;
 use crate::clock;
 use crate::kept::Kept;
 use crate::metrics::Metrics;
+use crate::newcomers::{self, Limited, Newcomers};
 
 /// Most requests in one batch, and most waiting for the next.
 const BATCH: usize = 256;
@@ -51,7 +53,9 @@ pub(crate) struct SignedHead {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppendError {
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(#[from] Refusal),
+    #[error("the log grows too fast")]
+    Limited(Limited),
     #[error("another relay orders the log")]
     Following,
     #[error("the log's task has ended")]
@@ -59,9 +63,11 @@ pub(crate) enum AppendError {
 }
 
 enum Ask {
-    Admit { entry: Verified<Entry>, answer: oneshot::Sender<Result<(), Refusal>> },
-    Append { entry: Verified<Entry>, answer: oneshot::Sender<Result<Receipt, Refusal>> },
+    Admit { entry: Verified<Entry>, answer: Answer<()> },
+    Append { entry: Verified<Entry>, network: IpAddr, answer: Answer<Receipt> },
 }
+
+type Answer<T> = oneshot::Sender<Result<T, AppendError>>;
 
 impl Ledger {
     /// The copy of a log that another relay orders.
@@ -97,19 +103,20 @@ impl Ledger {
         self.ask(|answer| Ask::Admit { entry, answer }).await
     }
 
-    /// Appends an entry and returns the receipt to sign, once the entry is on disk.
-    pub(crate) async fn append(&self, entry: Verified<Entry>) -> Result<Receipt, AppendError> {
-        self.ask(|answer| Ask::Append { entry, answer }).await
+    /// Appends an entry that came from this network and returns the receipt to sign, once the entry is on disk.
+    pub(crate) async fn append(
+        &self,
+        entry: Verified<Entry>,
+        network: IpAddr,
+    ) -> Result<Receipt, AppendError> {
+        self.ask(|answer| Ask::Append { entry, network, answer }).await
     }
 
-    async fn ask<T>(
-        &self,
-        ask: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Ask,
-    ) -> Result<T, AppendError> {
+    async fn ask<T>(&self, ask: impl FnOnce(Answer<T>) -> Ask) -> Result<T, AppendError> {
         let asks = self.asks.as_ref().ok_or(AppendError::Following)?;
         let (answer, answered) = oneshot::channel();
         asks.send(ask(answer)).await.map_err(|_gone| AppendError::Ended)?;
-        answered.await.map_err(|_gone| AppendError::Ended)?.map_err(AppendError::Refused)
+        answered.await.map_err(|_gone| AppendError::Ended)?
     }
 }
 
@@ -120,6 +127,7 @@ pub(crate) struct Writer {
     key: SigningKey,
     data: Cid,
     coordinator: Coordinator,
+    newcomers: Newcomers,
     chain: Chain,
     disk: Disk,
     metrics: Arc<Metrics>,
@@ -132,7 +140,7 @@ pub(crate) struct Writer {
 struct Batch {
     records: Vec<Record>,
     kept: Kept,
-    receipts: Vec<(oneshot::Sender<Result<Receipt, Refusal>>, Receipt)>,
+    receipts: Vec<(Answer<Receipt>, Receipt)>,
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
 }
@@ -149,6 +157,7 @@ impl Writer {
         campaign: &Campaign,
         key: SigningKey,
         disk: Disk,
+        newcomers: newcomers::Limits,
         metrics: Arc<Metrics>,
     ) -> Result<(Ledger, Self)> {
         disk.put(&campaign.id.0, &campaign.manifest_bytes).await?;
@@ -167,6 +176,7 @@ impl Writer {
             key,
             data: campaign.manifest.data.cid,
             coordinator,
+            newcomers: Newcomers::new(newcomers, Instant::now()),
             chain,
             disk,
             metrics,
@@ -253,32 +263,40 @@ impl Writer {
         // Whoever asked may have gone meanwhile, and then nobody misses the answer.
         match ask {
             Ask::Admit { entry, answer } => {
-                let _gone = answer.send(self.coordinator.admit(clock::now(), &entry).map(drop));
+                let admitted = self.coordinator.admit(clock::now(), &entry);
+                let _gone = answer.send(admitted.map(drop).map_err(AppendError::Refused));
             }
-            Ask::Append { entry, answer } => match self.order(entry, batch)? {
+            Ask::Append { entry, network, answer } => match self.order(entry, Some(network), batch)? {
                 Ok((receipt, actions)) => {
                     batch.receipts.push((answer, receipt));
                     self.perform(actions, batch)?;
                 }
-                Err(refusal) => {
-                    let _gone = answer.send(Err(refusal));
+                Err(error) => {
+                    let _gone = answer.send(Err(error));
                 }
             },
         }
         Ok(())
     }
 
-    /// Gives an entry its place, if it may have one.
+    /// Gives an entry its place, if it may have one. One that came from a network of tabs also has to wait its turn.
     fn order(
         &mut self,
         entry: Verified<Entry>,
+        network: Option<IpAddr>,
         batch: &mut Batch,
-    ) -> Result<Result<(Receipt, Vec<CoordinatorAction>), Refusal>> {
+    ) -> Result<Result<(Receipt, Vec<CoordinatorAction>), AppendError>> {
         let now = clock::now();
         let time = match self.coordinator.admit(now, &entry) {
             Ok(time) => time,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Err(refusal.into())),
         };
+        if let Some(network) = network
+            && let Err(limited) =
+                self.newcomers.admit(self.coordinator.state(), &entry, network, Instant::now())
+        {
+            return Ok(Err(AppendError::Limited(limited)));
+        }
         let (record, receipt) = self.chain.append(time, &entry)?;
         batch.records.push(record);
         batch.kept.add_entry(
@@ -309,10 +327,10 @@ impl Writer {
             match action {
                 CoordinatorAction::Append(entry) => {
                     let entry = verify::<Entry>(&self.key.sign(&entry)?)?;
-                    match self.order(entry, batch)? {
+                    match self.order(entry, None, batch)? {
                         Ok((_receipt, more)) => actions.extend(more),
-                        Err(refusal) => {
-                            tracing::warn!(%refusal, "an own entry is not admissible any more");
+                        Err(error) => {
+                            tracing::warn!(%error, "an own entry is not admissible any more");
                             let event = CoordinatorEvent::AppendFailed;
                             actions.extend(self.coordinator.handle(clock::now(), event));
                         }

@@ -9,6 +9,7 @@ mod accepted;
 mod campaign;
 mod circuits;
 mod clock;
+mod connections;
 mod follower;
 mod health;
 mod http;
@@ -18,11 +19,15 @@ mod kept;
 mod keys;
 mod leader;
 mod ledger;
+mod limits;
 mod metrics;
+mod newcomers;
 mod options;
+mod origins;
 mod pace;
 mod page;
 mod patient;
+mod proxies;
 mod quota;
 mod rates;
 mod rendezvous;
@@ -55,6 +60,7 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
 use crate::campaign::Campaign;
+use crate::connections::Connections;
 use crate::follower::{Follower, Following, LeaderState};
 use crate::http::{DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, web_socket};
 use crate::hub::{Hub, HubParts};
@@ -63,9 +69,11 @@ use crate::leader::Leader;
 use crate::ledger::{Ledger, Writer};
 use crate::metrics::Metrics;
 use crate::options::Settings;
+use crate::origins::Origins;
 use crate::page::Page;
+use crate::proxies::Proxies;
 use crate::rendezvous::Rendezvous;
-use crate::server::Connections;
+use crate::server::Service;
 use crate::shares::Shares;
 use crate::signer::Signer;
 use crate::stun::Stun;
@@ -111,7 +119,7 @@ fn start() -> Result<()> {
     if settings.health {
         return runtime.block_on(health::ask(&settings));
     }
-    raise_file_limit(settings.max_connections);
+    raise_file_limit(settings.connections.all);
     let ended = runtime.block_on(run(settings));
     // A leader may still hold an answer back, which nobody waits for any more.
     runtime.shutdown_background();
@@ -157,7 +165,7 @@ impl Log {
         };
         let key = keys::account(&settings.data)?;
         let signer = Some(Signer::new(&key)?);
-        let (ledger, writer) = Writer::open(&campaign, key, disk, metrics).await?;
+        let (ledger, writer) = Writer::open(&campaign, key, disk, settings.newcomers, metrics).await?;
         if following.is_some() {
             Following::forget(&settings.data)?;
             tracing::info!("this relay followed another one and takes its place now");
@@ -255,16 +263,19 @@ async fn run(settings: Settings) -> Result<()> {
         parameters: campaign.parameters,
         metrics: Arc::clone(&metrics),
         entries_per_minute: settings.entries_per_minute,
+        entries_per_minute_per_address: settings.entries_per_minute_per_address,
         topology: campaign.manifest.rounds.topology,
         blob_bytes_per_minute: match campaign.manifest.rounds.topology {
             Topology::Hub => settings.blob_bytes_per_minute,
             Topology::Mesh => settings.pinned_bytes_per_minute,
         },
         workspace: Arc::new(Workspace::new()),
-        connections_per_network: settings.max_connections_per_address,
+        connections_per_network: settings.connections.per_address,
         stop: stop_requests.clone(),
     }));
     let requests = TaskTracker::new();
+    let connections = Connections::new(settings.connections, Arc::clone(&metrics));
+    let proxies = Arc::new(Proxies::new(settings.trusted_proxies));
     let (sockets, accepted) = accepted::accepted();
     let peers = Peers::new(PeersParts {
         keys: &peer_key,
@@ -273,15 +284,21 @@ async fn run(settings: Settings) -> Result<()> {
         public: settings.public_address.clone(),
         circuit_limits: settings.circuits,
         hub: Arc::clone(&hub),
+        connections: Arc::clone(&connections),
         rendezvous: Rendezvous::new(campaign.id, Arc::clone(&metrics), stop_requests.clone()),
         metrics: Arc::clone(&metrics),
         requests: requests.clone(),
         leader: leader.as_ref().map(|leader| leader.lives.clone()),
     })?;
+    // Tabs go from one of a campaign's relays to the other.
+    let others = settings.public_address.iter().chain(&settings.also);
+    let others = others.chain(leader.as_ref().map(|leader| &leader.address));
+    let followed = settings.follow.as_deref().and_then(origins::of_url);
+    let origins = Origins::new(settings.allow_origins.into_iter().chain(followed), others);
     let site = Arc::new(Site {
         hub,
         downloads: Shares::new("downloads_per_address", DOWNLOADS, DOWNLOADS_PER_NETWORK, &metrics),
-        page: settings.page.map_or(Page::Embedded, Page::Folder),
+        page: Page::new(settings.page),
         metrics: Arc::clone(&metrics),
         sockets,
         peer: peer_key.public().to_peer_id(),
@@ -293,20 +310,18 @@ async fn run(settings: Settings) -> Result<()> {
         also: settings.also,
         leader,
         listen_address,
+        proxies: Arc::clone(&proxies),
+        origins,
+        hsts_seconds: settings.hsts_seconds,
         ready: AtomicBool::new(true),
     });
-    let connections = Connections::new(
-        settings.max_connections,
-        settings.max_connections_per_address,
-        Arc::clone(&metrics),
-    );
-
     let mut writer = tokio::spawn(keeper.run(stop_ledger.clone()));
     let peers = tokio::spawn(peers.run(stop_connections.clone()));
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let router = http::router(Arc::clone(&site));
-    let server = server::serve(listener, acceptor, router, connections, stop_requests.clone());
-    let server = tokio::spawn(server);
+    let service =
+        Service { tls: acceptor, router, metrics: Arc::clone(&metrics), stop: stop_requests.clone() };
+    let server = tokio::spawn(server::serve(listener, connections, proxies, service));
     if let Some(stun) = stun {
         tokio::spawn(stun.run(stop_requests.clone()));
     }

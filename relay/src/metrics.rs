@@ -16,6 +16,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::limits::{Counted, LIMITS, Limit};
+
 /// Every metric of the relay.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -30,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) blob_bytes_stored: Counter,
     pub(crate) blobs_dropped: Counter,
     pub(crate) connections: Gauge,
+    pub(crate) pending_connections: Gauge,
     limits: Family<LimitLabel, Counter>,
     pub(crate) tls_failures: Counter,
     certificates: Family<OutcomeLabel, Counter>,
@@ -95,8 +98,18 @@ impl Metrics {
             Unit::Seconds,
             append_seconds.clone(),
         );
+        let refused = family(&mut registry, "refused", "Requests refused, by reason");
+        let limits =
+            family(&mut registry, "limited", "What was refused because a limit was reached, by limit");
+        // Each is there before it is reached, so that whoever watches knows its name.
+        for Limit { name, counted, .. } in LIMITS {
+            match counted {
+                Counted::Limited => drop(limits.get_or_create(&LimitLabel { limit: name })),
+                Counted::Refused => drop(refused.get_or_create(&ReasonLabel { reason: name })),
+            }
+        }
         Self {
-            refused: family(&mut registry, "refused", "Requests refused, by reason"),
+            refused,
             requests: family(&mut registry, "requests", "Requests answered or refused, by kind"),
             entries: family(&mut registry, "entries", "Entries appended since the start, by kind"),
             faults: family(&mut registry, "faults", "Faults proven since the start, by kind"),
@@ -119,11 +132,12 @@ impl Metrics {
                 "Blobs dropped because no entry named them",
             ),
             connections: gauge(&mut registry, "connections", "Open connections, HTTP and peers together"),
-            limits: family(
+            pending_connections: gauge(
                 &mut registry,
-                "limited",
-                "What was refused because a limit was reached, by limit",
+                "pending_connections",
+                "Those of them that have not asked anything or shown who they are yet",
             ),
+            limits,
             tls_failures: counter(&mut registry, "tls_failures", "Connections that did not agree on TLS"),
             certificates: family(
                 &mut registry,

@@ -10,7 +10,7 @@ use lichen_net::swarm::libp2p::Multiaddr;
 use serde::Deserialize;
 
 use crate::circuits::Limits;
-use crate::turn;
+use crate::{connections, newcomers, origins, proxies, turn};
 
 /// Serves a Lichen campaign: the page, the ordered log, the blobs, and the way in to the peer-to-peer network.
 ///
@@ -71,6 +71,25 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// A proxy of yours in front of this relay, or a range of them: an address, or as in 10.0.0.0/8; may be given several
+    /// times. Its X-Forwarded-For and X-Forwarded-Proto are believed, nobody else's are [default: none]
+    #[arg(
+        long = "trusted-proxy",
+        env = "LICHEN_TRUSTED_PROXIES",
+        value_name = "RANGE",
+        value_delimiter = ','
+    )]
+    pub(crate) trusted_proxies: Vec<String>,
+
+    /// A site whose pages may connect to this relay, besides its own page: https://example.org, or * for every site; may
+    /// be given several times [default: none]
+    #[arg(long = "allow-origin", env = "LICHEN_ALLOW_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) allow_origins: Vec<String>,
+
+    /// How long browsers that came by https are told to come by https only; 0 tells them nothing [default: 31536000]
+    #[arg(long, env = "LICHEN_HSTS_SECONDS", value_name = "SECONDS")]
+    pub(crate) hsts_seconds: Option<u32>,
+
     /// Where to answer STUN, by UDP, so that tabs learn how others reach them; usually 0.0.0.0:3478. `lichen.json` names
     /// it to the page under the host name that the page was loaded from [default: none]
     #[arg(long, env = "LICHEN_STUN", value_name = "ADDRESS:PORT")]
@@ -119,9 +138,18 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_MAX_CONNECTIONS", value_name = "NUMBER")]
     pub(crate) max_connections: Option<usize>,
 
-    /// Most connections from one address at a time; raise it behind a proxy [default: 512]
+    /// Most connections from one address at a time [default: 1024]
     #[arg(long, env = "LICHEN_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
     pub(crate) max_connections_per_address: Option<usize>,
+
+    /// Most connections that have not asked anything or shown who they are yet; the oldest of whoever has the most give
+    /// way [default: 2048]
+    #[arg(long, env = "LICHEN_MAX_PENDING_CONNECTIONS", value_name = "NUMBER")]
+    pub(crate) max_pending_connections: Option<usize>,
+
+    /// Most of them from one address [default: 256]
+    #[arg(long, env = "LICHEN_MAX_PENDING_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) max_pending_connections_per_address: Option<usize>,
 
     /// Most peers that others can reach through this relay at a time [default: 5000]
     #[arg(long, env = "LICHEN_MAX_RESERVATIONS", value_name = "NUMBER")]
@@ -134,6 +162,10 @@ pub(crate) struct Options {
     /// Most circuits of one peer at a time [default: 16]
     #[arg(long, env = "LICHEN_MAX_CIRCUITS_PER_PEER", value_name = "NUMBER")]
     pub(crate) max_circuits_per_peer: Option<usize>,
+
+    /// Most circuits of the peers at one address at a time [default: 250]
+    #[arg(long, env = "LICHEN_MAX_CIRCUITS_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) max_circuits_per_address: Option<usize>,
 
     /// Most bytes that one circuit may carry; it is there for signalling [default: 262144]
     #[arg(long, env = "LICHEN_CIRCUIT_BYTES", value_name = "BYTES")]
@@ -150,6 +182,27 @@ pub(crate) struct Options {
     /// Most entries that one account may append in a minute [default: 240]
     #[arg(long, env = "LICHEN_ENTRIES_PER_MINUTE", value_name = "NUMBER")]
     pub(crate) entries_per_minute: Option<u32>,
+
+    /// Most entries that accounts at one address may append in a minute [default: 9000]
+    #[arg(long, env = "LICHEN_ENTRIES_PER_MINUTE_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) entries_per_minute_per_address: Option<u32>,
+
+    /// Most entries that tabs may append in a second, all together: what a page that joins can keep up with. Half of it
+    /// is for accounts that have contributed before [default: 300]
+    #[arg(long, env = "LICHEN_ENTRIES_PER_SECOND", value_name = "NUMBER")]
+    pub(crate) entries_per_second: Option<u32>,
+
+    /// Most accounts that the log does not know yet that may join from one address in a minute [default: 120]
+    #[arg(long, env = "LICHEN_NEW_ACCOUNTS_PER_MINUTE_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) new_accounts_per_minute_per_address: Option<u32>,
+
+    /// The same in an hour [default: 600]
+    #[arg(long, env = "LICHEN_NEW_ACCOUNTS_PER_HOUR_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) new_accounts_per_hour_per_address: Option<u32>,
+
+    /// Most members at one address that rounds wait for [default: 500]
+    #[arg(long, env = "LICHEN_MAX_MEMBERS_PER_ADDRESS", value_name = "NUMBER")]
+    pub(crate) max_members_per_address: Option<usize>,
 
     /// Most bytes of blobs that one account may hand over in a minute [default: 134217728]
     #[arg(long, env = "LICHEN_BLOB_BYTES_PER_MINUTE", value_name = "BYTES")]
@@ -178,15 +231,19 @@ pub(crate) struct Settings {
     pub(crate) also: Vec<Multiaddr>,
     pub(crate) follow: Option<String>,
     pub(crate) tls: Option<TlsFiles>,
+    pub(crate) trusted_proxies: Vec<proxies::Range>,
+    pub(crate) allow_origins: Vec<String>,
+    pub(crate) hsts_seconds: u32,
     pub(crate) stun: Option<SocketAddr>,
     pub(crate) stun_per_minute: u32,
     pub(crate) turn: Option<TurnSettings>,
     pub(crate) ice_servers: Vec<String>,
     pub(crate) log_level: String,
-    pub(crate) max_connections: usize,
-    pub(crate) max_connections_per_address: usize,
+    pub(crate) connections: connections::Limits,
     pub(crate) circuits: Limits,
     pub(crate) entries_per_minute: u32,
+    pub(crate) entries_per_minute_per_address: u32,
+    pub(crate) newcomers: newcomers::Limits,
     pub(crate) blob_bytes_per_minute: u32,
     pub(crate) pinned_bytes_per_minute: u32,
     pub(crate) loose_blob_minutes: u32,
@@ -232,6 +289,13 @@ impl Settings {
             bail!("--also can be given {MAX_ADDRESSES} times, tabs read no more");
         }
         let also = options.also.iter().map(|address| address.parse()).collect::<Result<Vec<Multiaddr>, _>>();
+        let trusted_proxies = options
+            .trusted_proxies
+            .iter()
+            .map(|range| range.parse())
+            .collect::<Result<Vec<proxies::Range>>>();
+        let allow_origins =
+            options.allow_origins.iter().map(|origin| origins::parse(origin)).collect::<Result<Vec<_>>>()?;
         let public_address = options.public_address.as_deref().map(str::parse::<Multiaddr>).transpose();
         Ok(Self {
             health: options.health,
@@ -243,6 +307,9 @@ impl Settings {
             also: also.context("--also is no multiaddress")?,
             follow: options.follow,
             tls,
+            trusted_proxies: trusted_proxies.context("--trusted-proxy")?,
+            allow_origins,
+            hsts_seconds: options.hsts_seconds.unwrap_or(365 * 24 * 60 * 60),
             stun: options.stun,
             stun_per_minute: options.stun_per_minute.unwrap_or(300),
             turn: options.turn.map(|listen| TurnSettings {
@@ -257,17 +324,29 @@ impl Settings {
             }),
             ice_servers: options.ice_servers,
             log_level: options.log_level.unwrap_or_else(|| "info".into()),
-            max_connections: options.max_connections.unwrap_or(8192),
-            max_connections_per_address: options.max_connections_per_address.unwrap_or(512),
+            connections: connections::Limits {
+                all: options.max_connections.unwrap_or(8192),
+                per_address: options.max_connections_per_address.unwrap_or(1024),
+                silent: options.max_pending_connections.unwrap_or(2048),
+                silent_per_address: options.max_pending_connections_per_address.unwrap_or(256),
+            },
             circuits: Limits {
                 reservations: options.max_reservations.unwrap_or(5_000),
                 circuits: options.max_circuits.unwrap_or(1_000),
                 circuits_per_peer: options.max_circuits_per_peer.unwrap_or(16),
+                circuits_per_address: options.max_circuits_per_address.unwrap_or(250),
                 circuit_bytes: options.circuit_bytes.unwrap_or(262_144),
                 circuit_seconds: options.circuit_seconds.unwrap_or(120),
                 requests_per_minute: options.circuit_requests_per_minute.unwrap_or(600),
             },
             entries_per_minute: options.entries_per_minute.unwrap_or(240),
+            entries_per_minute_per_address: options.entries_per_minute_per_address.unwrap_or(9_000),
+            newcomers: newcomers::Limits {
+                entries_per_second: options.entries_per_second.unwrap_or(300),
+                accounts_per_minute: options.new_accounts_per_minute_per_address.unwrap_or(120),
+                accounts_per_hour: options.new_accounts_per_hour_per_address.unwrap_or(600),
+                members: options.max_members_per_address.unwrap_or(500),
+            },
             blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
             pinned_bytes_per_minute: options.pinned_bytes_per_minute.unwrap_or(16 * 1024 * 1024),
             loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
@@ -286,10 +365,13 @@ impl Options {
             campaign: self.campaign.or(other.campaign),
             page: self.page.or(other.page),
             public_address: self.public_address.or(other.public_address),
-            also: if self.also.is_empty() { other.also } else { self.also },
+            also: or_list(self.also, other.also),
             follow: self.follow.or(other.follow),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
+            trusted_proxies: or_list(self.trusted_proxies, other.trusted_proxies),
+            allow_origins: or_list(self.allow_origins, other.allow_origins),
+            hsts_seconds: self.hsts_seconds.or(other.hsts_seconds),
             stun: self.stun.or(other.stun),
             stun_per_minute: self.stun_per_minute.or(other.stun_per_minute),
             turn: self.turn.or(other.turn),
@@ -300,21 +382,37 @@ impl Options {
                 .or(other.turn_allocations_per_address),
             turn_bytes_per_second: self.turn_bytes_per_second.or(other.turn_bytes_per_second),
             turn_passwords_per_minute: self.turn_passwords_per_minute.or(other.turn_passwords_per_minute),
-            ice_servers: if self.ice_servers.is_empty() { other.ice_servers } else { self.ice_servers },
+            ice_servers: or_list(self.ice_servers, other.ice_servers),
             log_level: self.log_level.or(other.log_level),
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_address: self
                 .max_connections_per_address
                 .or(other.max_connections_per_address),
+            max_pending_connections: self.max_pending_connections.or(other.max_pending_connections),
+            max_pending_connections_per_address: self
+                .max_pending_connections_per_address
+                .or(other.max_pending_connections_per_address),
             max_reservations: self.max_reservations.or(other.max_reservations),
             max_circuits: self.max_circuits.or(other.max_circuits),
             max_circuits_per_peer: self.max_circuits_per_peer.or(other.max_circuits_per_peer),
+            max_circuits_per_address: self.max_circuits_per_address.or(other.max_circuits_per_address),
             circuit_bytes: self.circuit_bytes.or(other.circuit_bytes),
             circuit_seconds: self.circuit_seconds.or(other.circuit_seconds),
             circuit_requests_per_minute: self
                 .circuit_requests_per_minute
                 .or(other.circuit_requests_per_minute),
             entries_per_minute: self.entries_per_minute.or(other.entries_per_minute),
+            entries_per_minute_per_address: self
+                .entries_per_minute_per_address
+                .or(other.entries_per_minute_per_address),
+            entries_per_second: self.entries_per_second.or(other.entries_per_second),
+            new_accounts_per_minute_per_address: self
+                .new_accounts_per_minute_per_address
+                .or(other.new_accounts_per_minute_per_address),
+            new_accounts_per_hour_per_address: self
+                .new_accounts_per_hour_per_address
+                .or(other.new_accounts_per_hour_per_address),
+            max_members_per_address: self.max_members_per_address.or(other.max_members_per_address),
             blob_bytes_per_minute: self.blob_bytes_per_minute.or(other.blob_bytes_per_minute),
             pinned_bytes_per_minute: self.pinned_bytes_per_minute.or(other.pinned_bytes_per_minute),
             loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
@@ -337,6 +435,10 @@ fn check_ice_server(url: &str) -> Result<()> {
         bail!("--ice-server {url}: it is no stun:host:port (servers with passwords cannot be given here)");
     }
     Ok(())
+}
+
+fn or_list(these: Vec<String>, others: Vec<String>) -> Vec<String> {
+    if these.is_empty() { others } else { these }
 }
 
 fn read_file(path: &Path) -> Result<Options> {

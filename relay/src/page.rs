@@ -1,7 +1,13 @@
 //! The page: files built by Trunk, in the program or in a folder, with the headers that keep them what they are.
+//!
+//! A file is read, and what follows from its bytes computed, once for each time that it is written: to be told that it is
+//! the same costs whoever asks a look at the folder.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::Metadata;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -22,21 +28,41 @@ const INDEX: &str = "index.html";
 /// Compressed forms, best first: content coding and ending of the file beside the plain one.
 const CODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 
-/// Where the page's files come from.
-pub(crate) enum Page {
-    /// This program.
-    Embedded,
-    /// A folder, read at each request, so that a page under development is always the newest.
-    Folder(PathBuf),
+/// Most bytes of a folder's files kept in memory; where they are more, all of them are read again.
+const MAX_KEPT: usize = 256 * 1024 * 1024;
+
+/// The page's files.
+pub(crate) struct Page {
+    /// Where they are: looked at for each request, so that a page under development is always the newest. Else they are
+    /// those in this program.
+    folder: Option<PathBuf>,
+    read: Mutex<HashMap<String, File>>,
 }
 
-/// A file in one of its forms.
+/// A file as it was read last.
+#[derive(Clone)]
 struct File {
-    bytes: Cow<'static, [u8]>,
-    coding: Option<&'static str>,
+    modified: Option<SystemTime>,
+    bytes: Bytes,
+    etag: HeaderValue,
+    /// The hashes of the scripts written into it, where it is the page itself.
+    scripts: Arc<[String]>,
+}
+
+impl File {
+    fn new(path: &str, bytes: Bytes, modified: Option<SystemTime>) -> Option<Self> {
+        let etag = format!("\"{}\"", BASE64.encode(Sha256::digest(&bytes)));
+        let scripts = if path == INDEX { inline_scripts(&bytes) } else { Vec::new() };
+        Some(Self { modified, etag: HeaderValue::try_from(etag).ok()?, scripts: scripts.into(), bytes })
+    }
 }
 
 impl Page {
+    /// The files of a folder, or those in this program.
+    pub(crate) fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, read: Mutex::default() }
+    }
+
     /// Answers a request for a path below the root, without its leading slash.
     pub(crate) async fn answer(
         &self,
@@ -45,33 +71,32 @@ impl Page {
         origin: Option<&str>,
     ) -> Response<Body> {
         let path = if path.is_empty() { INDEX } else { path };
-        let Some(file) = self.find(path, headers).await else {
+        let Some((file, coding)) = self.find(path, headers).await else {
             return if path == INDEX { not_built() } else { plain(StatusCode::NOT_FOUND, "not found") };
         };
-        let etag = format!("\"{}\"", BASE64.encode(Sha256::digest(&file.bytes)));
-        let is_same = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+        let is_same = headers.get(IF_NONE_MATCH) == Some(&file.etag);
         let mut answer = Response::builder()
             .status(if is_same { StatusCode::NOT_MODIFIED } else { StatusCode::OK })
             .header(CONTENT_TYPE, content_type(path))
             .header(CACHE_CONTROL, cache_control(path))
             .header(VARY, ACCEPT_ENCODING)
-            .header(ETAG, etag);
-        if let Some(coding) = file.coding {
+            .header(ETAG, file.etag);
+        if let Some(coding) = coding {
             answer = answer.header(CONTENT_ENCODING, coding);
         }
         if path == INDEX {
-            let plain = self.read(INDEX).await.unwrap_or_default();
-            answer = answer.header(CONTENT_SECURITY_POLICY, policy(&inline_scripts(&plain), origin));
+            let scripts = self.read(INDEX).await.map(|plain| plain.scripts).unwrap_or_default();
+            answer = answer.header(CONTENT_SECURITY_POLICY, policy(&scripts, origin));
         }
-        let body = if is_same { Body::empty() } else { Body::from(Bytes::from_owner(file.bytes)) };
+        let body = if is_same { Body::empty() } else { Body::from(file.bytes) };
         answer.body(body).unwrap_or_else(|error| {
             tracing::error!(%error, path, "cannot answer");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the relay failed")
         })
     }
 
-    /// The file in the smallest form that the client takes.
-    async fn find(&self, path: &str, headers: &HeaderMap) -> Option<File> {
+    /// The file in the smallest form that the client takes, and the coding of that form.
+    async fn find(&self, path: &str, headers: &HeaderMap) -> Option<(File, Option<&'static str>)> {
         // The plain form decides whether there is such a file: compressed ones are none of their own.
         let is_compressed = CODINGS.iter().any(|(_, ending)| path.ends_with(&format!(".{ending}")));
         if is_compressed {
@@ -80,26 +105,56 @@ impl Page {
         let plain = self.read(path).await?;
         for (coding, ending) in CODINGS {
             if accepts(headers, coding)
-                && let Some(bytes) = self.read(&format!("{path}.{ending}")).await
+                && let Some(file) = self.read(&format!("{path}.{ending}")).await
             {
-                return Some(File { bytes, coding: Some(coding) });
+                return Some((file, Some(coding)));
             }
         }
-        Some(File { bytes: plain, coding: None })
+        Some((plain, None))
     }
 
-    async fn read(&self, path: &str) -> Option<Cow<'static, [u8]>> {
-        match self {
-            Page::Embedded => embedded(path).map(Cow::Borrowed),
-            Page::Folder(folder) => {
-                // Nothing outside the folder, and nothing hidden in it.
-                let is_plain = |part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
-                if !Path::new(path).components().all(is_plain) {
-                    return None;
-                }
-                tokio::fs::read(folder.join(path)).await.ok().map(Cow::Owned)
+    async fn read(&self, path: &str) -> Option<File> {
+        let Some(folder) = &self.folder else {
+            if let Some(file) = self.known(path, None, None) {
+                return Some(file);
             }
+            let file = File::new(path, Bytes::from_static(embedded(path)?), None)?;
+            return Some(self.keep(path, file));
+        };
+        // Nothing outside the folder, and nothing hidden in it.
+        let is_plain =
+            |part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
+        if !Path::new(path).components().all(is_plain) {
+            return None;
         }
+        let found = tokio::fs::metadata(folder.join(path)).await.ok().filter(Metadata::is_file)?;
+        let modified = found.modified().ok();
+        if let Some(file) = self.known(path, modified, usize::try_from(found.len()).ok()) {
+            return Some(file);
+        }
+        let bytes = tokio::fs::read(folder.join(path)).await.ok()?;
+        let file = File::new(path, bytes.into(), modified)?;
+        Some(self.keep(path, file))
+    }
+
+    /// The file as it was read before, if it has not been written since.
+    fn known(&self, path: &str, modified: Option<SystemTime>, length: Option<usize>) -> Option<File> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |file: &&File| {
+            file.modified == modified && length.is_none_or(|length| length == file.bytes.len())
+        };
+        read.get(path).filter(is_same).cloned()
+    }
+
+    fn keep(&self, path: &str, file: File) -> File {
+        // Each change leaves the map whole, whatever happened to another thread.
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept: usize = read.values().map(|file| file.bytes.len()).sum();
+        if self.folder.is_some() && kept.saturating_add(file.bytes.len()) > MAX_KEPT {
+            read.clear();
+        }
+        read.insert(path.to_owned(), file.clone());
+        file
     }
 }
 
@@ -229,11 +284,28 @@ mod tests {
         std::fs::write(folder.path().join("secret"), "secret").unwrap();
         std::fs::write(folder.path().join("page/.hidden"), "hidden").unwrap();
         std::fs::write(folder.path().join("page/shown"), "shown").unwrap();
-        let page = Page::Folder(folder.path().join("page"));
+        let page = Page::new(Some(folder.path().join("page")));
         assert!(page.read("shown").await.is_some());
         for path in ["../secret", "/etc/passwd", ".hidden", "./shown", "a/../shown", ".."] {
             assert!(page.read(path).await.is_none(), "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_once_for_each_time_that_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.html");
+        std::fs::write(&path, "<script>one()</script>").unwrap();
+        let page = Page::new(Some(folder.path().into()));
+        let first = page.read("index.html").await.unwrap();
+        let again = page.read("index.html").await.unwrap();
+        assert_eq!(first.bytes.as_ptr(), again.bytes.as_ptr(), "it was read again");
+        std::fs::write(&path, "<script>another()</script>").unwrap();
+        let written = page.read("index.html").await.unwrap();
+        assert_eq!(&written.bytes[..], b"<script>another()</script>");
+        assert!(written.etag != first.etag && written.scripts != first.scripts);
+        std::fs::remove_file(&path).unwrap();
+        assert!(page.read("index.html").await.is_none());
     }
 
     #[test]

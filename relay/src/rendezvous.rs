@@ -3,6 +3,8 @@
 //! A registration lives as long as its stream, and so no longer than the connection, which dies of unanswered pings.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,12 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Least time between two lists to the same tab, so that a class room that joins at once costs a few lists each.
 const LIST_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Most registrations, in all and of one account.
+/// Most registrations, in all, of one account and from one network.
 const MAX_REGISTERED: usize = 10_000;
 const MAX_PER_ACCOUNT: usize = 8;
+const MAX_PER_ADDRESS: usize = 1_000;
 
-/// Registrations of one account in a minute.
+/// Registrations in a minute, of one account and from one network.
 const PER_MINUTE: u32 = 60;
+const PER_MINUTE_AND_ADDRESS: u32 = 3_000;
 
 /// Of a list, how many are neighbours on the ring of all; the rest are drawn from all over it, so that the mesh is not
 /// only a ring.
@@ -43,7 +47,8 @@ pub(crate) struct Rendezvous {
     campaign: CampaignId,
     registry: Mutex<Registry>,
     changes: watch::Sender<()>,
-    attempts: Quota,
+    attempts: Quota<AccountId>,
+    attempts_per_address: Quota<IpAddr>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 }
@@ -53,6 +58,7 @@ pub(crate) struct Rendezvous {
 struct Registry {
     tabs: BTreeMap<Cid, PeerId>,
     by_account: HashMap<AccountId, usize>,
+    by_network: HashMap<IpAddr, usize>,
 }
 
 /// A registration; ends when dropped.
@@ -60,6 +66,7 @@ struct Registered<'a> {
     rendezvous: &'a Rendezvous,
     place: Cid,
     account: AccountId,
+    network: IpAddr,
     _only: Only<'a>,
 }
 
@@ -79,6 +86,7 @@ impl Rendezvous {
             registry: Mutex::default(),
             changes: watch::Sender::new(()),
             attempts: Quota::per_minute(PER_MINUTE),
+            attempts_per_address: Quota::per_minute(PER_MINUTE_AND_ADDRESS),
             metrics,
             stop,
         }
@@ -118,7 +126,10 @@ impl Rendezvous {
         if register.campaign != self.campaign {
             return Err(Refusal::UnknownCampaign);
         }
-        if !self.attempts.take(account, 1, Instant::now()) {
+        let now = Instant::now();
+        if !self.attempts_per_address.take(session.network(), 1, now) || !self.attempts.take(account, 1, now)
+        {
+            self.metrics.limit("registrations_per_minute");
             return Err(Refusal::TooOften);
         }
         self.enter(session, account)
@@ -130,16 +141,20 @@ impl Rendezvous {
         let peer = session.peer();
         let place = Cid::of_raw(&peer.to_bytes());
         let mut registry = self.registry();
+        let network = session.network();
         let of_account = registry.by_account.get(&account).copied().unwrap_or(0);
+        let of_network = registry.by_network.get(&network).copied().unwrap_or(0);
         // The same peer may still be registered by a connection that is dead and not known to be.
         let is_full = registry.tabs.len() >= MAX_REGISTERED || registry.tabs.contains_key(&place);
-        if taken > 0 || of_account >= MAX_PER_ACCOUNT || is_full {
+        if taken > 0 || of_account >= MAX_PER_ACCOUNT || of_network >= MAX_PER_ADDRESS || is_full {
+            self.metrics.limit("registrations");
             return Err(Refusal::TooMany);
         }
         registry.by_account.insert(account, of_account + 1);
+        registry.by_network.insert(network, of_network + 1);
         registry.tabs.insert(place, peer);
         self.show(registry);
-        Ok(Registered { rendezvous: self, place, account, _only: only })
+        Ok(Registered { rendezvous: self, place, account, network, _only: only })
     }
 
     /// Tells the tab of the others, at once and whenever its list changes.
@@ -192,12 +207,18 @@ impl Drop for Registered<'_> {
     fn drop(&mut self) {
         let mut registry = self.rendezvous.registry();
         registry.tabs.remove(&self.place);
-        match registry.by_account.get(&self.account).copied().unwrap_or(0) {
-            0 | 1 => registry.by_account.remove(&self.account),
-            count => registry.by_account.insert(self.account, count - 1),
-        };
+        count_down(&mut registry.by_account, &self.account);
+        count_down(&mut registry.by_network, &self.network);
         self.rendezvous.show(registry);
     }
+}
+
+/// Forgets who has none left.
+fn count_down<K: Copy + Eq + Hash>(counts: &mut HashMap<K, usize>, whose: &K) {
+    match counts.get(whose).copied().unwrap_or(0) {
+        0 | 1 => counts.remove(whose),
+        count => counts.insert(*whose, count - 1),
+    };
 }
 
 impl Registry {
@@ -240,7 +261,7 @@ mod tests {
 
     fn registry(count: usize) -> Registry {
         let tabs = (0..count).map(|_| PeerId::random()).map(|peer| (Cid::of_raw(&peer.to_bytes()), peer));
-        Registry { tabs: tabs.collect(), by_account: HashMap::new() }
+        Registry { tabs: tabs.collect(), ..Registry::default() }
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket};
 use futures::{AsyncRead, AsyncWrite, Sink, Stream};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::server::Connection;
+use crate::connections::Connection;
 
 /// Longest message written, in bytes: one that waits is memory.
 const MAX_WRITTEN: usize = 32 * 1024;
@@ -18,13 +19,16 @@ const MAX_WRITTEN: usize = 32 * 1024;
 pub(crate) struct Socket {
     socket: WebSocket,
     unread: Bytes,
+    /// Done when the connection has to give way to others.
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Counted as open as long as this lives.
     _connection: Arc<Connection>,
 }
 
 impl Socket {
-    pub(crate) const fn new(socket: WebSocket, connection: Arc<Connection>) -> Self {
-        Self { socket, unread: Bytes::new(), _connection: connection }
+    pub(crate) fn new(socket: WebSocket, connection: Arc<Connection>) -> Self {
+        let over = Box::pin(connection.over().clone().cancelled_owned());
+        Self { socket, unread: Bytes::new(), over, _connection: connection }
     }
 }
 
@@ -34,6 +38,9 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if self.over.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         while self.unread.is_empty() {
             match ready!(Pin::new(&mut self.socket).poll_next(context)) {
                 Some(Ok(Message::Binary(bytes))) => self.unread = bytes,

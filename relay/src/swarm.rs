@@ -20,16 +20,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accepted::Accepted;
-use crate::circuits::{self, Counts};
+use crate::circuits::{self, Counts, ip};
+use crate::connections::Connections;
 use crate::hub::{Hub, Session};
 use crate::metrics::Metrics;
 use crate::rendezvous::Rendezvous;
 
 /// Connections of one peer: a tab that reconnects may come before its old connection is found dead.
 const MAX_CONNECTIONS_PER_PEER: u32 = 4;
-
-/// Connections that have not shown who they are yet.
-const MAX_PENDING: u32 = 512;
 
 /// How often a peer is asked whether it is there, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
@@ -62,6 +60,7 @@ pub(crate) struct Peers {
     swarm: Swarm<Behaviour>,
     sessions: HashMap<ConnectionId, Arc<Session>>,
     hub: Arc<Hub>,
+    connections: Arc<Connections>,
     rendezvous: Arc<Rendezvous>,
     metrics: Arc<Metrics>,
     counts: Counts,
@@ -79,6 +78,8 @@ pub(crate) struct PeersParts<'a> {
     pub(crate) public: Option<Multiaddr>,
     pub(crate) circuit_limits: circuits::Limits,
     pub(crate) hub: Arc<Hub>,
+    /// Where it is counted who has not shown who it is.
+    pub(crate) connections: Arc<Connections>,
     pub(crate) rendezvous: Rendezvous,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: TaskTracker,
@@ -95,14 +96,14 @@ impl Peers {
             public,
             circuit_limits,
             hub,
+            connections,
             rendezvous,
             metrics,
             requests,
             leader,
         } = parts;
         let limits = connection_limits::ConnectionLimits::default()
-            .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
-            .with_max_pending_incoming(Some(MAX_PENDING));
+            .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER));
         let identify = identify::Config::new("/lichen/1.0.0".to_string(), keys.public())
             .with_agent_version(concat!("lichen-relay/", env!("CARGO_PKG_VERSION")).to_string());
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
@@ -122,7 +123,8 @@ impl Peers {
         // Circuits are given only under an address known to be ours, which peers tell each other.
         swarm.add_external_address(public.unwrap_or(address));
         let rendezvous = Arc::new(rendezvous);
-        Ok(Self { swarm, sessions: HashMap::new(), hub, rendezvous, metrics, counts, requests, leader })
+        let sessions = HashMap::new();
+        Ok(Self { swarm, sessions, hub, connections, rendezvous, metrics, counts, requests, leader })
     }
 
     /// Runs until the token is cancelled, then closes every connection, which sends what is still to be sent.
@@ -165,8 +167,9 @@ impl Peers {
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
             SwarmEvent::Behaviour(BehaviourEvent::Circuits(event)) => self.counts.count(&event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                let session = Session::new(peer_id, circuits::ip(endpoint.get_remote_address()));
-                self.sessions.insert(connection_id, Arc::new(session));
+                let remote = endpoint.get_remote_address();
+                self.connections.identified(remote);
+                self.sessions.insert(connection_id, Arc::new(Session::new(peer_id, ip(remote))));
                 self.show_peers();
             }
             SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
@@ -230,8 +233,5 @@ impl Peers {
 /// The limit that kept a connection out, if one did.
 fn limit_of(error: &ListenError) -> Option<&'static str> {
     let ListenError::Denied { cause } = error else { return None };
-    match cause.downcast_ref::<connection_limits::Exceeded>()?.limit() {
-        MAX_CONNECTIONS_PER_PEER => Some("connections_per_peer"),
-        _ => Some("pending_connections"),
-    }
+    cause.downcast_ref::<connection_limits::Exceeded>().map(|_limit| "connections_per_peer")
 }

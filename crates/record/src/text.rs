@@ -8,7 +8,7 @@ const LEFT_OUT: char = '\u{fffd}';
 /// Whether a character shows nothing or turns the direction of reading, so that a text reads as something else than it
 /// is. A line's end is none.
 #[must_use]
-pub const fn is_deceptive(character: char) -> bool {
+pub fn is_deceptive(character: char) -> bool {
     (character.is_control() && character != '\n')
         || matches!(character,
             // A hyphen that shows only at a line's end, and letters that show nothing.

@@ -6,23 +6,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use futures::future::try_join_all;
 use lichen_net::hub::{Reply, Request};
 use lichen_record::{CampaignId, Entry, SigningKey};
+use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::process::{Relay, processor_time};
 use crate::report::{Rate, median_of};
 
-/// Entries signed beforehand for each second, so that signing is not measured; more are not expected.
-const SIGNED_A_SECOND: u64 = 6_000;
+/// Entries that each author has ready. A thread beside signs more as they are used up, so that they never run out; its time
+/// is in that of the load.
+const READY: usize = 64;
+
+/// How long the signing thread rests when everybody has enough.
+const SIGNING_PAUSE: Duration = Duration::from_millis(1);
 
 const WARM_UP: Duration = Duration::from_secs(2);
 
 pub(crate) async fn measure(cores: Option<&str>, authors: usize, time: Duration) -> Result<Rate> {
     let relay = Relay::start(cores).await?;
-    let each = usize::try_from(SIGNED_A_SECOND * (time + WARM_UP).as_secs())? / authors.max(1) + 1;
-    eprintln!("appends: {authors} tabs sign {each} entries each");
+    eprintln!("appends: connecting {authors} tabs");
     let mut tabs = Vec::new();
     for number in 0..authors {
         let mut seed = [1; 32];
@@ -33,16 +36,18 @@ pub(crate) async fn measure(cores: Option<&str>, authors: usize, time: Duration)
         tabs.push((client, key));
     }
     let campaign = relay.campaign;
-    let signing = tabs.into_iter().map(async |(client, key)| -> Result<_> {
-        let requests = tokio::task::spawn_blocking(move || requests(&key, campaign, each)).await??;
-        Ok((client, requests))
-    });
-    let tabs = try_join_all(signing).await?;
+    let (mut signers, mut clients) = (Vec::new(), Vec::new());
+    for (client, key) in tabs {
+        let (sender, requests) = mpsc::channel(READY);
+        signers.push(Author { key, campaign, sequence: 0, requests: sender });
+        clients.push((client, requests));
+    }
+    std::thread::spawn(move || sign(signers));
 
     eprintln!("appends: measuring for {} s", time.as_secs());
     let stop = Arc::new(AtomicBool::new(false));
     let start = Instant::now() + WARM_UP;
-    let authors: Vec<_> = tabs
+    let authors: Vec<_> = clients
         .into_iter()
         .map(|(client, requests)| tokio::spawn(append(client, requests, start, Arc::clone(&stop))))
         .collect();
@@ -92,28 +97,58 @@ impl Sample {
     }
 }
 
-/// Joining and leaving in turn, which is always admissible.
-fn requests(key: &SigningKey, campaign: CampaignId, count: usize) -> Result<Vec<Vec<u8>>> {
-    let request = |sequence: u64| -> Result<Vec<u8>> {
+/// Who signs for one tab.
+struct Author {
+    key: SigningKey,
+    campaign: CampaignId,
+    sequence: u64,
+    requests: mpsc::Sender<Vec<u8>>,
+}
+
+impl Author {
+    /// The next entry. Joining and leaving in turn is always admissible.
+    fn sign_next(&mut self) -> Result<Vec<u8>> {
+        self.sequence += 1;
+        let (campaign, sequence) = (self.campaign, self.sequence);
         let entry = if sequence % 2 == 1 {
             Entry::Joined { campaign, sequence }
         } else {
             Entry::Left { campaign, sequence }
         };
-        Ok(Request::Append { campaign, entry: key.sign(&entry)? }.to_bytes()?)
-    };
-    (1..=count as u64).map(request).collect()
+        Ok(Request::Append { campaign, entry: self.key.sign(&entry)? }.to_bytes()?)
+    }
+}
+
+/// Signs for everybody in turn whatever they have room for, until nobody wants any more.
+fn sign(mut authors: Vec<Author>) -> Result<()> {
+    while !authors.is_empty() {
+        let mut is_idle = true;
+        for author in &mut authors {
+            let room = author.requests.capacity();
+            for _ in 0..room {
+                let request = author.sign_next()?;
+                // Whoever is done takes none.
+                let _done = author.requests.try_send(request);
+            }
+            is_idle &= room == 0;
+        }
+        authors.retain(|author| !author.requests.is_closed());
+        if is_idle {
+            std::thread::sleep(SIGNING_PAUSE);
+        }
+    }
+    Ok(())
 }
 
 /// Appends one entry after the other; returns how long those after `start` took, in milliseconds.
 async fn append(
     client: Client,
-    requests: Vec<Vec<u8>>,
+    mut requests: mpsc::Receiver<Vec<u8>>,
     start: Instant,
     stop: Arc<AtomicBool>,
 ) -> Result<Vec<f64>> {
     let mut latencies = Vec::new();
-    for request in requests {
+    while let Some(request) = requests.recv().await {
         if stop.load(Ordering::Relaxed) {
             return Ok(latencies);
         }
@@ -126,5 +161,5 @@ async fn append(
             latencies.push(sent.elapsed().as_secs_f64() * 1_000.0);
         }
     }
-    bail!("the entries ran out: measure for a shorter time or with more authors")
+    bail!("nobody signs any more")
 }

@@ -14,17 +14,25 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Limits that are not to be measured.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 22] = [
     "--listen=127.0.0.1:0",
     "--log-level=error",
     "--max-connections=1000000",
     "--max-connections-per-address=1000000",
+    "--max-pending-connections=1000000",
+    "--max-pending-connections-per-address=1000000",
     "--max-reservations=1000000",
     "--max-circuits=1000000",
     "--max-circuits-per-peer=1000000",
+    "--max-circuits-per-address=1000000",
     "--circuit-requests-per-minute=4000000000",
     "--circuit-seconds=120",
     "--entries-per-minute=4000000000",
+    "--entries-per-minute-per-address=4000000000",
+    "--entries-per-second=1000000000",
+    "--new-accounts-per-minute-per-address=4000000000",
+    "--new-accounts-per-hour-per-address=4000000000",
+    "--max-members-per-address=1000000",
     "--blob-bytes-per-minute=4000000000",
     "--stun-per-minute=300",
     "--loose-blob-minutes=60",

@@ -13,8 +13,8 @@ use lichen_store::{BlobReader, StoreError};
 use super::{Answer, Site, failed};
 use crate::pace::GRACE;
 use crate::page::plain;
+use crate::proxies::Client;
 use crate::rates::network;
-use crate::server::Connection;
 use crate::shares::Place;
 
 /// Blobs on their way at a time, in all and for one network. Each takes a few parts of memory.
@@ -24,12 +24,12 @@ pub(crate) const DOWNLOADS_PER_NETWORK: usize = 64;
 /// The blob that the path names.
 pub(super) async fn blob(
     State(site): State<Arc<Site>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    Extension(client): Extension<Client>,
     Path(cid): Path<String>,
 ) -> Answer {
     let Ok(cid) = cid.parse::<Cid>() else { return plain(StatusCode::BAD_REQUEST, "not a content id") };
     // The place first: nothing of the blob is in memory before.
-    let Some(place) = site.downloads.wait(network(connection.remote.ip()), GRACE).await else {
+    let Some(place) = site.downloads.wait(network(client.address), GRACE).await else {
         let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "too many blobs are on their way: ask again");
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
         return answer;

@@ -27,7 +27,11 @@ impl Hub {
     ) -> Result<Reply, Reason> {
         let account = session.account()?;
         let signer = self.signer.as_ref().ok_or(Reason::Following)?;
-        if !self.entries.take(account, 1, Instant::now()) {
+        let now = Instant::now();
+        if !self.entries_per_address.take(session.network(), 1, now) {
+            return Err(Reason::QuotaAddress);
+        }
+        if !self.entries.take(account, 1, now) {
             return Err(Reason::QuotaEntries);
         }
         self.check_campaign(campaign)?;
@@ -39,7 +43,8 @@ impl Hub {
             Topology::Hub => self.check_update(&entry).await?,
             Topology::Mesh => self.check_checkpoint(&entry).await?,
         }
-        let receipt = self.ledger.append(entry).await.map_err(|error| append_reason(&error))?;
+        let receipt =
+            self.ledger.append(entry, session.network()).await.map_err(|error| append_reason(&error))?;
         let receipt = signer.sign::<Receipt>(&receipt).map_err(internal)?;
         Ok(Reply::Receipt { receipt })
     }

@@ -6,6 +6,7 @@ use lichen_net::swarm::frame::FrameError;
 use lichen_record::{DecodeError, VerifyError};
 
 use crate::ledger::AppendError;
+use crate::newcomers::Limited;
 
 pub(super) const fn frame_reason(error: &FrameError) -> Reason {
     match error {
@@ -41,6 +42,9 @@ pub(super) const fn update_reason(error: &UpdateError) -> Reason {
 pub(super) const fn append_reason(error: &AppendError) -> Reason {
     match error {
         AppendError::Refused(refusal) => Reason::Inadmissible(*refusal),
+        AppendError::Limited(Limited::Entries) => Reason::Crowded,
+        AppendError::Limited(Limited::Accounts) => Reason::TooManyAccounts,
+        AppendError::Limited(Limited::Members) => Reason::TooManyMembers,
         AppendError::Following => Reason::Following,
         AppendError::Ended => Reason::Busy,
     }

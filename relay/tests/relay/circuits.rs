@@ -37,6 +37,7 @@ enum Wish {
     Listen(Multiaddr),
     Dial(Multiaddr),
     Open(PeerId, ConnectionId),
+    Close(ConnectionId),
 }
 
 #[derive(Debug)]
@@ -151,6 +152,10 @@ async fn run(
                     swarm.behaviour_mut().streams.open(peer, connection, RequestId(1));
                     continue;
                 }
+                Some(Wish::Close(connection)) => {
+                    swarm.close_connection(connection);
+                    continue;
+                }
                 None => return,
             },
             event = swarm.select_next_some() => match event {
@@ -251,6 +256,21 @@ async fn there_are_so_many_circuits_in_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_peers_at_an_address_have_so_many_circuits() {
+    let relay = relay_with(&["--max-circuits-per-address", "1"]).await;
+    let (mut one, mut two, mut three) =
+        (Peer::start(&relay).await, Peer::start(&relay).await, Peer::start(&relay).await);
+    assert!(three.reserve().await);
+    let circuit = one.dial(&three).await.unwrap();
+    assert!(two.dial(&three).await.is_none());
+    is_limited(&relay, "circuits_per_address").await;
+    assert_eq!(relay.metric("lichen_limited_total{limit=\"circuits_per_peer\"}").await, 0, "counted twice");
+    one.wishes.send(Wish::Close(circuit)).unwrap();
+    relay.metric_reaches("lichen_circuits_total{outcome=\"closed\"}", 1).await;
+    assert!(two.dial(&three).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn so_many_peers_can_be_reached() {
     let relay = relay_with(&["--max-reservations", "1"]).await;
     let (mut one, mut two) = (Peer::start(&relay).await, Peer::start(&relay).await);
@@ -307,7 +327,8 @@ async fn a_peer_has_so_many_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_connections_are_being_set_up() {
-    let relay = relay_with(&["--max-connections-per-address", "600"]).await;
+    let options = ["--max-pending-connections=512", "--max-pending-connections-per-address=600"];
+    let relay = relay_with(&options).await;
     let host = relay.url.trim_start_matches("http://").trim_end_matches('/');
     let request = format!(
         "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -103,7 +103,7 @@ async fn files_come_compressed_and_are_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_learns_the_relays_address_as_it_came() {
-    let relay = Relay::start().await;
+    let relay = Relay::start_with(&["--trusted-proxy=127.0.0.1"]).await;
     let peer = relay.info().await.address.rsplit_once('/').unwrap().1.to_owned();
     for (head, address) in [
         ("Host: localhost:9", "/dns/localhost/tcp/9/ws"),
@@ -117,6 +117,9 @@ async fn a_page_learns_the_relays_address_as_it_came() {
         stream.read_to_string(&mut text).await.unwrap();
         assert!(text.contains(&format!("\"{address}/p2p/{peer}\"")), "{text}");
     }
+    let relay = Relay::start().await;
+    let text = relay.get_with("lichen.json", &[("X-Forwarded-Proto", "https")]).await.text();
+    assert!(!text.contains("/tls/ws"), "anybody can write that: {text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@
 
 mod campaign;
 mod circuits;
+mod crowds;
 mod follower;
 mod hostile;
 mod http;
@@ -20,6 +21,7 @@ mod process;
 mod rendezvous;
 mod restart;
 mod rounds;
+mod strangers;
 mod streams;
 mod stun;
 mod tab;

@@ -72,6 +72,15 @@ impl Files {
 
 /// What a client that trusts this authority gets over https, and the page's policy.
 async fn get(relay: &Relay, path: &str, authority: &Authority) -> Result<(String, String), ureq::Error> {
+    let (text, headers) = ask(relay, path, authority).await?;
+    Ok((text, headers["content-security-policy"].to_str().unwrap().to_owned()))
+}
+
+async fn ask(
+    relay: &Relay,
+    path: &str,
+    authority: &Authority,
+) -> Result<(String, ureq::http::HeaderMap), ureq::Error> {
     let url = format!("{}{path}", relay.url);
     let trusted = ureq::tls::Certificate::from_der(&authority.der()).to_owned();
     tokio::task::spawn_blocking(move || {
@@ -84,8 +93,8 @@ async fn get(relay: &Relay, path: &str, authority: &Authority) -> Result<(String
             .build()
             .into();
         let mut answer = agent.get(&url).call()?;
-        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
-        Ok((answer.body_mut().read_to_string()?, policy))
+        let headers = answer.headers().clone();
+        Ok((answer.body_mut().read_to_string()?, headers))
     })
     .await
     .unwrap()
@@ -118,6 +127,8 @@ async fn page_and_sockets_are_one_secure_port() {
     assert!(address.starts_with(&format!("/ip4/127.0.0.1/tcp/{port}/tls/ws/p2p/")), "{address}");
     assert!(Streams::dial(&address, Some(&authority.der())).is_answered().await);
     let (_, policy) = get(&relay, "", &authority).await.unwrap();
+    let (_, headers) = ask(&relay, "", &authority).await.unwrap();
+    assert_eq!(headers["strict-transport-security"], "max-age=31536000");
     let socket = format!("connect-src 'self' wss://127.0.0.1:{port}");
     assert!(
         policy.split("; ").any(|part| part == socket) || policy.contains("connect-src 'self';"),

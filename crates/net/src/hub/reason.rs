@@ -59,6 +59,18 @@ pub enum Reason {
     /// The account has appended too many entries in the last minute.
     #[error("too many entries in a minute")]
     QuotaEntries,
+    /// Accounts at the same network have appended too many entries in the last minute.
+    #[error("too many entries in a minute from this network")]
+    QuotaAddress,
+    /// All tabs together make the log grow faster than others can read it.
+    #[error("the record takes no more entries at the moment")]
+    Crowded,
+    /// Too many accounts that the log does not know have joined from the same network lately.
+    #[error("too many new accounts from this network lately")]
+    TooManyAccounts,
+    /// Too many members take part from the same network.
+    #[error("too many members from this network")]
+    TooManyMembers,
     /// The account has put too many bytes in the last minute.
     #[error("too many bytes in a minute")]
     QuotaBytes,
@@ -104,6 +116,10 @@ impl Reason {
             Self::UpdateShape => "update_shape",
             Self::UpdateNotFinite => "update_not_finite",
             Self::QuotaEntries => "quota_entries",
+            Self::QuotaAddress => "quota_address",
+            Self::Crowded => "crowded",
+            Self::TooManyAccounts => "too_many_accounts",
+            Self::TooManyMembers => "too_many_members",
             Self::QuotaBytes => "quota_bytes",
             Self::QuotaPinned => "quota_pinned",
             Self::CheckpointMissing => "checkpoint_missing",

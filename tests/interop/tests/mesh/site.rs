@@ -34,15 +34,17 @@ impl Site {
         let program =
             std::env::var_os("LICHEN_RELAY_BIN").expect("LICHEN_RELAY_BIN, which cargo xtask test sets");
         let data = tempfile::tempdir().expect("a data folder");
-        let relay = RelayProcess::start(RelayOptions {
+        let options = RelayOptions {
             program: program.into(),
             port: http::free_port().expect("a free port"),
             data: data.path().to_owned(),
             page: None,
             campaign: None,
             log: Some(data.path().join("log")),
-        })
-        .expect("start the relay");
+        };
+        // The bundle's page comes from elsewhere.
+        let relay =
+            RelayProcess::start_with(options, vec!["--allow-origin=*".into()]).expect("start the relay");
         let facts: Value =
             serde_json::from_slice(&relay.get("lichen.json").expect("its facts").body).expect("JSON");
         let fact = |name: &str| facts[name].as_str().expect("a fact").to_owned();
