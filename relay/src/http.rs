@@ -223,11 +223,13 @@ async fn ice(
 }
 
 async fn ready(State(site): State<Arc<Site>>) -> Answer {
-    if site.ready.load(Ordering::Relaxed) {
-        plain(StatusCode::OK, "ready")
-    } else {
-        plain(StatusCode::SERVICE_UNAVAILABLE, "ending")
+    if !site.ready.load(Ordering::Relaxed) {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "ending");
     }
+    if site.hub.is_short_of_space() {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "the disk is nearly full: free space on it");
+    }
+    plain(StatusCode::OK, "ready")
 }
 
 async fn metrics(State(site): State<Arc<Site>>) -> Answer {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::ledger::Ledger;
+use crate::loose::Loose;
 use crate::metrics::Metrics;
 use crate::quota::Quota;
 use crate::shares::{Place, Shares};
@@ -71,6 +72,7 @@ const UPLOADS_PER_NETWORK: usize = 128;
 pub(crate) struct Hub {
     ledger: Ledger,
     disk: Disk,
+    loose: Arc<Loose>,
     /// None where another relay orders the log.
     signer: Option<Signer>,
     parameters: usize,
@@ -94,6 +96,7 @@ pub(crate) struct Hub {
 pub(crate) struct HubParts {
     pub(crate) ledger: Ledger,
     pub(crate) disk: Disk,
+    pub(crate) loose: Arc<Loose>,
     /// None where another relay orders the log.
     pub(crate) signer: Option<Signer>,
     /// Number of the model's parameters.
@@ -124,6 +127,7 @@ impl Hub {
             workspace: parts.workspace,
             ledger: parts.ledger,
             disk: parts.disk,
+            loose: parts.loose,
             signer: parts.signer,
             parameters: parts.parameters,
             topology: parts.topology,
@@ -226,6 +230,11 @@ impl Hub {
             time,
             is_following: self.ledger.is_following(),
         })
+    }
+
+    /// Whether blobs are refused because what is left of the disk is the log's.
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.loose.is_short_of_space()
     }
 
     /// The campaigns kept here.

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::campaign::Campaign;
 use crate::clock;
 use crate::kept::Kept;
+use crate::loose::Loose;
 use crate::metrics::Metrics;
 use crate::newcomers::{self, Limited, Newcomers};
 
@@ -128,6 +129,7 @@ pub(crate) struct Writer {
     data: Cid,
     coordinator: Coordinator,
     newcomers: Newcomers,
+    loose: Arc<Loose>,
     chain: Chain,
     disk: Disk,
     metrics: Arc<Metrics>,
@@ -158,6 +160,7 @@ impl Writer {
         key: SigningKey,
         disk: Disk,
         newcomers: newcomers::Limits,
+        loose: Arc<Loose>,
         metrics: Arc<Metrics>,
     ) -> Result<(Ledger, Self)> {
         disk.put(&campaign.id.0, &campaign.manifest_bytes).await?;
@@ -177,6 +180,7 @@ impl Writer {
             data: campaign.manifest.data.cid,
             coordinator,
             newcomers: Newcomers::new(newcomers, Instant::now()),
+            loose,
             chain,
             disk,
             metrics,
@@ -361,7 +365,9 @@ impl Writer {
                     keep.push(cid);
                 }
             }
+            let named = keep.clone();
             self.disk.append(campaign, batch.records, keep).await.context("cannot write the log")?;
+            self.loose.named(&named);
             self.metrics.append_seconds.observe(start.elapsed().as_secs_f64());
             self.publish_head()?;
         }

@@ -20,6 +20,7 @@ mod keys;
 mod leader;
 mod ledger;
 mod limits;
+mod loose;
 mod metrics;
 mod newcomers;
 mod options;
@@ -67,6 +68,7 @@ use crate::hub::{Hub, HubParts};
 use crate::ice::{Ice, IceTurn};
 use crate::leader::Leader;
 use crate::ledger::{Ledger, Writer};
+use crate::loose::Loose;
 use crate::metrics::Metrics;
 use crate::options::Settings;
 use crate::origins::Origins;
@@ -144,14 +146,24 @@ enum Keeper {
 
 impl Log {
     /// Opens the log in the data folder.
-    async fn open(settings: &Settings, disk: &Disk, metrics: &Arc<Metrics>) -> Result<Self> {
+    async fn open(
+        settings: &Settings,
+        disk: &Disk,
+        loose: &Arc<Loose>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self> {
         match &settings.follow {
             Some(url) => Self::follow(url, settings, disk.clone(), Arc::clone(metrics)).await,
-            None => Self::order(settings, disk.clone(), Arc::clone(metrics)).await,
+            None => Self::order(settings, disk.clone(), Arc::clone(loose), Arc::clone(metrics)).await,
         }
     }
 
-    async fn order(settings: &Settings, disk: Disk, metrics: Arc<Metrics>) -> Result<Self> {
+    async fn order(
+        settings: &Settings,
+        disk: Disk,
+        loose: Arc<Loose>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
         let following = Following::read(&settings.data)?;
         if let Some(following) = &following {
             following.check_promotion(&settings.data).await?;
@@ -165,7 +177,7 @@ impl Log {
         };
         let key = keys::account(&settings.data)?;
         let signer = Some(Signer::new(&key)?);
-        let (ledger, writer) = Writer::open(&campaign, key, disk, settings.newcomers, metrics).await?;
+        let (ledger, writer) = Writer::open(&campaign, key, disk, settings.newcomers, loose, metrics).await?;
         if following.is_some() {
             Following::forget(&settings.data)?;
             tracing::info!("this relay followed another one and takes its place now");
@@ -218,7 +230,10 @@ async fn run(settings: Settings) -> Result<()> {
     let file = settings.data.join("relay.redb");
     let disk = Disk::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
     let metrics = Arc::new(Metrics::new());
-    let Log { campaign, ledger, signer, leader, keeper } = Log::open(&settings, &disk, &metrics).await?;
+    let loose = Loose::new(settings.loose, disk.clone(), settings.data.clone(), Arc::clone(&metrics));
+    let loose = Arc::new(loose);
+    let Log { campaign, ledger, signer, leader, keeper } =
+        Log::open(&settings, &disk, &loose, &metrics).await?;
     let peer_key = keys::peer(&settings.data)?;
 
     let certificate =
@@ -259,6 +274,7 @@ async fn run(settings: Settings) -> Result<()> {
     let hub = Arc::new(Hub::new(HubParts {
         ledger,
         disk: disk.clone(),
+        loose: Arc::clone(&loose),
         signer,
         parameters: campaign.parameters,
         metrics: Arc::clone(&metrics),
@@ -329,7 +345,8 @@ async fn run(settings: Settings) -> Result<()> {
         tokio::spawn(turn.run(stop_requests.clone()));
     }
     let reloader = tokio::spawn(reload(certificate, Arc::clone(&metrics)));
-    let sweeper = tokio::spawn(sweep(disk, Duration::from_secs(60) * settings.loose_blob_minutes, metrics));
+    let sweeper =
+        tokio::spawn(sweep(disk, Duration::from_secs(60) * settings.loose_blob_minutes, loose, metrics));
     println!("{scheme}://{listen}/");
     tracing::info!(%listen, campaign = %campaign.id, peer = %site.peer, %coordinator, "the relay serves");
 
@@ -402,7 +419,7 @@ async fn reload(certificate: Option<Arc<Certificate>>, metrics: Arc<Metrics>) {
 }
 
 /// Drops blobs that no entry names once they are old.
-async fn sweep(disk: Disk, age: Duration, metrics: Arc<Metrics>) {
+async fn sweep(disk: Disk, age: Duration, loose: Arc<Loose>, metrics: Arc<Metrics>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         match disk.sweep(age).await {
@@ -411,5 +428,6 @@ async fn sweep(disk: Disk, age: Duration, metrics: Arc<Metrics>) {
             }
             Err(error) => tracing::error!(%error, "cannot look through the blobs"),
         }
+        loose.look_through();
     }
 }

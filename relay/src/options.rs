@@ -10,7 +10,7 @@ use lichen_net::swarm::libp2p::Multiaddr;
 use serde::Deserialize;
 
 use crate::circuits::Limits;
-use crate::{connections, newcomers, origins, proxies, turn};
+use crate::{connections, loose, newcomers, origins, proxies, turn};
 
 /// Serves a Lichen campaign: the page, the ordered log, the blobs, and the way in to the peer-to-peer network.
 ///
@@ -213,6 +213,24 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_PINNED_BYTES_PER_MINUTE", value_name = "BYTES")]
     pub(crate) pinned_bytes_per_minute: Option<u32>,
 
+    /// Most bytes of blobs that no entry names yet, all together; the oldest of whoever has the most give way
+    /// [default: 4294967296]
+    #[arg(long, env = "LICHEN_MAX_LOOSE_BYTES", value_name = "BYTES")]
+    pub(crate) max_loose_bytes: Option<u64>,
+
+    /// Most of them from one address [default: 1073741824]
+    #[arg(long, env = "LICHEN_MAX_LOOSE_BYTES_PER_ADDRESS", value_name = "BYTES")]
+    pub(crate) max_loose_bytes_per_address: Option<u64>,
+
+    /// Most of them of one account [default: 268435456]
+    #[arg(long, env = "LICHEN_MAX_LOOSE_BYTES_PER_ACCOUNT", value_name = "BYTES")]
+    pub(crate) max_loose_bytes_per_account: Option<u64>,
+
+    /// Bytes on the disk that only the log may use: with less of them free, blobs are refused [default: 1073741824, of a
+    /// small disk a tenth]
+    #[arg(long, env = "LICHEN_RESERVE_BYTES", value_name = "BYTES")]
+    pub(crate) reserve_bytes: Option<u64>,
+
     /// How long a blob that no entry names is kept, in minutes [default: 60]
     #[arg(long, env = "LICHEN_LOOSE_BLOB_MINUTES", value_name = "MINUTES")]
     pub(crate) loose_blob_minutes: Option<u32>,
@@ -246,6 +264,7 @@ pub(crate) struct Settings {
     pub(crate) newcomers: newcomers::Limits,
     pub(crate) blob_bytes_per_minute: u32,
     pub(crate) pinned_bytes_per_minute: u32,
+    pub(crate) loose: loose::Limits,
     pub(crate) loose_blob_minutes: u32,
 }
 
@@ -349,6 +368,12 @@ impl Settings {
             },
             blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
             pinned_bytes_per_minute: options.pinned_bytes_per_minute.unwrap_or(16 * 1024 * 1024),
+            loose: loose::Limits {
+                all: options.max_loose_bytes.unwrap_or(4 * 1024 * 1024 * 1024),
+                per_address: options.max_loose_bytes_per_address.unwrap_or(1024 * 1024 * 1024),
+                per_account: options.max_loose_bytes_per_account.unwrap_or(256 * 1024 * 1024),
+                reserve: options.reserve_bytes,
+            },
             loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
         })
     }
@@ -415,6 +440,14 @@ impl Options {
             max_members_per_address: self.max_members_per_address.or(other.max_members_per_address),
             blob_bytes_per_minute: self.blob_bytes_per_minute.or(other.blob_bytes_per_minute),
             pinned_bytes_per_minute: self.pinned_bytes_per_minute.or(other.pinned_bytes_per_minute),
+            max_loose_bytes: self.max_loose_bytes.or(other.max_loose_bytes),
+            max_loose_bytes_per_address: self
+                .max_loose_bytes_per_address
+                .or(other.max_loose_bytes_per_address),
+            max_loose_bytes_per_account: self
+                .max_loose_bytes_per_account
+                .or(other.max_loose_bytes_per_account),
+            reserve_bytes: self.reserve_bytes.or(other.reserve_bytes),
             loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
         }
     }

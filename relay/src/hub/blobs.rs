@@ -12,6 +12,7 @@ use lichen_store::{BlobReader, PART, StoreError};
 
 use super::reasons::{frame_reason, internal};
 use super::{Hub, Session};
+use crate::loose::{Claim, Whose};
 use crate::pace::Pace;
 
 impl Hub {
@@ -55,13 +56,20 @@ impl Hub {
         }
         let own = session.begin_transfer().await.ok_or(Reason::Busy)?;
         let _place = self.uploads.take(session.network()).ok_or(Reason::Busy)?;
-        let stored = self.receive(stream, length).await?;
+        let claim = self.claim(account, session, length).await?;
+        let cid = self.receive(stream, length).await?;
         drop(own);
+        claim.stored(cid);
         self.count_stored(length);
-        Ok(stored)
+        Ok(Reply::Stored { cid })
     }
 
-    async fn receive(&self, stream: &mut Stream, length: usize) -> Result<Reply, Reason> {
+    /// Room for a blob that no entry names yet.
+    async fn claim(&self, account: AccountId, session: &Session, length: usize) -> Result<Claim<'_>, Reason> {
+        self.loose.claim(Whose { account, network: session.network() }, length as u64).await
+    }
+
+    async fn receive(&self, stream: &mut Stream, length: usize) -> Result<Cid, Reason> {
         let mut pace = Pace::new();
         let head = parts::put_blob(length);
         if self.read_part(stream, head.len(), &mut pace).await? != head {
@@ -75,8 +83,7 @@ impl Hub {
             left -= part.len();
             writer.add(part).await.map_err(|error| self.store_reason(&error))?;
         }
-        let cid = writer.finish().await.map_err(|error| self.store_reason(&error))?;
-        Ok(Reply::Stored { cid })
+        writer.finish().await.map_err(|error| self.store_reason(&error))
     }
 
     async fn read_part(
@@ -102,9 +109,11 @@ impl Hub {
         }
         let length = bytes.len();
         self.charge_bytes(account, length)?;
+        let claim = self.claim(account, session, length).await?;
         let mut writer = self.disk.write();
         writer.add(bytes).await.map_err(|error| self.store_reason(&error))?;
         let cid = writer.finish().await.map_err(|error| self.store_reason(&error))?;
+        claim.stored(cid);
         self.count_stored(length);
         Ok(Reply::Stored { cid })
     }

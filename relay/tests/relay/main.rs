@@ -14,6 +14,7 @@ mod crowds;
 mod follower;
 mod hostile;
 mod http;
+mod loose;
 mod memory;
 mod mesh;
 mod packaging;

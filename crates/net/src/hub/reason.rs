@@ -77,6 +77,12 @@ pub enum Reason {
     /// The account has put too many bytes in the last minute, in a campaign whose updates go from tab to tab.
     #[error("too many bytes in a minute for a campaign without a hub")]
     QuotaPinned,
+    /// The account, or its network, or all of them, have put too much that no entry names.
+    #[error("too much is held here that no entry names")]
+    QuotaLoose,
+    /// What is left of the relay's disk is for the log.
+    #[error("the relay's disk is nearly full, and it takes no more updates")]
+    DiskFull,
     /// The checkpoint that is attested is not held here: put it first.
     #[error("the checkpoint is not held here")]
     CheckpointMissing,
@@ -122,6 +128,8 @@ impl Reason {
             Self::TooManyMembers => "too_many_members",
             Self::QuotaBytes => "quota_bytes",
             Self::QuotaPinned => "quota_pinned",
+            Self::QuotaLoose => "quota_loose",
+            Self::DiskFull => "disk_full",
             Self::CheckpointMissing => "checkpoint_missing",
             Self::Following => "following",
             Self::Behind => "behind",

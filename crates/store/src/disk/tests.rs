@@ -115,6 +115,20 @@ async fn only_loose_blobs_are_swept() {
 }
 
 #[tokio::test]
+async fn one_loose_blob_is_dropped_and_a_kept_one_is_not() {
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
+    let (kept, loose) = (Cid::of_raw(b"kept"), Cid::of_raw(b"loose"));
+    disk.put(&kept, b"kept").await.unwrap();
+    disk.put(&loose, b"loose").await.unwrap();
+    assert!(disk.is_loose(&kept) && disk.is_loose(&loose));
+    disk.append(campaign(), log(1), vec![kept]).await.unwrap();
+    assert!(!disk.is_loose(&kept) && !disk.drop_loose(&kept).await.unwrap());
+    assert!(disk.drop_loose(&loose).await.unwrap() && !disk.drop_loose(&loose).await.unwrap());
+    assert!(disk.has(&kept).await.unwrap() && !disk.has(&loose).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_loose_blob_is_loose_again_after_a_start_and_a_kept_one_kept() {
     let folder = TempDir::new().unwrap();
     let (kept, loose, both) = (Cid::of_raw(b"kept"), Cid::of_raw(b"loose"), Cid::of_raw(b"both"));
