@@ -34,7 +34,7 @@ impl Site {
         let program =
             std::env::var_os("LICHEN_RELAY_BIN").expect("LICHEN_RELAY_BIN, which cargo xtask test sets");
         let data = tempfile::tempdir().expect("a data folder");
-        let options = RelayOptions {
+        let relay = RelayOptions {
             program: program.into(),
             port: http::free_port().expect("a free port"),
             data: data.path().to_owned(),
@@ -44,7 +44,7 @@ impl Site {
         };
         // The bundle's page comes from elsewhere.
         let relay =
-            RelayProcess::start_with(options, vec!["--allow-origin=*".into()]).expect("start the relay");
+            RelayProcess::start_with(relay, vec!["--allow-origin=*".into()]).expect("start the relay");
         let facts: Value =
             serde_json::from_slice(&relay.get("lichen.json").expect("its facts").body).expect("JSON");
         let fact = |name: &str| facts[name].as_str().expect("a fact").to_owned();
