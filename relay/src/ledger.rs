@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Campaign;
 use crate::clock;
+use crate::faults::Faults;
 use crate::kept::Kept;
 use crate::loose::Loose;
 use crate::metrics::Metrics;
@@ -135,6 +136,7 @@ pub(crate) struct Writer {
     metrics: Arc<Metrics>,
     wake: Option<u64>,
     aggregations: JoinSet<(RoundNumber, Result<Cid>)>,
+    faults: Faults,
 }
 
 /// What is ordered and not written yet.
@@ -186,6 +188,7 @@ impl Writer {
             metrics,
             wake: None,
             aggregations: JoinSet::new(),
+            faults: Faults::default(),
         };
         writer.fold(campaign.initial).await?;
         let mut batch = Batch::default();
@@ -376,8 +379,10 @@ impl Writer {
         }
         for change in batch.changes {
             report(&change);
+            self.faults.count(&change);
             self.metrics.changed(&change);
         }
+        self.faults.warn(Instant::now());
         for aggregation in batch.aggregations {
             self.aggregations.spawn(aggregate(self.disk.clone(), aggregation));
         }
@@ -396,7 +401,13 @@ fn report(change: &Change) {
         Change::Published { .. } | Change::Settled { .. } | Change::Finished { .. } => {
             tracing::info!(?change, "the campaign goes on");
         }
-        Change::Faulted(fault) => tracing::warn!(?fault, "an account contradicted the log"),
+        Change::WentBack { round, to, .. } => {
+            tracing::warn!(
+                round = round.0,
+                to = to.0,
+                "a round begins with what an earlier one settled with"
+            );
+        }
         _ => tracing::debug!(?change, "the log changed the campaign"),
     }
 }

@@ -10,6 +10,7 @@ mod campaign;
 mod circuits;
 mod clock;
 mod connections;
+mod faults;
 mod follower;
 mod health;
 mod http;
