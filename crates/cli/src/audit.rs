@@ -131,6 +131,8 @@ struct Log {
 /// A settled round: what everybody must be able to compute again.
 struct SettledRound {
     number: RoundNumber,
+    /// What it began with: an earlier result than the last one, where the coordinator went back.
+    base: Cid,
     accepted: Vec<(u32, Cid)>,
     result: Cid,
 }
@@ -216,7 +218,7 @@ fn follow_log(
 fn settled_round(state: &CampaignState, change: &Change) -> Option<SettledRound> {
     let Change::Settled { round: number, result, .. } = change else { return None };
     let round = state.round()?;
-    Some(SettledRound { number: *number, accepted: round.accepted(), result: *result })
+    Some(SettledRound { number: *number, base: round.base(), accepted: round.accepted(), result: *result })
 }
 
 /// The last checkpoint as computed here.
@@ -242,6 +244,10 @@ fn recompute<S: Source>(
     let (mut left_out, mut not_recomputed) = (0, 0);
     let total = log.rounds.len() as u64;
     for (done, round) in (1..).zip(&log.rounds) {
+        if round.base != checkpoint {
+            // The log lets the coordinator go back only to what settled, and so was computed here before.
+            bytes = blobs.fetch(round.base, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+        }
         let Some(updates) = round_updates(blobs, manifest, round)? else {
             // Only the contributors saw the updates; what they attested is taken from them.
             bytes = blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;

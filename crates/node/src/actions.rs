@@ -107,7 +107,7 @@ impl<P: Platform> Session<P> {
         state: ContributionState,
         receipt: Option<Vec<u8>>,
     ) {
-        let samples = self.shared.setup.rules.split.shard_len();
+        let samples = self.shared.setup.rules.samples;
         let contribution = Contribution { round: round.0, update, samples, state };
         (self.shared.out)(Event::Contribution(contribution.clone()));
         if let Some((name, bytes)) = self.contributions.set(contribution, receipt) {

@@ -219,7 +219,10 @@ async fn train<P: Platform>(
     let parameters = chosen.trainer.parameters().await?;
     let is_finite =
         parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
-    let metrics = Metrics::new(report.last_loss(), accuracy, task.steps).ok().filter(|_metrics| is_finite);
+    // A loss that is none but for rounding may come out below 0, which none of the losses can be.
+    let metrics = Metrics::new(report.last_loss().max(0.0), accuracy, task.steps);
+    let is_possible = |metrics: &Metrics| shared.setup.rules.check_metrics(metrics).is_ok();
+    let metrics = metrics.ok().filter(|metrics| is_finite && is_possible(metrics));
     let metrics = metrics.ok_or(TrainingError::Diverged)?;
     chosen.shown.samples_per_second = speed(batch, task.steps, seconds);
     (shared.out)(Event::Engine(chosen.shown.clone()));

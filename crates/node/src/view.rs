@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use lichen_bridge::{Event, Phase};
 use lichen_record::{CampaignId, Cid, decode};
-use lichen_round::{Activity, CampaignState, Presence, Stage};
+use lichen_round::{Activity, CampaignState, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::Platform;
@@ -114,12 +114,11 @@ fn round(state: &CampaignState) -> Option<Event> {
     })
 }
 
-/// Those whom rounds wait for: whoever closed a tab without leaving is not among them once a round went by without it.
+/// Those whom rounds wait for, and newcomers: whoever closed a tab without leaving is not among them once that is noticed.
 fn members(state: &CampaignState) -> Event {
-    let expected = || state.members().filter(|(_account, member)| member.presence() == Presence::Expected);
     Event::Members {
-        accounts: expected().take(MAX_NAMED).map(|(account, _member)| account.to_string()).collect(),
-        count: count(expected().count()),
+        accounts: state.active().take(MAX_NAMED).map(|account| account.to_string()).collect(),
+        count: count(state.active_count()),
     }
 }
 

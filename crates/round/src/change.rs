@@ -21,6 +21,16 @@ pub enum Change {
         /// Who.
         account: AccountId,
     },
+    /// The coordinator goes back to an earlier checkpoint: the round that opens begins with it, and what settled since
+    /// stands in the log without being built on. Faults proven until now are forgiven.
+    WentBack {
+        /// The round that opens.
+        round: RoundNumber,
+        /// The round that settled with the checkpoint; 0 for the initial one.
+        to: RoundNumber,
+        /// The checkpoint.
+        base: Cid,
+    },
     /// A round takes contributions.
     Opened {
         /// The round.
@@ -50,16 +60,16 @@ pub enum Change {
         /// Contributions accepted.
         accepted: usize,
     },
-    /// A member did not contribute before the deadline, or in a mesh contributed and then was heard of no more: rounds
-    /// wait for it no longer, until it contributes or joins again.
+    /// A round waited in vain for what a member was to contribute or to attest: rounds wait for it no longer, until it
+    /// contributes.
     Missed {
         /// The round.
         round: RoundNumber,
         /// Who.
         account: AccountId,
     },
-    /// The connection of a member that the round waited for is gone: rounds wait for it no longer, until it contributes
-    /// or joins again.
+    /// The connection of a member that the round waited for is gone: rounds wait for it no longer, until it
+    /// contributes.
     Departed {
         /// The round.
         round: RoundNumber,

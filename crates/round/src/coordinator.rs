@@ -48,6 +48,14 @@ pub enum CoordinatorEvent {
         /// Whose connection.
         account: AccountId,
     },
+    /// The operator goes back: the next round to open begins with what this round settled with (0: with the initial
+    /// checkpoint), the ones after that go on from there. Nothing happens if the checkpoint is not remembered: see
+    /// [`CampaignState::results`] before. It holds for one opening, and until the program ends; said again before the
+    /// opening, the last word counts. Where a round is under way it ends first.
+    GoBack {
+        /// The round that settled with the checkpoint to go on from.
+        to: RoundNumber,
+    },
     /// The time of the last [`CoordinatorAction::WakeAt`] has come. Sending more of them does no harm.
     Tick,
 }
@@ -91,6 +99,8 @@ pub struct Coordinator {
     /// Time of the relay's clock from which it has acted.
     acting_since: u64,
     departures: Departures,
+    /// The checkpoint that the next round is to begin with instead of the last one.
+    go_back: Option<Cid>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +120,7 @@ struct Aggregation {
 /// What the log lacks, if anything.
 enum Due {
     Entry(Entry),
-    Aggregate { round: RoundNumber, base: Cid, accepted: Vec<(u32, Cid)> },
+    Aggregate { round: RoundNumber, base: Cid },
     At(u64),
     Nothing,
 }
@@ -129,6 +139,7 @@ impl Coordinator {
             wake: None,
             acting_since: 0,
             departures: Departures::new(),
+            go_back: None,
         }
     }
 
@@ -167,6 +178,9 @@ impl Coordinator {
             CoordinatorEvent::Record { time, entry } => match self.state.apply(time, &entry) {
                 Ok(changes) => {
                     changes.iter().for_each(|change| self.departures.follow(&self.state, change));
+                    if matches!(entry.get(), Entry::RoundOpened { .. }) {
+                        self.go_back = None;
+                    }
                     actions.extend(changes.into_iter().map(CoordinatorAction::Report));
                     if entry.account() == self.account {
                         self.append = Attempt::new();
@@ -192,6 +206,13 @@ impl Coordinator {
                     aggregation.attempt.fail(now);
                 }
             }
+            CoordinatorEvent::GoBack { to } => {
+                let mut results = self.state.results();
+                self.go_back = results
+                    .find(|(round, _result)| *round == to)
+                    .map(|(_round, result)| result)
+                    .or(self.go_back);
+            }
             CoordinatorEvent::PeerGone { account } => self.departures.lose(now, &self.state, account),
             CoordinatorEvent::PeerBack { account } => self.departures.find(&account),
             // A timer may ring a little early, and is spent then: it is set again.
@@ -211,7 +232,7 @@ impl Coordinator {
                 }
                 self.append.due_from()
             }
-            Due::Aggregate { round, base, accepted } => self.aggregate(now, round, base, accepted, actions),
+            Due::Aggregate { round, base } => self.aggregate(now, round, base, actions),
             Due::At(time) => Some(time),
             Due::Nothing => None,
         };
@@ -229,7 +250,6 @@ impl Coordinator {
         now: u64,
         round: RoundNumber,
         base: Cid,
-        accepted: Vec<(u32, Cid)>,
         actions: &mut Vec<CoordinatorAction>,
     ) -> Option<u64> {
         let aggregation = match &mut self.aggregation {
@@ -237,6 +257,7 @@ impl Coordinator {
             other => other.insert(Aggregation { round, attempt: Attempt::new(), result: None }),
         };
         if aggregation.attempt.start(now) {
+            let accepted = self.state.round().map_or(Vec::new(), Round::accepted);
             actions.push(CoordinatorAction::Aggregate { round, base, accepted });
         }
         aggregation.attempt.due_from()
@@ -297,7 +318,7 @@ impl Coordinator {
     /// the whole length after a restart, for they could say nothing while the relay was away.
     fn due_end(&self, time: u64, round: RoundNumber, closed: u64) -> Due {
         let entry = Entry::RoundClosed { campaign: self.state.campaign(), round };
-        if self.state.is_heard_out() {
+        if self.state.round().is_some_and(Round::is_heard_out) {
             return Due::Entry(entry);
         }
         let end = closed.max(self.acting_since).saturating_add(self.state.rules().deadline_ms);
@@ -309,7 +330,7 @@ impl Coordinator {
 
     fn due_opening(&self, time: u64, round: RoundNumber, earliest: u64) -> Due {
         let campaign = self.state.campaign();
-        let Some(base) = self.state.checkpoint() else { return Due::Nothing };
+        let Some(base) = self.go_back.or(self.state.checkpoint()) else { return Due::Nothing };
         let entry = Entry::RoundOpened { campaign, round, base };
         match self.state.admit_from(time, self.account, &entry) {
             Ok(()) => Due::Entry(entry),
@@ -328,7 +349,7 @@ impl Coordinator {
         let (number, base) = (round.number(), round.base());
         let computed = self.aggregation.filter(|aggregation| aggregation.round == number);
         let Some(result) = computed.and_then(|aggregation| aggregation.result) else {
-            return Due::Aggregate { round: number, base, accepted: round.accepted() };
+            return Due::Aggregate { round: number, base };
         };
         let deadline = closed.saturating_add(self.state.rules().deadline_ms);
         if time < deadline && !self.state.would_settle(time, result) {

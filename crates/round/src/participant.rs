@@ -67,6 +67,8 @@ struct Checkpoint {
 #[derive(Clone, Copy, Debug)]
 struct Contribution {
     round: RoundNumber,
+    /// The checkpoint that is trained from: the round may open with another one than it was to begin with.
+    base: Cid,
     step: ContributionStep,
 }
 
@@ -162,7 +164,7 @@ impl Participant {
             (_, Intent::Paused) => return Activity::Paused,
             (_, Intent::In) => {}
         }
-        if let Some(Contribution { round, step }) = self.contribution {
+        if let Some(Contribution { round, step, .. }) = self.contribution {
             return match step {
                 ContributionStep::Train(attempt) if attempt.is_running() => Activity::Training { round },
                 ContributionStep::Train(_) => Activity::Fetching { round },

@@ -52,8 +52,8 @@ pub enum Refusal {
     /// A round may not open so soon after the one before.
     #[error("the interval between two rounds has not passed")]
     IntervalPending,
-    /// A round may not open when no member is expected to contribute.
-    #[error("no member is expected to contribute")]
+    /// A round may not open when no member takes part.
+    #[error("no member takes part")]
     NobodyExpected,
     /// A round may not close while members are expected to contribute and the deadline has not passed.
     #[error("members are expected to contribute and the deadline has not passed")]
@@ -88,6 +88,18 @@ pub enum Refusal {
     /// The round does not wait for this account, so that its departure changes nothing.
     #[error("the round does not wait for this account")]
     NotAwaited,
+    /// The account attested what was proven false, and has no word in this round.
+    #[error("the account attested what was proven false, and has no word for some rounds")]
+    Barred,
+    /// The account says of too many updates that nobody gives them.
+    #[error("the account reports too many updates as unavailable")]
+    TooManyReports,
+    /// A contribution takes at least one step, and at most as many as the manifest says.
+    #[error("the number of steps is not one that the manifest allows")]
+    WrongSteps,
+    /// No training after the manifest comes to such a loss.
+    #[error("the loss is not one that a training can come to")]
+    ImpossibleLoss,
 }
 
 impl Refusal {
@@ -122,6 +134,10 @@ impl Refusal {
             Self::AlreadyAttested => "already_attested",
             Self::RoundSettled => "round_settled",
             Self::NotAwaited => "not_awaited",
+            Self::Barred => "barred",
+            Self::TooManyReports => "too_many_reports",
+            Self::WrongSteps => "wrong_steps",
+            Self::ImpossibleLoss => "impossible_loss",
         }
     }
 }

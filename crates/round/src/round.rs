@@ -4,8 +4,19 @@ use alloc::vec::Vec;
 use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
 
 use crate::Rules;
+use crate::roll::Roll;
+
+mod reports;
+mod tally;
+mod voices;
+
+pub(crate) use reports::{MAX_REPORTS, Reports};
+pub(crate) use tally::{Attestation, Tally};
+pub(crate) use voices::{Voice, Voices};
 
 /// One round, from its opening to its settlement.
+///
+/// What an entry costs does not grow with the contributions: whatever is asked for is counted, or found in an index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Round {
     pub(crate) number: RoundNumber,
@@ -13,13 +24,34 @@ pub struct Round {
     pub(crate) opened: u64,
     pub(crate) cohort: usize,
     pub(crate) awaited: BTreeSet<AccountId>,
-    pub(crate) contributions: Vec<Accepted>,
+    pub(crate) newcomers: Newcomers,
+    contributions: Vec<Accepted>,
+    by_account: BTreeMap<AccountId, usize>,
+    by_update: BTreeMap<Cid, Owners>,
+    excluded: usize,
     pub(crate) stage: Stage,
-    pub(crate) attestations: BTreeMap<AccountId, Attestation>,
-    /// Accounts that could get an update from nobody, by update.
-    pub(crate) reports: BTreeMap<Cid, BTreeSet<AccountId>>,
+    pub(crate) tally: Tally,
+    pub(crate) reports: Reports,
     /// Members whose connection is gone, and who were not heard of since.
     pub(crate) departed: BTreeSet<AccountId>,
+    pub(crate) voices: Voices,
+}
+
+/// Those of the cohort whom the round waits for on trial.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Newcomers {
+    pub(crate) accounts: BTreeSet<AccountId>,
+    /// Whether one of them went after it had held the round up.
+    pub(crate) are_vain: bool,
+}
+
+/// Who contributed one and the same update.
+#[derive(Clone, Debug, PartialEq)]
+struct Owners {
+    /// Their places among the contributions.
+    places: Vec<usize>,
+    /// How many of them have a voice.
+    voices: usize,
 }
 
 /// How far a round has come.
@@ -54,28 +86,32 @@ pub struct Accepted {
     pub is_excluded: bool,
 }
 
-/// What one account says about a round's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attestation {
-    /// This is the result.
-    Result(Cid),
-    /// It said two things, so that neither counts.
-    Void,
-}
-
 impl Round {
-    pub(crate) fn open(number: RoundNumber, base: Cid, opened: u64, cohort: BTreeSet<AccountId>) -> Self {
+    pub(crate) fn open(
+        number: RoundNumber,
+        base: Cid,
+        opened: u64,
+        expected: BTreeSet<AccountId>,
+        newcomers: BTreeSet<AccountId>,
+    ) -> Self {
+        let mut awaited = expected;
+        awaited.extend(&newcomers);
         Self {
             number,
             base,
             opened,
-            cohort: cohort.len(),
-            awaited: cohort,
+            cohort: awaited.len(),
+            awaited,
+            newcomers: Newcomers { accounts: newcomers, are_vain: false },
             contributions: Vec::new(),
+            by_account: BTreeMap::new(),
+            by_update: BTreeMap::new(),
+            excluded: 0,
             stage: Stage::Open,
-            attestations: BTreeMap::new(),
-            reports: BTreeMap::new(),
+            tally: Tally::new(),
+            reports: Reports::new(),
             departed: BTreeSet::new(),
+            voices: Voices::new(),
         }
     }
 
@@ -131,59 +167,138 @@ impl Round {
         self.contributions.iter().filter(|accepted| !accepted.is_excluded)
     }
 
+    /// How many contributions count.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.contributions.len() - self.excluded
+    }
+
     /// Weights and updates of the contributions that count, in the order of aggregation: that of their accounts' ids.
     ///
     /// Sums of floating-point numbers depend on their order. This one does not depend on who was faster, so that the
     /// same contributions give the same checkpoint whichever way they came.
     #[must_use]
     pub fn accepted(&self) -> Vec<(u32, Cid)> {
-        let mut counted: Vec<&Accepted> = self.counted().collect();
-        counted.sort_by_key(|accepted| accepted.account);
-        counted.into_iter().map(|accepted| (accepted.samples, accepted.update)).collect()
+        let in_order = self.by_account.values().filter_map(|place| self.contributions.get(*place));
+        let counted = in_order.filter(|accepted| !accepted.is_excluded);
+        counted.map(|accepted| (accepted.samples, accepted.update)).collect()
     }
 
     /// How many contributions were excluded.
     #[must_use]
     pub fn excluded(&self) -> u32 {
-        let excluded = self.contributions.iter().filter(|accepted| accepted.is_excluded).count();
-        u32::try_from(excluded).unwrap_or(u32::MAX)
+        u32::try_from(self.excluded).unwrap_or(u32::MAX)
+    }
+
+    /// The account's contribution.
+    #[must_use]
+    pub fn contribution_of(&self, account: &AccountId) -> Option<&Accepted> {
+        self.contributions.get(*self.by_account.get(account)?)
     }
 
     /// Whether the account's contribution counts.
     #[must_use]
     pub fn counts(&self, account: &AccountId) -> bool {
-        self.counted().any(|accepted| accepted.account == *account)
+        self.contribution_of(account).is_some_and(|accepted| !accepted.is_excluded)
     }
 
     /// Whether the account said that it could get this update from nobody, and has not got it since.
     #[must_use]
     pub fn has_reported(&self, account: &AccountId, update: &Cid) -> bool {
-        self.reports.get(update).is_some_and(|reporters| reporters.contains(account))
+        self.reports.has(account, update)
     }
 
     /// Whether the account contributed to this round.
     #[must_use]
     pub fn has_contributed(&self, account: &AccountId) -> bool {
-        self.contributions.iter().any(|accepted| accepted.account == *account)
+        self.by_account.contains_key(account)
     }
 
     /// Whether the account attested this round's result, whatever it said.
     #[must_use]
     pub fn has_attested(&self, account: &AccountId) -> bool {
-        self.attestations.contains_key(account)
+        self.tally.has(account)
     }
 
     /// The results that accounts attest and do not contradict themselves about.
     pub fn attestations(&self) -> impl Iterator<Item = (AccountId, Cid)> + '_ {
-        self.attestations.iter().filter_map(|(account, attestation)| match attestation {
-            Attestation::Result(result) => Some((*account, *result)),
-            Attestation::Void => None,
-        })
+        self.tally.results()
     }
 
     /// The accounts that attest this result.
     #[must_use]
     pub fn agreeing(&self, result: Cid) -> usize {
-        self.attestations().filter(|(_account, attested)| *attested == result).count()
+        self.tally.votes(&result)
+    }
+
+    /// Whether a contribution that counts has this update.
+    pub(crate) fn counts_update(&self, update: &Cid) -> bool {
+        self.by_update.contains_key(update)
+    }
+
+    /// Takes in a contribution.
+    pub(crate) fn contribute(&mut self, accepted: Accepted, has_voice: bool) {
+        let place = self.contributions.len();
+        self.by_account.insert(accepted.account, place);
+        let owners = self.by_update.entry(accepted.update);
+        let owners = owners.or_insert(Owners { places: Vec::new(), voices: 0 });
+        owners.places.push(place);
+        owners.voices += usize::from(has_voice);
+        self.contributions.push(accepted);
+        self.awaited.remove(&accepted.account);
+        self.departed.remove(&accepted.account);
+    }
+
+    /// Takes the contributions with this update out, and says whose they are.
+    pub(crate) fn exclude(&mut self, update: &Cid) -> Vec<AccountId> {
+        let places = self.by_update.remove(update).map_or(Vec::new(), |owners| owners.places);
+        let mut accounts = Vec::with_capacity(places.len());
+        for place in places {
+            if let Some(accepted) = self.contributions.get_mut(place) {
+                accepted.is_excluded = true;
+                self.excluded += 1;
+                accounts.push(accepted.account);
+            }
+        }
+        accounts
+    }
+
+    /// An update that more than half of the other contributors who have a voice could get from nobody: of several, the
+    /// first in log order.
+    pub(crate) fn unavailable(&self) -> Option<Cid> {
+        let lacking = self.reports.updates().filter_map(|update| {
+            let owners = self.by_update.get(update)?;
+            let others = self.voices.counted() - owners.voices;
+            (self.reports.about(update) * 2 > others).then_some((owners.places.first()?, update))
+        });
+        lacking.min().map(|(_place, update)| *update)
+    }
+
+    /// Whether [`Round::unavailable`] is this update, given that it was none before this update's last report.
+    pub(crate) fn is_unavailable(&self, update: &Cid) -> bool {
+        let Some(owners) = self.by_update.get(update) else { return false };
+        self.reports.about(update) * 2 > self.voices.counted() - owners.voices
+    }
+
+    /// Whether waiting longer for a mesh's closed round is in vain: whoever of its contributors has neither left nor
+    /// departed attested, or reported what it misses while nobody attested who could give it.
+    pub(crate) fn is_heard_out(&self) -> bool {
+        self.voices.unheard() == 0 && (self.voices.stuck() == 0 || self.tally.is_empty())
+    }
+
+    /// Brings the account's voice in line with what is known of it.
+    pub(crate) fn recount(&mut self, account: &AccountId, roll: &Roll) {
+        if !self.has_contributed(account) {
+            return;
+        }
+        let voice = Voice {
+            counts: self.counts(account) && !roll.is_barred(account, self.number),
+            is_present: roll.is_present(account),
+            is_expected: roll.is_expected(account),
+            has_departed: self.departed.contains(account),
+            has_attested: self.tally.has(account),
+            has_reported: self.reports.by(account) > 0,
+        };
+        self.voices.set(*account, voice);
     }
 }

@@ -1,4 +1,14 @@
+use lichen_campaign::model_spec::Loss;
 use lichen_campaign::{Manifest, Split, Topology};
+use lichen_record::Metrics;
+
+use crate::Refusal;
+
+/// Largest mean loss of a classification that is believed: a cross entropy of a million nats is no training any more.
+const MAX_CROSS_ENTROPY: u64 = 1_000_000;
+
+/// Largest mean loss of a regression that is believed, whose answers may be large numbers and are squared.
+const MAX_DIFFERENCE: u64 = 1_000_000_000_000_000_000;
 
 /// What a campaign's manifest says about its rounds. Two nodes with the same manifest have the same rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +33,38 @@ pub struct Rules {
     pub steps: u32,
     /// How the data is divided into shards.
     pub split: Split,
+    /// Most samples that a contribution may claim to have trained on: those of its shard, or fewer where its steps do
+    /// not get through the shard.
+    pub samples: u32,
+    /// Largest mean loss that a contribution may claim; the smallest is 0.
+    pub max_loss: u64,
 }
 
 impl Rules {
     pub(crate) const fn is_mesh(&self) -> bool {
         matches!(self.topology, Topology::Mesh)
     }
+
+    /// Whether a training after these rules can have looked like this.
+    ///
+    /// # Errors
+    /// [`Refusal`] saying what cannot be.
+    #[expect(clippy::cast_precision_loss, reason = "a bound need not be exact")]
+    pub fn check_metrics(&self, metrics: &Metrics) -> Result<(), Refusal> {
+        if metrics.steps() == 0 || metrics.steps() > self.steps {
+            return Err(Refusal::WrongSteps);
+        }
+        if !(0.0..=self.max_loss as f64).contains(&metrics.loss()) {
+            return Err(Refusal::ImpossibleLoss);
+        }
+        Ok(())
+    }
 }
 
 impl From<&Manifest> for Rules {
     fn from(manifest: &Manifest) -> Self {
         let rounds = &manifest.rounds;
+        let split = manifest.data.split;
         Self {
             topology: rounds.topology,
             interval_ms: rounds.interval_ms,
@@ -43,7 +74,23 @@ impl From<&Manifest> for Rules {
             limit: rounds.limit,
             seed: rounds.seed,
             steps: manifest.train.steps,
-            split: manifest.data.split,
+            split,
+            samples: samples(split, manifest.train.batch, manifest.train.steps),
+            max_loss: max_loss(manifest.model.loss),
         }
+    }
+}
+
+/// Samples that so many batches hold: none is larger than the shard, and together they count each sample once.
+fn samples(split: Split, batch: usize, steps: u32) -> u32 {
+    let taken = u32::try_from(batch).unwrap_or(u32::MAX).saturating_mul(steps);
+    split.shard_len().min(taken)
+}
+
+/// None of the losses can be negative.
+const fn max_loss(loss: Loss) -> u64 {
+    match loss {
+        Loss::SoftmaxCrossEntropy | Loss::BinaryCrossEntropy => MAX_CROSS_ENTROPY,
+        Loss::MeanSquaredError | Loss::MeanAbsoluteError | Loss::Huber => MAX_DIFFERENCE,
     }
 }

@@ -1,16 +1,19 @@
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Verified};
 
-use crate::round::Attestation;
+use crate::patience::Patience;
+use crate::roll::{Member, Roll};
 use crate::{Change, Fault, Refusal, Round, Rules, Stage};
 
 mod admission;
 mod departure;
 mod fold;
+mod history;
 mod settlement;
+
+use history::History;
 
 /// What a campaign has come to: a pure fold over its log. Equal logs give equal states.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,54 +29,12 @@ pub struct CampaignState {
 #[derive(Clone, Debug, PartialEq)]
 struct Published {
     coordinator: AccountId,
-    initial: Cid,
-    members: BTreeMap<AccountId, Member>,
+    history: History,
+    roll: Roll,
+    patience: Patience,
     round: Option<Round>,
     contributions: u64,
     faults: Vec<Fault>,
-}
-
-/// An account that joined at some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    sequence: u64,
-    presence: Presence,
-    contributions: u64,
-}
-
-/// Whether an account takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It takes part, and rounds wait for it.
-    Expected,
-    /// It takes part, but missed its last round, or its connection is gone: rounds do not wait for it.
-    Missed,
-    /// It left.
-    Absent,
-}
-
-impl Member {
-    /// Whether the account takes part.
-    #[must_use]
-    pub const fn presence(&self) -> Presence {
-        self.presence
-    }
-
-    /// Contributions of the account that were accepted.
-    #[must_use]
-    pub const fn contributions(&self) -> u64 {
-        self.contributions
-    }
-
-    /// The account's last sequence number; its next joining or leaving needs a greater one.
-    #[must_use]
-    pub const fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    const fn is_present(self) -> bool {
-        matches!(self.presence, Presence::Expected | Presence::Missed)
-    }
 }
 
 impl CampaignState {
@@ -165,7 +126,7 @@ impl CampaignState {
     /// The checkpoint that the campaign began with. Compare with what the manifest's model and seed give.
     #[must_use]
     pub fn initial(&self) -> Option<Cid> {
-        self.published.as_ref().map(|published| published.initial)
+        self.published.as_ref().map(|published| published.history.initial())
     }
 
     /// The last settled checkpoint, at first the initial one: what an open round starts from.
@@ -198,10 +159,16 @@ impl CampaignState {
         self.settled() >= self.rules.limit
     }
 
+    /// The results that the next round may be opened on instead of the last one, the latest first: those of the last 64
+    /// rounds, and the initial checkpoint as that of round 0.
+    pub fn results(&self) -> impl Iterator<Item = (RoundNumber, Cid)> + '_ {
+        self.published.iter().flat_map(|published| published.history.all())
+    }
+
     /// An account that joined at some time.
     #[must_use]
     pub fn member(&self, account: &AccountId) -> Option<&Member> {
-        self.published.as_ref()?.members.get(account)
+        self.published.as_ref()?.roll.get(account)
     }
 
     /// Whether the account takes part.
@@ -212,13 +179,33 @@ impl CampaignState {
 
     /// All accounts that joined at some time, in the order of their ids.
     pub fn members(&self) -> impl Iterator<Item = (AccountId, &Member)> + '_ {
-        self.published.iter().flat_map(|published| published.members.iter().map(|(id, member)| (*id, member)))
+        self.published
+            .iter()
+            .flat_map(|published| published.roll.members().iter().map(|(id, member)| (*id, member)))
     }
 
     /// Accounts that take part.
     #[must_use]
     pub fn present(&self) -> usize {
-        self.members().filter(|(_account, member)| member.is_present()).count()
+        self.published.as_ref().map_or(0, |published| published.roll.present())
+    }
+
+    /// Accounts that take part as far as one can tell: those that rounds wait for, and newcomers.
+    pub fn active(&self) -> impl Iterator<Item = AccountId> + '_ {
+        let rolls = self.published.iter().map(|published| &published.roll);
+        rolls.flat_map(|roll| roll.expected().iter().chain(roll.newcomers())).copied()
+    }
+
+    /// How many accounts [`CampaignState::active`] has, at once.
+    #[must_use]
+    pub fn active_count(&self) -> usize {
+        let roll = self.published.as_ref().map(|published| &published.roll);
+        roll.map_or(0, |roll| roll.expected().len() + roll.newcomers().len())
+    }
+
+    /// The number of the round that is open, or closed and not settled, or else of the next one to open.
+    pub(crate) fn current_round(&self) -> RoundNumber {
+        RoundNumber(self.settled()).next()
     }
 
     /// Contributions accepted in all rounds.
@@ -233,20 +220,16 @@ impl CampaignState {
         self.published.as_ref().map_or(&[], |published| &published.faults)
     }
 
-    /// Whether waiting longer for a mesh's closed round is in vain.
-    pub(crate) fn is_heard_out(&self) -> bool {
-        let Some(published) = &self.published else { return false };
-        published.round.as_ref().is_some_and(|round| published.is_heard_out(round))
-    }
-
     /// Whether one more attestation of this result, by the coordinator at this log time, would settle the closed
     /// round.
     pub(crate) fn would_settle(&self, time: u64, result: Cid) -> bool {
         let Some(published) = &self.published else { return false };
-        let Some(round) = &published.round else { return false };
-        let mut with = round.clone();
-        with.attestations.insert(published.coordinator, Attestation::Result(result));
-        published.settlement(&self.rules, time, &with).is_some()
+        published.round.as_ref().is_some_and(|round| {
+            let Stage::Closed { at } = round.stage else { return false };
+            let is_late = time >= at.saturating_add(self.rules.deadline_ms);
+            let (agreeing, cast) = (round.tally.votes(&result) + 1, round.tally.cast() + 1);
+            published.is_enough(&self.rules, is_late, agreeing, cast)
+        })
     }
 }
 
@@ -254,8 +237,9 @@ impl Published {
     fn new(coordinator: AccountId, initial: Cid) -> Self {
         Self {
             coordinator,
-            initial,
-            members: BTreeMap::new(),
+            history: History::new(initial),
+            roll: Roll::new(),
+            patience: Patience::new(),
             round: None,
             contributions: 0,
             faults: Vec::new(),
@@ -273,7 +257,7 @@ impl Published {
 
     fn checkpoint(&self) -> Cid {
         match &self.round {
-            None => self.initial,
+            None => self.history.initial(),
             Some(round) => match round.stage {
                 Stage::Settled { result } => result,
                 Stage::Open | Stage::Closed { .. } => round.base,
@@ -289,14 +273,6 @@ impl Published {
     }
 
     fn is_present(&self, account: &AccountId) -> bool {
-        self.members.get(account).is_some_and(|member| member.is_present())
-    }
-
-    fn expected(&self) -> impl Iterator<Item = AccountId> + '_ {
-        let is_expected = |member: &Member| member.presence == Presence::Expected;
-        self.members
-            .iter()
-            .filter(move |(_account, member)| is_expected(member))
-            .map(|(account, _member)| *account)
+        self.roll.is_present(account)
     }
 }

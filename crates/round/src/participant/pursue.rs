@@ -9,14 +9,15 @@ use super::{
     ParticipantAction, Submission, Ticket,
 };
 use crate::attempt::Attempt;
-use crate::{Presence, Round, Stage};
+use crate::round::MAX_REPORTS;
+use crate::{Member, Presence, Round, Stage};
 
 /// Deciding what to do.
 impl Participant {
     /// Ends work that the log or the person has made pointless.
     pub(super) fn drop_stale_work(&mut self, actions: &mut Vec<ParticipantAction>) {
-        if let Some(Contribution { round, step }) = self.contribution
-            && !self.is_to_train_for(round)
+        if let Some(Contribution { round, base, step }) = self.contribution
+            && !self.is_to_train_for(round, base)
         {
             self.contribution = None;
             if matches!(step, ContributionStep::Train(attempt) if attempt.is_running()) {
@@ -42,13 +43,19 @@ impl Participant {
 
     /// Whether the account's attestation may stand: in a mesh only that of a contributor who counts.
     fn has_voice_in(&self, round: &Round) -> bool {
-        !self.state.rules().is_mesh() || round.counts(&self.account)
+        let is_barred = self.member().is_some_and(|member| member.is_barred(round.number()));
+        !is_barred && (!self.state.rules().is_mesh() || round.counts(&self.account))
     }
 
-    /// Whether the round lacks the own contribution, and is open or the next to open.
-    fn is_to_train_for(&self, round: RoundNumber) -> bool {
+    fn member(&self) -> Option<&Member> {
+        self.state.member(&self.account)
+    }
+
+    /// Whether the round lacks the own contribution, begins with this checkpoint, and is open or the next to open.
+    fn is_to_train_for(&self, round: RoundNumber, base: Cid) -> bool {
         self.intent == Intent::In
-            && self.trainable().is_some_and(|(number, _base)| number == round)
+            && self.trainable() == Some((round, base))
+            && !self.member().is_some_and(|member| member.is_shut_out(round))
             && !self.state.open_round().is_some_and(|open| open.has_contributed(&self.account))
     }
 
@@ -78,14 +85,21 @@ impl Participant {
     fn membership_due(&self) -> Option<Entry> {
         let campaign = self.state.campaign();
         self.state.coordinator()?;
-        let member = self.state.member(&self.account);
+        let member = self.member();
         let sequence = member.map_or(Some(1), |member| member.sequence().checked_add(1))?;
         let presence = member.map_or(Presence::Absent, |member| member.presence());
         match (self.intent, presence) {
-            (Intent::In, Presence::Expected) | (Intent::Out | Intent::Paused, Presence::Absent) => None,
+            (Intent::In, Presence::Expected | Presence::Newcomer)
+            | (Intent::Out | Intent::Paused, Presence::Absent) => None,
             (Intent::In, _) if self.state.is_finished() => None,
             // Contributing late brings the expectation back without a further entry.
             (Intent::In, Presence::Missed) if self.state.open_round().is_some() => None,
+            // A further entry would change nothing; contributing does.
+            (Intent::In, Presence::Missed)
+                if !member.is_some_and(|member| member.has_chance(self.state.current_round())) =>
+            {
+                None
+            }
             (Intent::In, Presence::Absent | Presence::Missed) => Some(Entry::Joined { campaign, sequence }),
             (Intent::Out | Intent::Paused, _) => Some(Entry::Left { campaign, sequence }),
         }
@@ -93,13 +107,15 @@ impl Participant {
 
     pub(super) fn pursue_contribution(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
         let Some((number, base)) = self.trainable() else { return };
-        if !self.is_to_train_for(number) {
+        if !self.is_to_train_for(number, base) {
             return;
         }
         let is_open = self.state.open_round().is_some();
-        let contribution = self
-            .contribution
-            .unwrap_or(Contribution { round: number, step: ContributionStep::Train(Attempt::new()) });
+        let contribution = self.contribution.unwrap_or(Contribution {
+            round: number,
+            base,
+            step: ContributionStep::Train(Attempt::new()),
+        });
         let step = match contribution.step {
             ContributionStep::Train(mut attempt) => {
                 self.train(now, &mut attempt, number, base, actions);
@@ -120,7 +136,7 @@ impl Participant {
                 ContributionStep::Submit { metrics, update, submission }
             }
         };
-        self.contribution = Some(Contribution { round: number, step });
+        self.contribution = Some(Contribution { round: number, base, step });
     }
 
     fn train(
@@ -150,7 +166,7 @@ impl Participant {
             round,
             base,
             update,
-            samples: self.state.rules().split.shard_len(),
+            samples: self.state.rules().samples,
             metrics,
         }
     }
@@ -172,6 +188,8 @@ impl Participant {
             },
             None => return,
         };
+        // More reports than one account may have would be refused.
+        let reportable = MAX_REPORTS.saturating_sub(round.reports.by(&self.account));
         work.missing.retain(|update, _submission| !round.has_reported(&self.account, update));
         match &mut work.step {
             AttestationStep::Aggregate(attempt) => {
@@ -185,7 +203,7 @@ impl Participant {
                 self.submit(now, submission, entry, actions);
             }
         }
-        for (update, submission) in &mut work.missing {
+        for (update, submission) in work.missing.iter_mut().take(reportable) {
             let entry = Entry::Unavailable { campaign, round: number, update: *update };
             self.submit(now, submission, entry, actions);
         }

@@ -1,7 +1,8 @@
-use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber};
+use lichen_record::{AccountId, CampaignId, Cid, Entry, Metrics, RoundNumber};
 
-use super::{Presence, Published};
-use crate::round::Attestation;
+use super::Published;
+use crate::roll::Presence;
+use crate::round::{Attestation, MAX_REPORTS};
 use crate::{Refusal, Rules, Stage};
 
 /// What may stand at the head of a log.
@@ -11,6 +12,14 @@ pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Ref
         Entry::Published { .. } => Err(Refusal::WrongManifest),
         _ => Err(Refusal::NotPublished),
     }
+}
+
+/// What is said of a contribution is what may come of training after the rules.
+fn check_claims(rules: &Rules, samples: u32, metrics: &Metrics) -> Result<(), Refusal> {
+    if samples == 0 || samples > rules.samples {
+        return Err(Refusal::WrongSamples);
+    }
+    rules.check_metrics(metrics)
 }
 
 /// What may stand in the log.
@@ -27,8 +36,9 @@ impl Published {
             Entry::Joined { sequence, .. } => self.admit_joined(rules, account, *sequence),
             Entry::Left { sequence, .. } => self.admit_left(account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.admit_opened(rules, time, account, *round, *base),
-            Entry::Contribution { round, base, samples, .. } => {
-                self.admit_contribution(rules, account, *round, *base, *samples)
+            Entry::Contribution { round, base, samples, metrics, .. } => {
+                self.admit_contribution(account, *round, *base)?;
+                check_claims(rules, *samples, metrics)
             }
             Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
             Entry::Checkpointed { round, base, result, excluded, .. } => {
@@ -44,11 +54,11 @@ impl Published {
     }
 
     fn admit_joined(&self, rules: &Rules, account: AccountId, sequence: u64) -> Result<(), Refusal> {
-        let member = self.members.get(&account);
+        let member = self.roll.get(&account);
         if member.is_some_and(|member| sequence <= member.sequence) {
             return Err(Refusal::StaleSequence);
         }
-        if member.is_some_and(|member| member.presence == Presence::Expected) {
+        if member.is_some_and(|member| matches!(member.presence, Presence::Expected | Presence::Newcomer)) {
             return Err(Refusal::Duplicate);
         }
         if self.settled() >= rules.limit {
@@ -58,7 +68,7 @@ impl Published {
     }
 
     fn admit_left(&self, account: AccountId, sequence: u64) -> Result<(), Refusal> {
-        let member = self.members.get(&account).ok_or(Refusal::NotAMember)?;
+        let member = self.roll.get(&account).ok_or(Refusal::NotAMember)?;
         if sequence <= member.sequence {
             return Err(Refusal::StaleSequence);
         }
@@ -93,23 +103,17 @@ impl Published {
                 return Err(Refusal::IntervalPending);
             }
         }
-        if base != self.checkpoint() {
+        // The coordinator may go back to what settled earlier.
+        if base != self.checkpoint() && self.history.round_of(base).is_none() {
             return Err(Refusal::WrongBase);
         }
-        if self.expected().next().is_none() {
+        if self.roll.present() == 0 {
             return Err(Refusal::NobodyExpected);
         }
         Ok(())
     }
 
-    fn admit_contribution(
-        &self,
-        rules: &Rules,
-        account: AccountId,
-        round: RoundNumber,
-        base: Cid,
-        samples: u32,
-    ) -> Result<(), Refusal> {
+    fn admit_contribution(&self, account: AccountId, round: RoundNumber, base: Cid) -> Result<(), Refusal> {
         let current = self.at_round(round)?;
         // Before anything else: who repeats an entry after losing its receipt shall learn that it stands.
         if current.has_contributed(&account) {
@@ -124,8 +128,8 @@ impl Published {
         if !self.is_present(&account) {
             return Err(Refusal::NotAMember);
         }
-        if samples == 0 || samples > rules.split.shard_len() {
-            return Err(Refusal::WrongSamples);
+        if self.roll.get(&account).is_some_and(|member| member.is_shut_out(round)) {
+            return Err(Refusal::Barred);
         }
         Ok(())
     }
@@ -145,12 +149,12 @@ impl Published {
             Stage::Open => {}
             // In a mesh, said again, it ends the waiting for attestations.
             Stage::Closed { at } if rules.is_mesh() => {
-                let is_over = time >= at.saturating_add(rules.deadline_ms) || self.is_heard_out(current);
+                let is_over = time >= at.saturating_add(rules.deadline_ms) || current.is_heard_out();
                 return if is_over { Ok(()) } else { Err(Refusal::DeadlinePending) };
             }
             Stage::Closed { .. } | Stage::Settled { .. } => return Err(Refusal::RoundNotOpen),
         }
-        if current.contributions.len() < rules.minimum.max(1) as usize {
+        if current.contributions().len() < rules.minimum.max(1) as usize {
             return Err(Refusal::TooFewContributions);
         }
         if !current.awaited.is_empty() && time < current.deadline(rules) {
@@ -181,13 +185,16 @@ impl Published {
         if rules.is_mesh() && !current.counts(&account) {
             return Err(Refusal::NotAContributor);
         }
-        match current.attestations.get(&account) {
+        let is_coordinator = account == self.coordinator && !rules.is_mesh();
+        if !is_coordinator && self.roll.is_barred(&account, round) {
+            return Err(Refusal::Barred);
+        }
+        match current.tally.get(&account) {
             // A second, different result is let in once: it is the proof of the fault.
-            Some(Attestation::Result(first)) if *first != result => return Ok(()),
+            Some(Attestation::Result(first)) if first != result => return Ok(()),
             Some(_) => return Err(Refusal::Duplicate),
             None => {}
         }
-        let is_coordinator = account == self.coordinator && !rules.is_mesh();
         if !is_coordinator && !self.is_present(&account) {
             return Err(Refusal::NotAMember);
         }
@@ -213,16 +220,22 @@ impl Published {
             Stage::Closed { .. } => {}
             Stage::Settled { .. } => return Err(Refusal::RoundSettled),
         }
-        let own = current.counted().find(|accepted| accepted.account == account);
+        let own = current.contribution_of(&account).filter(|accepted| !accepted.is_excluded);
         let own = own.ok_or(Refusal::NotAContributor)?;
         if !self.is_present(&account) {
             return Err(Refusal::NotAMember);
         }
-        if own.update == update || !current.counted().any(|accepted| accepted.update == update) {
+        if self.roll.is_barred(&account, round) {
+            return Err(Refusal::Barred);
+        }
+        if own.update == update || !current.counts_update(&update) {
             return Err(Refusal::WrongUpdate);
         }
         if current.has_attested(&account) {
             return Err(Refusal::AlreadyAttested);
+        }
+        if current.reports.by(&account) >= MAX_REPORTS {
+            return Err(Refusal::TooManyReports);
         }
         Ok(())
     }

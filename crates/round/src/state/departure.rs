@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, RoundNumber};
 
-use super::{Presence, Published};
+use super::Published;
+use crate::roll::Presence;
+use crate::round::Voice;
 use crate::{Change, Refusal, Round, Rules, Stage};
 
 impl Published {
@@ -24,17 +26,14 @@ impl Published {
     }
 
     /// Whether the round would go on sooner without this account.
-    fn is_awaited(&self, rules: &Rules, round: &Round, account: &AccountId) -> bool {
+    pub(super) fn is_awaited(&self, rules: &Rules, round: &Round, account: &AccountId) -> bool {
         match round.stage {
             Stage::Open => round.awaited.contains(account),
             Stage::Settled { .. } => false,
-            Stage::Closed { .. } if round.has_attested(account) => false,
             Stage::Closed { .. } if rules.is_mesh() => {
-                round.counts(account) && !round.departed.contains(account) && self.is_present(account)
+                round.voices.get(account).is_some_and(Voice::is_awaited)
             }
-            Stage::Closed { .. } => {
-                self.members.get(account).is_some_and(|member| member.presence == Presence::Expected)
-            }
+            Stage::Closed { .. } => self.roll.is_expected(account) && !round.has_attested(account),
         }
     }
 
@@ -46,31 +45,40 @@ impl Published {
         number: RoundNumber,
         account: AccountId,
     ) -> Vec<Change> {
+        self.let_go(rules, time, &account);
         if let Some(round) = &mut self.round {
-            round.awaited.remove(&account);
             round.departed.insert(account);
         }
-        if let Some(member) = self.members.get_mut(&account) {
-            member.presence = Presence::Missed;
-        }
+        self.change(&account, |member| member.presence = Presence::Missed);
         let mut changes = vec![Change::Departed { round: number, account }];
         // Fewer are expected to attest: what is attested may be enough now.
         self.settle(rules, time, &mut changes);
         changes
     }
 
-    /// Whether waiting longer for a mesh's closed round is in vain: whoever of its contributors has neither left nor
-    /// departed attested, or reported what it misses while nobody attested who could give it.
-    pub(super) fn is_heard_out(&self, round: &Round) -> bool {
-        let has_reported = |account: &AccountId| {
-            round.attestations.is_empty() && round.reports.values().any(|by| by.contains(account))
+    /// The round waits for this account no longer. If it had waited for longer than rounds are apart anyway, others lost
+    /// time by it.
+    pub(super) fn let_go(&mut self, rules: &Rules, time: u64, account: &AccountId) {
+        let Some(round) = &self.round else { return };
+        if !self.is_awaited(rules, round, account) {
+            return;
+        }
+        let since = match round.stage {
+            Stage::Closed { at } => at,
+            Stage::Open | Stage::Settled { .. } => round.opened,
         };
-        let mut counted = round.counted().map(|accepted| accepted.account);
-        counted.all(|account| {
-            !self.is_present(&account)
-                || round.departed.contains(&account)
-                || round.has_attested(&account)
-                || has_reported(&account)
-        })
+        let has_held_up = time >= since.saturating_add(rules.interval_ms);
+        let is_newcomer = round.stage == Stage::Open && round.newcomers.accounts.contains(account);
+        self.change(account, |member| match (has_held_up, is_newcomer) {
+            (true, false) => member.standing.miss(),
+            (false, true) => member.standing.return_chance(),
+            (true, true) | (false, false) => {}
+        });
+        let Some(round) = &mut self.round else { return };
+        round.awaited.remove(account);
+        if is_newcomer {
+            round.newcomers.accounts.remove(account);
+            round.newcomers.are_vain |= has_held_up;
+        }
     }
 }

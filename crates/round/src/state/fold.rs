@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, Entry, Metrics, RoundNumber};
 
-use super::{Member, Presence, Published};
+use super::Published;
+use crate::roll::{Member, Presence};
 use crate::round::Attestation;
 use crate::{Accepted, Change, Fault, FaultKind, Round, Rules, Stage};
 
@@ -33,19 +34,18 @@ impl Published {
     }
 
     fn join(&mut self, account: AccountId, sequence: u64) -> Vec<Change> {
-        let contributions = self.members.get(&account).map_or(0, |member| member.contributions);
-        self.members.insert(account, Member { sequence, presence: Presence::Expected, contributions });
+        let next = self.next_round();
+        self.roll.enter(account, |member| member.join(sequence, next));
+        self.recount(&account);
         vec![Change::Joined { account }]
     }
 
     fn leave(&mut self, rules: &Rules, time: u64, account: AccountId, sequence: u64) -> Vec<Change> {
-        if let Some(member) = self.members.get_mut(&account) {
+        self.let_go(rules, time, &account);
+        self.change(&account, |member| {
             member.sequence = sequence;
             member.presence = Presence::Absent;
-        }
-        if let Some(round) = &mut self.round {
-            round.awaited.remove(&account);
-        }
+        });
         let mut changes = vec![Change::Left { account }];
         // Fewer are expected to attest: what is attested may be enough now.
         if rules.is_mesh() {
@@ -55,12 +55,31 @@ impl Published {
     }
 
     fn open(&mut self, rules: &Rules, time: u64, number: RoundNumber, base: Cid) -> Vec<Change> {
-        let cohort: BTreeSet<AccountId> = self.expected().collect();
-        let round = Round::open(number, base, time, cohort);
-        let change =
-            Change::Opened { round: number, base, cohort: round.cohort, deadline: round.deadline(rules) };
+        let mut changes = self.go_back(number, base);
+        let expected = self.roll.expected().clone();
+        // Where nobody else is expected, nobody but newcomers can lose time by waiting for newcomers.
+        let newcomers = match expected.is_empty() || self.patience.lasts(number) {
+            true => self.roll.newcomers().clone(),
+            false => BTreeSet::new(),
+        };
+        for account in &newcomers {
+            self.change(account, |member| member.standing.take_chance());
+        }
+        let round = Round::open(number, base, time, expected, newcomers);
+        let (cohort, deadline) = (round.cohort, round.deadline(rules));
+        changes.push(Change::Opened { round: number, base, cohort, deadline });
         self.round = Some(round);
-        vec![change]
+        changes
+    }
+
+    /// The round begins with another checkpoint than the last one. What was attested against that is nobody's fault then.
+    fn go_back(&mut self, round: RoundNumber, base: Cid) -> Vec<Change> {
+        if base == self.checkpoint() {
+            return Vec::new();
+        }
+        self.roll.forgive_all();
+        let to = self.history.round_of(base).unwrap_or(RoundNumber(0));
+        vec![Change::WentBack { round, to, base }]
     }
 
     fn contribute(
@@ -72,15 +91,12 @@ impl Published {
         metrics: Metrics,
     ) -> Vec<Change> {
         self.contributions += 1;
-        if let Some(member) = self.members.get_mut(&account) {
-            member.contributions += 1;
-            member.presence = Presence::Expected;
-        }
+        let has_voice = !self.roll.is_barred(&account, number);
         if let Some(round) = &mut self.round {
-            round.awaited.remove(&account);
-            round.departed.remove(&account);
-            round.contributions.push(Accepted { account, update, samples, metrics, is_excluded: false });
+            let accepted = Accepted { account, update, samples, metrics, is_excluded: false };
+            round.contribute(accepted, has_voice);
         }
+        self.change(&account, |member| member.contribute(number));
         vec![Change::Contributed { round: number, account, samples, metrics }]
     }
 
@@ -90,11 +106,22 @@ impl Published {
             return self.close_for_good(rules, time);
         }
         round.stage = Stage::Closed { at: time };
-        let mut changes = vec![Change::Closed { round: number, accepted: round.contributions.len() }];
-        for account in core::mem::take(&mut round.awaited) {
-            if let Some(member) = self.members.get_mut(&account) {
+        let mut changes = vec![Change::Closed { round: number, accepted: round.contributions().len() }];
+        let missing = core::mem::take(&mut round.awaited);
+        let newcomers = round.newcomers.clone();
+        let are_vain =
+            newcomers.are_vain || missing.iter().any(|account| newcomers.accounts.contains(account));
+        if are_vain || !newcomers.accounts.is_empty() {
+            self.patience.judge(number, are_vain);
+        }
+        for account in missing {
+            let is_newcomer = newcomers.accounts.contains(&account);
+            self.change(&account, |member| {
                 member.presence = Presence::Missed;
-            }
+                if !is_newcomer {
+                    member.standing.miss();
+                }
+            });
             changes.push(Change::Missed { round: number, account });
         }
         changes
@@ -110,20 +137,18 @@ impl Published {
     ) -> Vec<Change> {
         let Some(round) = &mut self.round else { return Vec::new() };
         let mut changes = Vec::new();
-        match round.attestations.get(&account) {
+        match round.tally.get(&account) {
             Some(Attestation::Result(first)) => {
-                let kind = FaultKind::Equivocated { first: *first, second: result };
-                round.attestations.insert(account, Attestation::Void);
+                let kind = FaultKind::Equivocated { first, second: result };
+                round.tally.void(account);
                 self.record_fault(Fault { account, round: number, kind }, &mut changes);
             }
             Some(Attestation::Void) => {}
             None => {
-                round.attestations.insert(account, Attestation::Result(result));
+                round.tally.vote(account, result);
                 round.departed.remove(&account);
                 // Whoever computed the result has every update.
-                for reporters in round.reports.values_mut() {
-                    reporters.remove(&account);
-                }
+                round.reports.withdraw(&account);
                 changes.push(Change::Attested { round: number, account, result });
                 if let Stage::Settled { result: settled } = round.stage
                     && settled != result
@@ -133,7 +158,20 @@ impl Published {
                 }
             }
         }
+        self.recount(&account);
         self.settle(rules, time, &mut changes);
         changes
+    }
+
+    /// Changes a member, and counts its voice anew.
+    pub(super) fn change(&mut self, account: &AccountId, change: impl FnOnce(&mut Member)) {
+        self.roll.change(account, change);
+        self.recount(account);
+    }
+
+    pub(super) fn recount(&mut self, account: &AccountId) {
+        if let Some(round) = &mut self.round {
+            round.recount(account, &self.roll);
+        }
     }
 }

@@ -1,20 +1,28 @@
-use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, RoundNumber};
 
-use super::{Presence, Published};
+use super::Published;
+use crate::roll::Presence;
 use crate::round::Attestation;
-use crate::{Accepted, Change, Fault, FaultKind, Round, Rules, Stage};
+use crate::{Change, Fault, FaultKind, Round, Rules, Stage};
 
 /// What settles a round, and which contributions count for its result.
 impl Published {
     /// Settles the closed round if what stands in the log is enough for it.
     pub(super) fn settle(&mut self, rules: &Rules, time: u64, changes: &mut Vec<Change>) {
         let Some(round) = &self.round else { return };
-        let Some(result) = self.settlement(rules, time, round) else { return };
+        let Stage::Closed { at } = round.stage else { return };
+        let is_late = time >= at.saturating_add(rules.deadline_ms);
+        let result = match rules.is_mesh() {
+            true => mesh_settlement(rules, is_late, round),
+            false => self.hub_settlement(rules, is_late, round),
+        };
+        let Some(result) = result else { return };
+        let silent = if is_late && !rules.is_mesh() { self.silent_in_hub(rules, round) } else { Vec::new() };
         self.settle_with(rules, result, changes);
+        self.miss(silent, changes);
     }
 
     fn settle_with(&mut self, rules: &Rules, result: Cid, changes: &mut Vec<Change>) {
@@ -24,6 +32,7 @@ impl Published {
         let contradicting: Vec<_> =
             round.attestations().filter(|(_account, attested)| *attested != result).collect();
         round.stage = Stage::Settled { result };
+        self.history.settle(number, result);
         for (account, attested) in contradicting {
             let kind = FaultKind::Disagreed { attested, settled: result };
             self.record_fault(Fault { account, round: number, kind }, changes);
@@ -33,53 +42,47 @@ impl Published {
         }
     }
 
+    /// The fault stands in the log, and its account is barred from the next rounds' attestations.
     pub(super) fn record_fault(&mut self, fault: Fault, changes: &mut Vec<Change>) {
         self.faults.push(fault);
+        self.change(&fault.account, |member| member.fault(fault.round));
         changes.push(Change::Faulted(fault));
     }
 
-    /// The result that the attestations settle this closed round with, if they do.
-    pub(super) fn settlement(&self, rules: &Rules, time: u64, round: &Round) -> Option<Cid> {
-        let Stage::Closed { at } = round.stage else { return None };
-        let is_late = time >= at.saturating_add(rules.deadline_ms);
-        match rules.is_mesh() {
-            true => self.mesh_settlement(rules, is_late, round),
-            false => self.hub_settlement(rules, is_late, round),
-        }
-    }
-
     /// The coordinator's result is always among those that agree, since accounts cost nothing and any number of them
-    /// may belong to one person. The quorum is lowered to the coordinator and the members still expected; when those
-    /// have let the deadline pass, the coordinator's result stands if more than half of the attestations agree with it.
+    /// may belong to one person.
     fn hub_settlement(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
-        let Some(Attestation::Result(result)) = round.attestations.get(&self.coordinator) else {
+        let Some(Attestation::Result(result)) = round.tally.get(&self.coordinator) else {
             return None;
         };
-        let agreeing = round.agreeing(*result);
-        let attesters = 1 + self.expected().filter(|account| *account != self.coordinator).count();
-        let quorum = attesters.min(rules.quorum.max(1) as usize);
-        let is_majority = agreeing * 2 > round.attestations().count();
-        (agreeing >= quorum || is_late && is_majority).then_some(*result)
+        let (agreeing, cast) = (round.agreeing(result), round.tally.cast());
+        self.is_enough(rules, is_late, agreeing, cast).then_some(result)
     }
 
-    /// More than half of the contributors who count and have not left attest the same, and the quorum as far as there
-    /// are as many with a connection; when the deadline has passed, the majority is enough. Without contributions that count, nothing
-    /// changes.
-    fn mesh_settlement(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
-        let mut counted = round.counted().peekable();
-        if counted.peek().is_none() {
-            return Some(round.base);
+    /// Whether a hub's round settles with so many attestations that agree with the coordinator's, that one among them, of
+    /// so many. When those who are expected have let the deadline pass, more than half of the attestations are enough.
+    pub(super) fn is_enough(&self, rules: &Rules, is_late: bool, agreeing: usize, cast: usize) -> bool {
+        agreeing >= self.hub_quorum(rules) || is_late && agreeing * 2 > cast
+    }
+
+    /// The quorum, lowered to the coordinator and the members that rounds wait for.
+    fn hub_quorum(&self, rules: &Rules) -> usize {
+        let others = self.roll.expected().len() - usize::from(self.roll.is_expected(&self.coordinator));
+        (1 + others).min(rules.quorum.max(1) as usize)
+    }
+
+    /// Members for whose attestation a hub's round waited in vain.
+    fn silent_in_hub(&self, rules: &Rules, round: &Round) -> Vec<AccountId> {
+        let attested = round.tally.get(&self.coordinator);
+        let agreeing = match attested {
+            Some(Attestation::Result(result)) => round.agreeing(result),
+            Some(Attestation::Void) | None => 0,
+        };
+        if agreeing >= self.hub_quorum(rules) {
+            return Vec::new();
         }
-        let attesters = counted
-            .filter(|accepted| self.is_present(&accepted.account) || round.has_attested(&accepted.account))
-            .count();
-        let departed = round.departed.iter().filter(|account| round.counts(account)).count();
-        let quorum = if is_late { 0 } else { (attesters - departed).min(rules.quorum as usize) };
-        let mut results = round.attestations().map(|(_account, result)| result);
-        results.find(|result| {
-            let agreeing = round.agreeing(*result);
-            agreeing >= quorum && agreeing * 2 > attesters
-        })
+        let expected = self.roll.expected().iter().copied();
+        expected.filter(|account| *account != self.coordinator && !round.has_attested(account)).collect()
     }
 
     /// A contributor could get an update from nobody.
@@ -93,90 +96,98 @@ impl Published {
     ) -> Vec<Change> {
         let mut changes = vec![Change::Unavailable { round: number, account, update }];
         if let Some(round) = &mut self.round {
-            round.reports.entry(update).or_default().insert(account);
+            round.reports.add(account, update);
         }
-        while let Some(update) = self.round.as_ref().and_then(unavailable) {
-            let mut gone = self.silent();
-            gone.retain(|account| self.owns(account, update));
-            self.exclude(|accepted| accepted.update == update, &mut changes);
-            self.miss(gone, &mut changes);
+        self.recount(&account);
+        let mut lost = self.round.as_ref().filter(|round| round.is_unavailable(&update)).map(|_round| update);
+        while let Some(update) = lost {
+            let owners = self.exclude(&update, &mut changes);
+            self.miss(owners, &mut changes);
+            lost = self.round.as_ref().and_then(Round::unavailable);
         }
         self.settle(rules, time, &mut changes);
         changes
     }
 
-    /// Takes contributions out of the round. What was attested until now was about another set, and is void without
-    /// anybody's fault; whoever contradicted itself stays without a voice.
-    fn exclude(&mut self, is_meant: impl Fn(&Accepted) -> bool, changes: &mut Vec<Change>) {
-        let Some(round) = &mut self.round else { return };
-        for accepted in round.contributions.iter_mut().filter(|accepted| !accepted.is_excluded) {
-            if !is_meant(accepted) {
-                continue;
-            }
-            accepted.is_excluded = true;
-            self.contributions = self.contributions.saturating_sub(1);
-            if let Some(member) = self.members.get_mut(&accepted.account) {
-                member.contributions = member.contributions.saturating_sub(1);
-            }
-            let Accepted { account, update, .. } = *accepted;
-            changes.push(Change::Excluded { round: round.number, account, update });
+    /// Takes contributions out of the round, and says whose. What was attested until now was about another set, and is void
+    /// without anybody's fault; whoever contradicted itself stays without a voice.
+    fn exclude(&mut self, update: &Cid, changes: &mut Vec<Change>) -> Vec<AccountId> {
+        let Some(round) = &mut self.round else { return Vec::new() };
+        let number = round.number;
+        let owners = round.exclude(update);
+        let mut changed = round.reports.forget(update);
+        changed.extend(round.tally.begin_anew());
+        for account in &owners {
+            round.reports.withdraw(account);
         }
-        round.attestations.retain(|_account, attestation| *attestation == Attestation::Void);
+        for account in changed {
+            self.recount(&account);
+        }
+        for account in &owners {
+            self.contributions = self.contributions.saturating_sub(1);
+            self.change(account, |member| member.contributions = member.contributions.saturating_sub(1));
+            changes.push(Change::Excluded { round: number, account: *account, update: *update });
+        }
+        owners
     }
 
-    /// The deadline for attestations has passed: the majority's result stands, or nothing comes of the round. Either
-    /// way it ends, and whoever was silent is not waited for again.
+    /// The waiting for attestations is over: the majority's result stands, or nothing comes of the round. Either way it
+    /// ends, and whoever was silent is not waited for again.
     pub(super) fn close_for_good(&mut self, rules: &Rules, time: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        let silent = self.silent();
+        let silent = self.silent_in_mesh();
         self.settle(rules, time, &mut changes);
         if !matches!(self.round, Some(Round { stage: Stage::Settled { .. }, .. })) {
-            self.exclude(|_accepted| true, &mut changes);
+            self.exclude_all(&mut changes);
             self.settle(rules, time, &mut changes);
         }
         self.miss(silent, &mut changes);
         changes
     }
 
+    fn exclude_all(&mut self, changes: &mut Vec<Change>) {
+        let counted = self.round.iter().flat_map(Round::counted).map(|accepted| accepted.update);
+        for update in counted.collect::<Vec<_>>() {
+            self.exclude(&update, changes);
+        }
+    }
+
     /// The round's contributors that were not heard of since.
-    fn silent(&self) -> BTreeSet<AccountId> {
-        let Some(round) = &self.round else { return BTreeSet::new() };
-        let is_heard = |account: &AccountId| {
-            round.has_attested(account) || round.reports.values().any(|reporters| reporters.contains(account))
-        };
-        let contributors = round.contributions.iter().map(|accepted| accepted.account);
-        contributors.filter(|account| !is_heard(account)).collect()
+    fn silent_in_mesh(&self) -> Vec<AccountId> {
+        let Some(round) = &self.round else { return Vec::new() };
+        let is_heard = |account: &AccountId| round.has_attested(account) || round.reports.is_heard(account);
+        let contributors = round.contributions().iter().map(|accepted| accepted.account);
+        let mut silent: Vec<_> = contributors.filter(|account| !is_heard(account)).collect();
+        silent.sort_unstable();
+        silent
     }
 
-    fn owns(&self, account: &AccountId, update: Cid) -> bool {
-        let is_own = |accepted: &Accepted| accepted.account == *account && accepted.update == update;
-        self.round.as_ref().is_some_and(|round| round.contributions.iter().any(is_own))
-    }
-
-    /// Rounds wait for these members no longer.
-    fn miss(&mut self, accounts: BTreeSet<AccountId>, changes: &mut Vec<Change>) {
-        let Some(round) = self.round.as_ref().map(|round| round.number) else { return };
+    /// Others lost time by these members: rounds wait for them no longer. Who has departed is not waited for as it is.
+    fn miss(&mut self, accounts: Vec<AccountId>, changes: &mut Vec<Change>) {
+        let Some(round) = &self.round else { return };
+        let number = round.number;
+        let is_there = |account: &AccountId| !round.departed.contains(account) && self.is_present(account);
+        let accounts: Vec<_> = accounts.into_iter().filter(is_there).collect();
         for account in accounts {
-            if let Some(member) = self.members.get_mut(&account)
-                && member.presence == Presence::Expected
-            {
+            let was_expected = self.roll.is_expected(&account);
+            self.change(&account, |member| {
+                member.standing.miss();
                 member.presence = Presence::Missed;
-                changes.push(Change::Missed { round, account });
+            });
+            if was_expected {
+                changes.push(Change::Missed { round: number, account });
             }
         }
     }
 }
 
-/// An update that more than half of the other contributors who count could get from nobody: the first in log order.
-fn unavailable(round: &Round) -> Option<Cid> {
-    let is_unavailable = |accepted: &&Accepted| {
-        let mut others = round.counted().filter(|other| other.update != accepted.update).peekable();
-        others.peek().is_some() && {
-            let (reporting, all) = others.fold((0, 0), |(reporting, all), other| {
-                (reporting + usize::from(round.has_reported(&other.account, &accepted.update)), all + 1)
-            });
-            reporting * 2 > all
-        }
-    };
-    round.counted().find(is_unavailable).map(|accepted| accepted.update)
+/// More than half of the contributors who count and have not left attest the same, and the quorum as far as rounds wait
+/// for as many; when the deadline has passed, the majority is enough. Without contributions that count, nothing changes.
+fn mesh_settlement(rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
+    if round.count() == 0 {
+        return Some(round.base);
+    }
+    let quorum = if is_late { 0 } else { round.voices.prompt().min(rules.quorum as usize) };
+    let (result, votes) = round.tally.leader()?;
+    (votes >= quorum && votes * 2 > round.voices.attesters()).then_some(result)
 }

@@ -1,0 +1,210 @@
+//! Everybody who ever joined, and at hand those whom rounds may wait for.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use lichen_record::{AccountId, RoundNumber};
+
+use crate::standing::Standing;
+
+/// Rounds for which a fault bars its account double with each further one, up to 2⁶.
+const MOST_DOUBLINGS: u32 = 6;
+
+/// Faults from which on an account may not even contribute while it is barred.
+const FAULTS_TO_REFUSE: u32 = 3;
+
+/// An account that joined at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub(crate) sequence: u64,
+    pub(crate) presence: Presence,
+    pub(crate) contributions: u64,
+    pub(crate) standing: Standing,
+    faults: u32,
+    /// The rounds after the first and up to the second.
+    barred: Option<(RoundNumber, RoundNumber)>,
+}
+
+/// Whether an account takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It takes part and has contributed, and rounds wait for it.
+    Expected,
+    /// It takes part, and has yet to contribute since it joined: one round may wait for it on trial.
+    Newcomer,
+    /// It takes part, but was waited for in vain, or its connection is gone, or it is barred for a fault: rounds do not
+    /// wait for it.
+    Missed,
+    /// It left.
+    Absent,
+}
+
+impl Member {
+    pub(crate) const fn new() -> Self {
+        Self {
+            sequence: 0,
+            presence: Presence::Absent,
+            contributions: 0,
+            standing: Standing::new(),
+            faults: 0,
+            barred: None,
+        }
+    }
+
+    /// Whether the account takes part.
+    #[must_use]
+    pub const fn presence(&self) -> Presence {
+        self.presence
+    }
+
+    /// Contributions of the account that were accepted.
+    #[must_use]
+    pub const fn contributions(&self) -> u64 {
+        self.contributions
+    }
+
+    /// The account's last sequence number; its next joining or leaving needs a greater one.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Faults proven of the account, as far as they were not forgiven.
+    #[must_use]
+    pub const fn faults(&self) -> u32 {
+        self.faults
+    }
+
+    /// Whether the account is barred from this round's attestations, for what it attested before, and so is not waited
+    /// for.
+    #[must_use]
+    pub fn is_barred(&self, round: RoundNumber) -> bool {
+        self.barred.is_some_and(|(after, until)| round > after && round <= until)
+    }
+
+    /// Whether the account may not contribute to this round either.
+    #[must_use]
+    pub fn is_shut_out(&self, round: RoundNumber) -> bool {
+        self.faults >= FAULTS_TO_REFUSE && self.is_barred(round)
+    }
+
+    pub(crate) const fn is_present(self) -> bool {
+        !matches!(self.presence, Presence::Absent)
+    }
+
+    /// Whether joining (again) before this round has it waited for on trial.
+    pub(crate) fn has_chance(&self, round: RoundNumber) -> bool {
+        self.standing.has_chance() && !self.is_barred(round)
+    }
+
+    /// It joins, and the next round to open is this one.
+    pub(crate) fn join(&mut self, sequence: u64, next: RoundNumber) {
+        self.sequence = sequence;
+        self.presence = if self.has_chance(next) { Presence::Newcomer } else { Presence::Missed };
+    }
+
+    /// It contributes to this round.
+    pub(crate) fn contribute(&mut self, round: RoundNumber) {
+        self.contributions += 1;
+        self.standing.contribute();
+        let is_relied_on = self.standing.is_reliable() && !self.is_barred(round);
+        self.presence = if is_relied_on { Presence::Expected } else { Presence::Missed };
+    }
+
+    /// What it attested about this round is proven false: it is barred from the next ones, longer each time.
+    pub(crate) fn fault(&mut self, round: RoundNumber) {
+        self.faults = self.faults.saturating_add(1);
+        let until = round.0.saturating_add(1 << self.faults.min(MOST_DOUBLINGS));
+        self.barred = Some((round, RoundNumber(until)));
+        if self.is_present() {
+            self.presence = Presence::Missed;
+        }
+    }
+
+    /// What it contradicted stands no longer.
+    pub(crate) const fn forgive(&mut self) {
+        self.faults = 0;
+        self.barred = None;
+    }
+}
+
+/// The members, with an index of those whom rounds may wait for: what an entry costs does not grow with their number.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Roll {
+    members: BTreeMap<AccountId, Member>,
+    expected: BTreeSet<AccountId>,
+    newcomers: BTreeSet<AccountId>,
+    present: usize,
+}
+
+impl Roll {
+    pub(crate) const fn new() -> Self {
+        Self { members: BTreeMap::new(), expected: BTreeSet::new(), newcomers: BTreeSet::new(), present: 0 }
+    }
+
+    pub(crate) fn get(&self, account: &AccountId) -> Option<&Member> {
+        self.members.get(account)
+    }
+
+    pub(crate) fn is_present(&self, account: &AccountId) -> bool {
+        self.get(account).is_some_and(|member| member.is_present())
+    }
+
+    pub(crate) fn is_expected(&self, account: &AccountId) -> bool {
+        self.expected.contains(account)
+    }
+
+    pub(crate) fn is_barred(&self, account: &AccountId, round: RoundNumber) -> bool {
+        self.get(account).is_some_and(|member| member.is_barred(round))
+    }
+
+    /// All members, in the order of their ids.
+    pub(crate) const fn members(&self) -> &BTreeMap<AccountId, Member> {
+        &self.members
+    }
+
+    /// Members whom rounds wait for, in the order of their ids.
+    pub(crate) const fn expected(&self) -> &BTreeSet<AccountId> {
+        &self.expected
+    }
+
+    /// Members whom a round may wait for on trial, in the order of their ids.
+    pub(crate) const fn newcomers(&self) -> &BTreeSet<AccountId> {
+        &self.newcomers
+    }
+
+    /// How many members take part.
+    pub(crate) const fn present(&self) -> usize {
+        self.present
+    }
+
+    /// Changes a member, if there is one of this id, and keeps the index in line.
+    pub(crate) fn change(&mut self, account: &AccountId, change: impl FnOnce(&mut Member)) {
+        let Some(member) = self.members.get_mut(account) else { return };
+        let was_present = member.is_present();
+        change(member);
+        let member = *member;
+        self.present -= usize::from(was_present);
+        self.present += usize::from(member.is_present());
+        mark(&mut self.expected, account, member.presence == Presence::Expected);
+        mark(&mut self.newcomers, account, member.presence == Presence::Newcomer);
+    }
+
+    /// Changes a member, who is made if there is none of this id.
+    pub(crate) fn enter(&mut self, account: AccountId, change: impl FnOnce(&mut Member)) {
+        self.members.entry(account).or_insert(Member::new());
+        self.change(&account, change);
+    }
+
+    /// Nothing that was proven before counts any longer.
+    pub(crate) fn forgive_all(&mut self) {
+        self.members.values_mut().for_each(Member::forgive);
+    }
+}
+
+fn mark(set: &mut BTreeSet<AccountId>, account: &AccountId, is_in: bool) {
+    if is_in {
+        set.insert(*account);
+    } else {
+        set.remove(account);
+    }
+}

@@ -1,0 +1,83 @@
+//! Updates that contributors could get from nobody.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use lichen_record::{AccountId, Cid};
+
+/// Reports that one account may have standing in a round.
+///
+/// Who misses so many of the others' updates is cut off itself. With the cap, what one account makes others fold and
+/// keep is bounded, and the reports of a round by its contributors.
+pub(crate) const MAX_REPORTS: usize = 32;
+
+/// Reports that stand, by update and by account.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reports {
+    by_update: BTreeMap<Cid, BTreeSet<AccountId>>,
+    by_account: BTreeMap<AccountId, BTreeSet<Cid>>,
+    /// Whoever ever reported something in this round.
+    heard: BTreeSet<AccountId>,
+}
+
+impl Reports {
+    pub(crate) const fn new() -> Self {
+        Self { by_update: BTreeMap::new(), by_account: BTreeMap::new(), heard: BTreeSet::new() }
+    }
+
+    pub(crate) fn has(&self, account: &AccountId, update: &Cid) -> bool {
+        self.by_update.get(update).is_some_and(|reporters| reporters.contains(account))
+    }
+
+    /// How many reports of the account stand.
+    pub(crate) fn by(&self, account: &AccountId) -> usize {
+        self.by_account.get(account).map_or(0, BTreeSet::len)
+    }
+
+    /// How many accounts miss the update.
+    pub(crate) fn about(&self, update: &Cid) -> usize {
+        self.by_update.get(update).map_or(0, BTreeSet::len)
+    }
+
+    /// Whether the account ever reported something in this round.
+    pub(crate) fn is_heard(&self, account: &AccountId) -> bool {
+        self.heard.contains(account)
+    }
+
+    /// The updates that somebody misses.
+    pub(crate) fn updates(&self) -> impl Iterator<Item = &Cid> + '_ {
+        self.by_update.keys()
+    }
+
+    pub(crate) fn add(&mut self, account: AccountId, update: Cid) {
+        self.heard.insert(account);
+        self.by_update.entry(update).or_default().insert(account);
+        self.by_account.entry(account).or_default().insert(update);
+    }
+
+    /// The account misses nothing any more, or its word counts no longer.
+    pub(crate) fn withdraw(&mut self, account: &AccountId) {
+        for update in self.by_account.remove(account).unwrap_or_default() {
+            if let Some(reporters) = self.by_update.get_mut(&update) {
+                reporters.remove(account);
+                if reporters.is_empty() {
+                    self.by_update.remove(&update);
+                }
+            }
+        }
+    }
+
+    /// The update counts no longer; these accounts missed it.
+    pub(crate) fn forget(&mut self, update: &Cid) -> Vec<AccountId> {
+        let reporters = self.by_update.remove(update).unwrap_or_default();
+        for reporter in &reporters {
+            if let Some(updates) = self.by_account.get_mut(reporter) {
+                updates.remove(update);
+                if updates.is_empty() {
+                    self.by_account.remove(reporter);
+                }
+            }
+        }
+        reporters.into_iter().collect()
+    }
+}

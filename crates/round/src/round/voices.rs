@@ -1,0 +1,96 @@
+//! The contributors' voices in a mesh, counted as they change.
+
+use alloc::collections::BTreeMap;
+
+use lichen_record::AccountId;
+
+/// What a contributor's word is worth, and whether it has spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Voice {
+    /// Its contribution counts, and it is not barred.
+    pub(crate) counts: bool,
+    /// It has not left.
+    pub(crate) is_present: bool,
+    /// Rounds wait for it.
+    pub(crate) is_expected: bool,
+    /// Its connection is gone.
+    pub(crate) has_departed: bool,
+    pub(crate) has_attested: bool,
+    /// A report of it stands.
+    pub(crate) has_reported: bool,
+}
+
+impl Voice {
+    /// Whether the round may still hear of it.
+    pub(crate) const fn is_awaited(self) -> bool {
+        self.counts && self.is_present && !self.has_departed && !self.has_attested
+    }
+
+    const fn attests(self) -> bool {
+        self.counts && (self.is_present || self.has_attested)
+    }
+
+    const fn is_prompt(self) -> bool {
+        self.counts && (self.is_expected || self.has_attested)
+    }
+}
+
+/// The voices of a round's contributors, and how many there are of each kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Voices {
+    voices: BTreeMap<AccountId, Voice>,
+    /// Those that count.
+    counted: usize,
+    /// Those of which more than half settle.
+    attesters: usize,
+    /// Those whom the quorum waits for.
+    prompt: usize,
+    /// Those that said nothing yet.
+    unheard: usize,
+    /// Those that said nothing but what they miss.
+    stuck: usize,
+}
+
+impl Voices {
+    pub(crate) const fn new() -> Self {
+        Self { voices: BTreeMap::new(), counted: 0, attesters: 0, prompt: 0, unheard: 0, stuck: 0 }
+    }
+
+    pub(crate) fn get(&self, account: &AccountId) -> Option<Voice> {
+        self.voices.get(account).copied()
+    }
+
+    pub(crate) const fn counted(&self) -> usize {
+        self.counted
+    }
+
+    pub(crate) const fn attesters(&self) -> usize {
+        self.attesters
+    }
+
+    pub(crate) const fn prompt(&self) -> usize {
+        self.prompt
+    }
+
+    pub(crate) const fn unheard(&self) -> usize {
+        self.unheard
+    }
+
+    pub(crate) const fn stuck(&self) -> usize {
+        self.stuck
+    }
+
+    pub(crate) fn set(&mut self, account: AccountId, voice: Voice) {
+        let before = self.voices.insert(account, voice);
+        for (counter, kind) in [
+            (&mut self.counted, (|voice| voice.counts) as fn(Voice) -> bool),
+            (&mut self.attesters, Voice::attests),
+            (&mut self.prompt, Voice::is_prompt),
+            (&mut self.unheard, |voice| voice.is_awaited() && !voice.has_reported),
+            (&mut self.stuck, |voice| voice.is_awaited() && voice.has_reported),
+        ] {
+            *counter += usize::from(kind(voice));
+            *counter -= usize::from(before.is_some_and(kind));
+        }
+    }
+}
