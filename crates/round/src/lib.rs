@@ -7,18 +7,31 @@
 //!
 //! # A round
 //!
-//! 1. The coordinator opens it (`RoundOpened`) on the last settled checkpoint, when the interval has passed and
-//!    somebody is expected to contribute. The members expected at that moment are its cohort.
+//! 1. The coordinator opens it (`RoundOpened`) on the last settled checkpoint, or on an earlier one that it goes back to,
+//!    when the interval has passed and somebody takes part. Those whom it waits for are its cohort: see below.
 //! 2. Any present member contributes once (`Contribution`), also one that joined later.
 //! 3. The coordinator closes it (`RoundClosed`) when there are at least `minimum` contributions and the cohort is
-//!    complete or the deadline has passed. Members of the cohort that are missing then are not expected any more until
-//!    they contribute or join again: a killed tab holds the others up once.
+//!    complete or the deadline has passed.
 //! 4. Members and the coordinator compute the result from the base and the contributions in log order, and attest it
 //!    (`Checkpointed`).
 //! 5. It settles when `quorum` accounts attest the same result, the coordinator among them. Then the next may open.
 //!
 //! In a mesh (`topology = "mesh"`) updates go from tab to tab. The coordinator opens and closes rounds and does no more:
 //! it need not have the updates, and attests nothing. Steps 4 and 5 are the contributors': see the last section.
+//!
+//! # Whom a round waits for
+//!
+//! Waiting costs everybody time, and accounts cost nothing. So waiting is earned by contributing, and joining again earns
+//! nothing ([`Presence`]).
+//!
+//! - A round waits for members that contributed and were not waited for in vain since.
+//! - A newcomer, or who left and is back, is waited for on trial: in one round, and again only after it contributed. When a
+//!   round waited for newcomers in vain, none are waited for in the next 1, 2, 4, … 64 rounds, until a round waits for
+//!   newcomers who all contribute. Where nobody else is expected, newcomers are waited for in any case.
+//! - Who was waited for in vain, for a contribution or for an attestation that the quorum needed, is waited for again after
+//!   one contribution, the next time after 2, then 4, … 64. 64 contributions without a miss make that forgotten.
+//! - Leaving or departing late is as bad as not contributing: it counts when the round had waited for longer than the
+//!   interval between two rounds. Whoever is not waited for may contribute all the same.
 //!
 //! # When somebody is missing, wrong or lying
 //!
@@ -32,13 +45,21 @@
 //!   checkpoint. A further member's attestation decides.
 //! - Whoever attests something other than what settles, or two results for one round, is recorded as a [`Fault`], with
 //!   the proof in the log. Of two results by one key neither counts.
+//! - An account with faults is barred from attesting, and not waited for, in the next 2, 4, … 64 rounds; from the third
+//!   fault on its contributions are refused for as long, too. An honest account cannot come to a fault by an update that
+//!   was excluded meanwhile: its attestation says how many were. A hub's coordinator is never barred.
+//! - What a contribution says of itself has bounds that follow from the manifest ([`Rules::check_metrics`]): so many steps
+//!   and samples, and a loss that a training can come to.
+//! - When something settled that should not have, the coordinator opens a round on one of the last 64 results, or on the
+//!   initial checkpoint ([`CoordinatorEvent::GoBack`], [`Change::WentBack`]). Faults are forgiven then, since what they
+//!   contradicted stands no longer.
 //! - `Joined` and `Left` carry a sequence number that grows with every one of the account's, so that old ones cannot be
 //!   replayed; every other entry names its round and may stand once.
 //! - Tabs are closed rather than left. When a member's connection has been gone for a moment, the coordinator says so
 //!   (`Departed`), and the round waits for it no longer; nor do later ones until it contributes. What it contributed
 //!   counts, and what it contributes late, too. Only the coordinator sees connections, so that only it can say this. It
 //!   gains nothing that it has not by refusing entries: whoever is there contributes and attests all the same.
-//! - Where nobody is expected, nothing is opened and the log rests.
+//! - Where nobody takes part, nothing is opened and the log rests; where nobody who takes part is there, a round stays open.
 //! - A log with an entry that [`CampaignState::admit`] refuses is a false log: a participant that meets one believes
 //!   nobody who serves it ([`ParticipantAction::Distrust`]).
 //!
@@ -51,6 +72,7 @@
 //!   other contributors miss is excluded, with its contribution: the result is that of the others. Attestations say how
 //!   many contributions were excluded when they were computed, so that one under way meanwhile is refused rather than
 //!   mistaken for a second, different word.
+//!   An account may have 32 reports standing: who misses more is cut off itself.
 //! - At the deadline, or as soon as nobody who is still there has anything to add, the coordinator closes the round a
 //!   second time. Then it ends: with the majority's result, or, if there is none, with the checkpoint it began with. So
 //!   no round waits for ever, whoever dies when; the price is a lost round where half of the contributors vanish within
