@@ -122,6 +122,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
     Router::new()
         .route("/", get(root))
         .route("/lichen.json", get(info))
+        .route("/now.json", get(now))
         .route("/ice.json", get(ice))
         .route("/health/live", get(async || "alive"))
         .route("/health/ready", get(ready))
@@ -220,6 +221,11 @@ async fn ice(
         Ok(bytes) => content("application/json", "no-store", bytes),
         Err(error) => failed(&error),
     }
+}
+
+/// Where the campaign is; the same bytes for everybody until the log grows.
+async fn now(State(site): State<Arc<Site>>) -> Answer {
+    content("application/json", "no-store", site.metrics.now.text())
 }
 
 async fn ready(State(site): State<Arc<Site>>) -> Answer {

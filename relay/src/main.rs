@@ -24,6 +24,7 @@ mod limits;
 mod loose;
 mod metrics;
 mod newcomers;
+mod now;
 mod options;
 mod origins;
 mod pace;
@@ -321,7 +322,7 @@ async fn run(settings: Settings) -> Result<()> {
         peer: peer_key.public().to_peer_id(),
         campaign: campaign.id,
         coordinator,
-        words: Words::of(&campaign.manifest),
+        words: Words::of(&campaign, settings.operator),
         ice,
         public_address: settings.public_address,
         also: settings.also,

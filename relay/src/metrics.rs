@@ -17,6 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::limits::{Counted, LIMITS, Limit};
+use crate::now::Now;
 
 /// Every metric of the relay.
 pub(crate) struct Metrics {
@@ -55,6 +56,8 @@ pub(crate) struct Metrics {
     received: Counter,
     sent: Counter,
     traffic: Arc<Traffic>,
+    /// The same numbers for people.
+    pub(crate) now: Now,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -173,6 +176,7 @@ impl Metrics {
             received: counter(&mut registry, "received_bytes", "Bytes received from peers"),
             sent: counter(&mut registry, "sent_bytes", "Bytes sent to peers"),
             traffic: Arc::default(),
+            now: Now::new(),
             registry,
         }
     }
@@ -246,7 +250,9 @@ impl Metrics {
         self.log_length.set(number(state.length()));
         self.round.set(state.round().map_or(0, |round| number(round.number().0)));
         self.rounds_settled.set(number(state.settled()));
-        self.members.set(number(state.present() as u64));
+        let members = state.present();
+        self.members.set(number(members as u64));
+        self.now.show(state, members);
     }
 
     /// The metrics as Prometheus reads them.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use lichen_net::MAX_ADDRESSES;
 use lichen_net::swarm::libp2p::Multiaddr;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::circuits::Limits;
 use crate::{connections, loose, newcomers, origins, proxies, turn};
@@ -45,6 +45,14 @@ pub(crate) struct Options {
     /// A folder to serve the page from [default: the page that was built into this program]
     #[arg(long, env = "LICHEN_PAGE", value_name = "FOLDER")]
     pub(crate) page: Option<PathBuf>,
+
+    /// Who runs this relay, as visitors of the page are told: a person's or an institution's name [default: not said]
+    #[arg(long, env = "LICHEN_OPERATOR_NAME", value_name = "NAME")]
+    pub(crate) operator_name: Option<String>,
+
+    /// Where they are to be reached: an https:// or mailto: address [default: not said]
+    #[arg(long, env = "LICHEN_OPERATOR_LINK", value_name = "URL")]
+    pub(crate) operator_link: Option<String>,
 
     /// Where peers reach this relay, as a multiaddress without peer id, for instance /dns/example.org/tcp/443/tls/ws
     /// [default: wherever the page was loaded from]
@@ -245,6 +253,7 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) campaign: Option<PathBuf>,
     pub(crate) page: Option<PathBuf>,
+    pub(crate) operator: Option<Operator>,
     pub(crate) public_address: Option<Multiaddr>,
     pub(crate) also: Vec<Multiaddr>,
     pub(crate) follow: Option<String>,
@@ -266,6 +275,14 @@ pub(crate) struct Settings {
     pub(crate) pinned_bytes_per_minute: u32,
     pub(crate) loose: loose::Limits,
     pub(crate) loose_blob_minutes: u32,
+}
+
+/// Who runs the relay, as they say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Operator {
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) link: Option<String>,
 }
 
 /// Where and how much to relay by TURN.
@@ -322,6 +339,7 @@ impl Settings {
             data: options.data.unwrap_or_else(|| ".lichen".into()),
             campaign: options.campaign,
             page: options.page,
+            operator: operator(options.operator_name, options.operator_link)?,
             public_address: public_address.context("--public-address is no multiaddress")?,
             also: also.context("--also is no multiaddress")?,
             follow: options.follow,
@@ -389,6 +407,8 @@ impl Options {
             data: self.data.or(other.data),
             campaign: self.campaign.or(other.campaign),
             page: self.page.or(other.page),
+            operator_name: self.operator_name.or(other.operator_name),
+            operator_link: self.operator_link.or(other.operator_link),
             public_address: self.public_address.or(other.public_address),
             also: or_list(self.also, other.also),
             follow: self.follow.or(other.follow),
@@ -453,6 +473,36 @@ impl Options {
     }
 }
 
+/// Longest name and link of an operator, in characters.
+const OPERATOR_NAME: usize = 120;
+const OPERATOR_LINK: usize = 500;
+
+/// Visitors read the name and follow the link: neither may be something else than it looks like.
+fn operator(name: Option<String>, link: Option<String>) -> Result<Option<Operator>> {
+    let Some(name) = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()) else {
+        if link.is_some() {
+            bail!("--operator-link needs --operator-name");
+        }
+        return Ok(None);
+    };
+    if name.chars().count() > OPERATOR_NAME || name.chars().any(is_invisible) {
+        bail!("--operator-name: use at most {OPERATOR_NAME} characters, all of them visible");
+    }
+    if let Some(link) = &link {
+        let is_address = ["https://", "mailto:"].iter().any(|scheme| link.starts_with(scheme));
+        if !is_address || link.len() > OPERATOR_LINK || link.contains(|one: char| !one.is_ascii_graphic()) {
+            bail!("--operator-link {link}: it is neither https://... nor mailto:...");
+        }
+    }
+    Ok(Some(Operator { name, link }))
+}
+
+/// Characters that show nothing, or turn the direction of reading.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 fn check_leader(url: &str) -> Result<()> {
     let uri: axum::http::Uri = url.parse().context("--follow is no URL")?;
     match uri.scheme_str() {
@@ -492,6 +542,25 @@ mod tests {
         assert_eq!(settings.listen.port(), 1);
         assert_eq!(settings.entries_per_minute, 7);
         assert_eq!(settings.loose_blob_minutes, 60);
+    }
+
+    #[test]
+    fn an_operator_is_named_as_they_are_and_not_otherwise() {
+        let named = |name: &str, link: Option<&str>| operator(Some(name.into()), link.map(Into::into));
+        let operator_of =
+            |name: &str, link: Option<&str>| Some(Operator { name: name.into(), link: link.map(Into::into) });
+        assert_eq!(operator(None, None).unwrap(), None);
+        assert_eq!(named(" ", None).unwrap(), None);
+        assert_eq!(named("City school", None).unwrap(), operator_of("City school", None));
+        for link in ["https://school.example/about", "mailto:it@school.example"] {
+            assert_eq!(named("School", Some(link)).unwrap(), operator_of("School", Some(link)));
+        }
+        for link in ["http://school.example", "javascript:alert(1)", "https://a b", "school.example"] {
+            assert!(named("School", Some(link)).is_err(), "{link}");
+        }
+        assert!(operator(None, Some("https://school.example".into())).is_err());
+        assert!(named(&"x".repeat(121), None).is_err());
+        assert!(named("School\u{202e}", None).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod before_the_click;
 mod coming_and_going;
+mod digits;
 mod engines;
 mod firefox;
 mod hidden;

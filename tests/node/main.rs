@@ -81,6 +81,10 @@ async fn a_round_from_joining_to_its_settlement() {
                 matches!(event, Event::Evaluated { round: Some(1), samples: 360, accuracy, .. } if *accuracy > 0.5)
             })
             .await;
+            tab.until("its guesses", |event| {
+                matches!(event, Event::Guesses(shown) if shown.round == Some(1) && shown.samples.len() == 24)
+            })
+            .await;
             assert!(tab.seen(|event| matches!(event, Event::Engine(engine) if engine.kind == EngineKind::Cpu)));
             assert!(tab.seen(|event| matches!(event, Event::Loss { round: 1, points } if points[0].step == 1)));
             tab.leave().await;

@@ -1,6 +1,7 @@
 //! The Yew component: everything that happens goes through the reducer, and its effects are carried out here.
 
 use crate::intent::Intent;
+use crate::now::Now;
 use crate::session::{self, Report, Session};
 use crate::site::Site;
 use crate::state::{Campaign, Effect, Link, Run, Threads, ViewState};
@@ -17,6 +18,9 @@ const FRAME_MS: u32 = 50;
 
 /// Time between two drawings of a countdown, in milliseconds.
 const COUNTDOWN_MS: u32 = 250;
+
+/// Time between two drawings of a long wait's countdown, in milliseconds.
+const SECOND_MS: u32 = 1_000;
 
 /// How long goodbyes may take before everything is closed without them, in milliseconds.
 const GOODBYE_MS: u32 = 1_500;
@@ -48,6 +52,7 @@ struct App {
 enum Message {
     Click(Intent),
     Site(Result<(Campaign, Site), Problem>),
+    Now(Option<Now>),
     Report(Report),
     Frame,
     GoodbyeOver,
@@ -63,7 +68,7 @@ impl Component for App {
         state.threads = Threads::new(threads_wanted(), threads::most());
         let mut app =
             Self { state, session: None, frame: None, goodbye: None, title: String::new(), refocus: false };
-        app.perform(vec![Effect::ReadSite], context);
+        app.perform(vec![Effect::ReadSite, Effect::ReadNow], context);
         app
     }
 
@@ -76,6 +81,7 @@ impl Component for App {
                 self.state.read_site(read);
                 (Vec::new(), true)
             }
+            Message::Now(read) => (self.state.read_now(read), true),
             Message::Report(report) => (self.take(report, now), false),
             Message::GoodbyeOver => (self.state.closed(), true),
             Message::Frame => {
@@ -134,6 +140,10 @@ impl App {
                 let link = context.link().clone();
                 spawn_local(async move { link.send_message(Message::Site(session::read_site().await)) });
             }
+            Effect::ReadNow => {
+                let link = context.link().clone();
+                spawn_local(async move { link.send_message(Message::Now(session::read_now().await)) });
+            }
             Effect::StartWorker => {
                 self.goodbye = None;
                 let report = context.link().callback(Message::Report);
@@ -171,10 +181,15 @@ impl App {
 
     /// Draws at once, or soon and once for everything that happens until then.
     fn schedule(&mut self, at_once: bool, context: &Context<Self>) -> bool {
-        let counting = matches!(self.state.link, Link::Lost { retry_at: Some(_), .. });
+        let lost = matches!(self.state.link, Link::Lost { retry_at: Some(_), .. });
+        let counting = lost || self.state.counts_down(session::now());
         if self.frame.is_none() && (!at_once || counting) {
             let link = context.link().clone();
-            let wait = if at_once { COUNTDOWN_MS } else { FRAME_MS };
+            let wait = match (at_once, lost) {
+                (false, _) => FRAME_MS,
+                (true, true) => COUNTDOWN_MS,
+                (true, false) => SECOND_MS,
+            };
             self.frame = Some(Timeout::new(wait, move || link.send_message(Message::Frame)));
         }
         at_once

@@ -70,6 +70,24 @@ pub(crate) fn duration(ms: f64) -> String {
     format!("{:.1}\u{a0}s", ms / 1000.0)
 }
 
+/// A number of seconds as people wait for it.
+pub(crate) fn wait(seconds: f64) -> String {
+    if seconds < 120.0 {
+        return format!("{seconds:.0}\u{a0}s");
+    }
+    let minutes = (seconds / 60.0).ceil();
+    if minutes < 120.0 {
+        return format!("{minutes:.0}\u{a0}minutes");
+    }
+    let hours = minutes / 60.0;
+    if hours < 48.0 { format!("{hours:.0}\u{a0}hours") } else { format!("{:.0}\u{a0}days", hours / 24.0) }
+}
+
+/// A share as so many of a hundred, rounded down.
+pub(crate) fn of_hundred(fraction: f64) -> String {
+    format!("{:.0} of 100", (fraction * 100.0 + 1e-9).floor())
+}
+
 /// The beginning and the end of an id, with what lies between left out.
 pub(crate) fn short(id: &str, head: usize, tail: usize) -> String {
     let length = id.chars().count();
@@ -123,6 +141,22 @@ mod tests {
         assert_eq!(bytes(999_999), "1.0\u{a0}MB");
         assert_eq!(bytes(1_500_000_000), "1.5\u{a0}GB");
         assert!(bytes(u64::MAX).ends_with("TB"));
+    }
+
+    #[test]
+    fn waits_are_told_in_what_people_count_in() {
+        let told = [4.0, 119.0, 120.0, 1_500.0, 7_200.0, 86_400.0 * 3.0].map(wait);
+        assert_eq!(
+            told,
+            ["4\u{a0}s", "119\u{a0}s", "2\u{a0}minutes", "25\u{a0}minutes", "2\u{a0}hours", "3\u{a0}days"]
+        );
+    }
+
+    #[test]
+    fn a_share_is_not_more_of_a_hundred_than_it_is() {
+        assert_eq!(of_hundred(0.969_9), "96 of 100");
+        assert_eq!(of_hundred(0.97), "97 of 100");
+        assert_eq!(of_hundred(1.0), "100 of 100");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! What a visitor can ask for.
 
+use crate::drawing::Drawing;
+use std::rc::Rc;
+
 /// A visitor's click.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Intent {
     /// Take part.
     Join,
@@ -19,4 +22,8 @@ pub(crate) enum Intent {
     RelayOnly(bool),
     /// Let this many threads of the processor train, from the next joining on.
     Threads(u32),
+    /// See what the model says of samples, without taking part.
+    Look,
+    /// Have this drawing read.
+    Draw(Rc<Drawing>),
 }

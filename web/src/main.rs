@@ -16,8 +16,10 @@
 mod app;
 #[cfg(test)]
 mod contrast;
+mod drawing;
 mod format;
 mod intent;
+mod now;
 #[cfg(target_arch = "wasm32")]
 mod session;
 mod site;

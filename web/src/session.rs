@@ -1,5 +1,6 @@
 //! The worker and the swarm of one visit, and the bytes between them.
 
+use crate::now::{self, Now};
 use crate::site::{self, Ice, Site};
 use crate::state::Campaign;
 use futures::channel::mpsc;
@@ -23,6 +24,9 @@ const WORKER_WITH_THREADS: &str = "./lichen-worker-threads.js";
 
 /// Where the relay says which campaign this is; it lies beside the page.
 const SITE: &str = "./lichen.json";
+
+/// Where the relay says where the campaign is.
+const NOW: &str = "./now.json";
 
 /// Where the relay hands out passwords for TURN.
 const ICE: &str = "./ice.json";
@@ -169,6 +173,11 @@ pub(crate) fn now() -> f64 {
 pub(crate) async fn read_site() -> Result<(Campaign, Site), Problem> {
     let text = fetch_text(SITE).await.map_err(|error| site::unreachable(&error))?;
     site::read(&text)
+}
+
+/// Asks where the campaign is; nothing where that cannot be had, which the page does without.
+pub(crate) async fn read_now() -> Option<Now> {
+    now::read(&fetch_text(NOW).await.ok()?)
 }
 
 async fn fetch_text(address: &str) -> Result<String, String> {

@@ -1,7 +1,7 @@
 //! The campaign's words as `/lichen.json` states them, for the card before joining.
 
-use crate::state::Campaign;
-use lichen_bridge::{Problem, Relay, Statement};
+use crate::state::{Campaign, Cost, Operator};
+use lichen_bridge::{Problem, Relay, Show, Statement};
 use lichen_net::IceServer;
 use lichen_record::text::{is_plain, plain};
 use serde::Deserialize;
@@ -39,6 +39,12 @@ struct Told {
     mesh: bool,
     organiser: Organiser,
     statements: Vec<Line>,
+    #[serde(default)]
+    operator: Option<Operator>,
+    #[serde(default)]
+    cost: Option<Cost>,
+    #[serde(default)]
+    show: Option<Show>,
 }
 
 impl Told {
@@ -87,6 +93,9 @@ pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
         credit: site.credit,
         target: site.target_accuracy.unwrap_or(1.0),
         is_mesh: site.mesh,
+        operator: site.operator,
+        cost: site.cost,
+        show: site.show,
         statements: site
             .statements
             .into_iter()

@@ -1,16 +1,22 @@
 //! What the page knows, and how each event changes it: plain data in, effects out, no browser.
 
+mod effort;
 mod reduce;
 mod sentence;
 #[cfg(test)]
 mod tests;
+mod trial;
 
+pub(crate) use effort::Effort;
 pub(crate) use reduce::Effect;
 pub(crate) use sentence::{Lamp, Progress, Sentence};
+pub(crate) use trial::{Trial, TrialStage, is_right};
 
+use crate::now::Now;
 use crate::site::Site;
-use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Statement};
+use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Show, Statement};
 use lichen_net::Peer;
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -77,6 +83,20 @@ pub(crate) struct ViewState {
     pub(crate) first_step_ms: Option<f64>,
     /// A remark about something that did not work, until it is put away.
     pub(crate) notice: Option<Problem>,
+    /// Where the campaign is, as the relay said last; none where it did not.
+    pub(crate) now: Option<Rc<Now>>,
+    /// What is shown of the model.
+    pub(crate) trial: Trial,
+    /// Time at work since joining.
+    pub(crate) effort: Effort,
+    /// Whether the campaign is over, as this tab has seen for itself.
+    pub(crate) has_ended: bool,
+    /// When the round under way was first heard of, on the page's clock.
+    round_began: Option<f64>,
+    /// Whether [`ViewState::now`] was read since it was asked for last.
+    is_now_fresh: bool,
+    /// Whether a worker runs that only shows the model.
+    is_looking: bool,
     worker: WorkerStage,
     asked: BTreeMap<CommandId, Asked>,
     last_id: u32,
@@ -141,6 +161,35 @@ pub(crate) struct Campaign {
     pub(crate) statements: Vec<Statement>,
     /// Whether tabs connect to each other.
     pub(crate) is_mesh: bool,
+    /// How samples are shown; none where they are not.
+    pub(crate) show: Option<Show>,
+    /// Who runs the relay, where they say so.
+    pub(crate) operator: Option<Operator>,
+    /// What taking part costs, where the relay says so.
+    pub(crate) cost: Option<Cost>,
+}
+
+/// Who runs the relay, as they say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Operator {
+    /// A person or an institution.
+    pub(crate) name: String,
+    /// Where they are to be reached.
+    #[serde(default)]
+    pub(crate) link: Option<String>,
+}
+
+/// What goes over the wire, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Cost {
+    /// Bytes of the data set, fetched once.
+    pub(crate) data_bytes: u64,
+    /// Bytes of the model; of one tab's changes to it about as many.
+    pub(crate) model_bytes: u64,
+    /// Least time between two rounds, in milliseconds.
+    pub(crate) interval_ms: u64,
+    /// Rounds in all.
+    pub(crate) rounds: u64,
 }
 
 /// What the visitor has asked for.
@@ -252,6 +301,8 @@ enum Asked {
     Resume,
     Leave,
     RelayOnly,
+    Look,
+    Read,
 }
 
 impl ViewState {
@@ -296,6 +347,28 @@ impl ViewState {
     /// The round that the last settled checkpoint came out of, 0 before the first.
     pub(crate) fn settled_round(&self) -> u64 {
         self.history.last().map_or(0, |last| last.round)
+    }
+
+    /// Whether nothing will be trained any more, as far as is known.
+    pub(crate) fn is_over(&self) -> bool {
+        self.has_ended || self.present().is_some_and(|now| now.finished)
+    }
+
+    /// Where the campaign is, as the relay said last.
+    pub(crate) fn present(&self) -> Option<&Now> {
+        let campaign = self.campaign()?;
+        self.now.as_deref().filter(|now| now.campaign == campaign.id)
+    }
+
+    /// Whether the aim is reached.
+    pub(crate) fn has_reached_goal(&self) -> bool {
+        self.accuracy().zip(self.target()).is_some_and(|(accuracy, target)| accuracy >= target)
+    }
+
+    /// When the next round may begin, on the page's clock; none where that is not known.
+    pub(crate) fn next_round_at(&self) -> Option<f64> {
+        let interval = self.campaign()?.cost?.interval_ms;
+        Some(self.round_began? + interval as f64)
     }
 
     /// Members besides this account.

@@ -4,16 +4,22 @@ mod card;
 mod chart;
 mod contributions;
 mod copy;
+mod cost;
 mod engine;
+mod field;
 #[cfg(test)]
 mod gallery;
 mod icon;
 mod identity;
 mod mesh;
 mod peers;
+mod picture;
 mod plot;
+mod reading;
 mod score;
 mod status;
+mod thanks;
+mod trial;
 
 use crate::intent::Intent;
 use crate::state::{Run, ViewState};
@@ -66,21 +72,25 @@ fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
             if state.run == Run::Idle {
                 { card::invitation(state, click) }
             } else {
-                { status::bar(&sentence, &state.run, click) }
+                { status::bar(&sentence, &state.run, state.is_over(), click) }
                 { status::notice(state, click) }
-                { board(state, click) }
+                { board(state, now, click) }
             }
         </main>
     }
 }
 
-fn board(state: &ViewState, click: &Callback<Intent>) -> Html {
+fn board(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
     html! {
         <>
             <h1 class="visually-hidden">{ state.campaign().map_or("Train a model together".to_owned(), |campaign| campaign.title.clone()) }</h1>
             <div class="board">
+                { thanks::thanks(state, now) }
                 { score::score(state) }
                 { chart::results(state) }
+                if state.campaign().is_some_and(|campaign| campaign.show.is_some()) {
+                    <div class="card wide">{ trial::trial(state, click) }</div>
+                }
                 <div class="columns">
                     <div class="stack">
                         { contributions::contributions(state) }
@@ -90,7 +100,7 @@ fn board(state: &ViewState, click: &Callback<Intent>) -> Html {
                     <div class="stack">
                         { peers::peers(state) }
                         { mesh::mesh(state, click) }
-                        { engine::engine(state, click) }
+                        { engine::engine(state, now, click) }
                         { peers::connection(state) }
                     </div>
                 </div>

@@ -7,7 +7,7 @@ use js_sys::Uint8Array;
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
 use lichen_node::Platform;
-use lichen_record::{AccountId, CampaignId};
+use lichen_record::{AccountId, CampaignId, Cid};
 use lichen_store::{IndexedDb, StoreError};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -24,6 +24,9 @@ const DATABASE: &str = "lichen";
 
 /// How long the relay may take to hand out a manifest, in milliseconds.
 const FETCH_TIMEOUT_MS: u32 = 10_000;
+
+/// How long the relay may take to hand out a blob, in milliseconds: data may be large, and lines slow.
+const BLOB_TIMEOUT_MS: u32 = 120_000;
 
 const RELOAD: &str = "Reload the page; if it happens again, use a current Chrome, Edge, Firefox or Safari.";
 
@@ -67,9 +70,9 @@ impl Scope {
         Ok(found)
     }
 
-    async fn fetch(&self, path: &str) -> Result<Vec<u8>, JsValue> {
+    async fn fetch(&self, path: &str, patience_ms: u32) -> Result<Vec<u8>, JsValue> {
         let options = RequestInit::new();
-        options.set_signal(Some(&AbortSignal::timeout_with_u32(FETCH_TIMEOUT_MS)));
+        options.set_signal(Some(&AbortSignal::timeout_with_u32(patience_ms)));
         let answer = JsFuture::from(self.global.fetch_with_str_and_init(path, &options)).await?;
         let response: Response = answer.unchecked_into();
         if !response.ok() {
@@ -121,12 +124,18 @@ impl Platform for Scope {
     }
 
     async fn manifest(&self, campaign: &CampaignId) -> Result<Vec<u8>, Problem> {
-        self.fetch(&format!("./blob/{campaign}")).await.map_err(|error| {
+        self.fetch(&format!("./blob/{campaign}"), FETCH_TIMEOUT_MS).await.map_err(|error| {
             problem(
                 "The campaign's description could not be fetched",
                 &error,
                 "Check your connection, then try again.",
             )
+        })
+    }
+
+    async fn blob(&self, cid: &Cid) -> Result<Vec<u8>, Problem> {
+        self.fetch(&format!("./blob/{cid}"), BLOB_TIMEOUT_MS).await.map_err(|error| {
+            problem("The model could not be fetched", &error, "Check your connection, then try again.")
         })
     }
 

@@ -48,6 +48,24 @@ pub enum Command {
         /// True for the relay only.
         on: bool,
     },
+    /// Show what a checkpoint says of some held-out samples, by [`Event::Guesses`]; after [`Command::Start`] and without
+    /// taking part. What is missing on this device is fetched from where the page came from, by plain requests: nothing
+    /// connects, trains, is signed or makes a key.
+    Look {
+        /// Comes back in the answer.
+        id: CommandId,
+        /// The checkpoint's content id, as the page was told.
+        checkpoint: String,
+        /// The round that it came out of, as the page was told; 0 for the campaign's first checkpoint.
+        round: u64,
+    },
+    /// Have the model that is shown read a drawing; [`Event::Read`] comes before the answer. It stays on this device.
+    Read {
+        /// Comes back in the event and in the answer.
+        id: CommandId,
+        /// The ink of each cell, row by row: 0 none, 255 full.
+        cells: Vec<u8>,
+    },
     /// Something the swarm reports; not answered.
     Net(lichen_net::Event),
 }
@@ -62,7 +80,9 @@ impl Command {
             | Self::Pause { id }
             | Self::Resume { id }
             | Self::Leave { id }
-            | Self::RelayOnly { id, .. } => Some(*id),
+            | Self::RelayOnly { id, .. }
+            | Self::Look { id, .. }
+            | Self::Read { id, .. } => Some(*id),
             Self::Net(_) => None,
         }
     }

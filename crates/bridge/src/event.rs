@@ -69,6 +69,15 @@ pub enum Event {
         /// Held-out samples measured on.
         samples: u32,
     },
+    /// What a checkpoint says of some held-out samples, the same ones each time; where the manifest says how to show them.
+    Guesses(Guesses),
+    /// What the model that is shown says of a drawing.
+    Read {
+        /// The command that asked.
+        id: CommandId,
+        /// The probability of each class.
+        probabilities: Vec<f32>,
+    },
     /// One of this account's contributions, new or changed; the round names it.
     Contribution(Contribution),
     /// Who takes part at the moment.
@@ -145,6 +154,52 @@ pub struct Campaign {
     pub statements: Vec<Statement>,
     /// Rounds at most.
     pub rounds: u64,
+    /// How samples are shown; none where they are not.
+    pub show: Option<Show>,
+}
+
+/// How samples are shown: pictures in one shade of ink, and what classes are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Show {
+    /// Cells in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// What each class is called, from class 0 on.
+    pub labels: Vec<String>,
+    /// Whether people may draw a sample by hand.
+    pub draw: bool,
+}
+
+/// What a checkpoint says of some held-out samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guesses {
+    /// The round that the checkpoint settled; none for the campaign's first checkpoint.
+    pub round: Option<u64>,
+    /// The checkpoint.
+    pub checkpoint: Cid,
+    /// Held-out samples that it gets right, of all that were looked at; none where that was measured anyway
+    /// ([`Event::Evaluated`]).
+    pub right: Option<(u32, u32)>,
+    /// The samples, at most 24.
+    pub samples: Vec<Guess>,
+}
+
+/// What a model says of one sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guess {
+    /// The sample's place in the data.
+    pub index: u32,
+    /// The class that it is of.
+    pub label: u32,
+    /// The class that the model takes it for.
+    pub guess: u32,
+    /// How probable the model finds that, 0 to 1.
+    pub probability: f32,
+    /// The ink of each cell, row by row: 0 none, 255 full.
+    pub cells: Vec<u8>,
 }
 
 /// One plain sentence about the campaign, with its heading.

@@ -69,7 +69,7 @@ pub enum BridgeError {
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
-    use crate::{CommandId, EnginePreference, LossPoint, Phase, Problem, Relay};
+    use crate::{CommandId, EnginePreference, Guess, Guesses, LossPoint, Phase, Problem, Relay};
     use lichen_net::RequestId;
     use lichen_record::Cid;
     use proptest::prelude::*;
@@ -86,7 +86,14 @@ mod tests {
             id.clone().prop_map(|id| Command::Pause { id }),
             id.clone().prop_map(|id| Command::Resume { id }),
             id.clone().prop_map(|id| Command::Leave { id }),
-            (id, any::<bool>()).prop_map(|(id, on)| Command::RelayOnly { id, on }),
+            (id.clone(), any::<bool>()).prop_map(|(id, on)| Command::RelayOnly { id, on }),
+            (id.clone(), ".{0,60}", any::<u64>()).prop_map(|(id, checkpoint, round)| Command::Look {
+                id,
+                checkpoint,
+                round
+            }),
+            (id, proptest::collection::vec(any::<u8>(), 0..300))
+                .prop_map(|(id, cells)| Command::Read { id, cells }),
             (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..300)).prop_map(|(id, bytes)| {
                 Command::Net(lichen_net::Event::Frame { id: RequestId(id), bytes })
             }),
@@ -112,6 +119,19 @@ mod tests {
                     points: points.into_iter().map(|(step, loss)| LossPoint { step, loss }).collect()
                 }
             ),
+            (
+                any::<Option<u64>>(),
+                any::<Option<(u32, u32)>>(),
+                proptest::collection::vec(any::<u8>(), 0..70)
+            )
+                .prop_map(|(round, right, cells)| Event::Guesses(Guesses {
+                    round,
+                    checkpoint: Cid::of_raw(&cells),
+                    right,
+                    samples: vec![Guess { index: 5, label: 3, guess: 8, probability: 0.5, cells }],
+                })),
+            (any::<u32>(), proptest::collection::vec(0.0f32..1.0, 0..12))
+                .prop_map(|(id, probabilities)| { Event::Read { id: CommandId(id), probabilities } }),
             (any::<Option<u64>>(), finite(), finite(), any::<u32>()).prop_map(
                 |(round, loss, accuracy, samples)| Event::Evaluated {
                     round,

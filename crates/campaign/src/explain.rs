@@ -28,10 +28,10 @@ impl Manifest {
     pub fn explain(&self) -> Vec<Statement> {
         vec![
             Statement::new("What is this for?", self.campaign.purpose.clone()),
-            Statement::new("What is trained?", self.explain_model()),
-            Statement::new("On what data?", self.explain_data()),
             Statement::new("What leaves my device?", self.explain_leaving()),
             Statement::new("What does my device do?", self.explain_work()),
+            Statement::new("What is trained?", self.explain_model()),
+            Statement::new("On what data?", self.explain_data()),
             Statement::new("For how long?", self.explain_duration()),
             Statement::new("Who runs this?", self.explain_organiser()),
             Statement::new("What becomes of the result?", self.explain_licence()),
@@ -42,7 +42,7 @@ impl Manifest {
         let ModelSpec { input, layers, loss, .. } = &self.model;
         let numbers: usize = input.iter().product();
         let aim = self.campaign.target_accuracy.map_or(String::new(), |target| {
-            format!(" The aim is to get {} of unseen samples right.", percent(target))
+            format!(" The aim is to get {} of what it has never seen right.", percent(target))
         });
         let answers = match (self.data.classes, loss) {
             (Some(classes), _) => format!("tells which of {classes} classes it sees"),
@@ -61,8 +61,8 @@ impl Manifest {
         let held_out = split.samples - split.training_len();
         format!(
             "A public data set of {}. {} are kept aside to check the model; nobody trains on them. Your device \
-             fetches the data set and trains on {} of the others, drawn anew each round. Source: {} (licence: {}).",
-            counted(u64::from(split.samples), "sample", "samples"),
+             fetches the data set and trains on {} of the others, drawn anew each time. Source: {} (licence: {}).",
+            counted(u64::from(split.samples), "example", "examples"),
             with_separators(u64::from(held_out)),
             with_separators(u64::from(split.shard_len())),
             self.data.credit.trim_end_matches('.'),
@@ -73,26 +73,31 @@ impl Manifest {
     fn explain_leaving(&self) -> String {
         let way = match self.rounds.topology {
             Topology::Hub => {
-                "This goes to the relay that serves this page, which passes it on to the other participants."
+                "This goes to the server that this page comes from (the relay), which passes it on to the other \
+                 volunteers. The relay sees your device's network address, as every website does."
             }
             Topology::Mesh => {
-                "This goes to the other participants directly, who see your device's network address then, and to \
-                 the relay that serves this page where there is no direct way."
+                "This goes to the other volunteers directly, and where there is no direct way, to the server that this \
+                 page comes from (the relay). The relay sees your device's network address, as every website does; \
+                 those whom you are connected to directly see it, too."
             }
         };
         format!(
-            "{} {way} Each contribution is signed with a key made by your browser and stays in the campaign's \
-             public record.",
+            "{} {way} Each contribution is signed with a key that your browser makes and keeps, and stays in the \
+             campaign's public record. No name is in it, but the key is the same at each of your visits, so that they \
+             can be told to be the same person's. Clear this site's data in your browser to forget the key.",
             self.campaign.leaves_device
         )
     }
 
     fn explain_work(&self) -> String {
+        let looks = u64::from(self.train.steps).saturating_mul(self.train.batch as u64);
         format!(
-            "In each round it takes {} of {} each, on its processor or its graphics processor, whichever turns out \
-             faster. Then it adds up everybody's changes and checks the result against the others'.",
-            counted(u64::from(self.train.steps), "training step", "training steps"),
-            counted(self.train.batch as u64, "sample", "samples")
+            "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
+             its processor or its graphics processor, whichever turns out faster. Then everybody's changes are added \
+             up, which your device does, too, to check the others.",
+            counted(looks, "example", "examples"),
+            with_separators(self.train.batch as u64),
         )
     }
 

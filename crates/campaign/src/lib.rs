@@ -26,6 +26,12 @@
 //! | | `quorum` | equal attestations that settle a round |
 //! | | `limit` | rounds after which the campaign is finished |
 //! | | `seed` | for the initial model, shards and training order |
+//! | `[show]` | | may be left out: then no samples are shown |
+//! | | `kind` | `"image"`: a sample is a picture in one shade of ink |
+//! | | `width`, `height` | cells in a row, and rows; together as many as the model takes numbers |
+//! | | `full` | the stored value of a cell that is all ink |
+//! | | `labels` | what each class is called |
+//! | | `draw` | whether people may draw a sample by hand; no unless given |
 //!
 //! Which samples an account trains on in a round follows from public numbers alone ([`Split::shard`]), so that anyone
 //! can replay another's work.
@@ -39,6 +45,7 @@ mod explain;
 mod manifest;
 pub mod model_spec;
 mod reader;
+mod show;
 mod split;
 mod training;
 
@@ -46,5 +53,6 @@ pub use explain::Statement;
 pub use manifest::{
     Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology, syntax_fault,
 };
+pub use show::{MAX_SIDE, Show};
 pub use split::{Split, training_seed};
 pub use training::Training;

@@ -10,6 +10,7 @@ use toml::de::DeTable;
 use crate::Split;
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::Reader;
+use crate::show::{Show, check_show, read_show};
 
 /// Longest text of one line, such as a title.
 const LINE: usize = 120;
@@ -34,6 +35,8 @@ pub struct Manifest {
     pub train: TrainSpec,
     /// How rounds go.
     pub rounds: Rounds,
+    /// How samples are shown to people; none where there is nothing to see.
+    pub show: Option<Show>,
 }
 
 /// `[campaign]`: what the campaign is for, in words.
@@ -233,15 +236,17 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let version: Option<u32> = reader.whole("version", 1..=1);
     let [campaign, data, model, train, rounds] =
         ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
+    let show = reader.value("show").and_then(|_| reader.table("show"));
     reader.finish();
     let campaign = read_purpose(campaign, faults);
     let data = read_data(data, faults);
     let model = read_model(model, faults);
     let train = read_train(train, faults);
     let rounds = read_rounds(rounds, faults);
+    let show = read_show(show, faults);
     version?;
     let manifest =
-        Manifest { campaign: campaign?, data: data?, model: model?, train: train?, rounds: rounds? };
+        Manifest { campaign: campaign?, data: data?, model: model?, train: train?, rounds: rounds?, show };
     check_together(&manifest, faults);
     Some(manifest)
 }
@@ -355,6 +360,7 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
         faults.push(Fault::new("train.batch", problem));
     }
     check_answers(manifest, faults);
+    check_show(manifest, faults);
 }
 
 /// Checks that data, model and aim speak of the same kind of answers: classes or numbers.

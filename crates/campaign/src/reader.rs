@@ -26,7 +26,23 @@ impl<'t, 'f> Reader<'t, 'f> {
 
     /// A line or paragraph that people read.
     pub(crate) fn text(&mut self, key: &'static str, longest: usize) -> Option<String> {
-        let DeValue::String(text) = self.required(key)? else {
+        let value = self.required(key)?;
+        self.text_of(key, value, longest)
+    }
+
+    /// A list of short texts that people read, one for each thing.
+    pub(crate) fn texts(&mut self, key: &'static str, longest: usize, most: usize) -> Option<Vec<String>> {
+        let DeValue::Array(list) = self.required(key)? else {
+            return self.fault(key, "must be a list of texts in square brackets");
+        };
+        if list.len() > most {
+            return self.fault(key, &format!("are {}: give at most {most}", list.len()));
+        }
+        list.iter().map(|value| self.text_of(key, value.get_ref(), longest)).collect()
+    }
+
+    fn text_of(&mut self, key: &'static str, value: &DeValue<'_>, longest: usize) -> Option<String> {
+        let DeValue::String(text) = value else {
             return self.fault(key, "must be text in quotation marks");
         };
         let text = text.trim();

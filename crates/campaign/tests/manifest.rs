@@ -39,7 +39,7 @@ fn the_digits_campaign_is_as_written() {
 
 #[test]
 fn every_required_field_is_missed_by_name() {
-    let optional = ["target_accuracy", "activation", "name = \"hidden\"", "name = \"output\""];
+    let optional = ["target_accuracy", "activation", "draw", "name = \"hidden\"", "name = \"output\""];
     let mut checked = 0;
     for line in DIGITS.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')) {
         if optional.iter().any(|optional| line.starts_with(optional)) {
@@ -53,7 +53,7 @@ fn every_required_field_is_missed_by_name() {
         );
         checked += 1;
     }
-    assert_eq!(checked, 34);
+    assert_eq!(checked, 39);
 }
 
 #[test]
@@ -202,7 +202,8 @@ fn every_loss_can_be_named() {
         let text = with("loss = \"softmax-cross-entropy\"", &format!("loss = \"{loss}\""));
         let text = text.replace("unused = \"\"\n", "").replace("classes = 10\n", "");
         let text = text.replace("target_accuracy = 0.95\n", "");
-        let manifest = Manifest::parse(&text).unwrap();
+        let text = &text[..text.find("[show]").unwrap()];
+        let manifest = Manifest::parse(text).unwrap();
         assert_eq!(manifest.data.classes, None);
         assert!(manifest.explain()[1].text.contains(told), "{:?}", manifest.explain()[1]);
     }
@@ -235,28 +236,69 @@ const EXPLANATION: [(&str, &str); 8] = [
         "Teaches a small neural network to read handwritten digits, to show that browser tabs can learn together: no tab does all the work, and every result can be checked by anyone.",
     ),
     (
-        "What is trained?",
-        "A neural network with 2 layers that looks at 64 numbers and tells which of 10 classes it sees. The aim is to get 95 % of unseen samples right.",
-    ),
-    (
-        "On what data?",
-        "A public data set of 1,797 samples. 360 are kept aside to check the model; nobody trains on them. Your device fetches the data set and trains on 480 of the others, drawn anew each round. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49 (licence: CC-BY-4.0).",
-    ),
-    (
         "What leaves my device?",
-        "Only numbers leave your device: how the training on it changed the model, how many samples it used, and how well it did. This goes to the relay that serves this page, which passes it on to the other participants. Each contribution is signed with a key made by your browser and stays in the campaign's public record.",
+        "Only numbers leave your device: how the training on it changed the model, how many samples it used, and how well it did. This goes to the server that this page comes from (the relay), which passes it on to the other volunteers. The relay sees your device's network address, as every website does. Each contribution is signed with a key that your browser makes and keeps, and stays in the campaign's public record. No name is in it, but the key is the same at each of your visits, so that they can be told to be the same person's. Clear this site's data in your browser to forget the key.",
     ),
     (
         "What does my device do?",
-        "In each round it takes 60 training steps of 32 samples each, on its processor or its graphics processor, whichever turns out faster. Then it adds up everybody's changes and checks the result against the others'.",
+        "It trains in short turns, called rounds: in each it looks at 1,920 examples and adjusts the model after every 32, on its processor or its graphics processor, whichever turns out faster. Then everybody's changes are added up, which your device does, too, to check the others.",
+    ),
+    (
+        "What is trained?",
+        "A neural network with 2 layers that looks at 64 numbers and tells which of 10 classes it sees. The aim is to get 95 % of what it has never seen right.",
+    ),
+    (
+        "On what data?",
+        "A public data set of 1,797 examples. 360 are kept aside to check the model; nobody trains on them. Your device fetches the data set and trains on 480 of the others, drawn anew each time. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49 (licence: CC-BY-4.0).",
     ),
     (
         "For how long?",
         "Until you leave, or until the campaign has had its 1,000 rounds, which start at least 1.5 seconds apart. You can pause or leave at any time; closing the page ends it, too.",
     ),
-    ("Who runs this?", "The Lichen project (the operator of this relay)."),
+    (
+        "Who runs this?",
+        "The Lichen project, which wrote this program (ask whoever runs the page that you are reading).",
+    ),
     ("What becomes of the result?", "Everybody may have the trained model under the licence CC0-1.0."),
 ];
+
+#[test]
+fn how_samples_are_shown_is_read() {
+    let show = Manifest::parse(DIGITS).unwrap().show.unwrap();
+    assert_eq!((show.width, show.height, show.full, show.draw), (8, 8, 16.0, true));
+    assert_eq!(show.labels[9], "9");
+    let without = &DIGITS[..DIGITS.find("[show]").unwrap()];
+    assert_eq!(Manifest::parse(without).unwrap().show, None);
+}
+
+#[test]
+fn what_cannot_be_shown_is_refused_by_name() {
+    for (line, bad, fault) in [
+        ("kind = \"image\"", "kind = \"film\"", "show.kind is not known here: use \"image\""),
+        (
+            "width = 8",
+            "width = 7",
+            "show.width and show.height make 56 cells: the model takes 64 numbers, one for each cell",
+        ),
+        ("height = 8", "height = 65", "show.height is 65: it must be from 1 to 64"),
+        (
+            "full = 16",
+            "full = 0",
+            "show.full is 0: it must be from 0.000000000000000000000000000001 to 1000000000000000000000000000000",
+        ),
+        ("\"8\", \"9\"]", "\"8\"]", "show.labels are 9: give one for each of the 10 classes"),
+        ("\"9\"]", "9]", "show.labels must be text in quotation marks"),
+        ("\"9\"]", "\"\\u202e\"]", "show.labels holds invisible control characters: remove them"),
+        ("draw = true", "draw = 1", "show.draw must be true or false"),
+        ("draw = true", "drawn = true", "show.drawn is not known here: did you mean \"draw\"?"),
+    ] {
+        assert_eq!(faults(&with(line, bad)), [fault], "{bad}");
+    }
+    let many = format!("labels = [{}]", "\"x\",".repeat(101));
+    let start = DIGITS.find("labels = [").unwrap();
+    let text = format!("{}{many}\ndraw = true\n", &DIGITS[..start]);
+    assert_eq!(faults(&text), ["show.labels are 101: give at most 100"]);
+}
 
 #[test]
 fn errors_show_every_fault_on_its_line() {

@@ -41,7 +41,11 @@ fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(),
     if expected == found { Ok(()) } else { Err(EngineError::Length { what, expected, found }) }
 }
 
-fn check_input(program: &Program, x: &[f32]) -> Result<(), EngineError> {
+/// Checks the input alone.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_input(program: &Program, x: &[f32]) -> Result<(), EngineError> {
     check_length("input", program.buffer(program.input).elements(), x.len())?;
     if let Some(index) = x.iter().position(|value| !value.is_finite()) {
         return Err(EngineError::NotFinite { what: "input", index });

@@ -11,6 +11,7 @@ mod golden;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod per_sample;
+mod predict;
 mod schedule;
 #[cfg(test)]
 mod testing;
@@ -23,4 +24,5 @@ pub use lichen_engine_cpu as cpu;
 pub use choice::measure_engine;
 pub use error::EngineError;
 pub use lichen_model::Targets;
+pub use predict::Predictor;
 pub use trainer::{EngineChoice, EngineKind, Evaluation, Executor, Trainer, step_program};

@@ -18,6 +18,7 @@ use crate::hub::{Hub, HubError, Outbox};
 use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::mesh::{Mesh, Note, Serving};
 use crate::setup::Setup;
+use crate::showing::Of;
 use crate::signing::sign;
 use crate::training::{Evaluator, Measured, Task, Trained, Training};
 use crate::view::{Evaluated, Progress, evaluation_name};
@@ -433,6 +434,13 @@ pub(crate) async fn evaluate<P: Platform>(
         samples: result.samples,
     };
     (shared.out)(evaluated.into());
+    let of = Of { round: evaluated.round, checkpoint, count: false };
+    let setup = &shared.setup;
+    // What cannot be shown is no reason to stop: it is there to be looked at only.
+    let _unshown = setup
+        .showing
+        .show(&*shared.platform, &shared.out, &setup.manifest, &dataset, (of, &parameters))
+        .await;
     if let Ok(bytes) = encode(&evaluated) {
         // Lost, it is measured again.
         let _kept = shared.platform.save(&evaluation_name(shared.setup.campaign), &bytes).await;

@@ -23,6 +23,7 @@ mod false_relay;
 mod hub;
 mod jobs;
 mod log_reader;
+mod looking;
 mod measure;
 mod mesh;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
@@ -31,6 +32,7 @@ mod node;
 mod platform;
 mod session;
 mod setup;
+mod showing;
 mod signing;
 mod training;
 mod view;

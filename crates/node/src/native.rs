@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lichen_bridge::Problem;
-use lichen_record::{AccountId, CampaignId, SigningKey};
+use lichen_record::{AccountId, CampaignId, Cid, SigningKey};
 use lichen_store::Memory;
 use tokio::sync::Semaphore;
 
@@ -45,6 +45,7 @@ impl Drop for Lease {
 pub struct Native {
     device: Rc<Device>,
     manifest: Vec<u8>,
+    site: Vec<Vec<u8>>,
     began: Instant,
 }
 
@@ -52,7 +53,13 @@ impl Native {
     /// The platform of one node on this device, in the campaign that these bytes describe.
     #[must_use]
     pub fn new(device: Rc<Device>, manifest: Vec<u8>) -> Self {
-        Self { device, manifest, began: Instant::now() }
+        Self { device, manifest, site: Vec::new(), began: Instant::now() }
+    }
+
+    /// The same, where these blobs are to be had before anything is connected.
+    #[must_use]
+    pub fn with_site(self, site: Vec<Vec<u8>>) -> Self {
+        Self { site, ..self }
     }
 }
 
@@ -83,6 +90,13 @@ impl Platform for Native {
 
     async fn manifest(&self, _campaign: &CampaignId) -> Result<Vec<u8>, Problem> {
         Ok(self.manifest.clone())
+    }
+
+    async fn blob(&self, cid: &Cid) -> Result<Vec<u8>, Problem> {
+        self.site.iter().find(|bytes| cid.matches(bytes)).cloned().ok_or_else(|| Problem {
+            message: format!("{cid} is not to be had."),
+            remedy: "Try again.".into(),
+        })
     }
 
     async fn find_account(&self) -> Result<Option<AccountId>, Problem> {

@@ -9,6 +9,7 @@ use lichen_bridge::{
 use crate::Platform;
 use crate::contributions::Contributions;
 use crate::hub::Outbox;
+use crate::looking::look;
 use crate::session::{Session, Start};
 use crate::setup::Setup;
 use crate::view::saved_evaluation;
@@ -87,6 +88,14 @@ impl<P: Platform> Node<P> {
                 }
                 self.answer(id, Ok(()));
             }
+            Command::Look { id, checkpoint, round } => {
+                let outcome = self.look(&checkpoint, round).await;
+                self.answer(id, outcome);
+            }
+            Command::Read { id, cells } => {
+                let outcome = self.read(id, &cells);
+                self.answer(id, outcome);
+            }
             Command::Net(event) => self.net(event),
         }
     }
@@ -141,6 +150,23 @@ impl<P: Platform> Node<P> {
             relay_only: self.relay_only,
         };
         self.session = Some(Session::open(start).await?);
+        Ok(())
+    }
+
+    /// Shows the model without taking part; who takes part is shown it after each round anyway.
+    async fn look(&self, checkpoint: &str, round: u64) -> Result<(), Problem> {
+        let Some(ready) = self.ready.as_ref().filter(|_ready| self.session.is_none()) else {
+            return Err(refused("There is nothing to look at now.", "Reload the page."));
+        };
+        look(&*self.platform, &self.out, &ready.setup, checkpoint, round).await
+    }
+
+    fn read(&self, id: CommandId, cells: &[u8]) -> Result<(), Problem> {
+        let Some(Ready { setup, .. }) = &self.ready else {
+            return Err(refused("The campaign is not known yet.", "Reload the page."));
+        };
+        let probabilities = setup.showing.read(&setup.manifest, cells)?;
+        (self.out)(Event::Read { id, probabilities });
         Ok(())
     }
 

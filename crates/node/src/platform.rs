@@ -1,6 +1,6 @@
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
-use lichen_record::{AccountId, CampaignId};
+use lichen_record::{AccountId, CampaignId, Cid};
 use lichen_store::Blobs;
 
 /// What the node cannot do by itself: time, turns, the account's key and what the device keeps.
@@ -45,6 +45,12 @@ pub trait Platform: 'static {
     /// # Errors
     /// What went wrong, for the person.
     async fn manifest(&self, campaign: &CampaignId) -> Result<Vec<u8>, Problem>;
+
+    /// A blob's bytes, unchecked, from where the manifest comes from.
+    ///
+    /// # Errors
+    /// What went wrong, for the person.
+    async fn blob(&self, cid: &Cid) -> Result<Vec<u8>, Problem>;
 
     /// The account kept on this device, if there is one.
     ///

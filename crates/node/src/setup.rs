@@ -1,4 +1,4 @@
-use lichen_bridge::{Problem, Relay};
+use lichen_bridge::{Problem, Relay, Show};
 use lichen_campaign::Manifest;
 use lichen_learn::check_model;
 use lichen_model::{Parameters, initial_parameters};
@@ -7,6 +7,7 @@ use lichen_round::Rules;
 use lichen_store::Blobs;
 
 use crate::Platform;
+use crate::showing::Showing;
 
 /// A campaign as its verified manifest describes it.
 pub(crate) struct Setup {
@@ -15,6 +16,8 @@ pub(crate) struct Setup {
     /// The manifest as it was written.
     pub(crate) bytes: Vec<u8>,
     pub(crate) rules: Rules,
+    /// The model as people are shown it.
+    pub(crate) showing: Showing,
 }
 
 impl Setup {
@@ -28,7 +31,7 @@ impl Setup {
         };
         let manifest = Manifest::from_bytes(&bytes).map_err(|error| invalid(&error))?;
         let rules = Rules::from(&manifest);
-        Ok(Self { campaign, manifest, bytes, rules })
+        Ok(Self { campaign, manifest, bytes, rules, showing: Showing::default() })
     }
 
     /// The model that the campaign begins with, and its content id.
@@ -63,6 +66,12 @@ impl Setup {
             credit: self.manifest.data.credit.clone(),
             statements: self.manifest.explain().into_iter().map(statement).collect(),
             rounds: self.manifest.rounds.limit,
+            show: self.manifest.show.as_ref().map(|show| Show {
+                width: show.width,
+                height: show.height,
+                labels: show.labels.clone(),
+                draw: show.draw,
+            }),
         }
     }
 }

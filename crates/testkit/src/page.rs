@@ -40,6 +40,8 @@ pub struct Request {
     pub url: String,
     /// Whether this is a WebSocket.
     pub websocket: bool,
+    /// The method, such as `GET`; empty for a WebSocket.
+    pub method: String,
 }
 
 impl Page {
@@ -292,7 +294,8 @@ impl Page {
                 _ => return None,
             };
             let url = event.params.pointer(field)?.as_str()?.to_owned();
-            Some(Request { url, websocket })
+            let method = event.params.pointer("/request/method").and_then(Value::as_str);
+            Some(Request { url, websocket, method: method.unwrap_or_default().to_owned() })
         })
     }
 

@@ -2,12 +2,14 @@
 
 use std::fs;
 
+use lichen_learn::aggregate_checkpoint;
 use lichen_log::{Chain, Head};
 use lichen_net::hub::Records;
-use lichen_record::{decode, verify};
+use lichen_record::{Entry, decode, verify};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
 use crate::process::Relay;
 use crate::tab::Tab;
 
@@ -192,6 +194,48 @@ async fn connections_over_the_limit_for_all_are_refused() {
     drop(idle);
     let counted = "lichen_limited_total{limit=\"connections\"}";
     relay.metric_reaches(counted, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_looks_learns_where_the_campaign_is() {
+    let relay = Relay::start().await;
+    let now =
+        async || serde_json::from_str::<serde_json::Value>(&relay.get("now.json").await.text()).unwrap();
+    let before = now().await;
+    assert_eq!((before["members"].as_u64(), before["round"].as_u64()), (Some(0), Some(0)));
+    assert_eq!((before["finished"].as_bool(), before["limit"].as_u64()), (Some(false), Some(1000)));
+    assert!(before["accuracy"].is_null(), "{before}");
+    let tab = Tab::start(&relay, 1).await;
+    let (round, base) = join_and_wait_for_round(&tab).await;
+    let after = now().await;
+    assert_eq!((after["members"].as_u64(), after["round"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(after["checkpoint"].as_str(), Some(base.to_string().as_str()));
+    let bytes = update(0.0);
+    let cid = tab.put(bytes.clone()).await;
+    tab.append_well(&contribution(&tab, round, base, cid)).await;
+    tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
+    let (result, _) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)]).unwrap();
+    let campaign = tab.campaign;
+    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
+    wait_for_round(&tab, round.next()).await;
+    let settled = now().await;
+    assert_eq!(settled["accuracy"]["value"].as_f64(), Some(0.9), "{settled}");
+    assert_eq!(settled["accuracy"]["source"].as_str(), Some("claimed"));
+    assert!(relay.get("now.json").await.body.len() < 1024);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_learns_who_runs_the_relay_and_what_taking_part_costs() {
+    let silent = Relay::start().await.get("lichen.json").await.text();
+    let silent: serde_json::Value = serde_json::from_str(&silent).unwrap();
+    assert!(silent["operator"].is_null());
+    assert_eq!(silent["cost"]["interval_ms"].as_u64(), Some(1500));
+    assert!(silent["cost"]["data_bytes"].as_u64().unwrap() > 115_008);
+    assert_eq!(silent["show"]["labels"].as_array().unwrap().len(), 10);
+    let link = "https://school.example/about";
+    let named = Relay::start_with(&["--operator-name", "City school", "--operator-link", link]).await;
+    let told: serde_json::Value = serde_json::from_str(&named.get("lichen.json").await.text()).unwrap();
+    assert_eq!(told["operator"], serde_json::json!({ "name": "City school", "link": link }));
 }
 
 async fn connect(relay: &Relay, count: usize) -> Vec<tokio::net::TcpStream> {

@@ -18,6 +18,8 @@ use std::rc::Rc;
 pub(crate) enum Effect {
     /// Read `/lichen.json`.
     ReadSite,
+    /// Read `/now.json`.
+    ReadNow,
     /// Start the worker.
     StartWorker,
     /// Remember on this device how many threads may train.
@@ -52,19 +54,24 @@ impl ViewState {
                     WorkerStage::Loading | WorkerStage::TakingPart => self.tell_if_taking_part(Asked::Resume),
                 }
             }
-            (Intent::Leave, Run::Joined | Run::Paused) => self.leave(),
+            (Intent::Leave, Run::Joined | Run::Paused) => {
+                self.effort.stop(now);
+                self.leave()
+            }
             (Intent::RelayOnly(on), _) => self.use_relay_only(on),
             (Intent::Threads(wanted), _) => {
                 self.threads = Threads::new(wanted, self.threads.most);
                 vec![Effect::RememberThreads(self.threads.wanted)]
             }
+            (Intent::Look, _) => self.look(),
+            (Intent::Draw(drawing), _) => self.draw(drawing),
             (Intent::Dismiss, _) => {
                 self.notice = None;
                 Vec::new()
             }
             (Intent::ReadAgain, _) => {
                 self.words = Words::Reading;
-                vec![Effect::ReadSite]
+                vec![Effect::ReadSite, Effect::ReadNow]
             }
             _ => Vec::new(),
         }
@@ -99,11 +106,14 @@ impl ViewState {
                     Some(Account { did: account.to_string(), new: origin == IdentityOrigin::Created });
             }
             Event::Campaign(campaign) => {
-                let is_mesh = self.campaign().is_some_and(|stated| stated.is_mesh);
-                self.words = Words::Verified(Rc::new(verified(campaign, is_mesh)));
+                let stated = self.campaign().cloned().unwrap_or_default();
+                self.words = Words::Verified(Rc::new(verified(campaign, &stated)));
             }
             Event::Engine(engine) => self.engine = Some(engine),
             Event::Round { number, cohort, contributions, settled, .. } => {
+                if self.round.is_none_or(|known| known.number != number) {
+                    self.round_began = Some(now);
+                }
                 self.round = Some(Round { number, cohort, contributions, settled });
             }
             Event::Loss { points, .. } => self.trained(&points, now),
@@ -115,6 +125,8 @@ impl ViewState {
                 samples,
             }),
             Event::Contribution(contribution) => self.contributed(contribution),
+            Event::Guesses(guesses) => self.guessed(guesses),
+            Event::Read { id, probabilities } => self.read(id, probabilities),
             Event::Transfers { direct, relayed, .. } => {
                 (self.bytes_direct, self.bytes_relayed) = (direct, relayed)
             }
@@ -159,7 +171,7 @@ impl ViewState {
     /// The worker, or the page's way to it, broke.
     pub(crate) fn broke(&mut self, problem: Problem) -> Vec<Effect> {
         match self.run {
-            Run::Idle | Run::Left | Run::Failed(_) => Vec::new(),
+            Run::Idle | Run::Left | Run::Failed(_) => self.look_broke(problem),
             Run::Leaving => self.closed(),
             Run::Joined | Run::Paused => {
                 self.run = Run::Failed(problem);
@@ -203,7 +215,8 @@ impl ViewState {
         if self.campaign().is_none() {
             return Vec::new();
         }
-        let mut effects = if self.run == Run::Leaving { vec![Effect::Close] } else { Vec::new() };
+        let has_worker = self.run == Run::Leaving || self.is_looking;
+        let mut effects = if has_worker { vec![Effect::Close] } else { Vec::new() };
         *self = Self {
             words: std::mem::take(&mut self.words),
             site: self.site.clone(),
@@ -212,6 +225,8 @@ impl ViewState {
             threads: self.threads,
             run: Run::Joined,
             joined_at: Some(now),
+            now: self.now.take(),
+            trial: self.trial.kept(),
             last_id: self.last_id,
             ..Self::default()
         };
@@ -232,6 +247,12 @@ impl ViewState {
         let mut effects = if self.relay_only { vec![self.ask(Asked::RelayOnly)] } else { Vec::new() };
         effects.extend(self.take_part());
         effects
+    }
+
+    /// The worker knows the campaign, and the visitor only looks.
+    fn prepared_to_look(&mut self) -> Vec<Effect> {
+        self.worker = WorkerStage::Prepared;
+        self.look_if_ready()
     }
 
     /// Tells the worker to take part, unless the visitor has paused meanwhile.
@@ -255,7 +276,8 @@ impl ViewState {
                 remedy: "Reload the page to get both anew.".to_owned(),
             });
         }
-        vec![Effect::StartSwarm, self.ask(Asked::Start)]
+        let start = self.ask(Asked::Start);
+        if self.is_taking_part() { vec![Effect::StartSwarm, start] } else { vec![start] }
     }
 
     fn answered(&mut self, id: CommandId, outcome: Outcome) -> Vec<Effect> {
@@ -263,7 +285,13 @@ impl ViewState {
             return Vec::new();
         };
         match (asked, outcome) {
+            (Asked::Start, Outcome::Done) if !self.is_taking_part() => self.prepared_to_look(),
             (Asked::Start, Outcome::Done) => self.prepared(),
+            (Asked::Read, outcome) => self.reading_ended(id, result(outcome)),
+            (Asked::Look, outcome) => {
+                self.looked(result(outcome));
+                Vec::new()
+            }
             (Asked::Leave, _) => self.closed(),
             (_, Outcome::Done) => Vec::new(),
             (Asked::Start | Asked::Join, Outcome::Refused(problem)) => self.broke(problem),
@@ -290,7 +318,7 @@ impl ViewState {
         }
     }
 
-    fn ask(&mut self, asked: Asked) -> Effect {
+    pub(super) fn ask(&mut self, asked: Asked) -> Effect {
         self.last_id = self.last_id.wrapping_add(1);
         let id = CommandId(self.last_id);
         self.asked.insert(id, asked);
@@ -301,6 +329,12 @@ impl ViewState {
             Asked::Resume => Command::Resume { id },
             Asked::Leave => Command::Leave { id },
             Asked::RelayOnly => Command::RelayOnly { id, on: self.relay_only },
+            Asked::Read => Command::Read { id, cells: self.picture() },
+            Asked::Look => {
+                let now = self.now.clone().unwrap_or_default();
+                let checkpoint = now.checkpoint.clone().unwrap_or_default();
+                Command::Look { id, checkpoint, round: now.settled }
+            }
         })
     }
 
@@ -308,8 +342,10 @@ impl ViewState {
         match phase {
             Phase::Failed(problem) => return self.broke(problem),
             Phase::Training { step, .. } if step > 0 => self.stepped(now),
+            Phase::Finished => self.has_ended = true,
             _ => {}
         }
+        self.effort.enter(&phase, now);
         self.phase = Some(phase);
         Vec::new()
     }
@@ -367,12 +403,24 @@ impl ViewState {
         self.member_count = 0;
         self.asked.clear();
         self.worker = WorkerStage::Loading;
+        self.trial.rest();
     }
 }
 
-fn verified(campaign: lichen_bridge::Campaign, is_mesh: bool) -> Campaign {
+fn result(outcome: Outcome) -> Result<(), Problem> {
+    match outcome {
+        Outcome::Done => Ok(()),
+        Outcome::Refused(problem) => Err(problem),
+    }
+}
+
+/// The manifest's own words, and beside them what only the relay can say.
+fn verified(campaign: lichen_bridge::Campaign, stated: &Campaign) -> Campaign {
     Campaign {
-        is_mesh,
+        is_mesh: stated.is_mesh,
+        operator: stated.operator.clone(),
+        cost: stated.cost,
+        show: campaign.show,
         id: campaign.id.to_string(),
         title: campaign.title,
         purpose: campaign.purpose,

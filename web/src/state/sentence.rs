@@ -4,6 +4,9 @@ use super::{Link, Run, ViewState};
 use crate::format;
 use lichen_bridge::Phase;
 
+/// A wait of no more seconds than this is not counted down: the text would change faster than it is read.
+const SOON_S: f64 = 3.0;
+
 /// What the status bar shows at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sentence {
@@ -116,11 +119,11 @@ impl ViewState {
             | (Phase::Connecting, _) => {
                 Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")
             }
-            (phase, _) => self.connected(phase),
+            (phase, _) => self.connected(phase, now),
         }
     }
 
-    fn connected(&self, phase: &Phase) -> Sentence {
+    fn connected(&self, phase: &Phase, now: f64) -> Sentence {
         match phase {
             Phase::CatchingUp { done, total } if *total > 0 => Sentence::new(
                 "checking",
@@ -147,9 +150,7 @@ impl ViewState {
             Phase::Aggregating => {
                 Sentence::new("aggregating", Lamp::Good, Progress::Open, "Combining everybody's updates.")
             }
-            Phase::WaitingForRound => {
-                Sentence::new("waiting", Lamp::Good, Progress::Open, "Waiting for the next round to open.")
-            }
+            Phase::WaitingForRound => self.waiting_for_round(now),
             Phase::Idle | Phase::Paused => {
                 Sentence::new("starting", Lamp::Busy, Progress::Open, "Getting ready to take part.")
             }
@@ -163,9 +164,33 @@ impl ViewState {
         }
     }
 
+    /// Whether the sentence names a time that passes.
+    pub(crate) fn counts_down(&self, now: f64) -> bool {
+        let waits = self.run == Run::Joined && self.phase == Some(Phase::WaitingForRound);
+        waits && self.next_round_at().is_some_and(|at| (at - now) / 1000.0 > SOON_S)
+    }
+
+    /// What happens next, and when, where it is known.
+    fn waiting_for_round(&self, now: f64) -> Sentence {
+        let has_given = self.round.is_some_and(|round| self.contributions.contains_key(&round.number));
+        let done = if has_given { "Your part is done. " } else { "" };
+        let people = match self.member_count {
+            0 | 1 => String::new(),
+            people => format!(" with {}", format::plural(people, "person", "people")),
+        };
+        let seconds = self.next_round_at().map(|at| ((at - now) / 1000.0).ceil());
+        let when = match seconds {
+            Some(seconds) if seconds > SOON_S => format!("in {}", format::wait(seconds)),
+            _ => "in a moment".to_owned(),
+        };
+        let text = format!("{done}The next round starts {when}{people}.");
+        Sentence::new("waiting", Lamp::Good, Progress::Open, text)
+    }
+
     fn waiting_for_others(&self) -> Sentence {
         let Some(round) = self.round.filter(|round| round.cohort > round.contributions) else {
-            return Sentence::new("waiting", Lamp::Good, Progress::Open, "Waiting for the round to close.");
+            let text = "Your part is done. Everybody's is being collected.";
+            return Sentence::new("waiting", Lamp::Good, Progress::Open, text);
         };
         let missing = u64::from(round.cohort - round.contributions);
         Sentence::new(
@@ -173,20 +198,29 @@ impl ViewState {
             Lamp::Good,
             Progress::Of { done: f64::from(round.contributions), all: f64::from(round.cohort) },
             format!(
-                "Waiting for {} in round {}.",
-                format::plural(missing, "other tab", "other tabs"),
-                round.number
+                "Your part of round {} is done. {} still at work.",
+                round.number,
+                if missing == 1 {
+                    "One other tab is".to_owned()
+                } else {
+                    format!("{} other tabs are", format::count(missing))
+                }
             ),
         )
     }
 
     fn finished(&self) -> Sentence {
         let text = match self.accuracy() {
-            Some(accuracy) => format!("Finished: the model gets {} right.", format::percent(accuracy)),
-            None => "Finished: all rounds are done.".to_owned(),
+            Some(accuracy) => {
+                format!(
+                    "The campaign is over: the model gets {} right. Thank you.",
+                    format::percent(accuracy)
+                )
+            }
+            None => "The campaign is over: all rounds are done. Thank you.".to_owned(),
         };
         Sentence::new("finished", Lamp::Good, Progress::None, text)
-            .advise("Nothing is being trained any more. You can close this page.")
+            .advise("Nothing is being trained any more. You can try the model below, or close this page.")
     }
 
     /// The window's title, so that a tab in the background still shows what it does.

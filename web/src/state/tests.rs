@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::intent::Intent;
-use lichen_bridge::{Command, ContributionState, Event, LossPoint, Outcome};
+use lichen_bridge::{Command, ContributionState, Event, Guess, Guesses, LossPoint, Outcome};
 use lichen_net::{Disconnection, Event as Net};
 use proptest::prelude::*;
 
@@ -12,7 +12,11 @@ fn problem(message: &str) -> Problem {
 
 fn invited() -> ViewState {
     let mut state = ViewState::new(EnginePreference::Gpu);
-    let campaign = Campaign { title: "Digits".to_owned(), target: 0.95, ..Campaign::default() };
+    let labels = (0..10).map(|label| label.to_string()).collect();
+    let show = Some(Show { width: 8, height: 8, labels, draw: true });
+    let cost = Some(Cost { data_bytes: 117_000, model_bytes: 10_000, interval_ms: 8_000, rounds: 1_000 });
+    let (title, id) = ("Digits".to_owned(), "bafk".to_owned());
+    let campaign = Campaign { title, id, target: 0.95, show, cost, ..Campaign::default() };
     let relay = lichen_bridge::Relay { address: "the relay".to_owned(), ..Default::default() };
     state.read_site(Ok((campaign, Site { relay, ..Site::default() })));
     state
@@ -50,6 +54,133 @@ fn contribution(round: u64, state: ContributionState) -> Event {
     Event::Contribution(Contribution { round, update, samples: 480, state })
 }
 
+fn present() -> Now {
+    let checkpoint = Some("bafkcheckpoint".to_owned());
+    Now { campaign: "bafk".to_owned(), settled: 40, round: 41, checkpoint, ..Now::default() }
+}
+
+fn dot() -> Rc<crate::drawing::Drawing> {
+    let mut drawing = crate::drawing::Drawing::default();
+    drawing.begin(crate::drawing::Point::new(0.5, 0.5));
+    Rc::new(drawing)
+}
+
+/// Two samples: a 5 that is taken for a 5, and a 3 that is taken for this.
+fn guesses(round: u64, said: u32) -> Event {
+    let sample = |index, label, guess| Guess { index, label, guess, probability: 0.9, cells: vec![0; 64] };
+    let samples = vec![sample(0, 5, 5), sample(5, 3, said)];
+    let checkpoint = lichen_record::Cid::of_raw(&round.to_be_bytes());
+    Event::Guesses(Guesses { round: Some(round), checkpoint, right: Some((97, 100)), samples })
+}
+
+/// A page that looks at the model without taking part, up to the answer.
+fn looking() -> ViewState {
+    let mut state = invited();
+    assert_eq!(state.click(Intent::Look, 1.0), [Effect::StartWorker, Effect::ReadNow]);
+    assert_eq!(state.click(Intent::Look, 1.0), [], "it is on its way");
+    let effects = state.apply(Event::Ready { version: lichen_bridge::VERSION }, 2.0);
+    let [Effect::Send(Command::Start { id, .. })] = effects[..] else { panic!("{effects:?}") };
+    assert_eq!(state.apply(Event::Answered { id, outcome: Outcome::Done }, 3.0), []);
+    let effects = state.read_now(Some(present()));
+    let [Effect::Send(Command::Look { id, checkpoint, round: 40 })] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(checkpoint, "bafkcheckpoint");
+    state.apply(guesses(40, 8), 4.0);
+    state.apply(Event::Answered { id: *id, outcome: Outcome::Done }, 5.0);
+    assert_eq!((state.trial.stage.clone(), state.run.clone()), (TrialStage::Shown, Run::Idle));
+    state
+}
+
+#[test]
+fn whoever_looks_starts_no_swarm_and_takes_no_part() {
+    let mut state = looking();
+    assert!(state.can_read() && !state.is_taking_part());
+    assert_eq!(state.trial.right(), 1);
+    assert_eq!(state.click(Intent::Join, 6.0), [Effect::Close, Effect::StartWorker]);
+    assert!(state.trial.guesses.is_some(), "what was seen stays in sight");
+    assert!(!state.can_read(), "until the new worker listens");
+}
+
+#[test]
+fn guesses_turn_from_wrong_to_right() {
+    let mut state = joined();
+    state.apply(guesses(1, 8), 1.0);
+    assert_eq!((state.trial.right(), state.trial.turned.len()), (1, 0));
+    state.apply(guesses(2, 3), 2.0);
+    assert_eq!((state.trial.right(), state.trial.turned.as_slice()), (2, &[5][..]));
+    state.apply(guesses(3, 3), 3.0);
+    assert!(state.trial.turned.is_empty());
+}
+
+#[test]
+fn drawings_are_read_one_at_a_time_and_the_last_one_counts() {
+    let mut state = looking();
+    let effects = state.click(Intent::Draw(dot()), 6.0);
+    let [Effect::Send(Command::Read { id, cells })] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(cells.len(), 64);
+    assert_eq!(state.click(Intent::Draw(dot()), 7.0), [], "the first is being read");
+    state.apply(Event::Read { id: *id, probabilities: vec![0.1; 10] }, 8.0);
+    assert!(state.trial.reading.is_some());
+    let effects = state.apply(Event::Answered { id: *id, outcome: Outcome::Done }, 8.0);
+    let [Effect::Send(Command::Read { id: again, .. })] = &effects[..] else { panic!("{effects:?}") };
+    state.click(Intent::Draw(Rc::default()), 9.0);
+    assert_eq!(state.trial.reading, None);
+    state.apply(Event::Read { id: *again, probabilities: vec![0.1; 10] }, 10.0);
+    assert_eq!(state.trial.reading, None, "nothing is drawn any more");
+    assert_eq!(state.apply(Event::Answered { id: *again, outcome: Outcome::Done }, 10.0), []);
+}
+
+#[test]
+fn a_model_that_cannot_be_had_is_told_in_words_and_asked_for_again() {
+    let mut state = looking();
+    let effects = state.broke(problem("broke"));
+    assert_eq!(
+        (effects, state.trial.stage.clone()),
+        (vec![Effect::Close], TrialStage::Failed(problem("broke")))
+    );
+    assert_eq!(state.click(Intent::Look, 6.0), [Effect::StartWorker, Effect::ReadNow]);
+    let effects = state.apply(Event::Ready { version: lichen_bridge::VERSION }, 7.0);
+    let id = sent(&effects).id().unwrap();
+    state.apply(Event::Answered { id, outcome: Outcome::Done }, 8.0);
+    assert_eq!(state.read_now(Some(Now { campaign: "another".to_owned(), ..present() })), []);
+    assert!(matches!(state.trial.stage, TrialStage::Failed(_)), "of this campaign the relay says nothing");
+}
+
+#[test]
+fn the_wait_for_a_round_says_what_is_done_and_what_comes() {
+    let mut state = joined();
+    state.observe(&Net::Connected { peer: vec![1], address: "/ip4/127.0.0.1".to_owned() }, 1.0);
+    let base = lichen_record::Cid::of_raw(b"base");
+    let round = Event::Round { number: 7, base, cohort: 3, contributions: 3, closed: true, settled: true };
+    state.apply(round, 1_000.0);
+    state.apply(Event::Status(Phase::WaitingForRound), 2_000.0);
+    assert_eq!(state.sentence(2_000.0).text, "The next round starts in 7\u{a0}s.");
+    assert!(state.counts_down(2_000.0));
+    state.apply(contribution(7, ContributionState::Sent), 2_000.0);
+    state.apply(Event::Members { accounts: Vec::new(), count: 3 }, 2_000.0);
+    let said = "Your part is done. The next round starts in 5\u{a0}s with 3\u{a0}people.";
+    assert_eq!(state.sentence(4_000.0).text, said);
+    let said = "Your part is done. The next round starts in a moment with 3\u{a0}people.";
+    assert_eq!(state.sentence(8_000.0).text, said);
+    assert!(!state.counts_down(8_000.0));
+}
+
+#[test]
+fn a_campaign_that_is_over_stays_so() {
+    let mut state = joined();
+    assert!(!state.is_over());
+    state.apply(Event::Status(Phase::Finished), 1.0);
+    state.click(Intent::Leave, 2.0);
+    state.closed();
+    assert!(state.is_over());
+    let mut state = invited();
+    state.read_now(Some(Now { finished: true, ..present() }));
+    assert!(state.is_over());
+    state.read_now(Some(Now { finished: true, campaign: "another".to_owned(), ..present() }));
+    assert!(!state.is_over());
+}
+
 #[test]
 fn nothing_is_started_before_the_click_and_not_without_the_words() {
     let mut state = ViewState::new(EnginePreference::Auto);
@@ -57,9 +188,9 @@ fn nothing_is_started_before_the_click_and_not_without_the_words() {
     state.read_site(Err(problem("no")));
     assert_eq!(state.click(Intent::Join, 0.0), []);
     for intent in [Intent::Pause, Intent::Resume, Intent::Leave] {
-        assert_eq!(invited().click(intent, 0.0), [], "{intent:?}");
+        assert_eq!(invited().click(intent.clone(), 0.0), [], "{intent:?}");
     }
-    assert_eq!(state.click(Intent::ReadAgain, 0.0), [Effect::ReadSite]);
+    assert_eq!(state.click(Intent::ReadAgain, 0.0), [Effect::ReadSite, Effect::ReadNow]);
     assert_eq!(state.words, Words::Reading);
 }
 
@@ -324,7 +455,7 @@ proptest! {
 
     #[test]
     fn no_order_of_events_runs_two_workers_or_talks_to_one_that_does_not_listen(
-        events in prop::collection::vec(0usize..9, 0..80),
+        events in prop::collection::vec(0usize..13, 0..80),
     ) {
         let mut state = invited();
         let (mut workers, mut listening, mut questions) = (0, false, Vec::new());
@@ -348,6 +479,10 @@ proptest! {
                     let outcome = Outcome::Refused(problem("refused"));
                     state.apply(Event::Answered { id: questions.remove(0), outcome }, now)
                 }
+                9 => state.click(Intent::Look, now),
+                10 => state.read_now(Some(present())),
+                11 => state.click(Intent::Draw(dot()), now),
+                12 => state.apply(guesses(1, 3), now),
                 _ => state.click(Intent::Dismiss, now),
             };
             for effect in effects {
@@ -367,7 +502,7 @@ proptest! {
                 prop_assert!((0..=1).contains(&workers));
             }
             let wanted = matches!(state.run, Run::Joined | Run::Paused | Run::Leaving);
-            prop_assert_eq!(workers == 1, wanted);
+            prop_assert_eq!(workers == 1, wanted || state.is_looking);
         }
     }
 }

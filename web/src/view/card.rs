@@ -2,9 +2,10 @@
 
 use super::copy::Copy;
 use super::status::button;
-use super::{engine, fact, mesh};
+use super::{cost, engine, fact, mesh, thanks, trial};
 use crate::format;
 use crate::intent::Intent;
+use crate::now::Now;
 use crate::state::{Campaign, ViewState, Words};
 use lichen_bridge::{Problem, Statement};
 use yew::prelude::*;
@@ -43,28 +44,114 @@ pub(super) fn reminder(state: &ViewState) -> Html {
 }
 
 fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Html {
+    if let Some(now) = state.present().filter(|now| now.finished) {
+        return thanks::ended(state, campaign, now, click);
+    }
     html! {
         <>
             <header>
-                <p class="eyebrow">{ "An invitation to train a model together" }</p>
-                <h1 id="title">{ &campaign.title }</h1>
-                <p class="purpose">{ &campaign.purpose }</p>
+                <p class="eyebrow">{ "A network of volunteers’ browser tabs" }</p>
+                <h1 id="title">{ campaign.title.clone() }</h1>
+                <p class="purpose">{ campaign.purpose.clone() }</p>
             </header>
+            <p class="lead">
+                { "People lend a tab like this one: each trains the model a little, all of them get far, and no data centre is needed. Lend yours for as long as you like. What comes out belongs to everybody." }
+            </p>
+            { here_now(state) }
             <div class="ask">
                 { button("Join", "button button-main button-join", Intent::Join, click) }
                 <p>
                     { "Nothing runs, connects or uses your graphics card before you click. Pause and Leave stay in sight, and closing the page stops everything." }
                 </p>
             </div>
+            { trial::trial(state, click) }
+            { cost::expected(state) }
+            { behind_it(campaign) }
             if campaign.is_mesh {
                 { mesh::switch(state, click) }
             }
             { engine::threads(state, click) }
-            <section class="stack" aria-labelledby="promises">
-                <h2 id="promises">{ "What you agree to" }</h2>
-                { statements(campaign) }
-            </section>
-            { facts(state, campaign) }
+            <details>
+                <summary>{ "Everything else that you may want to know" }</summary>
+                <div class="stack">
+                    { statements(campaign) }
+                    { facts(state, campaign) }
+                </div>
+            </details>
+        </>
+    }
+}
+
+/// Who takes part at the moment, and how far they are.
+fn here_now(state: &ViewState) -> Html {
+    let Some(now) = state.present() else {
+        return Html::default();
+    };
+    let people = match now.members {
+        0 => "Nobody is here at the moment: you would be the first.".to_owned(),
+        1 => "1\u{a0}person is here now.".to_owned(),
+        members => format!("{} are here now.", format::plural(members, "person", "people")),
+    };
+    html! {
+        <p class="here number">
+            <strong>{ people }</strong>
+            { " " }
+            if now.round > 0 {
+                <span>{ rounds(now) }</span>
+                { " " }
+            }
+            if let Some(ability) = trial::ability(state) {
+                <span>{ ability }</span>
+            }
+        </p>
+    }
+}
+
+fn rounds(now: &Now) -> String {
+    let of = if now.limit > 0 { format!(" of {}", format::count(now.limit)) } else { String::new() };
+    format!("This is round {}{of}: in each round, everybody trains once.", format::count(now.round))
+}
+
+/// Who runs this, and who learns what of the visitor.
+fn behind_it(campaign: &Campaign) -> Html {
+    html! {
+        <section class="stack" aria-labelledby="behind">
+            <h2 id="behind">{ "Who is behind it, and what they see" }</h2>
+            <dl class="promises thirds">
+                <div>
+                    <dt>{ "Who runs this" }</dt>
+                    <dd>
+                        <span>{ format!("The campaign is by {}", campaign.organiser) }</span>
+                        { contact(&campaign.contact) }
+                        <span>{ ". " }</span>
+                        { operator(campaign) }
+                    </dd>
+                </div>
+                <div><dt>{ "What the server sees" }</dt><dd>{ SEEN }</dd></div>
+                <div><dt>{ "What links your visits" }</dt><dd>{ LINKED }</dd></div>
+            </dl>
+        </section>
+    }
+}
+
+const SEEN: &str = "Your device’s network address, as every website does, and what your tab has learned: only numbers. \
+    What is trained on, or drawn here, is not sent.";
+
+const LINKED: &str = "At Join your browser makes a key and keeps it. It signs what you give, under the same long number at \
+    each visit, so that your visits can be told to be one person’s; no name is asked for. To forget it, clear this \
+    site’s data in your browser.";
+
+fn operator(campaign: &Campaign) -> Html {
+    let Some(operator) = &campaign.operator else {
+        return html! {
+            <span>{ "Whoever runs this server has not given a name here: ask whoever sent you, before you join." }</span>
+        };
+    };
+    html! {
+        <>
+            <span>{ format!("This server is run by {}", operator.name) }</span>
+            { operator.link.as_deref().map(contact).unwrap_or_default() }
+            <span>{ "." }</span>
         </>
     }
 }
@@ -118,7 +205,7 @@ fn listed(class: &'static str, statements: &[&Statement]) -> Html {
 }
 
 /// What the statements have not told already.
-fn facts(state: &ViewState, campaign: &Campaign) -> Html {
+pub(super) fn facts(state: &ViewState, campaign: &Campaign) -> Html {
     let told = |words: &str| campaign.statements.iter().any(|statement| statement.text.contains(words));
     html! {
         <dl class="facts facts-row">

@@ -1,6 +1,6 @@
 //! What trains on this device, how fast, and why that was chosen.
 
-use super::fact;
+use super::{cost, fact};
 use crate::format;
 use crate::intent::Intent;
 use crate::state::{Run, Threads, ViewState};
@@ -9,12 +9,12 @@ use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
 /// The engine in use.
-pub(super) fn engine(state: &ViewState, click: &Callback<Intent>) -> Html {
+pub(super) fn engine(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
     html! {
         <section class="card" aria-labelledby="engine">
             <h2 id="engine">{ "This device" }</h2>
             if let Some(engine) = &state.engine {
-                { measured(engine, state) }
+                { measured(engine, state, now) }
             } else {
                 <p class="empty">{ "Both engines are measured here, and the faster one trains." }</p>
             }
@@ -67,7 +67,7 @@ fn name(kind: EngineKind) -> &'static str {
     }
 }
 
-fn measured(engine: &Engine, state: &ViewState) -> Html {
+fn measured(engine: &Engine, state: &ViewState, now: f64) -> Html {
     html! {
         <div class="stack">
             <dl class="facts facts-row">
@@ -75,6 +75,7 @@ fn measured(engine: &Engine, state: &ViewState) -> Html {
                 if engine.threads > 1 {
                     { fact("Threads", html! { engine.threads.to_string() }) }
                 }
+                { cost::measured(state, now) }
                 if let Some(rate) = engine.samples_per_second {
                     { fact("Speed", html! { format!("{} samples per second", format::rate(rate)) }) }
                 }

@@ -3,11 +3,16 @@
 //! `LICHEN_GALLERY=DIR cargo test -p lichen-web gallery` writes one HTML file for each state into DIR, beside which
 //! `web/style` has to lie as `style`.
 
+use crate::drawing::{Drawing, Point};
 use crate::intent::Intent;
+use crate::now::{Accuracy, Now};
 use crate::site::Site;
-use crate::state::{Account, Campaign, Evaluation, Link, Run, Traffic, ViewState, Words};
+use crate::state::{
+    Account, Campaign, Cost, Effect, Evaluation, Link, Operator, Run, Traffic, ViewState, Words,
+};
 use lichen_bridge::{
-    Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Phase, Problem, Statement,
+    Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Guess, Guesses, Outcome,
+    Phase, Problem, Show, Statement,
 };
 use std::rc::Rc;
 use yew::prelude::*;
@@ -39,11 +44,22 @@ fn campaign() -> Campaign {
         title: "Handwritten digits".to_owned(),
         purpose: PURPOSE.to_owned(),
         organiser: "The Lichen project".to_owned(),
-        contact: "the operator of this relay".to_owned(),
+        contact: "ask whoever runs the page that you are reading".to_owned(),
         licence: "CC0-1.0".to_owned(),
         credit: "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49".to_owned(),
         target: 0.95,
         is_mesh: false,
+        show: Some(Show {
+            width: 8,
+            height: 8,
+            labels: (0..10).map(|label| label.to_string()).collect(),
+            draw: true,
+        }),
+        operator: Some(Operator {
+            name: "City library, computer room".to_owned(),
+            link: Some("https://library.example/lichen".to_owned()),
+        }),
+        cost: Some(Cost { data_bytes: 116_950, model_bytes: 9_840, interval_ms: 1_500, rounds: 1_000 }),
         statements: vec![
             statement("What is this for?", PURPOSE),
             statement("What is trained?", "A neural network with 2 layers that looks at 64 numbers and tells which of 10 classes it sees. The aim is to get 95 % of unseen samples right."),
@@ -60,6 +76,84 @@ fn campaign() -> Campaign {
 fn invited() -> ViewState {
     let mut state = ViewState::new(EnginePreference::Auto);
     state.read_site(Ok((campaign(), Site::default())));
+    state.read_now(Some(present()));
+    state
+}
+
+fn present() -> Now {
+    Now {
+        campaign: campaign().id,
+        members: 3,
+        round: 40,
+        settled: 39,
+        limit: 1_000,
+        checkpoint: Some(update(39).to_string()),
+        contributions: 117,
+        accuracy: Some(Accuracy { value: 0.97, source: "claimed".to_owned() }),
+        ..Now::default()
+    }
+}
+
+/// Pictures of the digits 0 to 9 by twos and fours, some of them taken for another.
+fn guesses(round: u64) -> Event {
+    let data = include_bytes!("../../../relay/campaigns/digits/digits.safetensors");
+    let start = data.len() - 1_797 * 65;
+    let sample = |place: usize| {
+        let index = place * 5;
+        let stored = &data[start + index * 64..][..64];
+        let label = u32::from(data[start + 1_797 * 64 + index]);
+        let guess = if place.is_multiple_of(7) { (label + 5) % 10 } else { label };
+        let probability = if guess == label { 0.96 } else { 0.41 };
+        let cells = stored.iter().map(|ink| u8::try_from(u32::from(*ink) * 255 / 16).unwrap()).collect();
+        Guess { index: u32::try_from(index).unwrap(), label, guess, probability, cells }
+    };
+    let samples = (0..24).map(sample).collect();
+    Event::Guesses(Guesses {
+        round: Some(round),
+        checkpoint: update(round),
+        right: Some((351, 360)),
+        samples,
+    })
+}
+
+/// Somebody who looks at the model without taking part, and has drawn a seven.
+fn looking() -> ViewState {
+    let mut state = invited();
+    state.click(Intent::Look, 1.0);
+    let effects = state.apply(Event::Ready { version: lichen_bridge::VERSION }, 2.0);
+    let answer = |effects: &[Effect]| {
+        let id = effects.iter().find_map(|effect| match effect {
+            Effect::Send(command) => command.id(),
+            _ => None,
+        });
+        Event::Answered { id: id.unwrap(), outcome: Outcome::Done }
+    };
+    state.apply(answer(&effects), 3.0);
+    let effects = state.read_now(Some(present()));
+    state.apply(guesses(39), 4.0);
+    state.apply(answer(&effects), 5.0);
+    let mut seven = Drawing::default();
+    seven.begin(Point::new(0.25, 0.2));
+    seven.extend(Point::new(0.75, 0.2));
+    seven.extend(Point::new(0.4, 0.85));
+    let effects = state.click(Intent::Draw(Rc::new(seven)), 6.0);
+    let Event::Answered { id, .. } = answer(&effects) else { unreachable!() };
+    let probabilities = vec![0.0, 0.05, 0.03, 0.02, 0.0, 0.01, 0.0, 0.51, 0.02, 0.36];
+    state.apply(Event::Read { id, probabilities }, 7.0);
+    state
+}
+
+/// A tab whose campaign is done.
+fn finished() -> ViewState {
+    let mut state = training();
+    state.apply(Event::Status(Phase::Finished), NOW);
+    state
+}
+
+/// Somebody who comes when all is done.
+fn too_late() -> ViewState {
+    let mut state = invited();
+    state.read_now(Some(Now { finished: true, settled: 1_000, round: 1_000, members: 0, ..present() }));
     state
 }
 
@@ -131,6 +225,7 @@ fn training() -> ViewState {
         why: "The processor is faster for a model this small: 0.06 ms a step against 4.1 ms.".to_owned(),
     });
     state.own_loss = Some(0.214);
+    state.apply(guesses(23), NOW);
     state.traffic = Traffic { received: 1_934_221, sent: 482_113 };
     for round in 18..24 {
         let index = 7 * round + 3;
@@ -178,6 +273,9 @@ fn states() -> Vec<(&'static str, ViewState)> {
         ("reading", ViewState::new(EnginePreference::Auto)),
         ("missing", unread),
         ("idle", invited()),
+        ("looking", looking()),
+        ("finished", finished()),
+        ("too-late", too_late()),
         ("mesh", meshed()),
         ("walled-in", walled_in()),
         ("checking", joined(Phase::CatchingUp { done: 120, total: 900 })),
@@ -242,10 +340,13 @@ fn every_drawing_has_words_or_is_decoration() {
 
 #[test]
 fn the_buttons_that_matter_are_there_in_every_state() {
-    let expected: [(&str, &[&str]); 12] = [
+    let expected: [(&str, &[&str]); 15] = [
         ("reading", &[]),
         ("missing", &["Try again"]),
-        ("idle", &["Join"]),
+        ("idle", &["Join", "See what it can read"]),
+        ("looking", &["Join", "Clear"]),
+        ("finished", &["Leave"]),
+        ("too-late", &["See what it can read"]),
         ("mesh", &["Pause", "Leave"]),
         ("walled-in", &["Pause", "Leave"]),
         ("checking", &["Pause", "Leave"]),
@@ -253,13 +354,13 @@ fn the_buttons_that_matter_are_there_in_every_state() {
         ("paused", &["Resume", "Leave"]),
         ("offline", &["Pause", "Leave"]),
         ("standby", &["Pause", "Leave"]),
-        ("left", &["Join"]),
-        ("failed", &["Join"]),
+        ("left", &["Join", "See what it can read"]),
+        ("failed", &["Join", "See what it can read"]),
     ];
     for ((name, state), (expected_name, buttons)) in states().into_iter().zip(expected) {
         assert_eq!(name, expected_name);
         let page = drawn(state);
-        for button in ["Join", "Pause", "Resume", "Leave", "Try again"] {
+        for button in ["Join", "Pause", "Resume", "Leave", "Try again", "See what it can read"] {
             let there = page.contains(&format!(">{button}</button>"));
             assert_eq!(there, buttons.contains(&button), "{button} in {name}");
         }
@@ -309,11 +410,103 @@ fn gallery_is_written_on_request() {
     for (name, state) in states() {
         let page = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
-             <link rel=stylesheet href=style/tokens.css><link rel=stylesheet href=style/page.css><div id=app>{}</div>",
+             <link rel=stylesheet href=style/tokens.css><link rel=stylesheet href=style/page.css><link rel=stylesheet href=style/model.css><div id=app>{}</div>",
             drawn(state)
         );
         std::fs::write(format!("{folder}/{name}.html"), page).unwrap();
     }
+}
+
+#[test]
+fn an_invitation_says_what_it_is_what_it_costs_and_who_asks() {
+    let page = drawn(invited());
+    for words in [
+        "network of volunteers",
+        "3\u{a0}people are here now.",
+        "round 40 of 1\u{202f}000",
+        "Those who train it say that it reads 97 of 100.",
+        "About 126.8\u{a0}kB at the start",
+        "a minute with 4 people",
+        "battery goes down faster",
+        "This server is run by City library, computer room",
+        "https://library.example/lichen",
+        "network address",
+        "makes a key",
+        "clear this site’s data",
+        "Nothing runs, connects",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    let before_details = page.split("<details").next().unwrap();
+    let read: String =
+        before_details.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+    for word in ["epoch", "loss", "checkpoint", "hash", "DID", "did:", "gradient", "relay", "sample"] {
+        assert!(!read.contains(word), "{word} is not explained in {read}");
+    }
+    let mut unnamed = campaign();
+    unnamed.operator = None;
+    let mut state = invited();
+    state.read_site(Ok((unnamed, Site::default())));
+    assert!(drawn(state).contains("has not given a name here"));
+}
+
+#[test]
+fn what_the_relay_says_of_another_campaign_is_not_shown() {
+    let mut state = invited();
+    state.read_now(Some(Now { campaign: "another".to_owned(), finished: true, ..present() }));
+    let page = drawn(state);
+    assert!(page.contains(">Join<") && !page.contains("people are here now"));
+}
+
+#[test]
+fn guesses_are_told_in_words_and_not_by_colour_alone() {
+    let page = drawn(looking());
+    assert_eq!(page.matches("class=\"picture\"").count(), 24);
+    assert_eq!(page.matches(": wrong, 41\u{a0}% sure.").count(), 4);
+    assert_eq!(page.matches(": right, 96\u{a0}% sure.").count(), 20);
+    assert_eq!(page.matches(">it is ").count(), 4);
+    assert!(page.contains(
+        "The model reads 97 of 100, as counted on this device just now. 20 of these 24 are right."
+    ));
+    assert!(page.contains("It hesitates between 7 (51\u{a0}%) and 9 (36\u{a0}%)."));
+    assert!(page.contains("stays on this device"));
+    let joined = drawn(training());
+    assert!(joined.contains("The model reads 95 of 100. 20 of these 24 are right."), "the measured figure");
+}
+
+#[test]
+fn a_campaign_without_pictures_shows_none() {
+    for mut state in [invited(), training()] {
+        state.words = Words::Stated(Rc::new(Campaign { show: None, ..campaign() }));
+        let page = drawn(state);
+        assert!(!page.contains("See what it can") && !page.contains("class=\"picture\""));
+    }
+}
+
+#[test]
+fn the_goal_and_the_end_are_events() {
+    assert!(drawn(training()).contains("The goal is reached. Thank you!"));
+    let mut early = training();
+    early.history = Rc::new((0..9).map(result).collect());
+    assert!(!drawn(early).contains("Thank you!"));
+    let page = drawn(finished());
+    for words in [
+        "The campaign is over. Thank you!",
+        "You gave 4\u{a0}contributions",
+        "Download the model",
+        "./blob/bafk",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    let page = drawn(too_late());
+    for words in [
+        "This campaign is over. Thank you",
+        "117\u{a0}contributions in 1\u{202f}000\u{a0}rounds",
+        "reads 97 of 100",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains(">Join<") && !page.contains("What it costs you"));
 }
 
 #[test]

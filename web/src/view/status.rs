@@ -5,7 +5,7 @@ use crate::state::{Lamp, Progress, Run, Sentence, ViewState};
 use yew::prelude::*;
 
 /// The bar that stays at the top while something runs.
-pub(super) fn bar(sentence: &Sentence, run: &Run, click: &Callback<Intent>) -> Html {
+pub(super) fn bar(sentence: &Sentence, run: &Run, is_over: bool, click: &Callback<Intent>) -> Html {
     html! {
         <section class="status" aria-label="What is happening">
             <div class="status-row">
@@ -18,7 +18,7 @@ pub(super) fn bar(sentence: &Sentence, run: &Run, click: &Callback<Intent>) -> H
                         }
                     </div>
                 </div>
-                <div class="status-buttons">{ buttons(run, sentence.key, click) }</div>
+                <div class="status-buttons">{ buttons(run, sentence.key, is_over, click) }</div>
             </div>
             { progress(sentence) }
         </section>
@@ -45,15 +45,17 @@ pub(super) fn button(
     intent: Intent,
     click: &Callback<Intent>,
 ) -> Html {
-    let onclick = click.reform(move |_: MouseEvent| intent);
+    let onclick = click.reform(move |_: MouseEvent| intent.clone());
     html! {
         <button type="button" {class} {onclick}>{ name }</button>
     }
 }
 
-fn buttons(run: &Run, key: &str, click: &Callback<Intent>) -> Html {
+fn buttons(run: &Run, key: &str, is_over: bool, click: &Callback<Intent>) -> Html {
     match run {
         Run::Leaving => Html::default(),
+        // There is nothing to join any more.
+        Run::Idle | Run::Left | Run::Failed(_) if is_over => Html::default(),
         Run::Idle | Run::Left | Run::Failed(_) => button("Join", "button button-main", Intent::Join, click),
         Run::Paused => html! {
             <>

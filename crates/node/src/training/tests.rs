@@ -81,6 +81,10 @@ impl Platform for Tab {
         Ok(MANIFEST.to_vec())
     }
 
+    async fn blob(&self, _cid: &lichen_record::Cid) -> Result<Vec<u8>, Problem> {
+        keyless()
+    }
+
     async fn find_account(&self) -> Result<Option<AccountId>, Problem> {
         keyless()
     }
@@ -126,8 +130,13 @@ impl Bench {
         let manifest = Manifest::from_bytes(text).unwrap();
         let dataset = Dataset::decode(DATA, &manifest).unwrap();
         let rules = Rules::from(&manifest);
-        let setup =
-            Rc::new(Setup { campaign: CampaignId::of_manifest(text), manifest, bytes: text.to_vec(), rules });
+        let setup = Rc::new(Setup {
+            campaign: CampaignId::of_manifest(text),
+            manifest,
+            bytes: text.to_vec(),
+            rules,
+            showing: crate::showing::Showing::default(),
+        });
         let events = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&events);
         let out: crate::hub::Outbox = Rc::new(move |event| keep.borrow_mut().push(event));

@@ -1,0 +1,90 @@
+//! Where the campaign is at this moment, in a few numbers, for whoever looks at the page before taking part.
+//!
+//! The text is written when the log grows, and handed out as it is: a request costs the same however large the campaign.
+
+use std::sync::{PoisonError, RwLock};
+
+use axum::body::Bytes;
+use lichen_round::{CampaignState, Stage};
+use serde::Serialize;
+
+/// What `now.json` says, ready to be sent.
+pub(crate) struct Now(RwLock<Shown>);
+
+#[derive(Default)]
+struct Shown {
+    text: Bytes,
+    /// The last round whose accuracy is known, and where from.
+    accuracy: Option<Accuracy>,
+}
+
+/// `now.json`. Nothing here is proof: who takes part reads the log.
+#[derive(Serialize)]
+struct Numbers {
+    campaign: String,
+    /// Accounts that rounds wait for or that have missed one, and have not left.
+    members: usize,
+    /// The last round opened, 0 before the first.
+    round: u64,
+    settled: u64,
+    limit: u64,
+    finished: bool,
+    /// The last settled checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
+    contributions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<Accuracy>,
+}
+
+/// How much a model gets right.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Accuracy {
+    /// The round that the model came out of.
+    round: u64,
+    /// Share of samples right, 0 to 1.
+    value: f64,
+    /// `claimed`: the median of what the round's contributors say of the samples that they trained on.
+    source: &'static str,
+}
+
+impl Now {
+    pub(crate) fn new() -> Self {
+        Self(RwLock::default())
+    }
+
+    /// What to answer with: JSON.
+    pub(crate) fn text(&self) -> Bytes {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).text.clone()
+    }
+
+    /// Takes in where the campaign is.
+    pub(crate) fn show(&self, state: &CampaignState, members: usize) {
+        let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        shown.accuracy = claimed(state).or(shown.accuracy);
+        let numbers = Numbers {
+            campaign: state.campaign().to_string(),
+            members,
+            round: state.round().map_or(0, |round| round.number().0),
+            settled: state.settled(),
+            limit: state.rules().limit,
+            finished: state.is_finished(),
+            checkpoint: state.checkpoint().map(|cid| cid.to_string()),
+            contributions: state.contributions(),
+            accuracy: shown.accuracy,
+        };
+        match serde_json::to_vec(&numbers) {
+            Ok(text) => shown.text = text.into(),
+            Err(error) => tracing::error!(%error, "cannot write now.json"),
+        }
+    }
+}
+
+/// What the contributors of a settled round say of their models, in the middle.
+fn claimed(state: &CampaignState) -> Option<Accuracy> {
+    let round = state.round().filter(|round| matches!(round.stage(), Stage::Settled { .. }))?;
+    let mut claims: Vec<f64> = round.counted().map(|accepted| accepted.metrics.accuracy()).collect();
+    claims.sort_unstable_by(f64::total_cmp);
+    let value = *claims.get(claims.len() / 2)?;
+    Some(Accuracy { round: round.number().0, value, source: "claimed" })
+}
