@@ -1,6 +1,7 @@
 //! The campaign's words as `/lichen.json` states them, for the card before joining.
 
 use crate::state::{Campaign, Cost, Operator};
+use crate::way::Place;
 use lichen_bridge::{Problem, Relay, Show, Statement};
 use lichen_net::IceServer;
 use lichen_record::text::{is_plain, plain};
@@ -16,6 +17,15 @@ pub(crate) struct Site {
     pub(crate) relay: Relay,
     /// For peer connections.
     pub(crate) ice: Ice,
+}
+
+impl Site {
+    /// Goes to the relay by the way that the page came.
+    pub(crate) fn lead(&mut self, place: &Place) {
+        for address in std::iter::once(&mut self.relay.address).chain(&mut self.relay.also) {
+            *address = place.lead(address);
+        }
+    }
 }
 
 /// What the page needs of `/lichen.json`. Fields it does not know are for later.

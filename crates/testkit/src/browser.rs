@@ -115,6 +115,11 @@ impl Browser {
         Ok(Context { browser: self.clone(), id })
     }
 
+    /// The id of its first process, from which the others descend.
+    pub fn id(&self) -> u32 {
+        self.0.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner).id()
+    }
+
     /// Ends the browser at once, as a crash would.
     pub fn kill(&self) {
         self.0.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner).kill();

@@ -5,6 +5,7 @@ mod contestants;
 mod engine;
 mod hostile;
 mod options;
+mod page;
 mod report;
 mod webrtc;
 mod window;
@@ -30,6 +31,9 @@ const HOSTILE: &str = "hostile";
 /// The package whose benches are not its own but of the whole.
 const TESTS: &str = "lichen-tests";
 
+/// The benchmark of an open page, in a browser.
+const PAGE: &str = "page";
+
 /// The `bench` command.
 pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let toolchain = Toolchain::ensure()?;
@@ -38,6 +42,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{ENGINE}");
         println!("{WEBRTC}");
         println!("{HOSTILE}");
+        println!("{PAGE}");
         for name in names(&toolchain)? {
             println!("{name}");
         }
@@ -53,6 +58,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     if name == HOSTILE {
         return hostile::hostile(&toolchain, arguments);
+    }
+    if name == PAGE {
+        return page::page(&toolchain, arguments);
     }
     if !names(&toolchain)?.contains(&name) {
         bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");

@@ -63,6 +63,10 @@ Developer commands of Lichen.
         --only NAMES, --seconds S, --topology hub|mesh, --nodes N
         --json                print one JSON object instead of a table
     cargo xtask bench webrtc  how long two tabs take to connect, and how fast they are beside a bare data channel
+    cargo xtask bench page    what an open page costs the processor, thread by thread, in each of its states
+        --seconds S           measure each state for that long (default 10)
+        --dist DIR            another built page than this checkout's
+        --json                print one JSON object instead of a table
     cargo xtask setup         only get the tools (done by the others when needed)
         --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download
     cargo xtask help          this text
