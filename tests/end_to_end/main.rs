@@ -5,14 +5,18 @@
 #![cfg(test)]
 
 mod before_the_click;
+mod below_a_path;
 mod coming_and_going;
 mod digits;
 mod engines;
 mod firefox;
+mod foreign_hands;
 mod hidden;
 mod identity;
+mod layout;
 mod liar;
 mod mesh;
+mod missing_parts;
 mod one_profile;
 mod pausing;
 mod relay_restart;

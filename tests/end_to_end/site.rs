@@ -59,12 +59,17 @@ impl Site {
 
     /// As [`Site::start`], with a browser of one's choice.
     pub(crate) fn start_with(changes: &[(&str, &str)], browser: &BrowserOptions) -> Self {
+        Self::start_on(dist(), changes, browser)
+    }
+
+    /// As [`Site::start_with`], with another page than the one that was built.
+    pub(crate) fn start_on(page: PathBuf, changes: &[(&str, &str)], browser: &BrowserOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let relay = RelayProcess::start(RelayOptions {
             program: from_environment("LICHEN_RELAY_BIN"),
             port: http::free_port().unwrap(),
             data: folder.path().join("data"),
-            page: Some(dist()),
+            page: Some(page),
             campaign: (!changes.is_empty()).then(|| changed_campaign(folder.path(), changes)),
             log: Some(folder.path().join("relay.log")),
         })

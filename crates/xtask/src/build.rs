@@ -1,8 +1,9 @@
 //! Builds page and worker with Trunk, then the relay and the command line.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::setup::{Toolchain, Tools};
 use crate::workspace::{self, Stamp};
@@ -64,10 +65,30 @@ pub(crate) fn page(toolchain: &Toolchain) -> Result<PathBuf> {
         &mut trunk,
     )?;
     names::folder(&dist)?;
+    true_size(&dist)?;
     threads::engine(toolchain, &tools, &dist)?;
     compress::folder(&dist)?;
     stamp.write(&dist)?;
     Ok(dist)
+}
+
+/// Tells the page how many bytes of code it is to load. Trunk writes what they were before wasm-opt, so that the bar
+/// would end in the middle.
+fn true_size(dist: &Path) -> Result<()> {
+    let file = dist.join("index.html");
+    let page = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let size = |name: &str| fs::metadata(dist.join(name)).ok().map(|module| module.len());
+    let page = with_size(&page, size).context("Trunk's page does not say how large its module is")?;
+    fs::write(&file, page).with_context(|| format!("writing {}", file.display()))
+}
+
+/// The page with the true size behind the module's name, in `__trunkInitializer(init, './NAME', SIZE, …)`.
+fn with_size(page: &str, size: impl Fn(&str) -> Option<u64>) -> Option<String> {
+    let (before, call) = page.split_once("await __trunkInitializer(init, '")?;
+    let (name, rest) = call.split_once("', ")?;
+    let (_told, rest) = rest.split_once(',')?;
+    let size = size(name.trim_start_matches("./"))?;
+    Some(format!("{before}await __trunkInitializer(init, '{name}', {size},{rest}"))
 }
 
 /// Builds relay and command line in release mode; `dist` goes into the relay.
@@ -84,4 +105,20 @@ pub(crate) fn programs(toolchain: &Toolchain, dist: &Path) -> Result<Programs> {
         }
     }
     Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_told_what_the_module_is_now() {
+        let page =
+            "a\nconst wasm = await __trunkInitializer(init, './x_bg.wasm', 1999, initializer(), true);\nb";
+        let size = |name: &str| (name == "x_bg.wasm").then_some(12);
+        let expected = page.replace("1999", "12");
+        assert_eq!(with_size(page, size).as_deref(), Some(expected.as_str()));
+        assert_eq!(with_size("<html>", size), None);
+        assert_eq!(with_size(page, |_| None), None);
+    }
 }
