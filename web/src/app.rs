@@ -7,17 +7,20 @@ use crate::site::Site;
 use crate::state::{Campaign, Effect, Link, Run, Threads, ViewState};
 use crate::{threads, view};
 use gloo_timers::callback::Timeout;
-use lichen_bridge::{EnginePreference, Problem};
+use lichen_bridge::{EnginePreference, Event, Problem};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{FocusOptions, HtmlElement, UrlSearchParams};
 use yew::prelude::*;
 
-/// Least time between two drawings that no click asked for, in milliseconds.
+/// How soon a change that no click asked for is drawn, in milliseconds, so that others of the same moment come along.
 const FRAME_MS: u32 = 50;
 
-/// Time between two drawings of a countdown, in milliseconds.
-const COUNTDOWN_MS: u32 = 250;
+/// Least time between two such drawings, in milliseconds: nobody reads faster, and each one costs.
+const GAP_MS: f64 = 250.0;
+
+/// The part of the page that everything happens in.
+const MAIN: &str = "#main";
 
 /// Time between two drawings of a long wait's countdown, in milliseconds.
 const SECOND_MS: u32 = 1_000;
@@ -41,11 +44,13 @@ struct App {
     session: Option<Session>,
     /// The next drawing, when one is due.
     frame: Option<Timeout>,
+    /// When the page was drawn last, on its clock.
+    drawn: f64,
     goodbye: Option<Timeout>,
     /// The window's title, as last set.
     title: String,
-    /// Whether the element that had the focus is about to go.
-    refocus: bool,
+    /// Where the focus goes, when the element that has it is about to go.
+    refocus: Option<&'static str>,
 }
 
 /// What can happen to the page.
@@ -66,15 +71,22 @@ impl Component for App {
         let mut state = ViewState::new(preference());
         state.relay_only = session::remembered_relay_only();
         state.threads = Threads::new(threads_wanted(), threads::most());
-        let mut app =
-            Self { state, session: None, frame: None, goodbye: None, title: String::new(), refocus: false };
+        let mut app = Self {
+            state,
+            session: None,
+            frame: None,
+            drawn: 0.0,
+            goodbye: None,
+            title: String::new(),
+            refocus: None,
+        };
         app.perform(vec![Effect::ReadSite, Effect::ReadNow], context);
         app
     }
 
     fn update(&mut self, context: &Context<Self>, message: Message) -> bool {
         let now = session::now();
-        let was = std::mem::discriminant(&self.state.run);
+        let was = self.state.run.clone();
         let (effects, draw) = match message {
             Message::Click(intent) => (self.state.click(intent, now), true),
             Message::Site(read) => {
@@ -82,6 +94,11 @@ impl Component for App {
                 (Vec::new(), true)
             }
             Message::Now(read) => (self.state.read_now(read), true),
+            Message::Report(report) if is_unseen(&report) => {
+                let effects = self.take(report, now);
+                self.perform(effects, context);
+                return false;
+            }
             Message::Report(report) => (self.take(report, now), false),
             Message::GoodbyeOver => (self.state.closed(), true),
             Message::Frame => {
@@ -90,9 +107,11 @@ impl Component for App {
             }
         };
         self.perform(effects, context);
-        let turned = was != std::mem::discriminant(&self.state.run);
-        self.refocus |= turned && matches!(self.state.run, Run::Joined | Run::Left | Run::Failed(_));
-        self.schedule(draw || turned, context)
+        let turned = std::mem::discriminant(&was) != std::mem::discriminant(&self.state.run);
+        if turned {
+            self.refocus = focus_after(&was, &self.state.run).or(self.refocus);
+        }
+        self.schedule(draw || turned, now, context)
     }
 
     fn view(&self, context: &Context<Self>) -> Html {
@@ -105,8 +124,9 @@ impl Component for App {
             entitle(&title);
             self.title = title;
         }
-        if std::mem::take(&mut self.refocus) {
-            focus("main");
+        self.drawn = session::now();
+        if let Some(selector) = self.refocus.take() {
+            focus(selector);
         }
     }
 }
@@ -179,20 +199,57 @@ impl App {
         Ok(())
     }
 
-    /// Draws at once, or soon and once for everything that happens until then.
-    fn schedule(&mut self, at_once: bool, context: &Context<Self>) -> bool {
-        let lost = matches!(self.state.link, Link::Lost { retry_at: Some(_), .. });
-        let counting = lost || self.state.counts_down(session::now());
-        if self.frame.is_none() && (!at_once || counting) {
+    /// Draws at once, or soon and once for everything that happens until then. A countdown is drawn once a second.
+    fn schedule(&mut self, at_once: bool, now: f64, context: &Context<Self>) -> bool {
+        let wait = match self.state.link {
+            _ if !at_once => FRAME_MS.max(whole_ms(self.drawn + GAP_MS - now)),
+            Link::Lost { retry_at: Some(retry_at), .. } if retry_at > now => {
+                FRAME_MS.max(whole_ms((retry_at - now) % 1000.0))
+            }
+            _ if self.state.counts_down(now) => SECOND_MS,
+            _ => return at_once,
+        };
+        if self.frame.is_none() {
             let link = context.link().clone();
-            let wait = match (at_once, lost) {
-                (false, _) => FRAME_MS,
-                (true, true) => COUNTDOWN_MS,
-                (true, false) => SECOND_MS,
-            };
             self.frame = Some(Timeout::new(wait, move || link.send_message(Message::Frame)));
         }
         at_once
+    }
+}
+
+/// Milliseconds that are whole and not negative.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped just before")]
+fn whole_ms(ms: f64) -> u32 {
+    ms.clamp(0.0, 60_000.0).ceil() as u32
+}
+
+/// Whether a report changes nothing that is shown, so that nothing is drawn for it: frames on their way between worker
+/// and swarm are most of what passes here.
+fn is_unseen(report: &Report) -> bool {
+    use lichen_net::Event as Net;
+    match report {
+        Report::Worker(Event::Net(command)) => !matches!(command, lichen_net::Command::Meet { .. }),
+        Report::Swarm(event) => matches!(
+            event,
+            Net::Frame { .. }
+                | Net::Ended { .. }
+                | Net::Asked { .. }
+                | Net::Unasked { .. }
+                | Net::Announced { .. }
+                | Net::Found { .. }
+        ),
+        Report::Worker(_) | Report::Broke(_) => false,
+    }
+}
+
+/// Where the focus goes when what was clicked is replaced, so that a keyboard's user is not thrown back to the top of the
+/// tab order: Pause gives way to Resume and back, the rest to another page.
+fn focus_after(was: &Run, now: &Run) -> Option<&'static str> {
+    match (was, now) {
+        (Run::Joined, Run::Paused) => Some("[data-intent=resume]"),
+        (Run::Paused, Run::Joined) => Some("[data-intent=pause]"),
+        (_, Run::Joined | Run::Left | Run::Failed(_)) => Some(MAIN),
+        _ => None,
     }
 }
 
@@ -223,18 +280,19 @@ fn entitle(title: &str) {
     }
 }
 
-/// Moves the focus to the element of this id, so that a keyboard's user is not thrown back to the top of the tab
-/// order, and shows the page from its top.
-fn focus(id: &str) {
+/// Moves the focus to this element; a new page is shown from its top.
+fn focus(selector: &str) {
     let Some(window) = web_sys::window() else {
         return;
     };
-    let element = window.document().and_then(|page| page.get_element_by_id(id));
+    let element = window.document().and_then(|page| page.query_selector(selector).ok().flatten());
     if let Some(element) = element.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
         let options = FocusOptions::new();
         options.set_prevent_scroll(true);
         // An element that cannot take the focus leaves it where it is, which is all there is to do about it.
         let _unfocused = element.focus_with_options(&options);
-        window.scroll_to_with_x_and_y(0.0, 0.0);
+        if selector == MAIN {
+            window.scroll_to_with_x_and_y(0.0, 0.0);
+        }
     }
 }

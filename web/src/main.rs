@@ -16,6 +16,8 @@
 mod app;
 #[cfg(test)]
 mod contrast;
+#[cfg(target_arch = "wasm32")]
+mod crash;
 mod drawing;
 mod format;
 mod intent;
@@ -27,10 +29,11 @@ mod state;
 #[cfg(target_arch = "wasm32")]
 mod threads;
 mod view;
+mod way;
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
-    console_error_panic_hook::set_once();
+    yew::set_custom_panic_hook(Box::new(crash::hook));
     // Instantiating the module took its part of this task's time; drawing gets a task of its own.
     gloo_timers::callback::Timeout::new(0, app::mount).forget();
 }

@@ -1,8 +1,10 @@
 //! The worker and the swarm of one visit, and the bytes between them.
 
+use crate::crash;
 use crate::now::{self, Now};
 use crate::site::{self, Ice, Site};
 use crate::state::Campaign;
+use crate::way::Place;
 use futures::channel::mpsc;
 use futures::future::{AbortHandle, abortable};
 use futures::{StreamExt, select_biased};
@@ -77,6 +79,7 @@ impl Session {
         let on_error = watch(&report);
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        crash::ends_worker(&worker);
         Ok(Self { worker, report, swarm: None, _on_message: on_message, _on_error: on_error })
     }
 
@@ -84,6 +87,7 @@ impl Session {
     pub(crate) fn start_swarm(&mut self, ice: Ice) {
         let (commands, due) = mpsc::unbounded();
         let (run, running) = abortable(run_swarm(ice, due, self.report.clone()));
+        crash::ends_swarm(&running);
         // Aborted or at its end, there is nothing left to do.
         spawn_local(async move {
             let _end = run.await;
@@ -114,6 +118,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        crash::forget();
         self.worker.set_onmessage(None);
         self.worker.set_onerror(None);
         self.worker.terminate();
@@ -172,7 +177,18 @@ pub(crate) fn now() -> f64 {
 /// A problem in plain words where they cannot be had.
 pub(crate) async fn read_site() -> Result<(Campaign, Site), Problem> {
     let text = fetch_text(SITE).await.map_err(|error| site::unreachable(&error))?;
-    site::read(&text)
+    let (campaign, mut site) = site::read(&text)?;
+    if let Some(place) = place() {
+        site.lead(&place);
+    }
+    Ok((campaign, site))
+}
+
+/// How this page was reached.
+fn place() -> Option<Place> {
+    let location = web_sys::window()?.location();
+    let (protocol, host) = (location.protocol().ok()?, location.hostname().ok()?);
+    Some(Place::new(&protocol, &host, &location.port().ok()?, &location.pathname().ok()?))
 }
 
 /// Asks where the campaign is; nothing where that cannot be had, which the page does without.

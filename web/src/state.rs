@@ -58,8 +58,11 @@ pub(crate) struct ViewState {
     pub(crate) round: Option<Round>,
     /// Settled checkpoints measured on held-out data, oldest first.
     pub(crate) history: Rc<Vec<Evaluation>>,
-    /// This tab's latest training loss.
+    /// The best accuracy measured during this visit.
+    pub(crate) best: Option<f64>,
+    /// This tab's latest training loss, and the round that it was trained in.
     pub(crate) own_loss: Option<f64>,
+    pub(crate) own_loss_round: u64,
     /// This account's contributions by round.
     pub(crate) contributions: BTreeMap<u64, Contribution>,
     /// Contributions that the record holds, listed or not.
@@ -70,6 +73,8 @@ pub(crate) struct ViewState {
     pub(crate) members: Vec<String>,
     /// How many there are, this one included.
     pub(crate) member_count: u64,
+    /// Whether the worker has told, and would tell if it changed.
+    pub(crate) are_members_known: bool,
     /// This browser's account, `did:key:…`.
     pub(crate) account: Option<Account>,
     /// Bytes moved since joining.

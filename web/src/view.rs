@@ -12,6 +12,7 @@ mod gallery;
 mod icon;
 mod identity;
 mod mesh;
+mod owned;
 mod peers;
 mod picture;
 mod plot;
@@ -23,25 +24,41 @@ mod trial;
 
 use crate::intent::Intent;
 use crate::state::{Run, ViewState};
+use wasm_bindgen::JsCast;
+use web_sys::Element;
 use yew::prelude::*;
 
 /// The whole page at `now` on its clock.
 pub(crate) fn page(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
-    html! {
-        <>
+    let click_any = click.clone();
+    let onclick = Callback::from(move |event: MouseEvent| {
+        if let Some(intent) = asked(&event) {
+            click_any.emit(intent);
+        }
+    });
+    owned::texts(html! {
+        <div {onclick}>
             <a class="skip" href="#main">{ "Skip to the content" }</a>
             { banner() }
             { main_part(state, now, click) }
             { footer() }
-        </>
-    }
+        </div>
+    })
+}
+
+/// What the button says that was clicked: read from the element itself, so that it does what it says whatever was done
+/// to the page around it.
+fn asked(event: &MouseEvent) -> Option<Intent> {
+    let element = event.target()?.dyn_into::<Element>().ok()?;
+    let button = element.closest("[data-intent]").ok()??;
+    Intent::named(&button.get_attribute("data-intent")?)
 }
 
 fn banner() -> Html {
     html! {
         <header class="banner">
             <div class="frame">
-                <span class="brand">{ icon::logo() }{ "Lichen" }</span>
+                <span class="brand">{ icon::logo() }<span translate="no">{ "Lichen" }</span></span>
                 <span class="tagline">{ "Many small devices, one model" }</span>
             </div>
         </header>
@@ -69,11 +86,13 @@ fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
             data-direct={state.direct().to_string()}
         >
             <p class="visually-hidden" role="status" aria-live="polite">{ state.announcement(now) }</p>
+            // One of its own, so that a milestone is told once, and not again with each change of the other.
+            <p class="visually-hidden" role="status" aria-live="polite">{ state.milestone().unwrap_or_default() }</p>
             if state.run == Run::Idle {
                 { card::invitation(state, click) }
             } else {
-                { status::bar(&sentence, &state.run, state.is_over(), click) }
-                { status::notice(state, click) }
+                { status::bar(&sentence, &state.run, state.is_over()) }
+                { status::notice(state) }
                 { board(state, now, click) }
             }
         </main>

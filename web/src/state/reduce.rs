@@ -116,7 +116,7 @@ impl ViewState {
                 }
                 self.round = Some(Round { number, cohort, contributions, settled });
             }
-            Event::Loss { points, .. } => self.trained(&points, now),
+            Event::Loss { round, points } => self.trained(round, &points, now),
             Event::Evaluated { round, checkpoint, loss, accuracy, samples } => self.evaluated(Evaluation {
                 round: round.unwrap_or(0),
                 checkpoint: checkpoint.to_string(),
@@ -133,6 +133,7 @@ impl ViewState {
             Event::Members { accounts, count } => {
                 self.members = accounts.iter().map(ToString::to_string).collect();
                 self.member_count = u64::from(count);
+                self.are_members_known = true;
             }
         }
         Vec::new()
@@ -350,9 +351,10 @@ impl ViewState {
         Vec::new()
     }
 
-    fn trained(&mut self, points: &[LossPoint], now: f64) {
+    fn trained(&mut self, round: u64, points: &[LossPoint], now: f64) {
         if let Some(last) = points.last() {
             self.own_loss = Some(last.loss);
+            self.own_loss_round = round;
             self.stepped(now);
         }
     }
@@ -365,6 +367,7 @@ impl ViewState {
 
     /// Files a result by its round; a round measured again replaces its earlier result.
     fn evaluated(&mut self, evaluation: Evaluation) {
+        self.best = Some(self.best.map_or(evaluation.accuracy, |best| best.max(evaluation.accuracy)));
         let history = Rc::make_mut(&mut self.history);
         match history.binary_search_by_key(&evaluation.round, |known| known.round) {
             Ok(place) => {
@@ -401,6 +404,7 @@ impl ViewState {
         self.unreached.clear();
         self.members.clear();
         self.member_count = 0;
+        self.are_members_known = false;
         self.asked.clear();
         self.worker = WorkerStage::Loading;
         self.trial.rest();

@@ -247,21 +247,19 @@ impl ViewState {
     /// What assistive technology is told: only changes that matter to a listener, never each step or round.
     pub(crate) fn announcement(&self, now: f64) -> String {
         let sentence = self.sentence(now);
-        let steady = match sentence.key {
-            "idle" => return String::new(),
+        match sentence.key {
+            "idle" => String::new(),
             "training" | "sending" | "aggregating" | "waiting" => "Taking part.".to_owned(),
             "offline" => "Offline. This tab tries again by itself.".to_owned(),
             "checking" => "Checking the record.".to_owned(),
             _ => sentence.text,
-        };
-        match self.milestone() {
-            Some(milestone) => format!("{steady} {milestone}"),
-            None => steady,
         }
     }
 
-    fn milestone(&self) -> Option<String> {
-        let accuracy = self.accuracy()?;
+    /// The highest mark that the model has reached during this visit. It is told once: accuracy wavers, and a mark that
+    /// is lost and reached again is no news.
+    pub(crate) fn milestone(&self) -> Option<String> {
+        let accuracy = self.best?;
         if self.target().is_some_and(|target| accuracy >= target) {
             return Some("The accuracy aimed at is reached.".to_owned());
         }

@@ -382,6 +382,7 @@ fn progress_of_the_record_is_told_in_numbers() {
 fn steps_and_rounds_are_not_announced_but_milestones_are() {
     let mut state = joined();
     let mut told = std::collections::BTreeSet::new();
+    let mut marks = Vec::new();
     for round in 1..=20u32 {
         for step in 0..60 {
             state.apply(Event::Status(Phase::Training { round: u64::from(round), step, steps: 60 }), 1.0);
@@ -390,8 +391,19 @@ fn steps_and_rounds_are_not_announced_but_milestones_are() {
         state.apply(Event::Status(Phase::Sending), 1.0);
         state.apply(evaluated(Some(u64::from(round)), f64::from(round) / 20.0), 1.0);
         told.insert(state.announcement(1.0));
+        marks.push(state.milestone());
+        // Accuracy wavers: the mark that was just reached is lost for a round.
+        state.apply(evaluated(Some(u64::from(round)), f64::from(round) / 20.0 - 0.04), 1.0);
+        marks.push(state.milestone());
     }
-    assert_eq!(told.len(), 5, "{told:?}");
+    assert_eq!(told.len(), 1, "{told:?}");
+    marks.dedup();
+    let expected = [None, Some("50 percent"), Some("75 percent"), Some("90 percent"), Some("aimed at")];
+    assert_eq!(marks.len(), expected.len(), "each is told once: {marks:?}");
+    for (mark, words) in marks.iter().zip(expected) {
+        assert_eq!(mark.is_some(), words.is_some());
+        assert!(mark.as_ref().is_none_or(|mark| words.is_some_and(|words| mark.contains(words))), "{mark:?}");
+    }
 }
 
 #[test]

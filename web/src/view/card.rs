@@ -14,7 +14,7 @@ use yew::prelude::*;
 pub(super) fn invitation(state: &ViewState, click: &Callback<Intent>) -> Html {
     let content = match &state.words {
         Words::Reading => reading(),
-        Words::Missing(problem) => missing(problem, click),
+        Words::Missing(problem) => missing(problem),
         Words::Stated(campaign) | Words::Verified(campaign) => offer(state, campaign, click),
     };
     html! { <article class="card invitation" aria-labelledby="title">{ content }</article> }
@@ -59,7 +59,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
             </p>
             { here_now(state) }
             <div class="ask">
-                { button("Join", "button button-main button-join", Intent::Join, click) }
+                { button("Join", "button button-main button-join", Intent::Join) }
                 <p>
                     { "Nothing runs, connects or uses your graphics card before you click. Pause and Leave stay in sight, and closing the page stops everything." }
                 </p>
@@ -166,7 +166,7 @@ fn reading() -> Html {
     }
 }
 
-fn missing(problem: &Problem, click: &Callback<Intent>) -> Html {
+fn missing(problem: &Problem) -> Html {
     html! {
         <>
             <h1 id="title">{ "Train a model together" }</h1>
@@ -174,7 +174,7 @@ fn missing(problem: &Problem, click: &Callback<Intent>) -> Html {
                 <p><strong>{ &problem.message }</strong></p>
                 <p>{ &problem.remedy }</p>
             </div>
-            <div class="ask">{ button("Try again", "button button-main", Intent::ReadAgain, click) }</div>
+            <div class="ask">{ button("Try again", "button button-main", Intent::ReadAgain) }</div>
         </>
     }
 }

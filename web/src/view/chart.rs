@@ -1,5 +1,6 @@
 //! Accuracy and loss over the rounds: two plots and a table that says the same.
 
+use super::owned::texts;
 use super::plot::{self, Point, Span};
 use crate::format;
 use crate::state::{Evaluation, ViewState};
@@ -32,13 +33,15 @@ struct PlotsProps {
 #[component(Plots)]
 fn plots(props: &PlotsProps) -> Html {
     if props.history.is_empty() {
-        return html! { <p class="plot-empty">{ "The curves appear once the first result has been measured." }</p> };
+        return texts(
+            html! { <p class="plot-empty">{ "The curves appear once the first result has been measured." }</p> },
+        );
     }
     let accuracy: Vec<Point> =
         props.history.iter().map(|point| Point { round: point.round, value: point.accuracy }).collect();
     let loss: Vec<Point> =
         props.history.iter().map(|point| Point { round: point.round, value: point.loss }).collect();
-    html! {
+    texts(html! {
         <>
             <div class="plots">
                 { accuracy_plot(&accuracy, props.target) }
@@ -46,7 +49,7 @@ fn plots(props: &PlotsProps) -> Html {
             </div>
             <Table history={props.history.clone()} />
         </>
-    }
+    })
 }
 
 fn accuracy_plot(points: &[Point], target: Option<f64>) -> Html {
@@ -174,7 +177,7 @@ fn table(props: &TableProps) -> Html {
         Callback::from(move |event: Event| open.set(is_open(&event)))
     };
     let left_out = props.history.len().saturating_sub(MAX_ROWS);
-    html! {
+    texts(html! {
         <details {ontoggle}>
             <summary>{ "Show as a table" }</summary>
             if *open {
@@ -192,7 +195,7 @@ fn table(props: &TableProps) -> Html {
                 </div>
             }
         </details>
-    }
+    })
 }
 
 fn row(point: &Evaluation) -> Html {

@@ -1,5 +1,6 @@
 //! An id shown short: the whole on hover, on the clipboard on click.
 
+use super::owned::texts;
 use crate::format;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use yew::prelude::*;
@@ -45,14 +46,14 @@ pub(super) fn copy(props: &CopyProps) -> Html {
         Shown::Short | Shown::Copied => format::short(&props.text, props.head, props.tail),
     };
     let label = format!("{} {text}, copy the whole", props.what);
-    html! {
+    texts(html! {
         <>
-            <button type="button" class="copy code" title={props.text.clone()} aria-label={label} {onclick}>{ text }</button>
+            <button type="button" class="copy code" translate="no" title={props.text.clone()} aria-label={label} {onclick}>{ text }</button>
             if *shown == Shown::Copied {
                 <span class="copy-done" role="status">{ "Copied" }</span>
             }
         </>
-    }
+    })
 }
 
 /// Whether the text is on the clipboard now. Browsers offer the clipboard to secure contexts only.

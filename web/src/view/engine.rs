@@ -77,16 +77,20 @@ fn measured(engine: &Engine, state: &ViewState, now: f64) -> Html {
                 }
                 { cost::measured(state, now) }
                 if let Some(rate) = engine.samples_per_second {
-                    { fact("Speed", html! { format!("{} samples per second", format::rate(rate)) }) }
-                }
-                if let Some(ms) = engine.cpu_ms {
-                    { fact("One step on the processor", html! { format::duration(ms) }) }
-                }
-                if let Some(ms) = engine.gpu_ms {
-                    { fact("One step on the graphics card", html! { format::duration(ms) }) }
+                    { fact("Speed in the last round", html! { format!("{} samples per second", format::rate(rate)) }) }
+                } else {
+                    // Measured on a few first steps; what a whole round took is truer, and not to be told beside it.
+                    if let Some(ms) = engine.cpu_ms {
+                        { fact("One step on the processor", html! { format::duration(ms) }) }
+                    }
+                    if let Some(ms) = engine.gpu_ms {
+                        { fact("One step on the graphics card", html! { format::duration(ms) }) }
+                    }
                 }
                 if let Some(loss) = state.own_loss {
-                    { fact("Training loss here", html! { format!("{loss:.3}") }) }
+                    { fact("Training loss here", html! {
+                        format!("{loss:.3} in round {}", format::count(state.own_loss_round))
+                    }) }
                 }
             </dl>
             <p class="soft small">{ &engine.why }</p>

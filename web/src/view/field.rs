@@ -1,5 +1,6 @@
 //! The field to draw in: by finger, pen and mouse, and by keys.
 
+use super::owned::texts;
 use crate::drawing::{Drawing, Point};
 use std::fmt::Write;
 use std::rc::Rc;
@@ -76,7 +77,7 @@ pub(super) fn field(props: &FieldProps) -> Html {
     let pen = pen.borrow();
     let shown = pen.live.as_ref().unwrap_or(&props.drawing);
     let (width, height) = (props.width as f32 * UNIT, props.height as f32 * UNIT);
-    html! {
+    texts(html! {
         <div
             ref={node} class="field" role="application" tabindex="0" aria-labelledby="draw" aria-describedby="draw-hint"
             onpointerdown={down} onpointermove={moved} onpointerup={lift} onpointercancel={cancel}
@@ -91,7 +92,7 @@ pub(super) fn field(props: &FieldProps) -> Html {
             </svg>
             <span class="visually-hidden" role="status">{ said(&pen) }</span>
         </div>
-    }
+    })
 }
 
 /// What keys do: arrows move, Space and Enter put the pen down and lift it, Delete clears.

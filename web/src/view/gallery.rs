@@ -214,6 +214,7 @@ fn training() -> ViewState {
     state.account = Some(Account { did: did("2169"), new: true });
     state.members = vec![did("2169"), did("77aB"), did("Qq3z")];
     state.member_count = 3;
+    state.are_members_known = true;
     state.round = Some(crate::state::Round { number: 24, cohort: 3, contributions: 1, settled: false });
     state.history = Rc::new((0..24u32).map(result).collect());
     state.engine = Some(Engine {
@@ -224,7 +225,7 @@ fn training() -> ViewState {
         samples_per_second: Some(182_340.0),
         why: "The processor is faster for a model this small: 0.06 ms a step against 4.1 ms.".to_owned(),
     });
-    state.own_loss = Some(0.214);
+    (state.own_loss, state.own_loss_round) = (Some(0.214), 24);
     state.apply(guesses(23), NOW);
     state.traffic = Traffic { received: 1_934_221, sent: 482_113 };
     for round in 18..24 {
@@ -570,4 +571,83 @@ fn where_threads_can_share_memory_their_number_is_chosen_before_joining() {
         engine.threads = 3;
     }
     assert!(drawn(state).contains("Threads"));
+}
+
+/// What stands between the tags of a page, each with whether another tag of the same element follows or precedes it.
+#[test]
+fn no_text_stands_beside_an_element() {
+    for (name, state) in states() {
+        let page = drawn(state);
+        // Yew marks where components begin and end.
+        let page = page.split("<!--").map(|part| part.split_once("-->").map_or(part, |(_, rest)| rest));
+        let page: String = page.collect();
+        let mut tags = page.split('<').skip(1).peekable();
+        while let Some(tag) = tags.next() {
+            let (tag, text) = tag.split_once('>').unwrap_or_default();
+            let next = tags.peek().copied().unwrap_or_default();
+            let alone = !tag.starts_with('/') && next.starts_with('/');
+            assert!(text.is_empty() || alone, "{name}: {text:?} stands between <{tag}> and <{next}");
+        }
+    }
+}
+
+#[test]
+fn each_button_carries_what_it_says() {
+    for (name, state) in states() {
+        let page = drawn(state);
+        for button in page.split("<button").skip(1) {
+            let (tag, rest) = button.split_once('>').unwrap();
+            if tag.contains("class=\"copy ") {
+                continue;
+            }
+            let said = rest.split('<').next().unwrap().to_ascii_lowercase();
+            let carried = values(tag, "data-intent");
+            let known = carried.first().and_then(|word| Intent::named(word)).is_some();
+            assert!(known, "{name} has a button without a purpose: {tag}");
+            let said = said.replace("try again", "read-again").replace("see what it can read", "look");
+            assert_eq!(carried, [said.as_str()], "{name}");
+        }
+    }
+}
+
+#[test]
+fn each_figure_names_the_round_that_it_is_of() {
+    let mut state = training();
+    state.click(Intent::Pause, NOW);
+    let page = drawn(state.clone());
+    assert!(page.contains("After round 23, on 360 samples"), "the last result");
+    assert!(page.contains("<dt>Round under way</dt><dd class=\"number\">24</dd>"));
+    assert!(page.contains("0.214 in round 24"));
+    state.round = Some(crate::state::Round { number: 24, cohort: 3, contributions: 3, settled: true });
+    assert!(drawn(state).contains("<dt>Last round</dt><dd class=\"number\">24</dd>"));
+}
+
+#[test]
+fn one_speed_is_told_and_not_two_that_differ() {
+    let mut state = training();
+    assert!(!drawn(state.clone()).contains("One step on"));
+    if let Some(engine) = &mut state.engine {
+        engine.samples_per_second = None;
+    }
+    assert!(drawn(state).contains("One step on the processor"));
+}
+
+#[test]
+fn who_has_left_does_not_claim_to_know_who_takes_part() {
+    let mut state = training();
+    state.click(Intent::Leave, NOW);
+    state.closed();
+    let page = drawn(state);
+    assert!(!page.contains("nobody else yet") && page.contains("only while it does so itself"));
+    assert!(!drawn(joined(Phase::Connecting)).contains("nobody else yet"), "nothing is known yet");
+}
+
+#[test]
+fn nothing_moves_while_a_tab_waits_for_others() {
+    for phase in [Phase::WaitingForRound, Phase::Sending, Phase::Aggregating, Phase::WaitingForClose] {
+        assert!(!drawn(joined(phase)).contains("<progress"));
+    }
+    assert!(drawn(joined(Phase::Connecting)).contains("<progress"));
+    let css = include_str!("../../style/page.css");
+    assert!(!css.contains("infinite"), "what moves for ever costs for ever");
 }

@@ -3,7 +3,7 @@
 use super::copy::Copy;
 use super::fact;
 use crate::format;
-use crate::state::{Link, ViewState};
+use crate::state::{Link, Run, ViewState};
 use yew::prelude::*;
 
 /// Members listed; the rest are counted.
@@ -21,7 +21,7 @@ pub(super) fn peers(state: &ViewState) -> Html {
                 <p class="soft small number">{ company(state) }</p>
             </div>
             if state.members.is_empty() {
-                <p class="empty">{ "Everybody who takes part appears here by their public key." }</p>
+                <p class="empty">{ unlisted(state) }</p>
             } else {
                 <ul class="rows">
                     { for state.members.iter().take(MAX_ROWS).map(|member| html! {
@@ -49,8 +49,8 @@ pub(super) fn connection(state: &ViewState) -> Html {
                 if let Link::Open { round_trip: Some(ms), .. } = &state.link {
                     { fact("Round trip", html! { format::duration(f64::from(*ms)) }) }
                 }
-                { fact("Received", html! { format::bytes(state.traffic.received) }) }
-                { fact("Sent", html! { format::bytes(state.traffic.sent) }) }
+                { fact("Received since joining", html! { format::bytes(state.traffic.received) }) }
+                { fact("Sent since joining", html! { format::bytes(state.traffic.sent) }) }
             </dl>
             if let Link::Open { address, .. } = &state.link {
                 <p class="soft small address"><Copy text={address.clone()} what="Address" head={28} tail={6} /></p>
@@ -59,8 +59,18 @@ pub(super) fn connection(state: &ViewState) -> Html {
     }
 }
 
+/// What stands in the place of a list that is empty.
+fn unlisted(state: &ViewState) -> &'static str {
+    if matches!(state.run, Run::Left | Run::Failed(_)) {
+        "This tab is told who takes part only while it does so itself."
+    } else {
+        "Everybody who takes part appears here by their public key."
+    }
+}
+
 fn company(state: &ViewState) -> String {
     match state.others() {
+        _ if !state.are_members_known => String::new(),
         0 => "nobody else yet".to_owned(),
         others => format!("{} besides you", format::plural(others, "member", "members")),
     }

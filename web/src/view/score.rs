@@ -17,8 +17,8 @@ pub(super) fn score(state: &ViewState) -> Html {
             <p class="score-number">{ number(state.accuracy()) }</p>
             { scale(state) }
             <dl class="facts">
-                { fact("Round", html! { round.map_or("–".to_owned(), |round| format::count(round.number)) }) }
-                { fact("Loss", html! { state.history.last().map_or("–".to_owned(), |last| format!("{:.3}", last.loss)) }) }
+                { fact(round_name(state), html! { round.map_or("–".to_owned(), |round| format::count(round.number)) }) }
+                { fact("Loss, likewise", html! { state.history.last().map_or("–".to_owned(), |last| format!("{:.3}", last.loss)) }) }
                 { fact("Updates received", html! { round.map_or("–".to_owned(), received) }) }
                 { fact("Members", html! { members(state.member_count) }) }
             </dl>
@@ -27,9 +27,21 @@ pub(super) fn score(state: &ViewState) -> Html {
 }
 
 fn measured_on(state: &ViewState) -> String {
-    match state.history.last() {
-        Some(last) => format!("On {} samples that nobody trains on", format::count(u64::from(last.samples))),
-        None => "On samples that nobody trains on".to_owned(),
+    let Some(last) = state.history.last() else {
+        return "On samples that nobody trains on".to_owned();
+    };
+    let samples = format::count(u64::from(last.samples));
+    match last.round {
+        0 => format!("Before the first round, on {samples} samples that nobody trains on"),
+        round => format!("After round {}, on {samples} samples that nobody trains on", format::count(round)),
+    }
+}
+
+/// The round that the log tells of is a later one than the result beside it was measured after, unless it has settled.
+fn round_name(state: &ViewState) -> &'static str {
+    match state.round {
+        Some(round) if round.settled => "Last round",
+        _ => "Round under way",
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the model can do: its guesses about samples that nobody trains on, and what it reads in a drawing.
 
 use super::field::Field;
+use super::owned::texts;
 use super::status::button;
 use super::{icon, picture, reading};
 use crate::drawing::Drawing;
@@ -19,7 +20,7 @@ pub(super) fn trial(state: &ViewState, click: &Callback<Intent>) -> Html {
     html! {
         <section class="trial stack" aria-labelledby="trial">
             <h2 id="trial">{ if draws(campaign) { "What it can read" } else { "What it can do" } }</h2>
-            { asking(state, campaign, click) }
+            { asking(state, campaign) }
             if let Some(guesses) = &state.trial.guesses {
                 { shown(state, campaign, guesses, click) }
             }
@@ -60,7 +61,7 @@ pub(super) fn ability(state: &ViewState) -> Option<String> {
 }
 
 /// What whoever does not take part can do to see it.
-fn asking(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Html {
+fn asking(state: &ViewState, campaign: &Campaign) -> Html {
     if state.is_taking_part() {
         return if state.trial.guesses.is_some() {
             Html::default()
@@ -69,7 +70,7 @@ fn asking(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> H
         };
     }
     match &state.trial.stage {
-        TrialStage::Unasked => ask(campaign, click),
+        TrialStage::Unasked => ask(campaign),
         TrialStage::Loading => html! {
             <>
                 <p role="status">{ "Fetching the model and some samples." }</p>
@@ -80,17 +81,17 @@ fn asking(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> H
         TrialStage::Failed(problem) => html! {
             <>
                 { failed(problem) }
-                { ask(campaign, click) }
+                { ask(campaign) }
             </>
         },
     }
 }
 
-fn ask(campaign: &Campaign, click: &Callback<Intent>) -> Html {
+fn ask(campaign: &Campaign) -> Html {
     let name = if draws(campaign) { "See what it can read" } else { "See what it can do" };
     html! {
         <div class="ask">
-            { button(name, "button", Intent::Look, click) }
+            { button(name, "button", Intent::Look) }
             <p>{ weight(campaign) }</p>
         </div>
     }
@@ -153,7 +154,7 @@ fn drawing(state: &ViewState, show: &Show, click: &Callback<Intent>) -> Html {
             <div class="stack">
                 <h3 id="draw">{ "Draw one yourself" }</h3>
                 <Field drawing={state.trial.drawing.clone()} width={show.width} height={show.height} {change} />
-                <div class="draw-row">{ button("Clear", "button", clear, click) }</div>
+                <div class="draw-row">{ button("Clear", "button", clear) }</div>
             </div>
             <div class="stack">
                 { reading::reading(state, show) }
@@ -184,11 +185,11 @@ fn strip(props: &StripProps) -> Html {
     let Some(show) = &props.campaign.show else {
         return Html::default();
     };
-    html! {
+    texts(html! {
         <ul class="samples" aria-label="Samples that nobody trains on, and what the model takes them for">
             { for props.guesses.samples.iter().map(|sample| item(show, sample, props.turned.contains(&sample.index))) }
         </ul>
-    }
+    })
 }
 
 fn item(show: &Show, sample: &Guess, turned: bool) -> Html {
