@@ -35,7 +35,7 @@ Developer commands of Lichen.
         --fresh               use a new data folder instead of .lichen/
         --json                print one JSON object as the last line of the output
         --engine auto|cpu|gpu force an engine (default auto: the faster one, measured)
-        --topology hub        how updates travel (hub is all there is so far)
+        --topology hub|mesh   how updates travel: through the relay, or from tab to tab (default hub)
         --port PORT           listen there (default 8080, or a free port where that is taken)
                               exit codes: 0 mark reached, 1 not built or started, 2 out of time,
                               3 a tab failed, 4 the relay ended
@@ -69,7 +69,7 @@ Developer commands of Lichen.
         --json                print one JSON object instead of a table
     cargo xtask setup         only get the tools (done by the others when needed)
         --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download
-    cargo xtask help          this text
+    cargo xtask help          this text; `--help` after a command shows that command's part
 ";
 
 /// The exit code of a program ended by Ctrl-C.
@@ -107,11 +107,22 @@ fn is_interrupted() -> bool {
 
 fn dispatch() -> Result<ExitCode> {
     let mut arguments = lexopt::Parser::from_env();
-    let Some(lexopt::Arg::Value(command)) = arguments.next()? else {
-        eprint!("{HELP}");
-        return Ok(ExitCode::FAILURE);
+    let command = match arguments.next()? {
+        Some(lexopt::Arg::Value(command)) => command.to_string_lossy().into_owned(),
+        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => "help".to_owned(),
+        Some(other) => return Err(other.unexpected().into()),
+        None => {
+            eprint!("{HELP}");
+            return Ok(ExitCode::FAILURE);
+        }
     };
-    match command.to_str().unwrap_or_default() {
+    if let Some(part) = help_of(&command)
+        && asks_for_help(std::env::args().skip(2))
+    {
+        print!("{part}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    match command.as_str() {
         "demo" => demo::demo(arguments),
         "test" => test::test(arguments),
         "check" => check::check(arguments),
@@ -125,5 +136,53 @@ fn dispatch() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         other => bail!("there is no command {other:?}; `cargo xtask help` lists them"),
+    }
+}
+
+/// Whether help is among a command's arguments.
+fn asks_for_help(mut arguments: impl Iterator<Item = String>) -> bool {
+    arguments.any(|argument| argument == "--help" || argument == "-h")
+}
+
+/// What the help says about one command; none where it knows no such command.
+fn help_of(command: &str) -> Option<String> {
+    let mut part = String::new();
+    let mut is_meant = false;
+    for line in HELP.lines().filter(|line| !line.is_empty()) {
+        if let Some(rest) = line.strip_prefix("    cargo xtask ") {
+            is_meant = rest.split_whitespace().next() == Some(command);
+        }
+        if is_meant {
+            part.push_str(line);
+            part.push('\n');
+        }
+    }
+    (!part.is_empty()).then_some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_help_of_its_own() {
+        let demo = help_of("demo").unwrap();
+        assert!(
+            demo.contains("--tabs") && demo.contains("hub|mesh") && !demo.contains("xtask test"),
+            "{demo}"
+        );
+        let bench = help_of("bench").unwrap();
+        assert!(bench.contains("bench relay") && bench.contains("bench webrtc"), "{bench}");
+        for command in ["test", "check", "fuzz", "size", "screenshots", "setup", "help"] {
+            assert!(help_of(command).is_some(), "{command}");
+        }
+        assert_eq!(help_of("nothing"), None);
+    }
+
+    #[test]
+    fn help_is_asked_for_at_any_place() {
+        let asks = |line: &str| asks_for_help(line.split_whitespace().map(str::to_owned));
+        assert!(asks("--help") && asks("-h") && asks("--tabs 2 --help"));
+        assert!(!asks("--tabs 2") && !asks(""));
     }
 }
