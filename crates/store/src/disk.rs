@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,8 +7,8 @@ use std::time::Duration;
 use lichen_log::Record;
 use lichen_record::{CampaignId, Cid};
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
-    WriteTransaction,
+    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    TableError, TransactionError, WriteTransaction,
 };
 
 use crate::blobs::{Blobs, StoreError, check_put};
@@ -15,13 +16,15 @@ use crate::blobs::{Blobs, StoreError, check_put};
 mod files;
 mod folder;
 mod log;
+mod log_file;
 mod migrate;
 
 pub use files::{BlobReader, BlobWriter, PART};
 pub use folder::Usage;
 
-use folder::Folder;
+use folder::{Folder, is_full};
 use log::RECORDS;
+use log_file::LogFile;
 
 /// Blobs kept for good: binary content id → length. Their bytes are files.
 const KEPT: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("kept");
@@ -49,7 +52,7 @@ pub struct Disk {
 }
 
 struct Shared {
-    database: Database,
+    database: LogFile,
     folder: Folder,
 }
 
@@ -65,13 +68,14 @@ impl Disk {
         let mut database = open_database(path)?;
         if migrate::is_old(&database)? {
             let folder = open_folder(path, &database)?;
-            let shared = Arc::new(Shared { database, folder });
+            let shared = Arc::new(Shared { database: LogFile::new(path, database), folder });
             migrate::move_blobs(&shared)?;
             drop(shared);
             database = open_database(path)?;
             database.compact().map_err(medium)?;
         }
         let folder = open_folder(path, &database)?;
+        let database = LogFile::new(path, database);
         Ok(Self { shared: Arc::new(Shared { database, folder }) })
     }
 
@@ -95,7 +99,7 @@ impl Disk {
     /// If the medium fails.
     pub async fn keep_head(&self, campaign: CampaignId, envelope: Vec<u8>) -> Result<(), StoreError> {
         self.blocking(move |shared| {
-            let transaction = shared.database.begin_write().map_err(medium)?;
+            let transaction = shared.database.begin_write()?;
             let key = campaign.0.to_bytes();
             transaction.open_table(HEADS).map_err(medium)?.insert(&key, &envelope[..]).map_err(medium)?;
             transaction.commit().map_err(medium)
@@ -109,7 +113,7 @@ impl Disk {
     /// If the medium fails.
     pub async fn head(&self, campaign: CampaignId) -> Result<Option<Vec<u8>>, StoreError> {
         self.blocking(move |shared| {
-            let transaction = shared.database.begin_read().map_err(medium)?;
+            let transaction = shared.database.begin_read()?;
             let table = transaction.open_table(HEADS).map_err(medium)?;
             let head = table.get(&campaign.0.to_bytes()).map_err(medium)?;
             Ok(head.map(|head| head.value().to_vec()))
@@ -149,7 +153,7 @@ impl Disk {
     /// If the medium fails.
     pub async fn length(&self, campaign: CampaignId) -> Result<u64, StoreError> {
         self.blocking(move |shared| {
-            let transaction = shared.database.begin_read().map_err(medium)?;
+            let transaction = shared.database.begin_read()?;
             log::length(&transaction.open_table(RECORDS).map_err(medium)?, campaign)
         })
         .await
@@ -205,7 +209,14 @@ impl Disk {
         work: impl FnOnce(&Arc<Shared>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(medium)?
+        let work = move || {
+            let done = work(&shared);
+            if matches!(done, Err(StoreError::NoSpace | StoreError::Medium(_))) {
+                shared.database.doubt();
+            }
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(medium)?
     }
 }
 
@@ -238,7 +249,7 @@ impl Blobs for Disk {
 
 impl Shared {
     fn append(&self, campaign: CampaignId, records: &[Record], keep: &[Cid]) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write().map_err(medium)?;
+        let transaction = self.database.begin_write()?;
         log::append_records(&transaction, campaign, records)?;
         let kept = self.keep(&transaction, keep);
         let committed = kept.and_then(|()| transaction.commit().map_err(medium));
@@ -276,7 +287,7 @@ impl Shared {
     }
 
     fn is_kept(&self, cid: &Cid) -> Result<bool, StoreError> {
-        let transaction = self.database.begin_read().map_err(medium)?;
+        let transaction = self.database.begin_read()?;
         let table = transaction.open_table(KEPT).map_err(medium)?;
         Ok(table.get(&cid.to_bytes()).map_err(medium)?.is_some())
     }
@@ -285,7 +296,7 @@ impl Shared {
     fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
         let mut length = None;
         if self.is_kept(cid)? {
-            let transaction = self.database.begin_write().map_err(medium)?;
+            let transaction = self.database.begin_write()?;
             let row = {
                 let mut table = transaction.open_table(KEPT).map_err(medium)?;
                 table.remove(&cid.to_bytes()).map_err(medium)?.map(|row| row.value())
@@ -361,8 +372,28 @@ fn find_damage(path: &Path) -> Result<(), StoreError> {
     migrate::find_damage(&database)
 }
 
-fn medium(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Medium(error.to_string())
+fn medium(error: impl std::fmt::Display + 'static) -> StoreError {
+    match storage_error(&error) {
+        Some(StorageError::Io(error)) if is_full(error) => StoreError::NoSpace,
+        _ => StoreError::Medium(error.to_string()),
+    }
+}
+
+/// What redb says of its file, wherever it says so.
+fn storage_error(error: &dyn Any) -> Option<&StorageError> {
+    if let Some(DatabaseError::Storage(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(TransactionError::Storage(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(TableError::Storage(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(CommitError::Storage(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    error.downcast_ref()
 }
 
 #[cfg(test)]

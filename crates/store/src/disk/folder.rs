@@ -313,9 +313,12 @@ pub(super) fn blocks(length: u64) -> u64 {
 }
 
 /// What an error of the file system is to a store.
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
 pub(super) fn failed(error: io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace,
-        _ => StoreError::Medium(error.to_string()),
-    }
+    if is_full(&error) { StoreError::NoSpace } else { StoreError::Medium(error.to_string()) }
+}
+
+/// Whether it says that there is no space left.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

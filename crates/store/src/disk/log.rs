@@ -4,6 +4,7 @@ use lichen_log::{MAX_RECORD, Record};
 use lichen_record::{CampaignId, Cid, decode, encode};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
+use super::log_file::LogFile;
 use super::medium;
 use crate::blobs::StoreError;
 
@@ -35,13 +36,13 @@ pub(super) fn append_records(
 
 /// Reads up to `limit` records from an index on.
 pub(super) fn records(
-    database: &Database,
+    file: &LogFile,
     campaign: CampaignId,
     from: u64,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
     let mut records = Vec::new();
-    read(database, campaign, from, limit, |index, bytes| {
+    read(file, campaign, from, limit, |index, bytes| {
         records.push(decode_record(campaign, index, bytes)?);
         Ok(())
     })?;
@@ -50,13 +51,13 @@ pub(super) fn records(
 
 /// The same as they were encoded, one after the other, and where each ends.
 pub(super) fn encoded(
-    database: &Database,
+    file: &LogFile,
     campaign: CampaignId,
     from: u64,
     limit: usize,
 ) -> Result<(Vec<u8>, Vec<usize>), StoreError> {
     let (mut all, mut ends) = (Vec::new(), Vec::new());
-    read(database, campaign, from, limit, |_index, bytes| {
+    read(file, campaign, from, limit, |_index, bytes| {
         all.extend_from_slice(bytes);
         ends.push(all.len());
         Ok(())
@@ -66,14 +67,14 @@ pub(super) fn encoded(
 
 /// Gives each record's bytes, once they are known to be those that were written.
 fn read(
-    database: &Database,
+    file: &LogFile,
     campaign: CampaignId,
     from: u64,
     limit: usize,
     mut take: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let key = campaign.0.to_bytes();
-    let transaction = database.begin_read().map_err(medium)?;
+    let transaction = file.begin_read()?;
     let table = transaction.open_table(RECORDS).map_err(medium)?;
     let mut expected = from;
     for item in table.range((&key, from)..=(&key, u64::MAX)).map_err(medium)?.take(limit) {

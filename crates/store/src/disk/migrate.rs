@@ -30,7 +30,7 @@ pub(super) fn is_old(database: &Database) -> Result<bool, StoreError> {
 pub(super) fn move_blobs(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let mut kept = Vec::new();
     {
-        let transaction = shared.database.begin_read().map_err(medium)?;
+        let transaction = shared.database.begin_read()?;
         let blobs = transaction.open_table(BLOBS).map_err(medium)?;
         let loose = match transaction.open_table(LOOSE) {
             Err(TableError::TableDoesNotExist(_)) => None,
@@ -48,7 +48,7 @@ pub(super) fn move_blobs(shared: &Arc<Shared>) -> Result<(), StoreError> {
             }
         }
     }
-    let transaction = shared.database.begin_write().map_err(medium)?;
+    let transaction = shared.database.begin_write()?;
     {
         let mut table = transaction.open_table(KEPT).map_err(medium)?;
         for (cid, length) in &kept {

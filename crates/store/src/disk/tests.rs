@@ -298,7 +298,7 @@ async fn a_flipped_byte_in_a_record_is_found_on_reading() {
     let disk = open(&folder);
     disk.append(campaign(), log(3), vec![]).await.unwrap();
     disk.blocking(|shared| {
-        let transaction = shared.database.begin_write().map_err(medium)?;
+        let transaction = shared.database.begin_write()?;
         {
             let mut table = transaction.open_table(RECORDS).map_err(medium)?;
             let key = campaign().0.to_bytes();
