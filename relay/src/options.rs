@@ -1,5 +1,7 @@
 //! What an operator can set: by flag, by `LICHEN_*` variable, in a TOML file, in this order of precedence.
 
+mod check;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -30,9 +32,9 @@ pub(crate) struct Options {
     #[serde(skip)]
     pub(crate) health: bool,
 
-    /// Where to listen, for HTTP and peers alike [default: 127.0.0.1:8080]
-    #[arg(long, env = "LICHEN_LISTEN", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
+    /// Where to listen, for HTTP and peers alike: an address or a name, and a port [default: 127.0.0.1:8080]
+    #[arg(long, env = "LICHEN_LISTEN", value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
 
     /// The folder with keys, log and blobs; made if it is not there [default: .lichen]
     #[arg(long, env = "LICHEN_DATA", value_name = "FOLDER")]
@@ -101,7 +103,7 @@ pub(crate) struct Options {
     /// Where to answer STUN, by UDP, so that tabs learn how others reach them; usually 0.0.0.0:3478. `lichen.json` names
     /// it to the page under the host name that the page was loaded from [default: none]
     #[arg(long, env = "LICHEN_STUN", value_name = "ADDRESS:PORT")]
-    pub(crate) stun: Option<SocketAddr>,
+    pub(crate) stun: Option<String>,
 
     /// Most STUN requests of one address answered in a minute [default: 300]
     #[arg(long, env = "LICHEN_STUN_PER_MINUTE", value_name = "NUMBER")]
@@ -110,7 +112,7 @@ pub(crate) struct Options {
     /// Where to relay datagrams by TURN, by UDP, for tabs that no direct path connects; peers are then reached from any
     /// UDP port that the system gives. `ice.json` hands out passwords [default: none]
     #[arg(long, env = "LICHEN_TURN", value_name = "ADDRESS:PORT")]
-    pub(crate) turn: Option<SocketAddr>,
+    pub(crate) turn: Option<String>,
 
     /// The address that peers reach TURN at, where it is not the one listened on [default: the one of --turn]
     #[arg(long, env = "LICHEN_TURN_PUBLIC_IP", value_name = "ADDRESS")]
@@ -159,11 +161,11 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_MAX_PENDING_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
     pub(crate) max_pending_connections_per_address: Option<usize>,
 
-    /// Most peers that others can reach through this relay at a time [default: 5000]
+    /// Most peers that others can reach through this relay at a time, 0 for none [default: 5000]
     #[arg(long, env = "LICHEN_MAX_RESERVATIONS", value_name = "NUMBER")]
     pub(crate) max_reservations: Option<usize>,
 
-    /// Most circuits between peers at a time [default: 1000]
+    /// Most circuits between peers at a time, 0 for none [default: 1000]
     #[arg(long, env = "LICHEN_MAX_CIRCUITS", value_name = "NUMBER")]
     pub(crate) max_circuits: Option<usize>,
 
@@ -242,6 +244,11 @@ pub(crate) struct Options {
     /// How long a blob that no entry names is kept, in minutes [default: 60]
     #[arg(long, env = "LICHEN_LOOSE_BLOB_MINUTES", value_name = "MINUTES")]
     pub(crate) loose_blob_minutes: Option<u32>,
+
+    /// A file with the seconds by which the machine's clock is to seem off, read whenever the time is asked for: to
+    /// rehearse what a wrong clock does [default: none]
+    #[arg(long, env = "LICHEN_REHEARSE_CLOCK", value_name = "FILE", hide = true)]
+    pub(crate) rehearse_clock: Option<PathBuf>,
 }
 
 /// The options with defaults in place of what nobody has set.
@@ -275,6 +282,7 @@ pub(crate) struct Settings {
     pub(crate) pinned_bytes_per_minute: u32,
     pub(crate) loose: loose::Limits,
     pub(crate) loose_blob_minutes: u32,
+    pub(crate) rehearse_clock: Option<PathBuf>,
 }
 
 /// Who runs the relay, as they say.
@@ -310,21 +318,29 @@ impl Settings {
     }
 
     fn of(options: Options) -> Result<Self> {
+        check_files(&options)?;
+        check_numbers(&options)?;
         let tls = match (options.tls_certificate, options.tls_key) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
             _ => bail!("--tls-certificate and --tls-key go together"),
         };
         if let Some(url) = &options.follow {
-            check_leader(url)?;
+            check::leader(url)?;
         }
         for url in &options.ice_servers {
-            check_ice_server(url)?;
+            check::ice_server(url)?;
         }
         if options.also.len() > MAX_ADDRESSES {
             bail!("--also can be given {MAX_ADDRESSES} times, tabs read no more");
         }
-        let also = options.also.iter().map(|address| address.parse()).collect::<Result<Vec<Multiaddr>, _>>();
+        let also = options.also.iter().map(|text| check::address("--also", text)).collect::<Result<_>>()?;
+        let listen = options.listen.as_deref().map(|text| check::listen("--listen", text)).transpose()?;
+        let stun = options.stun.as_deref().map(|text| check::listen("--stun", text)).transpose()?;
+        let turn = options.turn.as_deref().map(|text| check::listen("--turn", text)).transpose()?;
+        if turn.is_none() && options.turn_public_ip.is_some() {
+            bail!("--turn-public-ip has no use without --turn");
+        }
         let trusted_proxies = options
             .trusted_proxies
             .iter()
@@ -332,24 +348,26 @@ impl Settings {
             .collect::<Result<Vec<proxies::Range>>>();
         let allow_origins =
             options.allow_origins.iter().map(|origin| origins::parse(origin)).collect::<Result<Vec<_>>>()?;
-        let public_address = options.public_address.as_deref().map(str::parse::<Multiaddr>).transpose();
+        let public_address = options.public_address.as_deref();
+        let public_address =
+            public_address.map(|text| check::own_address("--public-address", text)).transpose()?;
         Ok(Self {
             health: options.health,
-            listen: options.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
+            listen: listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
             data: options.data.unwrap_or_else(|| ".lichen".into()),
             campaign: options.campaign,
             page: options.page,
             operator: operator(options.operator_name, options.operator_link)?,
-            public_address: public_address.context("--public-address is no multiaddress")?,
-            also: also.context("--also is no multiaddress")?,
+            public_address,
+            also,
             follow: options.follow,
             tls,
             trusted_proxies: trusted_proxies.context("--trusted-proxy")?,
             allow_origins,
             hsts_seconds: options.hsts_seconds.unwrap_or(365 * 24 * 60 * 60),
-            stun: options.stun,
+            stun,
             stun_per_minute: options.stun_per_minute.unwrap_or(300),
-            turn: options.turn.map(|listen| TurnSettings {
+            turn: turn.map(|listen| TurnSettings {
                 listen,
                 public: options.turn_public_ip,
                 limits: turn::Limits {
@@ -393,8 +411,56 @@ impl Settings {
                 reserve: options.reserve_bytes,
             },
             loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
+            rehearse_clock: options.rehearse_clock,
         })
     }
+}
+
+/// Refuses files and folders that are not there, and what cannot be logged.
+fn check_files(options: &Options) -> Result<()> {
+    if let Some(folder) = &options.page {
+        check::page(folder)?;
+    }
+    if let Some(filter) = &options.log_level {
+        check::log_level(filter)?;
+    }
+    if let Some(folder) = &options.campaign {
+        check::file("--campaign", &folder.join("campaign.toml"))?;
+    }
+    let files = [("--tls-certificate", &options.tls_certificate), ("--tls-key", &options.tls_key)];
+    for (option, path) in files {
+        if let Some(path) = path {
+            check::file(option, path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses limits that let nothing through. Those on reservations and circuits may: then there is no mesh by this relay.
+fn check_numbers(options: &Options) -> Result<()> {
+    let narrow = [
+        ("stun-per-minute", options.stun_per_minute),
+        ("turn-bytes-per-second", options.turn_bytes_per_second),
+        ("turn-passwords-per-minute", options.turn_passwords_per_minute),
+        ("circuit-seconds", options.circuit_seconds),
+        ("circuit-requests-per-minute", options.circuit_requests_per_minute),
+        ("entries-per-minute", options.entries_per_minute),
+        ("entries-per-minute-per-address", options.entries_per_minute_per_address),
+        ("blob-bytes-per-minute", options.blob_bytes_per_minute),
+        ("pinned-bytes-per-minute", options.pinned_bytes_per_minute),
+        ("loose-blob-minutes", options.loose_blob_minutes),
+    ];
+    let wide = [
+        ("max-connections", options.max_connections),
+        ("max-connections-per-address", options.max_connections_per_address),
+        ("max-pending-connections", options.max_pending_connections),
+        ("max-pending-connections-per-address", options.max_pending_connections_per_address),
+        ("max-circuits-per-peer", options.max_circuits_per_peer),
+        ("turn-allocations", options.turn_allocations),
+        ("turn-allocations-per-address", options.turn_allocations_per_address),
+    ];
+    narrow.iter().try_for_each(|(name, number)| check::at_least_one(name, *number))?;
+    wide.iter().try_for_each(|(name, number)| check::at_least_one(name, *number))
 }
 
 impl Options {
@@ -469,6 +535,7 @@ impl Options {
                 .or(other.max_loose_bytes_per_account),
             reserve_bytes: self.reserve_bytes.or(other.reserve_bytes),
             loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
+            rehearse_clock: self.rehearse_clock.or(other.rehearse_clock),
         }
     }
 }
@@ -501,23 +568,6 @@ fn operator(name: Option<String>, link: Option<String>) -> Result<Option<Operato
 fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-fn check_leader(url: &str) -> Result<()> {
-    let uri: axum::http::Uri = url.parse().context("--follow is no URL")?;
-    match uri.scheme_str() {
-        Some("http" | "https") if uri.authority().is_some() && uri.query().is_none() => Ok(()),
-        _ => bail!("--follow {url}: it is neither https://host nor http://host:port"),
-    }
-}
-
-/// A browser throws away the whole list for one faulty URL in it.
-fn check_ice_server(url: &str) -> Result<()> {
-    let is_known = ["stun:", "stuns:"].iter().any(|scheme| url.starts_with(scheme));
-    if !is_known || url.len() > 255 || url.contains(|letter: char| !letter.is_ascii_graphic()) {
-        bail!("--ice-server {url}: it is no stun:host:port (servers with passwords cannot be given here)");
-    }
-    Ok(())
 }
 
 fn or_list(these: Vec<String>, others: Vec<String>) -> Vec<String> {
@@ -561,6 +611,28 @@ mod tests {
         assert!(operator(None, Some("https://school.example".into())).is_err());
         assert!(named(&"x".repeat(121), None).is_err());
         assert!(named("School\u{202e}", None).is_err());
+    fn what_could_never_work_is_refused_with_what_would() {
+        let refused = |arguments: &[&str]| {
+            let arguments = std::iter::once("lichen-relay").chain(arguments.iter().copied());
+            Settings::of(Options::parse_from(arguments)).unwrap_err().to_string()
+        };
+        for (arguments, said) in [
+            (&["--log-level", "verbose"][..], "trace"),
+            (&["--page", "/nonexist"], "is no folder"),
+            (&["--campaign", "/nonexist"], "campaign.toml"),
+            (&["--tls-certificate", "/nonexist", "--tls-key", "/nonexist"], "--tls-certificate /nonexist"),
+            (&["--also", "/ip4/127.0.0.1/tcp/80"], "WebSocket"),
+            (&["--public-address", "wss://example.org/"], "/dns/example.org"),
+            (&["--turn-public-ip", "192.0.2.1"], "--turn"),
+            (&["--listen", "8080"], "localhost:8080"),
+            (&["--max-connections", "0"], "at least 1"),
+            (&["--entries-per-minute", "0"], "at least 1"),
+            (&["--loose-blob-minutes", "0"], "at least 1"),
+            (&["--ice-server", "stun:"], "stun:host:port"),
+        ] {
+            let error = refused(arguments);
+            assert!(error.contains(said), "{arguments:?}: {error}");
+        }
     }
 
     #[test]
