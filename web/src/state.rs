@@ -44,6 +44,10 @@ pub(crate) struct ViewState {
     pub(crate) phase: Option<Phase>,
     /// The connection to the relay, as the swarm reports it.
     pub(crate) link: Link,
+    /// What keeps the campaign from going on, as the relay says.
+    pub(crate) stall: Option<lichen_net::hub::Cause>,
+    /// Seconds by which the log's time is ahead of the relay's clock.
+    pub(crate) clock_ahead: u64,
     /// Whether the visitor wants no connection to other tabs.
     pub(crate) relay_only: bool,
     /// How many threads of the processor may train.

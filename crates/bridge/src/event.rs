@@ -97,6 +97,13 @@ pub enum Event {
         /// Peers dropped because what they sent was wrong.
         shunned: u32,
     },
+    /// How the relay says that it is doing; told when it changes, and at its default once the connection is lost.
+    Relay {
+        /// Seconds by which the log's time is ahead of the relay's clock.
+        clock_ahead: u64,
+        /// What keeps the campaign from going on, if anything does.
+        stall: Option<lichen_net::hub::Cause>,
+    },
     /// Something for the swarm to carry out.
     Net(lichen_net::Command),
 }

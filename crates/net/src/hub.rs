@@ -9,9 +9,11 @@ use lichen_log::Record;
 use lichen_record::{AccountId, CampaignId, Cid, DecodeError, EncodeError, decode, encode};
 use serde::{Deserialize, Serialize};
 
+mod notice;
 pub mod parts;
 mod reason;
 
+pub use notice::{Cause, Notice};
 pub use reason::Reason;
 
 use crate::MAX_FRAME;
@@ -54,6 +56,14 @@ pub enum Request {
     },
     /// Asks for records from an index on, and for every later one as it is appended; the stream stays open.
     Follow {
+        /// Whose log.
+        campaign: CampaignId,
+        /// Index of the first record wanted.
+        from: u64,
+    },
+    /// As [`Request::Follow`], and tells besides how the relay is doing, by a [`Reply::Notice`] whenever that changes.
+    /// A relay of an earlier version calls it malformed.
+    Watch {
         /// Whose log.
         campaign: CampaignId,
         /// Index of the first record wanted.
@@ -103,6 +113,8 @@ pub enum Reply {
     },
     /// Consecutive records, from the index asked for on.
     Records(Records),
+    /// How the relay is doing from now on; only for whoever watches.
+    Notice(Notice),
     /// The entry is in the log, durably.
     Receipt {
         /// A signed `Receipt` envelope.

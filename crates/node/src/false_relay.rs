@@ -113,7 +113,7 @@ impl Relay {
                 account: lichen_record::Envelope::from_bytes(&certificate).unwrap().account(),
                 time: 0,
             },
-            Request::Follow { from, .. } => {
+            Request::Watch { from, .. } => {
                 self.follower = Some(id);
                 return self.send_records(usize::try_from(from).unwrap());
             }

@@ -197,8 +197,10 @@ pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>)
             }
             Err(HubError::Refused(Reason::CertificateExpired)) => {
                 return Done::Broken(Problem {
-                    message: "The relay's clock and this device's clock differ too much.".into(),
-                    remedy: "Set this device's date and time, then join again.".into(),
+                    message: "The relay's clock and this device's clock differ by more than a week.".into(),
+                    remedy: "Check this device's date and time and join again. If they are right, the relay's are \
+                             wrong: tell the people who run this site."
+                        .into(),
                 });
             }
             _ => shared.platform.sleep(RETRY_MS).await,
@@ -230,7 +232,7 @@ pub(crate) async fn fetch<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<
     if shared.platform.blobs().has(&cid).await.unwrap_or(false) {
         return Done::Fetched { cid, is_here: true };
     }
-    let until = shared.platform.now().saturating_add(CHECKPOINT_LIMIT_MS);
+    let until = shared.platform.elapsed().saturating_add(CHECKPOINT_LIMIT_MS);
     let is_here = match obtain(&shared, &cid, until).await {
         Some(bytes) => shared.platform.blobs().put(&cid, &bytes).await.is_ok(),
         None => false,
@@ -380,7 +382,7 @@ async fn updates<P: Platform>(
     accepted: Vec<(u32, Cid)>,
 ) -> Result<Vec<(u32, Vec<u8>)>, Vec<Cid>> {
     let at_a_time = if shared.mesh.is_on() { PULLS_AT_A_TIME } else { FETCHES_AT_A_TIME };
-    let until = shared.platform.now().saturating_add(shared.mesh.limit_ms());
+    let until = shared.platform.elapsed().saturating_add(shared.mesh.limit_ms());
     let got: Vec<_> = stream::iter(accepted)
         .map(|(samples, cid)| async move { (samples, cid, update(shared, &cid, until).await) })
         .buffered(at_a_time)
@@ -522,7 +524,7 @@ async fn bytes<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
     match shared.platform.blobs().get(cid).await {
         Ok(Some(bytes)) => Some(bytes),
         Ok(None) | Err(_) => {
-            let until = shared.platform.now().saturating_add(CHECKPOINT_LIMIT_MS);
+            let until = shared.platform.elapsed().saturating_add(CHECKPOINT_LIMIT_MS);
             obtain(shared, cid, until).await
         }
     }
@@ -536,7 +538,7 @@ async fn obtain<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Optio
         return Some(bytes);
     }
     let settled = shared.settled.get();
-    let mut wanted = shared.mesh.want(shared.platform.now(), *cid, until);
+    let mut wanted = shared.mesh.want(shared.platform.elapsed(), *cid, until);
     let mut relay = Box::pin(Fuse::terminated());
     let mut tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
     loop {
@@ -546,13 +548,13 @@ async fn obtain<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Optio
                 Some(Note::AskRelay) => relay = Box::pin(download(shared, cid).fuse()),
                 Some(Note::Missing) | None => return None,
             },
-            bytes = relay => shared.mesh.relay_gave(shared.platform.now(), *cid, bytes),
+            bytes = relay => shared.mesh.relay_gave(shared.platform.elapsed(), *cid, bytes),
             () = tick => {
                 if shared.settled.get() != settled {
                     // Of a round that is over peers have little, and nobody needs it.
                     return None;
                 }
-                shared.mesh.tick(shared.platform.now());
+                shared.mesh.tick(shared.platform.elapsed());
                 tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
             }
         }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use lichen_log::{Chain, Head, HeadError, Record};
-use lichen_net::hub::{Records, Reply, Request};
+use lichen_net::hub::{Notice, Records, Reply, Request};
 use lichen_record::{AccountId, Entry, Verified, verify};
 
 use crate::Platform;
@@ -19,6 +19,7 @@ pub(crate) struct LogReader<P> {
     chain: Chain,
     unread: VecDeque<Record>,
     head: Option<Head>,
+    notice: Option<Notice>,
 }
 
 /// Verified records that continue the log, and the chain after them.
@@ -29,12 +30,15 @@ pub(crate) struct Batch {
     pub(crate) chain: Chain,
     /// Records in the log at the relay.
     pub(crate) total: u64,
+    /// How the relay is doing, where it has just said so.
+    pub(crate) notice: Option<Notice>,
 }
 
 impl Batch {
     /// Whether the log was read up to its end.
     pub(crate) fn is_caught_up(&self) -> bool {
-        self.chain.length() >= self.total
+        // Before the first head nothing is known of the log's end.
+        self.total > 0 && self.chain.length() >= self.total
     }
 }
 
@@ -50,11 +54,21 @@ pub(crate) enum LogFault {
 }
 
 impl<P: Platform> LogReader<P> {
-    /// Reads from where `chain` ends, and follows.
-    pub(crate) fn follow(platform: Rc<P>, hub: &Rc<Hub>, coordinator: AccountId, chain: Chain) -> Self {
-        let campaign = chain.head().campaign;
-        let replies = hub.open(&Request::Follow { campaign, from: chain.length() });
-        Self { platform, replies, coordinator, chain, unread: VecDeque::new(), head: None }
+    /// Reads from where `chain` ends, and follows; hears how the relay is doing where `is_watching`, which a relay of an
+    /// earlier version calls malformed.
+    pub(crate) fn follow(
+        platform: Rc<P>,
+        hub: &Rc<Hub>,
+        coordinator: AccountId,
+        chain: Chain,
+        is_watching: bool,
+    ) -> Self {
+        let (campaign, from) = (chain.head().campaign, chain.length());
+        let replies = hub.open(&match is_watching {
+            true => Request::Watch { campaign, from },
+            false => Request::Follow { campaign, from },
+        });
+        Self { platform, replies, coordinator, chain, unread: VecDeque::new(), head: None, notice: None }
     }
 
     /// The next records, as many as can be verified in one slice; none where the relay only says that it lives.
@@ -67,12 +81,17 @@ impl<P: Platform> LogReader<P> {
         let records = self.verify_slice()?;
         self.check_end()?;
         let total = self.head.map_or(0, |head| head.length);
-        Ok((Batch { records, chain: self.chain.clone(), total }, self))
+        let notice = self.notice.take();
+        Ok((Batch { records, chain: self.chain.clone(), total, notice }, self))
     }
 
     async fn receive(&mut self) -> Result<(), LogFault> {
         let Records { records, head } = match self.replies.next().await?.ok_or(HubError::Ended)? {
             Reply::Records(records) => records,
+            Reply::Notice(notice) => {
+                self.notice = Some(notice);
+                return Ok(());
+            }
             _ => return Err(HubError::Unexpected.into()),
         };
         let head = verify::<Head>(&head).map_err(|error| LogFault::False(format!("head: {error}")))?;
@@ -165,10 +184,20 @@ mod tests {
 
     /// Reads these frames from an empty chain on: the records in them, or why not.
     async fn read(log: &Log, frames: Vec<Vec<u8>>) -> Result<(usize, Chain, bool), LogFault> {
+        let (records, chain, is_caught_up, _notices) = read_with_notices(log, frames).await?;
+        Ok((records, chain, is_caught_up))
+    }
+
+    /// The same, and what the relay has said of itself.
+    async fn read_with_notices(
+        log: &Log,
+        frames: Vec<Vec<u8>>,
+    ) -> Result<(usize, Chain, bool, Vec<Notice>), LogFault> {
         let hub = Hub::new(Rc::new(|_event| {}));
         let tab = Rc::new(Native::new(Device::new(SigningKey::generate([1; 32])), Vec::new()));
         let account = log.coordinator.account();
-        let mut reader = LogReader::follow(tab, &hub, account, Chain::new(campaign()));
+        let mut reader = LogReader::follow(tab, &hub, account, Chain::new(campaign()), true);
+        let mut notices = Vec::new();
         for frame in frames {
             hub.frame(RequestId(0), frame);
         }
@@ -179,10 +208,11 @@ mod tests {
                 Ok((batch, next)) => {
                     is_caught_up = batch.is_caught_up();
                     records += batch.records.len();
+                    notices.extend(batch.notice);
                     chain = batch.chain;
                     reader = next;
                 }
-                Err(LogFault::Hub(HubError::Ended)) => return Ok((records, chain, is_caught_up)),
+                Err(LogFault::Hub(HubError::Ended)) => return Ok((records, chain, is_caught_up, notices)),
                 Err(fault) => return Err(fault),
             }
         }
@@ -196,6 +226,21 @@ mod tests {
         assert_eq!((records, chain.head(), is_caught_up), (5, &log.heads[5], true));
         let (_records, _chain, is_caught_up) = read(&log, vec![log.frame(0..2, 5)]).await.unwrap();
         assert!(!is_caught_up);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_the_relay_says_of_itself_comes_with_the_log() {
+        use lichen_net::hub::Cause;
+
+        let log = Log::of(2);
+        let stalled = Notice { clock_ahead: 7, stall: Some(Cause::StoreFull) };
+        let notice = |notice| Reply::Notice(notice).to_bytes().unwrap();
+        let frames = vec![notice(stalled), log.frame(0..1, 2), notice(Notice::default()), log.frame(1..2, 2)];
+        let (records, _chain, is_caught_up, notices) = read_with_notices(&log, frames).await.unwrap();
+        assert_eq!((records, is_caught_up, notices), (2, true, vec![stalled, Notice::default()]));
+        let (_records, _chain, is_caught_up, _notices) =
+            read_with_notices(&log, vec![notice(stalled)]).await.unwrap();
+        assert!(!is_caught_up, "it says nothing of where the log ends");
     }
 
     #[tokio::test(flavor = "current_thread")]

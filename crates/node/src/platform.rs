@@ -14,11 +14,18 @@ pub trait Platform: 'static {
     /// Being this device's only tab in a campaign; another may be so once it is dropped.
     type Lease: 'static;
 
-    /// Milliseconds of Unix time.
+    /// Milliseconds of Unix time, as this device shows it: for what others read, and for what is kept. It jumps when
+    /// somebody sets the device's clock, so that nothing is waited for by it.
     fn now(&self) -> u64;
 
     /// Milliseconds of a clock that is fine and never goes back; only differences matter.
     fn clock(&self) -> f64;
+
+    /// [`Platform::clock`] in whole milliseconds: what everything that waits or expires goes by.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of an age")]
+    fn elapsed(&self) -> u64 {
+        self.clock() as u64
+    }
 
     /// Threads that share the work of the CPU engine, this one included.
     fn threads(&self) -> u32 {

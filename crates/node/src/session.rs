@@ -6,13 +6,14 @@ use futures::stream::FuturesUnordered;
 use futures::{StreamExt, select_biased};
 use lichen_bridge::{CommandId, ContributionState, EnginePreference, Event, Phase, Problem};
 use lichen_log::{Chain, Receipt, Record, check_receipt};
+use lichen_net::hub::{Notice, Reason};
 use lichen_net::{Command as NetCommand, Disconnection, Event as NetEvent};
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 use lichen_round::{CampaignState, Participant, ParticipantEvent, Rules, Ticket};
 
 use crate::Platform;
 use crate::contributions::Contributions;
-use crate::hub::{Hub, Outbox};
+use crate::hub::{Hub, HubError, Outbox};
 use crate::jobs::{self, Done, Shared};
 use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::mesh::Mesh;
@@ -44,6 +45,8 @@ pub(crate) struct Session<P: Platform> {
     pub(crate) log_total: u64,
     /// Whether the relay only follows the campaign's own, and takes nothing.
     is_following: bool,
+    /// Whether the relay is asked how it is doing: not one that does not know the question.
+    is_watching: bool,
     pub(crate) link: Link,
     /// Whether the log is read up to its present end.
     is_live: bool,
@@ -115,6 +118,7 @@ impl<P: Platform> Session<P> {
             chain: Chain::new(campaign),
             log_total: 0,
             is_following: false,
+            is_watching: true,
             link: Link::Connecting,
             is_live: false,
             lease: None,
@@ -222,7 +226,7 @@ impl<P: Platform> Session<P> {
 
     /// Takes in what moves between this tab, the relay and peers, and changes no phase.
     fn moved(&mut self, event: NetEvent) {
-        let now = self.shared.platform.now();
+        let now = self.shared.platform.elapsed();
         let (hub, mesh) = (&self.shared.hub, &self.shared.mesh);
         match event {
             NetEvent::Frame { id, bytes } if mesh.is_asking(id) => mesh.frame(now, id, &bytes),
@@ -269,7 +273,7 @@ impl<P: Platform> Session<P> {
     }
 
     fn meet(&self) {
-        let (now, campaign) = (self.shared.platform.now(), self.shared.setup.campaign);
+        let (now, campaign) = (self.shared.platform.elapsed(), self.shared.setup.campaign);
         self.shared.mesh.meet(now, campaign, self.relay_only);
     }
 
@@ -291,6 +295,10 @@ impl<P: Platform> Session<P> {
             }
             Done::Log(Ok((batch, reader))) => self.take_in_batch(batch, reader),
             Done::Log(Err(LogFault::False(reason))) => self.fail(false_log(&reason)),
+            Done::Log(Err(LogFault::Hub(HubError::Refused(Reason::Malformed)))) if self.is_watching => {
+                self.is_watching = false;
+                self.read_log();
+            }
             Done::Log(Err(LogFault::Hub(_unreadable))) => {
                 self.link_work.push(Box::pin(jobs::pause_before_reading(Rc::clone(&self.shared))));
             }
@@ -309,7 +317,7 @@ impl<P: Platform> Session<P> {
 
     /// Tells the round machine what happened and carries out what it asks for.
     pub(crate) fn tell(&mut self, event: ParticipantEvent) {
-        let now = self.shared.platform.now();
+        let now = self.shared.platform.elapsed();
         for action in self.participant.handle(now, event) {
             self.carry_out(action);
         }
@@ -348,6 +356,8 @@ impl<P: Platform> Session<P> {
         self.link = Link::Down { retry_in };
         self.is_live = false;
         self.is_following = false;
+        self.is_watching = true;
+        self.relay_said(Notice::default());
         self.shared.hub.disconnected();
         // Before the round machine hears of it: no answer may come after.
         self.link_work.clear();
@@ -384,14 +394,20 @@ impl<P: Platform> Session<P> {
     fn read_log(&mut self) {
         let Some(coordinator) = self.coordinator else { return };
         let platform = Rc::clone(&self.shared.platform);
-        let reader = LogReader::follow(platform, &self.shared.hub, coordinator, self.chain.clone());
+        let reader =
+            LogReader::follow(platform, &self.shared.hub, coordinator, self.chain.clone(), self.is_watching);
         self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));
     }
 
     fn take_in_batch(&mut self, batch: Batch, reader: LogReader<P>) {
         let is_caught_up = batch.is_caught_up();
+        if let Some(notice) = batch.notice {
+            self.relay_said(notice);
+        }
         self.chain = batch.chain;
-        self.log_total = batch.total;
+        if batch.total > 0 {
+            self.log_total = batch.total;
+        }
         for (record, entry) in batch.records {
             self.take_in_record(&record, entry);
             if self.has_failed() {
@@ -403,6 +419,11 @@ impl<P: Platform> Session<P> {
             self.tell(ParticipantEvent::CaughtUp);
         }
         self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));
+    }
+
+    fn relay_said(&self, notice: Notice) {
+        let Notice { clock_ahead, stall } = notice;
+        (self.shared.out)(Event::Relay { clock_ahead, stall });
     }
 
     fn take_in_record(&mut self, record: &Record, entry: Verified<Entry>) {

@@ -127,6 +127,7 @@ impl ViewState {
             Event::Contribution(contribution) => self.contributed(contribution),
             Event::Guesses(guesses) => self.guessed(guesses),
             Event::Read { id, probabilities } => self.read(id, probabilities),
+            Event::Relay { clock_ahead, stall } => (self.clock_ahead, self.stall) = (clock_ahead, stall),
             Event::Transfers { direct, relayed, .. } => {
                 (self.bytes_direct, self.bytes_relayed) = (direct, relayed)
             }

@@ -3,6 +3,10 @@
 use super::{Link, Run, ViewState};
 use crate::format;
 use lichen_bridge::Phase;
+use lichen_net::hub::Cause;
+
+/// Seconds by which the record's time may be ahead of the relay's clock before a visitor is told.
+const CLOCK_WORTH_SAYING: u64 = 60;
 
 /// A wait of no more seconds than this is not counted down: the text would change faster than it is read.
 const SOON_S: f64 = 3.0;
@@ -119,8 +123,22 @@ impl ViewState {
             | (Phase::Connecting, _) => {
                 Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")
             }
-            (phase, _) => self.connected(phase, now),
+            (phase, _) => self.stalled(phase).unwrap_or_else(|| self.connected(phase, now)),
         }
+    }
+
+    /// What keeps the campaign from going on, where this tab would only wait for it.
+    fn stalled(&self, phase: &Phase) -> Option<Sentence> {
+        let is_waiting = matches!(
+            phase,
+            Phase::WaitingForRound
+                | Phase::Sending
+                | Phase::WaitingForClose
+                | Phase::Aggregating
+                | Phase::CatchingUp { .. }
+        );
+        let (text, advice) = standstill(self.stall.filter(|_cause| is_waiting)?)?;
+        Some(Sentence::new("stalled", Lamp::Bad, Progress::None, text).advise(advice))
     }
 
     fn connected(&self, phase: &Phase, now: f64) -> Sentence {
@@ -150,7 +168,15 @@ impl ViewState {
             Phase::Aggregating => {
                 Sentence::new("aggregating", Lamp::Good, Progress::Open, "Combining everybody's updates.")
             }
-            Phase::WaitingForRound => self.waiting_for_round(now),
+            Phase::WaitingForRound => {
+                let waiting = self.waiting_for_round(now);
+                match self.clock_ahead {
+                    0..CLOCK_WORTH_SAYING => waiting,
+                    _ => waiting.advise(
+                        "The relay's clock has been wrong: times in the record may be off. Training goes on all the same.",
+                    ),
+                }
+            }
             Phase::Idle | Phase::Paused => {
                 Sentence::new("starting", Lamp::Busy, Progress::Open, "Getting ready to take part.")
             }
@@ -235,6 +261,7 @@ impl ViewState {
             "standby" => "Standing by",
             "offline" => "Offline",
             "failed" => "Stopped",
+            "stalled" => "Waiting",
             "finished" => "Finished",
             _ => "Running",
         };
@@ -268,6 +295,33 @@ impl ViewState {
             .find(|mark| accuracy >= *mark)
             .map(|mark| format!("Accuracy is above {:.0} percent.", mark * 100.0))
     }
+}
+
+/// What happened, and what the visitor can do; none where the tab says it better itself.
+fn standstill(cause: Cause) -> Option<(&'static str, &'static str)> {
+    Some(match cause {
+        Cause::StoreFull | Cause::StoreFailing => (
+            "The relay cannot save anything: its disk is full or failing.",
+            "What this tab has learned waits here and is sent by itself. If it lasts, tell the people who run this site.",
+        ),
+        Cause::Contributions => (
+            "This round needs more people than are here.",
+            "It goes on by itself when they come. Leave this page open, or invite somebody.",
+        ),
+        Cause::Conflict => (
+            "The results of this round contradict each other, so none counts.",
+            "Tell the people who run this site: somebody's computer is wrong or lies, and their log says whose.",
+        ),
+        Cause::UpdateMissing | Cause::Aggregation => (
+            "The relay cannot combine this round's updates.",
+            "Nothing you gave is lost. Tell the people who run this site.",
+        ),
+        Cause::Leader => return None,
+        _ => (
+            "The relay has stopped making progress.",
+            "Nothing you gave is lost. If it lasts, tell the people who run this site.",
+        ),
+    })
 }
 
 fn offline(reason: &str, retry_at: Option<f64>, now: f64) -> Sentence {

@@ -559,3 +559,48 @@ fn a_peer_that_is_reached_after_all_says_nothing_about_the_network() {
     state.observe(&Net::PeersChanged { peers: Vec::new() }, 4.0);
     assert!(!state.is_walled_in() && state.peers.is_empty());
 }
+
+#[test]
+fn what_the_relay_says_of_itself_is_said_where_this_tab_would_only_wait() {
+    use lichen_net::hub::Cause;
+
+    let mut state = joined();
+    state.observe(&Net::Connected { peer: vec![1], address: "the relay".to_owned() }, 500.0);
+    state.apply(Event::Status(Phase::Sending), 500.0);
+    assert_eq!(state.sentence(500.0).key, "sending");
+    state.apply(Event::Relay { clock_ahead: 0, stall: Some(Cause::StoreFull) }, 600.0);
+    let sentence = state.sentence(600.0);
+    assert_eq!((sentence.key, sentence.lamp), ("stalled", Lamp::Bad));
+    assert!(sentence.text.contains("disk") && sentence.advice.is_some(), "{sentence:?}");
+    state.apply(Event::Status(Phase::Training { round: 1, step: 1, steps: 2 }), 700.0);
+    assert_eq!(state.sentence(700.0).key, "training", "training needs no relay");
+    state.apply(Event::Relay { clock_ahead: 0, stall: None }, 800.0);
+    state.apply(Event::Status(Phase::Sending), 800.0);
+    assert_eq!(state.sentence(800.0).key, "sending");
+}
+
+#[test]
+fn every_cause_but_one_has_a_sentence_and_a_remedy() {
+    use lichen_net::hub::Cause;
+
+    for cause in Cause::ALL {
+        let mut state = joined();
+        state.observe(&Net::Connected { peer: vec![1], address: "the relay".to_owned() }, 500.0);
+        state.apply(Event::Status(Phase::WaitingForRound), 500.0);
+        state.apply(Event::Relay { clock_ahead: 0, stall: Some(cause) }, 600.0);
+        let sentence = state.sentence(600.0);
+        // The tab sees by itself that the relay it is at takes nothing.
+        let expected = if cause == Cause::Leader { "waiting" } else { "stalled" };
+        assert_eq!(sentence.key, expected, "{cause}");
+        assert_eq!(sentence.advice.is_some(), cause != Cause::Leader, "{cause}");
+    }
+}
+
+#[test]
+fn a_relay_whose_clock_was_wrong_is_named() {
+    let mut state = joined();
+    state.observe(&Net::Connected { peer: vec![1], address: "the relay".to_owned() }, 500.0);
+    state.apply(Event::Status(Phase::WaitingForRound), 500.0);
+    state.apply(Event::Relay { clock_ahead: 86_400, stall: None }, 600.0);
+    assert!(state.sentence(600.0).advice.unwrap().contains("clock"));
+}

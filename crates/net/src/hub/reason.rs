@@ -95,6 +95,9 @@ pub enum Reason {
     /// The relay has no room for more requests at the moment.
     #[error("the relay is busy")]
     Busy,
+    /// The relay cannot write to its disk at the moment: it is full, or fails. It tries again by itself.
+    #[error("the relay cannot store anything at the moment")]
+    StoreFailing,
     /// The relay failed, and says no more about it.
     #[error("the relay failed")]
     Internal,
@@ -134,6 +137,7 @@ impl Reason {
             Self::Following => "following",
             Self::Behind => "behind",
             Self::Busy => "busy",
+            Self::StoreFailing => "store_failing",
             Self::Internal => "internal",
         }
     }

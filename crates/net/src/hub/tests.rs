@@ -22,6 +22,7 @@ fn requests() -> impl Strategy<Value = Request> {
             limit
         }),
         any::<u64>().prop_map(|from| Request::Follow { campaign: campaign(), from }),
+        any::<u64>().prop_map(|from| Request::Watch { campaign: campaign(), from }),
         bytes().prop_map(|entry| Request::Append { campaign: campaign(), entry }),
         bytes().prop_map(|bytes| Request::GetBlob { cid: Cid::of_raw(&bytes) }),
         bytes().prop_map(|bytes| Request::PutBlob { bytes }),
@@ -47,6 +48,10 @@ fn replies() -> impl Strategy<Value = Reply> {
         }),
         (records(), bytes()).prop_map(|(records, head)| Reply::Records(Records { records, head })),
         bytes().prop_map(|receipt| Reply::Receipt { receipt }),
+        (any::<u64>(), any::<bool>()).prop_map(|(clock_ahead, is_stalled)| Reply::Notice(Notice {
+            clock_ahead,
+            stall: is_stalled.then_some(Cause::StoreFull)
+        })),
         Just(Reply::Refused { reason: Reason::Inadmissible(lichen_round::Refusal::WrongRound) }),
         bytes().prop_map(|bytes| Reply::Blob { bytes }),
         bytes().prop_map(|bytes| Reply::Stored { cid: Cid::of_raw(&bytes) }),
