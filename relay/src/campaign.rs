@@ -41,6 +41,15 @@ impl Campaign {
         Self::new(parse(DIGITS_MANIFEST)?, DIGITS_MANIFEST.into(), DIGITS_DATA.into())
     }
 
+    /// What the log's first entry names: the manifest, the data and the first checkpoint.
+    pub(crate) fn blobs(&self) -> [(Cid, &[u8]); 3] {
+        [
+            (self.id.0, &self.manifest_bytes),
+            (self.manifest.data.cid, &self.data_bytes),
+            (self.initial, &self.initial_bytes),
+        ]
+    }
+
     /// The campaign of a manifest and a data file that are checked against their ids already.
     pub(crate) fn of_bytes(manifest_bytes: Vec<u8>, data_bytes: Vec<u8>) -> Result<Self> {
         Self::new(parse(&manifest_bytes)?, manifest_bytes.into(), data_bytes.into())

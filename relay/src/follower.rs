@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use lichen_log::{Chain, Head, check_head};
 use lichen_net::MAX_ADDRESS;
-use lichen_net::hub::Records;
+use lichen_net::hub::{Cause, Records};
 use lichen_record::{AccountId, CampaignId, Cid, Entry, Verified, verify};
 use lichen_round::{CampaignState, Change, Rules};
 use lichen_store::{Blobs, Disk, StoreError};
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Campaign;
+use crate::condition::{Condition, Part, store_cause};
 use crate::http::host;
 use crate::kept::Kept;
 use crate::keys;
@@ -149,6 +150,7 @@ pub(crate) struct Follower {
     head: watch::Sender<SignedHead>,
     lives: watch::Sender<bool>,
     metrics: Arc<Metrics>,
+    condition: Arc<Condition>,
 }
 
 /// Why a step failed.
@@ -188,10 +190,14 @@ impl Follower {
         campaign: &Campaign,
         disk: Disk,
         metrics: Arc<Metrics>,
+        condition: Arc<Condition>,
     ) -> Result<(Ledger, LeaderState, Self)> {
-        disk.put(&campaign.id.0, &campaign.manifest_bytes).await?;
-        disk.put(&campaign.manifest.data.cid, &campaign.data_bytes).await?;
-        disk.put(&campaign.initial, &campaign.initial_bytes).await?;
+        for (cid, bytes) in campaign.blobs() {
+            // What is here needs no room, of which a full disk has none.
+            if !disk.has(&cid).await? {
+                disk.put(&cid, bytes).await?;
+            }
+        }
         let (head, heads) = watch::channel(SignedHead { length: 0, envelope: Arc::from([]) });
         let (lives, alive) = watch::channel(false);
         let mut follower = Self {
@@ -205,6 +211,7 @@ impl Follower {
             head,
             lives,
             metrics,
+            condition,
         };
         follower.fold().await.context("the copy of the log on disk is damaged")?;
         // What is here is served without the leader; else it has to give its log so far.
@@ -212,7 +219,7 @@ impl Follower {
             let step = follower.step().await;
             let has_copy = follower.head.borrow().length > 0;
             match step {
-                Err(FollowError::Leader(_away)) if has_copy => break,
+                Err(FollowError::Leader(_) | FollowError::Disk(_)) if has_copy => break,
                 step => step.with_context(|| format!("cannot copy {}", follower.leader.url()))?,
             }
             if has_copy {
@@ -270,9 +277,12 @@ impl Follower {
                         tracing::info!(leader = self.leader.url(), "the leader is there again");
                     }
                     self.metrics.leader_reachable.set(1);
+                    self.condition.set(Part::Leader, None, &"");
+                    self.condition.set(Part::Log, None, &"");
                     continue;
                 }
                 Err(FollowError::Leader(error)) => {
+                    self.condition.set(Part::Leader, Some(Cause::Leader), &error);
                     if self.lives.send_replace(false) {
                         tracing::warn!(
                             leader = self.leader.url(),
@@ -283,6 +293,7 @@ impl Follower {
                 }
                 Err(FollowError::False(fault)) => {
                     self.lives.send_replace(false);
+                    self.condition.set(Part::Leader, Some(Cause::Leader), &fault);
                     self.metrics.leader_reachable.set(0);
                     self.metrics.leader_faults.inc();
                     tracing::error!(
@@ -293,7 +304,11 @@ impl Follower {
                     stop.cancelled().await;
                     return Ok(());
                 }
-                Err(FollowError::Disk(error)) => return Err(error).context("the copy of the log"),
+                Err(FollowError::Disk(error)) => {
+                    let cause = store_cause(&error);
+                    let Some(cause) = cause else { return Err(error).context("the copy of the log") };
+                    self.condition.set(Part::Log, Some(cause), &error);
+                }
             }
             self.metrics.leader_reachable.set(0);
             tokio::select! {

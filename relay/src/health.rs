@@ -28,9 +28,10 @@ const MAX_ANSWER: u64 = 4096;
 /// If it does not say that it is ready.
 pub(crate) async fn ask(settings: &Settings) -> Result<()> {
     let answer = tokio::time::timeout(PATIENCE, request(settings)).await.context("no answer in time")??;
-    match answer.split("\r\n").next() {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    match head.split("\r\n").next() {
         Some(status) if status.starts_with("HTTP/1.1 200 ") => Ok(()),
-        status => bail!("the relay answers {:?}", status.unwrap_or_default()),
+        status => bail!("the relay answers {:?}: {body}", status.unwrap_or_default()),
     }
 }
 

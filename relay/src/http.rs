@@ -1,9 +1,8 @@
 //! What the relay answers over HTTP: the page, its address, the log and the blobs for auditors, health and metrics.
-//! The way to libp2p begins here too, as a WebSocket on the root path.
+//! The way to libp2p begins here too, as a WebSocket on any path.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -27,6 +26,7 @@ use lichen_record::{AccountId, CampaignId, encode};
 use serde::Serialize;
 
 use crate::accepted::Incoming;
+use crate::condition::Condition;
 use crate::connections::Connection;
 use crate::follower::LeaderState;
 use crate::hub::Hub;
@@ -83,8 +83,8 @@ pub(crate) struct Site {
     pub(crate) origins: Origins,
     /// How long a browser is to come by TLS only, in seconds; never told where it is 0.
     pub(crate) hsts_seconds: u32,
-    /// Whether requests are welcome: not any more once the relay is asked to end.
-    pub(crate) ready: AtomicBool,
+    /// How the relay is doing, and whether requests are welcome.
+    pub(crate) condition: Arc<Condition>,
 }
 
 /// `lichen.json`: all a page needs to know about the relay that served it.
@@ -120,7 +120,6 @@ type Answer = Response<Body>;
 /// Every path of the relay.
 pub(crate) fn router(site: Arc<Site>) -> Router {
     Router::new()
-        .route("/", get(root))
         .route("/lichen.json", get(info))
         .route("/now.json", get(now))
         .route("/ice.json", get(ice))
@@ -130,22 +129,21 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/campaigns", get(campaigns))
         .route("/log/{campaign}", get(log::log))
         .route("/blob/{cid}", get(blob::blob))
-        .fallback(get(page))
+        .fallback(get(page_or_socket))
         .layer(from_fn_with_state(Arc::clone(&site), attend))
         .with_state(site)
 }
 
-/// The page, or the way to libp2p.
-async fn root(
+/// The page, or the way to libp2p: at any path, since a proxy may hand on the one that it has the page at.
+async fn page_or_socket(
     State(site): State<Arc<Site>>,
     Extension(connection): Extension<Arc<Connection>>,
     Extension(client): Extension<Client>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Answer {
-    let Ok(upgrade) = upgrade else {
-        return page(State(site), Extension(client), headers, Uri::from_static("/")).await;
-    };
+    let Ok(upgrade) = upgrade else { return page(site, client, headers, uri).await };
     if !site.origins.allow(&headers) {
         site.metrics.limit("foreign_origin");
         return plain(StatusCode::FORBIDDEN, "this site's pages may not connect here (--allow-origin)");
@@ -169,12 +167,7 @@ async fn hand_over(site: Arc<Site>, socket: WebSocket, connection: Arc<Connectio
     }
 }
 
-async fn page(
-    State(site): State<Arc<Site>>,
-    Extension(client): Extension<Client>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Answer {
+async fn page(site: Arc<Site>, client: Client, headers: HeaderMap, uri: Uri) -> Answer {
     let origins = site.socket_origins(&headers, client.is_tls);
     site.page.answer(uri.path().trim_start_matches('/'), &headers, Some(&origins)).await
 }
@@ -228,14 +221,17 @@ async fn now(State(site): State<Arc<Site>>) -> Answer {
     content("application/json", "no-store", site.metrics.now.text())
 }
 
+/// Whether the relay can do its part, and why not; a campaign that stands still for want of people is no reason to go
+/// elsewhere, and named all the same.
 async fn ready(State(site): State<Arc<Site>>) -> Answer {
-    if !site.ready.load(Ordering::Relaxed) {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "ending");
-    }
     if site.hub.is_short_of_space() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the disk is nearly full: free space on it");
     }
-    plain(StatusCode::OK, "ready")
+    match site.condition.readiness() {
+        Ok(None) => plain(StatusCode::OK, "ready"),
+        Ok(Some(cause)) => plain(StatusCode::OK, format!("ready; the campaign stands still: {cause}")),
+        Err(unready) => plain(StatusCode::SERVICE_UNAVAILABLE, unready.to_string()),
+    }
 }
 
 async fn metrics(State(site): State<Arc<Site>>) -> Answer {
@@ -350,15 +346,22 @@ impl Site {
         let leader = self.leader.iter().map(|leader| leader.address.clone());
         let own = std::iter::once(self.address(headers, is_tls));
         let addresses = own.chain(self.also.iter().cloned()).chain(leader);
-        let origins: Vec<String> = addresses.filter_map(|address| socket_origin(&address)).collect();
-        origins.join(" ")
+        let mut sources: Vec<String> = addresses.filter_map(|address| socket_source(&address)).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources.join(" ")
     }
 }
 
-/// Where a browser goes for a multiaddress.
-fn socket_origin(address: &Multiaddr) -> Option<String> {
+/// Where a browser goes for a multiaddress, as a source of the page's policy. A source cannot name an address of IP
+/// version 6: there the scheme has to do, for browsers that do not count it as `'self'`.
+fn socket_source(address: &Multiaddr) -> Option<String> {
     let (host, port, is_tls) = place(address)?;
-    Some(format!("{}://{host}:{port}", if is_tls { "wss" } else { "ws" }))
+    let scheme = if is_tls { "wss" } else { "ws" };
+    match address.iter().next()? {
+        Protocol::Ip6(_) => Some(format!("{scheme}:")),
+        _ => Some(format!("{scheme}://{host}:{port}")),
+    }
 }
 
 /// The origin of a page that comes from there, as browsers write it: without the usual port.
@@ -419,6 +422,15 @@ pub(crate) fn web_socket(host: Multiaddr, port: u16, is_tls: bool) -> Multiaddr 
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_policy_names_each_socket_in_a_way_that_it_may() {
+        let source = |address: &str| socket_source(&address.parse().unwrap());
+        assert_eq!(source("/ip4/127.0.0.1/tcp/8080/ws").unwrap(), "ws://127.0.0.1:8080");
+        assert_eq!(source("/dns/example.org/tcp/443/tls/ws").unwrap(), "wss://example.org:443");
+        assert_eq!(source("/ip6/::1/tcp/8080/ws").unwrap(), "ws:");
+        assert_eq!(source("/ip6/::1/tcp/443/wss").unwrap(), "wss:");
+    }
+
     fn address_of(host: &str, is_tls: bool) -> Option<String> {
         multiaddr(&host.parse().ok()?, is_tls).map(|address| address.to_string())
     }
@@ -429,9 +441,10 @@ mod tests {
         assert_eq!(address_of("localhost:8080", false).unwrap(), "/dns/localhost/tcp/8080/ws");
         assert_eq!(address_of("[::1]:8080", false).unwrap(), "/ip6/::1/tcp/8080/ws");
         assert_eq!(address_of("relay.example.org", true).unwrap(), "/dns/relay.example.org/tcp/443/tls/ws");
+        assert_eq!(address_of("[::1]", true).unwrap(), "/ip6/::1/tcp/443/tls/ws");
         assert_eq!(address_of("a/b", false), None);
         assert_eq!(address_of("a;b", false), None);
         let foreign: Multiaddr = "/dns/a; script-src */tcp/443/tls/ws".parse().unwrap();
-        assert_eq!(socket_origin(&foreign), None, "it would stand in the page's policy");
+        assert_eq!(socket_source(&foreign), None, "it would stand in the page's policy");
     }
 }

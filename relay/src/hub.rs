@@ -10,6 +10,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
@@ -23,6 +24,7 @@ use lichen_store::Disk;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::condition::Condition;
 use crate::ledger::Ledger;
 use crate::loose::Loose;
 use crate::metrics::Metrics;
@@ -49,8 +51,13 @@ use reasons::{decode_reason, frame_reason, verify_reason};
 /// Longest time in which no byte of a request or a reply moves.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How far a session certificate's time may be from the relay's clock.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far a session certificate's time may be from the relay's clock, as it is or as it was at the start and has gone on
+/// since: a clock that is set while the relay runs keeps nobody out. One that is a day off is common, and harmless here:
+/// whoever has an old certificate still lacks the connection's own key.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How long not to say again that somebody's clock is far from ours, in milliseconds.
+const SAY_AGAIN_MS: u64 = 600_000;
 
 /// Most streams served at a time, and how many for each connection that a network may have: a tab has two that stay open
 /// and a few that come and go.
@@ -78,6 +85,7 @@ pub(crate) struct Hub {
     parameters: usize,
     topology: Topology,
     metrics: Arc<Metrics>,
+    condition: Arc<Condition>,
     entries: Quota<AccountId>,
     entries_per_address: Quota<IpAddr>,
     blob_bytes: Quota<AccountId>,
@@ -89,6 +97,8 @@ pub(crate) struct Hub {
     pages: Pages,
     checked: Checked,
     workspace: Arc<Workspace>,
+    /// When it may be said again that somebody's clock is far from ours.
+    clocks_said: AtomicU64,
     stop: CancellationToken,
 }
 
@@ -104,6 +114,7 @@ pub(crate) struct HubParts {
     /// Which way updates go.
     pub(crate) topology: Topology,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) condition: Arc<Condition>,
     pub(crate) entries_per_minute: u32,
     pub(crate) entries_per_minute_per_address: u32,
     pub(crate) blob_bytes_per_minute: u32,
@@ -132,11 +143,18 @@ impl Hub {
             parameters: parts.parameters,
             topology: parts.topology,
             metrics: parts.metrics,
+            condition: parts.condition,
+            clocks_said: AtomicU64::new(0),
             entries: Quota::per_minute(parts.entries_per_minute),
             entries_per_address: Quota::per_minute(parts.entries_per_minute_per_address),
             blob_bytes: Quota::per_minute(parts.blob_bytes_per_minute),
             stop: parts.stop,
         }
+    }
+
+    /// Takes in that a session's connection is gone.
+    pub(crate) fn ended(&self, session: &Session) {
+        session.end(self.ledger.presence());
     }
 
     /// Lets one more stream of a session be served, unless its network has too many.
@@ -204,7 +222,13 @@ impl Hub {
             Request::ReadLog { campaign, from, limit } => {
                 return self.send_log(session, stream, campaign, from, limit).await;
             }
-            Request::Follow { campaign, from } => return self.follow(session, stream, campaign, from).await,
+            Request::Follow { campaign, from } => {
+                return self.follow(session, stream, campaign, from, None).await;
+            }
+            Request::Watch { campaign, from } => {
+                let notices = self.condition.notices();
+                return self.follow(session, stream, campaign, from, Some(notices)).await;
+            }
             Request::Append { campaign, entry } => self.append(session, campaign, &entry).await?,
             Request::GetBlob { cid } => return self.get_blob(session, stream, &cid).await,
             Request::PutBlob { bytes } => self.put_blob(session, bytes).await?,
@@ -218,12 +242,14 @@ impl Hub {
         if *peer != session.peer().to_bytes() {
             return Err(Reason::WrongPeer);
         }
-        let time = clock::now();
-        if u128::from(time.abs_diff(*issued)) > CLOCK_TOLERANCE.as_millis() {
+        let time = clock::wall();
+        let off = time.abs_diff(*issued).min(clock::steady().abs_diff(*issued));
+        if u128::from(off) > CLOCK_TOLERANCE.as_millis() {
+            self.say_clocks_differ(time, *issued);
             return Err(Reason::CertificateExpired);
         }
         let account = certificate.account();
-        session.introduce(account);
+        session.introduce(account, self.ledger.presence());
         Ok(Reply::Welcome {
             coordinator: self.ledger.coordinator(),
             account,
@@ -235,6 +261,20 @@ impl Hub {
     /// Whether blobs are refused because what is left of the disk is the log's.
     pub(crate) fn is_short_of_space(&self) -> bool {
         self.loose.is_short_of_space()
+    }
+
+    /// Says that somebody's clock is far from ours, at most once in a while: it may be ours that is wrong.
+    fn say_clocks_differ(&self, own: u64, other: u64) {
+        let now = clock::steady();
+        let next = self.clocks_said.load(Ordering::Relaxed);
+        if now < next {
+            return;
+        }
+        self.clocks_said.store(now.saturating_add(SAY_AGAIN_MS), Ordering::Relaxed);
+        let differ = clock::in_words(own.abs_diff(other));
+        tracing::warn!(
+            "a visitor's clock and this machine's differ by {differ}: if more come, check the one here"
+        );
     }
 
     /// The campaigns kept here.
@@ -259,6 +299,7 @@ const fn kind(request: &Request) -> &'static str {
         Request::Campaigns => "campaigns",
         Request::ReadLog { .. } => "read_log",
         Request::Follow { .. } => "follow",
+        Request::Watch { .. } => "watch",
         Request::Append { .. } => "append",
         Request::GetBlob { .. } => "get_blob",
         Request::PutBlob { .. } => "put_blob",

@@ -2,34 +2,51 @@
 //!
 //! Whatever waits when the task is free becomes one batch: admitted and chained entry by entry, written in one
 //! transaction, then acknowledged. A relay that is killed between writing and acknowledging has appended an entry
-//! without its author knowing, who learns it from the log; the other way round cannot happen. If writing fails the
-//! task ends, and the relay with it: started again, it goes on from what is on disk.
+//! without its author knowing, who learns it from the log; the other way round cannot happen. While the disk is full or
+//! fails, the batch waits and is written once it can be; what is asked meanwhile is refused.
+
+mod write;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use lichen_learn::aggregate_checkpoint;
 use lichen_log::{Chain, Head, Receipt, Record};
+use lichen_net::hub::Cause;
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, SigningKey, Verified, verify};
+use lichen_round::Presence::Expected;
 use lichen_round::{CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Refusal, Rules};
 use lichen_store::{Blobs, Disk};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::campaign::Campaign;
-use crate::clock;
+use crate::clock::{self, LogClock};
+use crate::condition::{Condition, Part, store_cause};
 use crate::faults::Faults;
 use crate::kept::Kept;
 use crate::loose::Loose;
 use crate::metrics::Metrics;
 use crate::newcomers::{self, Limited, Newcomers};
+use crate::presence::Presence;
+use crate::watchdog::Watchdog;
 
 /// Most requests in one batch, and most waiting for the next.
 const BATCH: usize = 256;
+
+/// By how many milliseconds the log may be ahead of the machine's clock before that is worth a word.
+pub(crate) const AHEAD_TO_SAY: u64 = 2_000;
+
+/// How often the log's task looks whether the campaign goes on.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long after its start a relay gives members the time to come back.
+const RETURN_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Records read at a time when the log is folded.
 const CHUNK: usize = 1024;
@@ -42,6 +59,7 @@ pub(crate) struct Ledger {
     /// Where entries go; nowhere if another relay orders them.
     asks: Option<mpsc::Sender<Ask>>,
     head: watch::Receiver<SignedHead>,
+    presence: Option<Arc<Presence>>,
 }
 
 /// The head of what is on disk, signed.
@@ -60,6 +78,8 @@ pub(crate) enum AppendError {
     Limited(Limited),
     #[error("another relay orders the log")]
     Following,
+    #[error("the log cannot be written at the moment")]
+    StoreFailing,
     #[error("the log's task has ended")]
     Ended,
 }
@@ -67,6 +87,17 @@ pub(crate) enum AppendError {
 enum Ask {
     Admit { entry: Verified<Entry>, answer: Answer<()> },
     Append { entry: Verified<Entry>, network: IpAddr, answer: Answer<Receipt> },
+}
+
+impl Ask {
+    /// Says that the log cannot be written.
+    fn refuse(self) {
+        // Whoever asked may have gone meanwhile, and then nobody misses the answer.
+        let _gone = match self {
+            Self::Admit { answer, .. } => answer.send(Err(AppendError::StoreFailing)).is_ok(),
+            Self::Append { answer, .. } => answer.send(Err(AppendError::StoreFailing)).is_ok(),
+        };
+    }
 }
 
 type Answer<T> = oneshot::Sender<Result<T, AppendError>>;
@@ -78,7 +109,7 @@ impl Ledger {
         coordinator: AccountId,
         head: watch::Receiver<SignedHead>,
     ) -> Self {
-        Self { campaign, coordinator, asks: None, head }
+        Self { campaign, coordinator, asks: None, head, presence: None }
     }
 
     /// Whether another relay orders the log.
@@ -98,6 +129,11 @@ impl Ledger {
     /// The head now, and each later one.
     pub(crate) fn head(&self) -> watch::Receiver<SignedHead> {
         self.head.clone()
+    }
+
+    /// Who is connected here, where that matters to the log.
+    pub(crate) fn presence(&self) -> Option<&Presence> {
+        self.presence.as_deref()
     }
 
     /// Whether the entry could be appended now; nothing is appended.
@@ -134,9 +170,19 @@ pub(crate) struct Writer {
     chain: Chain,
     disk: Disk,
     metrics: Arc<Metrics>,
+    clock: LogClock,
     wake: Option<u64>,
     aggregations: JoinSet<(RoundNumber, Result<Cid>)>,
     faults: Faults,
+    condition: Arc<Condition>,
+    watchdog: Watchdog,
+    /// Why the closed round's result could not be computed last.
+    failure: Option<Cause>,
+    /// What could not be written at the start.
+    unwritten: Option<Batch>,
+    presence: Arc<Presence>,
+    /// When members that were here before the start, and have not come back, count as gone; none once that is said.
+    roll_call: Option<Instant>,
 }
 
 /// What is ordered and not written yet.
@@ -164,10 +210,14 @@ impl Writer {
         newcomers: newcomers::Limits,
         loose: Arc<Loose>,
         metrics: Arc<Metrics>,
+        condition: Arc<Condition>,
     ) -> Result<(Ledger, Self)> {
-        disk.put(&campaign.id.0, &campaign.manifest_bytes).await?;
-        disk.put(&campaign.manifest.data.cid, &campaign.data_bytes).await?;
-        disk.put(&campaign.initial, &campaign.initial_bytes).await?;
+        for (cid, bytes) in campaign.blobs() {
+            // What is here needs no room, of which a full disk has none.
+            if !disk.has(&cid).await? {
+                disk.put(&cid, bytes).await?;
+            }
+        }
 
         let state = CampaignState::new(campaign.id, Rules::from(&campaign.manifest));
         let coordinator = Coordinator::new(key.account(), state, campaign.initial);
@@ -186,19 +236,28 @@ impl Writer {
             chain,
             disk,
             metrics,
+            clock: LogClock::after(0),
             wake: None,
             aggregations: JoinSet::new(),
             faults: Faults::default(),
+            condition,
+            watchdog: Watchdog::default(),
+            failure: None,
+            unwritten: None,
+            presence: Arc::default(),
+            roll_call: Instant::now().checked_add(RETURN_PATIENCE),
         };
         writer.fold(campaign.initial).await?;
+        writer.set_clock();
         let mut batch = Batch::default();
         writer.handle(CoordinatorEvent::CaughtUp, &mut batch)?;
-        writer.commit(batch).await?;
+        writer.commit_or_keep(batch).await?;
         let ledger = Ledger {
             campaign: campaign.id,
             coordinator: account,
             asks: Some(ask_sender),
             head: head_receiver,
+            presence: Some(Arc::clone(&writer.presence)),
         };
         Ok((ledger, writer))
     }
@@ -215,7 +274,7 @@ impl Writer {
                 let index = record.index;
                 let entry = self.chain.verify_next(&record).context("the log on disk is damaged")?;
                 let event = CoordinatorEvent::Record { time: record.time, entry };
-                for action in self.coordinator.handle(clock::now(), event) {
+                for action in self.coordinator.handle(record.time, event) {
                     if let CoordinatorAction::Distrust(refusal) = action {
                         bail!("the log on disk is false: record {index}: {refusal}");
                     }
@@ -236,13 +295,47 @@ impl Writer {
         self.publish_head()
     }
 
+    /// Lets the log's time go on from its last entry, and says so where that is ahead of the machine's.
+    fn set_clock(&mut self) {
+        self.clock = LogClock::after(self.coordinator.state().time());
+        if self.clock.ahead() < AHEAD_TO_SAY {
+            return;
+        }
+        tracing::warn!(
+            "the log's last entry is dated {} ahead of this machine's clock, so one of the two is or was wrong. Rounds go \
+             on, by elapsed time, and further entries are dated from that entry on. Check this machine's date and time.",
+            clock::in_words(self.clock.ahead())
+        );
+    }
+
     /// Orders what is asked until the token is cancelled and nothing waits any more.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<()> {
+        if let Some(batch) = self.unwritten.take()
+            && !self.commit(batch, &stop).await?
+        {
+            return Ok(());
+        }
+        let presence = Arc::clone(&self.presence);
         let mut asks = Vec::with_capacity(BATCH);
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut batch = Batch::default();
             tokio::select! {
                 biased;
+                _ = look.tick() => {
+                    self.look();
+                    for account in self.call_roll() {
+                        self.handle(CoordinatorEvent::PeerGone { account }, &mut batch)?;
+                    }
+                }
+                changes = presence.changes() => for (account, is_here) in changes {
+                    let event = match is_here {
+                        true => CoordinatorEvent::PeerBack { account },
+                        false => CoordinatorEvent::PeerGone { account },
+                    };
+                    self.handle(event, &mut batch)?;
+                },
                 count = self.asks.recv_many(&mut asks, BATCH) => {
                     if count == 0 {
                         return Ok(());
@@ -253,24 +346,50 @@ impl Writer {
                 }
                 Some(done) = self.aggregations.join_next() => {
                     let (round, result) = done.context("an aggregation panicked")?;
+                    self.failure = result.as_ref().err().map(failure);
                     let event = aggregated(round, result);
                     self.handle(event, &mut batch)?;
                 }
-                () = clock::sleep_until(self.wake) => {
+                () = self.clock.sleep_until(self.wake) => {
                     self.wake = None;
                     self.handle(CoordinatorEvent::Tick, &mut batch)?;
                 }
                 () = stop.cancelled() => return Ok(()),
             }
-            self.commit(batch).await?;
+            if !self.commit(batch, &stop).await? {
+                return Ok(());
+            }
         }
+    }
+
+    /// The members that were here before the start and have not come back; nobody before they had the time to, nor twice.
+    fn call_roll(&mut self) -> Vec<AccountId> {
+        if self.roll_call.take_if(|at| Instant::now() >= *at).is_none() {
+            return Vec::new();
+        }
+        let expected =
+            self.coordinator.state().members().filter(|(_account, member)| member.presence() == Expected);
+        expected.map(|(account, _member)| account).filter(|account| !self.presence.is_here(account)).collect()
+    }
+
+    /// Looks whether the campaign goes on, and whether the log's time is the machine's.
+    fn look(&mut self) {
+        let now = self.clock.now();
+        let ahead = now.saturating_sub(clock::wall());
+        self.condition.set_clock_ahead(if ahead < AHEAD_TO_SAY { 0 } else { ahead });
+        let stall = self.watchdog.look(self.coordinator.state(), self.failure, now);
+        let detail = stall.map(|stall| {
+            let (round, waited) = (stall.round.0, clock::in_words(now.saturating_sub(stall.since)));
+            format!("{:?} of round {round} is due for {waited}", stall.what)
+        });
+        self.condition.set(Part::Round, stall.map(|stall| stall.cause), &detail.unwrap_or_default());
     }
 
     fn answer(&mut self, ask: Ask, batch: &mut Batch) -> Result<()> {
         // Whoever asked may have gone meanwhile, and then nobody misses the answer.
         match ask {
             Ask::Admit { entry, answer } => {
-                let admitted = self.coordinator.admit(clock::now(), &entry);
+                let admitted = self.coordinator.admit(self.clock.now(), &entry);
                 let _gone = answer.send(admitted.map(drop).map_err(AppendError::Refused));
             }
             Ask::Append { entry, network, answer } => match self.order(entry, Some(network), batch)? {
@@ -293,7 +412,7 @@ impl Writer {
         network: Option<IpAddr>,
         batch: &mut Batch,
     ) -> Result<Result<(Receipt, Vec<CoordinatorAction>), AppendError>> {
-        let now = clock::now();
+        let now = self.clock.now();
         let time = match self.coordinator.admit(now, &entry) {
             Ok(time) => time,
             Err(refusal) => return Ok(Err(refusal.into())),
@@ -323,7 +442,7 @@ impl Writer {
     }
 
     fn handle(&mut self, event: CoordinatorEvent, batch: &mut Batch) -> Result<()> {
-        let actions = self.coordinator.handle(clock::now(), event);
+        let actions = self.coordinator.handle(self.clock.now(), event);
         self.perform(actions, batch)
     }
 
@@ -339,7 +458,7 @@ impl Writer {
                         Err(error) => {
                             tracing::warn!(%error, "an own entry is not admissible any more");
                             let event = CoordinatorEvent::AppendFailed;
-                            actions.extend(self.coordinator.handle(clock::now(), event));
+                            actions.extend(self.coordinator.handle(self.clock.now(), event));
                         }
                     }
                 }
@@ -353,38 +472,6 @@ impl Writer {
                 }
                 other => bail!("the coordinator asks for something unknown: {other:?}"),
             }
-        }
-        Ok(())
-    }
-
-    /// Writes the batch, then tells everybody.
-    async fn commit(&mut self, batch: Batch) -> Result<()> {
-        if !batch.records.is_empty() {
-            let start = Instant::now();
-            let campaign = self.chain.head().campaign;
-            let mut keep = batch.kept.required;
-            for cid in batch.kept.if_here {
-                if self.disk.has(&cid).await? {
-                    keep.push(cid);
-                }
-            }
-            let named = keep.clone();
-            self.disk.append(campaign, batch.records, keep).await.context("cannot write the log")?;
-            self.loose.named(&named);
-            self.metrics.append_seconds.observe(start.elapsed().as_secs_f64());
-            self.publish_head()?;
-        }
-        for (answer, receipt) in batch.receipts {
-            let _gone = answer.send(Ok(receipt));
-        }
-        for change in batch.changes {
-            report(&change);
-            self.faults.count(&change);
-            self.metrics.changed(&change);
-        }
-        self.faults.warn(Instant::now());
-        for aggregation in batch.aggregations {
-            self.aggregations.spawn(aggregate(self.disk.clone(), aggregation));
         }
         Ok(())
     }
@@ -410,6 +497,14 @@ fn report(change: &Change) {
         }
         _ => tracing::debug!(?change, "the log changed the campaign"),
     }
+}
+
+/// Why a result could not be computed, as far as it is known.
+fn failure(error: &anyhow::Error) -> Cause {
+    if error.is::<NotHere>() {
+        return Cause::UpdateMissing;
+    }
+    error.downcast_ref().and_then(store_cause).unwrap_or(Cause::Aggregation)
 }
 
 fn sign_head(key: &SigningKey, head: &Head) -> Result<SignedHead> {
@@ -445,5 +540,10 @@ async fn compute(disk: &Disk, aggregation: Aggregation) -> Result<Cid> {
 }
 
 async fn blob(disk: &Disk, cid: &Cid) -> Result<Vec<u8>> {
-    disk.get(cid).await?.with_context(|| format!("the blob {cid} is not here"))
+    Ok(disk.get(cid).await?.ok_or(NotHere(*cid))?)
 }
+
+/// A blob that the log names is not here.
+#[derive(Debug, thiserror::Error)]
+#[error("the blob {0} is not here")]
+struct NotHere(Cid);

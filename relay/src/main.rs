@@ -9,6 +9,7 @@ mod accepted;
 mod campaign;
 mod circuits;
 mod clock;
+mod condition;
 mod connections;
 mod faults;
 mod follower;
@@ -29,7 +30,9 @@ mod options;
 mod origins;
 mod pace;
 mod page;
+mod parts;
 mod patient;
+mod presence;
 mod proxies;
 mod quota;
 mod rates;
@@ -42,17 +45,19 @@ mod stun;
 mod swarm;
 mod tls;
 mod turn;
+mod watchdog;
 mod words;
 mod workspace;
 
 use std::fs;
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::future::maybe_done;
 use lichen_campaign::Topology;
 use lichen_store::Disk;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -63,6 +68,7 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
 use crate::campaign::Campaign;
+use crate::condition::Condition;
 use crate::connections::Connections;
 use crate::follower::{Follower, Following, LeaderState};
 use crate::http::{DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, web_socket};
@@ -75,6 +81,7 @@ use crate::metrics::Metrics;
 use crate::options::Settings;
 use crate::origins::Origins;
 use crate::page::Page;
+use crate::parts::Parts;
 use crate::proxies::Proxies;
 use crate::rendezvous::Rendezvous;
 use crate::server::Service;
@@ -111,6 +118,9 @@ fn main() -> ExitCode {
 
 fn start() -> Result<()> {
     let settings = Settings::read()?;
+    if let Some(file) = &settings.rehearse_clock {
+        clock::rehearse(file.clone());
+    }
     let filter = format!("{QUIET},{}", settings.log_level);
     let filter = EnvFilter::try_new(filter).context("--log-level is no filter")?;
     let is_terminal = std::io::stderr().is_terminal();
@@ -153,10 +163,12 @@ impl Log {
         disk: &Disk,
         loose: &Arc<Loose>,
         metrics: &Arc<Metrics>,
+        condition: &Arc<Condition>,
     ) -> Result<Self> {
+        let (disk, metrics, condition) = (disk.clone(), Arc::clone(metrics), Arc::clone(condition));
         match &settings.follow {
-            Some(url) => Self::follow(url, settings, disk.clone(), Arc::clone(metrics)).await,
-            None => Self::order(settings, disk.clone(), Arc::clone(loose), Arc::clone(metrics)).await,
+            Some(url) => Self::follow(url, settings, disk, metrics, condition).await,
+            None => Self::order(settings, disk, Arc::clone(loose), metrics, condition).await,
         }
     }
 
@@ -165,6 +177,7 @@ impl Log {
         disk: Disk,
         loose: Arc<Loose>,
         metrics: Arc<Metrics>,
+        condition: Arc<Condition>,
     ) -> Result<Self> {
         let following = Following::read(&settings.data)?;
         if let Some(following) = &following {
@@ -179,7 +192,8 @@ impl Log {
         };
         let key = keys::account(&settings.data)?;
         let signer = Some(Signer::new(&key)?);
-        let (ledger, writer) = Writer::open(&campaign, key, disk, settings.newcomers, loose, metrics).await?;
+        let (ledger, writer) =
+            Writer::open(&campaign, key, disk, settings.newcomers, loose, metrics, condition).await?;
         if following.is_some() {
             Following::forget(&settings.data)?;
             tracing::info!("this relay followed another one and takes its place now");
@@ -187,7 +201,13 @@ impl Log {
         Ok(Self { campaign, ledger, signer, leader: None, keeper: Keeper::Writer(Box::new(writer)) })
     }
 
-    async fn follow(url: &str, settings: &Settings, disk: Disk, metrics: Arc<Metrics>) -> Result<Self> {
+    async fn follow(
+        url: &str,
+        settings: &Settings,
+        disk: Disk,
+        metrics: Arc<Metrics>,
+        condition: Arc<Condition>,
+    ) -> Result<Self> {
         let leader = Leader::new(url);
         let following = Following::of(&leader, &settings.data).await?;
         let campaign = match &settings.campaign {
@@ -197,7 +217,8 @@ impl Log {
         if campaign.id != following.campaign {
             bail!("{url} keeps another campaign than the one of --campaign");
         }
-        let (ledger, leader, follower) = Follower::open(leader, &following, &campaign, disk, metrics).await?;
+        let (ledger, leader, follower) =
+            Follower::open(leader, &following, &campaign, disk, metrics, condition).await?;
         let keeper = Keeper::Follower(Box::new(follower));
         Ok(Self { campaign, ledger, signer: None, leader: Some(leader), keeper })
     }
@@ -234,8 +255,9 @@ async fn run(settings: Settings) -> Result<()> {
     let metrics = Arc::new(Metrics::new());
     let loose = Loose::new(settings.loose, disk.clone(), settings.data.clone(), Arc::clone(&metrics));
     let loose = Arc::new(loose);
+    let condition = Condition::new(Arc::clone(&metrics));
     let Log { campaign, ledger, signer, leader, keeper } =
-        Log::open(&settings, &disk, &loose, &metrics).await?;
+        Log::open(&settings, &disk, &loose, &metrics, &condition).await?;
     let peer_key = keys::peer(&settings.data)?;
 
     let certificate =
@@ -280,6 +302,7 @@ async fn run(settings: Settings) -> Result<()> {
         signer,
         parameters: campaign.parameters,
         metrics: Arc::clone(&metrics),
+        condition: Arc::clone(&condition),
         entries_per_minute: settings.entries_per_minute,
         entries_per_minute_per_address: settings.entries_per_minute_per_address,
         topology: campaign.manifest.rounds.topology,
@@ -331,52 +354,61 @@ async fn run(settings: Settings) -> Result<()> {
         proxies: Arc::clone(&proxies),
         origins,
         hsts_seconds: settings.hsts_seconds,
-        ready: AtomicBool::new(true),
+        condition: Arc::clone(&condition),
     });
-    let mut writer = tokio::spawn(keeper.run(stop_ledger.clone()));
-    let peers = tokio::spawn(peers.run(stop_connections.clone()));
+
+    let mut writer = pin!(maybe_done(tokio::spawn(keeper.run(stop_ledger.clone()))));
+    let mut peers = pin!(maybe_done(tokio::spawn(peers.run(stop_connections.clone()))));
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let router = http::router(Arc::clone(&site));
     let service =
         Service { tls: acceptor, router, metrics: Arc::clone(&metrics), stop: stop_requests.clone() };
-    let server = tokio::spawn(server::serve(listener, connections, proxies, service));
+    let server = server::serve(listener, connections, proxies, service);
+    let mut server = pin!(maybe_done(tokio::spawn(server)));
+    let mut others = Parts::default();
     if let Some(stun) = stun {
-        tokio::spawn(stun.run(stop_requests.clone()));
+        others.spawn("STUN", stun.run(stop_requests.clone()));
     }
     if let Some(turn) = turn {
-        tokio::spawn(turn.run(stop_requests.clone()));
+        others.spawn("TURN", turn.run(stop_requests.clone()));
     }
-    let reloader = tokio::spawn(reload(certificate, Arc::clone(&metrics)));
-    let sweeper =
-        tokio::spawn(sweep(disk, Duration::from_secs(60) * settings.loose_blob_minutes, loose, metrics));
+    others.spawn("reading the certificate again", reload(certificate, Arc::clone(&metrics)));
+    let age = Duration::from_secs(60) * settings.loose_blob_minutes;
+    others.spawn("looking through the blobs", sweep(disk, age, Arc::clone(&loose), metrics));
+    others.spawn("looking after the relay", Arc::clone(&condition).watch(settings.data, loose));
     println!("{scheme}://{listen}/");
     tracing::info!(%listen, campaign = %campaign.id, peer = %site.peer, %coordinator, "the relay serves");
 
-    let failure = tokio::select! {
-        ended = &mut writer => Some(ended),
+    let died = tokio::select! {
+        () = writer.as_mut() => Some("the log's task"),
+        () = peers.as_mut() => Some("the swarm"),
+        () = server.as_mut() => Some("the server"),
+        name = others.ended() => Some(name),
         () = asked_to_end() => None,
     };
     tracing::info!("the relay ends");
-    site.ready.store(false, Ordering::Relaxed);
+    condition.end();
     stop_requests.cancel();
     requests.close();
     let finish = async {
         requests.wait().await;
-        server.await
+        server.as_mut().await;
     };
     if tokio::time::timeout(FINISH_PATIENCE, finish).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }
-    sweeper.abort();
-    reloader.abort();
+    drop(others);
     stop_ledger.cancel();
-    let ended = match failure {
-        Some(ended) => ended,
-        None => writer.await,
-    };
+    writer.as_mut().await;
     stop_connections.cancel();
-    peers.await?;
-    ended?
+    peers.as_mut().await;
+    for ended in [writer.take_output(), peers.take_output().map(|ended| ended.map(Ok))] {
+        ended.transpose()?.transpose()?;
+    }
+    match died {
+        Some(name) => bail!("{name} ended though nobody asked it to"),
+        None => Ok(()),
+    }
 }
 
 /// Waits for SIGTERM or Ctrl-C.
@@ -400,7 +432,10 @@ async fn asked_to_end() {
 async fn reload(certificate: Option<Arc<Certificate>>, metrics: Arc<Metrics>) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
-        Err(error) => return tracing::error!(%error, "cannot wait for SIGHUP"),
+        Err(error) => {
+            tracing::error!(%error, "cannot wait for SIGHUP");
+            return std::future::pending().await;
+        }
     };
     while hangup.recv().await.is_some() {
         let Some(certificate) = &certificate else {

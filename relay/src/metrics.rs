@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lichen_net::hub::Reason;
+use lichen_net::hub::{Cause, Reason};
 use lichen_net::swarm::transport::Traffic;
 use lichen_record::Entry;
 use lichen_round::{CampaignState, Change, FaultKind};
@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) leader_reachable: Gauge,
     pub(crate) leader_faults: Counter,
     pub(crate) sent_back: Counter,
+    stalled: Family<CauseLabel, Gauge>,
     log_length: Gauge,
     round: Gauge,
     rounds_settled: Gauge,
@@ -83,6 +84,11 @@ struct FaultLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
     limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -169,6 +175,12 @@ impl Metrics {
                 "sent_back",
                 "Connections closed because the relay that this one follows was there again",
             ),
+            stalled: {
+                let stalled = Family::default();
+                let help = "Whether something keeps the campaign from going on, by cause";
+                registry.register("stalled", help, Family::clone(&stalled));
+                stalled
+            },
             log_length: gauge(&mut registry, "log_length", "Records in the log"),
             round: gauge(&mut registry, "round", "The last round opened"),
             rounds_settled: gauge(&mut registry, "rounds_settled", "Rounds settled"),
@@ -188,6 +200,11 @@ impl Metrics {
 
     pub(crate) fn refuse(&self, reason: Reason) {
         self.refused.get_or_create(&ReasonLabel { reason: reason.label() }).inc();
+    }
+
+    /// Shows whether this keeps the campaign from going on.
+    pub(crate) fn stalled(&self, cause: Cause, is_so: bool) {
+        self.stalled.get_or_create(&CauseLabel { cause: cause.label() }).set(is_so.into());
     }
 
     pub(crate) fn circuit(&self, outcome: &'static str) {

@@ -611,6 +611,9 @@ mod tests {
         assert!(operator(None, Some("https://school.example".into())).is_err());
         assert!(named(&"x".repeat(121), None).is_err());
         assert!(named("School\u{202e}", None).is_err());
+    }
+
+    #[test]
     fn what_could_never_work_is_refused_with_what_would() {
         let refused = |arguments: &[&str]| {
             let arguments = std::iter::once("lichen-relay").chain(arguments.iter().copied());

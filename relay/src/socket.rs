@@ -1,13 +1,16 @@
-//! A WebSocket of the HTTP server as a stream of bytes.
+//! A WebSocket of the HTTP server as a stream of bytes, which ends once nothing comes from the other end any more.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket};
 use futures::{AsyncRead, AsyncWrite, Sink, Stream};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connections::Connection;
@@ -15,12 +18,36 @@ use crate::connections::Connection;
 /// Longest message written, in bytes: one that waits is memory.
 const MAX_WRITTEN: usize = 32 * 1024;
 
+/// How long nothing may come before the other end is asked whether it is there. A browser answers by itself, whatever its
+/// page is busy with, so that a page in the background, or one that is busy, is as alive as any.
+const ASK_AFTER: Duration = Duration::from_secs(3);
+
+/// How often it is asked at least before it counts as gone.
+const ASK_LEAST: u32 = 2;
+
+/// How long nothing may come, neither, before it counts as gone: its network may be, and no packet says so.
+const GONE_AFTER: Duration = Duration::from_secs(9);
+
+/// What a slow way takes a second for, in bytes: what was sent since something came may be in front of the question.
+const SLOW: usize = 16 * 1024;
+
+/// Longest time that what was sent adds to the patience.
+const SLOW_PATIENCE: Duration = Duration::from_secs(50);
+
 /// Bytes of binary messages, their boundaries forgotten.
 pub(crate) struct Socket {
     socket: WebSocket,
     unread: Bytes,
     /// Done when the connection has to give way to others.
     over: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When something came last.
+    heard: Instant,
+    /// How often it was asked since then: if we slept ourselves, the silence is ours.
+    asked: u32,
+    /// Bytes sent since then.
+    unanswered: usize,
+    /// When to look whether something has come.
+    look: Pin<Box<Sleep>>,
     /// Counted as open as long as this lives.
     _connection: Arc<Connection>,
 }
@@ -28,7 +55,51 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(socket: WebSocket, connection: Arc<Connection>) -> Self {
         let over = Box::pin(connection.over().clone().cancelled_owned());
-        Self { socket, unread: Bytes::new(), over, _connection: connection }
+        let look = Box::pin(sleep(ASK_AFTER));
+        Self {
+            socket,
+            unread: Bytes::new(),
+            over,
+            heard: Instant::now(),
+            asked: 0,
+            unanswered: 0,
+            look,
+            _connection: connection,
+        }
+    }
+
+    /// Asks the other end whether it is there where nothing has come for a while, and fails once nothing has for long.
+    fn poll_life(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while self.look.as_mut().poll(context).is_ready() {
+            let silent = self.heard.elapsed();
+            if silent >= self.patience() && self.asked >= ASK_LEAST {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let mut next = self.heard + ASK_AFTER;
+            if silent >= ASK_AFTER {
+                self.asked = self.asked.saturating_add(1);
+                self.ask(context)?;
+                next = Instant::now() + ASK_AFTER;
+            }
+            self.look.as_mut().reset(next.into());
+        }
+        Ok(())
+    }
+
+    /// How long nothing may come.
+    fn patience(&self) -> Duration {
+        let seconds = u64::try_from(self.unanswered / SLOW).unwrap_or(u64::MAX);
+        GONE_AFTER + Duration::from_secs(seconds).min(SLOW_PATIENCE)
+    }
+
+    /// Sends a ping, unless what is to be sent waits already: then an end that does not take it is found silent.
+    fn ask(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let mut socket = Pin::new(&mut self.socket);
+        if socket.as_mut().poll_ready(context).map_err(io::Error::other)?.is_ready() {
+            socket.as_mut().start_send(Message::Ping(Bytes::new())).map_err(io::Error::other)?;
+            let _sent_later = socket.poll_flush(context).map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 }
 
@@ -42,7 +113,13 @@ impl AsyncRead for Socket {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         while self.unread.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_next(context)) {
+            let Poll::Ready(message) = Pin::new(&mut self.socket).poll_next(context) else {
+                self.poll_life(context)?;
+                return Poll::Pending;
+            };
+            self.heard = Instant::now();
+            (self.asked, self.unanswered) = (0, 0);
+            match message {
                 Some(Ok(Message::Binary(bytes))) => self.unread = bytes,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) | None => return Poll::Ready(Ok(0)),
@@ -67,6 +144,7 @@ impl AsyncWrite for Socket {
         let count = buffer.len().min(MAX_WRITTEN);
         let message = Message::Binary(Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default()));
         Pin::new(&mut self.socket).start_send(message).map_err(io::Error::other)?;
+        self.unanswered = self.unanswered.saturating_add(count);
         Poll::Ready(Ok(count))
     }
 

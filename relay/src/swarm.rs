@@ -174,7 +174,9 @@ impl Peers {
             }
             SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
                 tracing::debug!(?cause, "a peer's connection closed");
-                self.sessions.remove(&connection_id);
+                if let Some(session) = self.sessions.remove(&connection_id) {
+                    self.hub.ended(&session);
+                }
                 self.show_peers();
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {

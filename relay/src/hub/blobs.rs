@@ -12,6 +12,7 @@ use lichen_store::{BlobReader, PART, StoreError};
 
 use super::reasons::{frame_reason, internal};
 use super::{Hub, Session};
+use crate::condition::{Part, store_cause};
 use crate::loose::{Claim, Whose};
 use crate::pace::Pace;
 
@@ -119,19 +120,22 @@ impl Hub {
     }
 
     fn count_stored(&self, length: usize) {
+        self.condition.set(Part::Blobs, None, &"");
         self.metrics.blobs_stored.inc();
         self.metrics.blob_bytes_stored.inc_by(length as u64);
     }
 
+    /// A disk that is full, or fails, is known to whoever looks at the relay, and tried again by itself.
     fn store_reason(&self, error: &StoreError) -> Reason {
-        match error {
-            StoreError::TooLarge { .. } => Reason::TooLarge,
-            StoreError::NoSpace => {
-                self.metrics.limit("disk");
-                Reason::Busy
-            }
-            error => internal(error),
+        if matches!(error, StoreError::TooLarge { .. }) {
+            return Reason::TooLarge;
         }
+        let Some(cause) = store_cause(error) else { return internal(error) };
+        if matches!(error, StoreError::NoSpace) {
+            self.metrics.limit("disk");
+        }
+        self.condition.set(Part::Blobs, Some(cause), error);
+        Reason::StoreFailing
     }
 
     fn charge_bytes(&self, account: AccountId, amount: usize) -> Result<(), Reason> {

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lichen_net::hub::{FOLLOW_KEEP_ALIVE, MAX_RECORDS, Reason};
+use lichen_net::hub::{FOLLOW_KEEP_ALIVE, MAX_RECORDS, Notice, Reason, Reply};
 use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::swarm::Stream;
 use lichen_record::CampaignId;
+use tokio::sync::watch;
 
 use super::pages::Page;
 use super::reasons::internal;
-use super::{Hub, Session};
+use super::{Hub, Session, send};
 use crate::ledger::SignedHead;
 use crate::pace::{GRACE, Pace};
 use crate::shares::Place;
@@ -54,13 +55,14 @@ impl Hub {
         self.send_page(session, stream, &page).await
     }
 
-    /// Sends page after page until the peer goes away.
+    /// Sends page after page until the peer goes away, and each notice.
     pub(super) async fn follow(
         &self,
         session: &Session,
         stream: &mut Stream,
         campaign: CampaignId,
         mut from: u64,
+        mut notices: Option<watch::Receiver<Notice>>,
     ) -> Result<Result<(), FrameError>, Reason> {
         self.check_campaign(campaign)?;
         let Some(_one) = session.begin_following() else {
@@ -73,7 +75,15 @@ impl Hub {
         if self.ledger.is_following() && from > heads.borrow().length {
             return Err(Reason::Behind);
         }
+        // That all is well need not be said to whoever has just come.
+        let mut told = Notice::default();
         loop {
+            let notice = notices.as_mut().map_or(told, |notices| *notices.borrow_and_update());
+            if std::mem::replace(&mut told, notice) != notice
+                && let Err(error) = send(stream, &Reply::Notice(notice)).await
+            {
+                return Ok(Err(error));
+            }
             let head = heads.borrow_and_update().clone();
             let page = self.page(from, MAX_RECORDS, &head).await?;
             from = from.saturating_add(page.count() as u64);
@@ -89,6 +99,7 @@ impl Hub {
                 changed = heads.changed() => if changed.is_err() {
                     return Ok(Ok(()));
                 },
+                () = changed(&mut notices) => {}
                 () = tokio::time::sleep(keep_alive) => {}
                 () = self.stop.cancelled() => return Ok(Ok(())),
             }
@@ -125,6 +136,17 @@ impl Hub {
 
     async fn place_in(&self, network: IpAddr) -> Option<Place> {
         self.replies.wait(network, GRACE).await
+    }
+}
+
+/// Waits for another notice; for ever where none are wanted, or none can come any more.
+async fn changed(notices: &mut Option<watch::Receiver<Notice>>) {
+    let is_changed = match notices {
+        Some(notices) => notices.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_changed {
+        std::future::pending().await
     }
 }
 

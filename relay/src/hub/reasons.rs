@@ -46,6 +46,7 @@ pub(super) const fn append_reason(error: &AppendError) -> Reason {
         AppendError::Limited(Limited::Accounts) => Reason::TooManyAccounts,
         AppendError::Limited(Limited::Members) => Reason::TooManyMembers,
         AppendError::Following => Reason::Following,
+        AppendError::StoreFailing => Reason::StoreFailing,
         AppendError::Ended => Reason::Busy,
     }
 }

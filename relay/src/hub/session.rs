@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lichen_net::MAX_IN_FLIGHT;
@@ -11,6 +12,7 @@ use lichen_record::AccountId;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::pace::GRACE;
+use crate::presence::Presence;
 use crate::rates::network;
 
 /// Most large replies and uploads of one connection at a time; more wait. A tab fetches four blobs at a time.
@@ -25,12 +27,20 @@ pub(crate) struct Session {
     /// The network that it comes from.
     network: IpAddr,
     account: watch::Sender<Option<AccountId>>,
+    attendance: Mutex<Attendance>,
     in_flight: Semaphore,
     /// Large replies and uploads under way.
     transfers: Semaphore,
     follows: Semaphore,
     registrations: AtomicUsize,
     opened: Instant,
+}
+
+/// Whom a session counts as present.
+#[derive(Default)]
+struct Attendance {
+    account: Option<AccountId>,
+    is_over: bool,
 }
 
 impl Session {
@@ -41,6 +51,7 @@ impl Session {
             // Every socket has an address; those without share one.
             network: network(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())),
             account: watch::Sender::new(None),
+            attendance: Mutex::default(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             transfers: Semaphore::new(MAX_TRANSFERS),
             follows: Semaphore::new(MAX_FOLLOWS),
@@ -83,8 +94,32 @@ impl Session {
         self.account.borrow().ok_or(Reason::NotIntroduced)
     }
 
-    pub(super) fn introduce(&self, account: AccountId) {
+    pub(super) fn introduce(&self, account: AccountId, presence: Option<&Presence>) {
         self.account.send_replace(Some(account));
+        let mut attendance = self.attendance();
+        // A hello may be answered after the connection is gone.
+        if attendance.is_over || attendance.account == Some(account) {
+            return;
+        }
+        let before = attendance.account.replace(account);
+        if let Some(presence) = presence {
+            presence.came(account);
+            before.iter().for_each(|before| presence.went(*before));
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn end(&self, presence: Option<&Presence>) {
+        let mut attendance = self.attendance();
+        attendance.is_over = true;
+        if let Some((account, presence)) = attendance.account.take().zip(presence) {
+            presence.went(account);
+        }
+    }
+
+    fn attendance(&self) -> MutexGuard<'_, Attendance> {
+        // It stays right whatever happened to another thread: nothing in between can fail.
+        self.attendance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets one more request be under way, unless there are too many.

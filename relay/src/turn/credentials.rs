@@ -56,7 +56,7 @@ impl Credentials {
             return None;
         }
         let until: u64 = name.parse().ok()?;
-        let left = until.checked_sub(clock::now() / 1_000).filter(|left| *left > 0)?;
+        let left = until.checked_sub(clock::steady() / 1_000).filter(|left| *left > 0)?;
         // Other names are none of ours, whoever found their password.
         let is_ours = until.is_multiple_of(GRID) && until <= last_name();
         is_ours.then(|| (self.password(name), Duration::from_secs(left)))
@@ -79,7 +79,7 @@ impl Credentials {
 
 /// The name that is good the longest: the end of its time, in seconds.
 fn last_name() -> u64 {
-    (clock::now() / 1_000).saturating_add(LIFETIME.as_secs()).div_ceil(GRID).saturating_mul(GRID)
+    (clock::steady() / 1_000).saturating_add(LIFETIME.as_secs()).div_ceil(GRID).saturating_mul(GRID)
 }
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn names_of_no_use_have_no_password() {
         let credentials = Credentials::new().unwrap();
-        let now = clock::now() / 1_000;
+        let now = clock::steady() / 1_000;
         for name in [
             String::new(),
             "somebody".into(),

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
-use crate::process::Relay;
+use crate::process::{Info, Relay};
+use crate::streams::Streams;
 use crate::tab::Tab;
 
 /// A page like the one Trunk builds.
@@ -71,8 +72,9 @@ async fn the_page_comes_with_strict_headers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_page_it_says_what_to_do() {
-    let empty = tempfile::tempdir().unwrap();
-    let relay = Relay::start_with(&["--page", empty.path().to_str().unwrap()]).await;
+    let page = page();
+    let relay = Relay::start_with(&["--page", page.path().to_str().unwrap()]).await;
+    fs::remove_file(page.path().join("index.html")).unwrap();
     let answer = relay.get("").await;
     assert_eq!((answer.status, answer.header("content-type")), (503, Some("text/html; charset=utf-8")));
     assert!(answer.text().contains("cargo xtask demo"), "{}", answer.text());
@@ -245,4 +247,57 @@ async fn connect(relay: &Relay, count: usize) -> Vec<tokio::net::TcpStream> {
         streams.push(tokio::net::TcpStream::connect(address).await.unwrap());
     }
     streams
+}
+
+#[tokio::test]
+async fn a_page_at_an_address_of_ip_version_6_may_connect() {
+    for listen in ["[::1]:0", "localhost:0", "127.0.0.1:0"] {
+        let relay = Relay::start_at(listen).await;
+        let policy = relay.get("").await.header("content-security-policy").unwrap().to_owned();
+        let connect =
+            policy.split("; ").find_map(|directive| directive.strip_prefix("connect-src ")).unwrap();
+        for source in connect.split(' ') {
+            // What the policy's grammar has no form for is thrown away by browsers, with all that it should allow.
+            assert!(!source.contains('['), "{source}");
+        }
+        let own = if listen.starts_with('[') { "ws:" } else { "ws://127.0.0.1:" };
+        assert!(connect.split(' ').any(|source| source.starts_with(own)), "{connect}");
+        assert!(Streams::open(&relay).await.is_answered().await);
+    }
+}
+
+#[tokio::test]
+async fn a_web_socket_is_taken_at_whatever_path_a_proxy_hands_on() {
+    let relay = Relay::start().await;
+    let Info { peer, .. } = relay.info().await;
+    let port = relay.url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
+    for path in ["ws", "x-parity-ws/%2Flichen%2F", "x-parity-ws/%2Fa%2Fb%2Fc"] {
+        let address = format!("/ip4/127.0.0.1/tcp/{port}/{path}/p2p/{peer}");
+        assert!(Streams::dial(&address, None).is_answered().await, "{path}");
+    }
+    let public = "/dns/example.org/tcp/443/tls/x-parity-ws/%2Flichen%2F";
+    let relay = Relay::start_with(&["--public-address", public]).await;
+    let info = relay.info().await;
+    assert_eq!(info.address, format!("{public}/p2p/{}", info.peer));
+}
+
+#[tokio::test]
+async fn what_could_never_work_is_refused_at_the_start() {
+    for (option, value, said) in [
+        ("--log-level", "verbose", "trace"),
+        ("--page", "/nonexist", "--page /nonexist: it is no folder"),
+        ("--listen", "nowhere", "localhost:8080"),
+        ("--also", "/ip4/127.0.0.1/tcp/80", "WebSocket"),
+        ("--max-connections", "0", "at least 1"),
+    ] {
+        let data = tempfile::tempdir().unwrap();
+        let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_lichen-relay"))
+            .args([option, value, "--data"])
+            .arg(data.path().join("new"))
+            .output();
+        let ended = tokio::time::timeout(crate::PATIENCE, ended).await.unwrap().unwrap();
+        let words = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && words.contains(said), "{option} {value}: {words}");
+        assert!(!data.path().join("new").exists(), "{option}: it has begun before it looked");
+    }
 }

@@ -10,7 +10,10 @@
 
 mod campaign;
 mod circuits;
+mod clock;
 mod crowds;
+mod departures;
+mod disk;
 mod follower;
 mod hostile;
 mod http;

@@ -1,26 +1,17 @@
 //! A campaign whose updates go from tab to tab: what the relay keeps of it, and what it refuses.
 
-use std::fs;
-use std::path::Path;
-
 use lichen_learn::aggregate_checkpoint;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_record::{Cid, Entry};
 use tempfile::TempDir;
 
-use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::campaign::{self, contribution, join_and_wait_for_round, update, wait_for_round};
 use crate::process::Relay;
 use crate::tab::{Tab, refused};
 
 /// A relay of the digits campaign as a mesh, with further options.
 async fn mesh(options: &[&str]) -> (Relay, TempDir) {
-    let folder = TempDir::new().unwrap();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns/digits");
-    let manifest = fs::read_to_string(shipped.join("campaign.toml")).unwrap();
-    let changed = manifest.replace("topology = \"hub\"", "topology = \"mesh\"");
-    assert_ne!(changed, manifest);
-    fs::write(folder.path().join("campaign.toml"), changed).unwrap();
-    fs::copy(shipped.join("digits.safetensors"), folder.path().join("digits.safetensors")).unwrap();
+    let folder = campaign::changed("topology = \"hub\"", "topology = \"mesh\"");
     let campaign = folder.path().to_str().unwrap();
     (Relay::start_with(&[&["--campaign", campaign], options].concat()).await, folder)
 }

@@ -22,6 +22,8 @@ pub(crate) struct Relay {
     pub(crate) url: String,
     pub(crate) data: TempDir,
     options: Vec<String>,
+    /// What starts it, if it is not started as it is.
+    wrapper: Vec<String>,
 }
 
 /// What `/lichen.json` says.
@@ -61,14 +63,28 @@ impl Relay {
 
     /// Starts it with what is in this data folder.
     pub(crate) async fn start_in(data: TempDir, options: &[&str]) -> Self {
-        let (child, url) = spawn(data.path(), "127.0.0.1:0", options).await;
-        Self { child, url, data, options: options.iter().map(|option| (*option).to_owned()).collect() }
+        Self::start_by(data, &[], options).await
+    }
+
+    /// Starts it where it is to listen.
+    pub(crate) async fn start_at(listen: &str) -> Self {
+        let data = TempDir::new().unwrap();
+        let (child, url) = spawn(data.path(), listen, &[], &[]).await;
+        Self { child, url, data, options: Vec::new(), wrapper: Vec::new() }
+    }
+
+    /// Starts it with this data folder, by a command that runs the one it is given.
+    pub(crate) async fn start_by(data: TempDir, wrapper: &[&str], options: &[&str]) -> Self {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (options, wrapper) = (owned(options), owned(wrapper));
+        let (child, url) = spawn(data.path(), "127.0.0.1:0", &options, &wrapper).await;
+        Self { child, url, data, options, wrapper }
     }
 
     /// Kills it outright and starts one with the same data on another port, as a machine in reserve does.
     pub(crate) async fn kill_and_take_over(&mut self, listen: &str) {
         self.child.kill().await.unwrap();
-        (self.child, self.url) = spawn(self.data.path(), listen, &[]).await;
+        (self.child, self.url) = spawn(self.data.path(), listen, &[], &self.wrapper).await;
     }
 
     /// Kills it outright.
@@ -85,8 +101,7 @@ impl Relay {
     /// Starts it again, once it is killed, with the same data and options, on the same port.
     pub(crate) async fn restart(&mut self) {
         let listen = self.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-        (self.child, self.url) = spawn(self.data.path(), &listen, &options).await;
+        (self.child, self.url) = spawn(self.data.path(), &listen, &self.options, &self.wrapper).await;
     }
 
     /// Starts it again, once it is killed, as one that follows nobody.
@@ -126,6 +141,11 @@ impl Relay {
         self.signal(Signal::TERM);
         let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
         (status, start.elapsed())
+    }
+
+    /// What it has written to its log since it was started first.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(log_file(self.data.path())).unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
@@ -199,14 +219,20 @@ fn decode_json<T: serde::de::DeserializeOwned>(response: &Response) -> T {
     serde_json::from_slice(&response.body).unwrap()
 }
 
-async fn spawn(data: &Path, listen: &str, options: &[&str]) -> (Child, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lichen-relay"));
-    command.args(["--listen", listen, "--log-level", "warn", "--data"]).arg(data).args(options);
+async fn spawn(data: &Path, listen: &str, options: &[String], wrapper: &[String]) -> (Child, String) {
+    let mut words = wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_lichen-relay")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(["--listen", listen, "--log-level", "warn", "--data"]).arg(data).args(options);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LICHEN_")) {
         command.env_remove(name);
     }
-    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let log = std::fs::File::options().create(true).append(true).open(log_file(data)).unwrap();
+    let mut child = command.stderr(log).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let url = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("the relay ended");
     (child, url)
+}
+
+fn log_file(data: &Path) -> std::path::PathBuf {
+    data.join("stderr.log")
 }
