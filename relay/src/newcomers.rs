@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use lichen_record::{AccountId, Entry, Verified};
-use lichen_round::{CampaignState, Presence};
+use lichen_round::{CampaignState, Member, Presence};
 
 use crate::quota::{Allowance, Quota};
 
@@ -118,7 +118,8 @@ impl Newcomers {
             return Ok(());
         }
         let is_expected = |account: &AccountId| {
-            state.member(account).is_some_and(|member| member.presence() == Presence::Expected)
+            let presence = state.member(account).map(Member::presence);
+            matches!(presence, Some(Presence::Expected | Presence::Newcomer))
         };
         let networks = &mut self.networks;
         members.retain(|account| {
