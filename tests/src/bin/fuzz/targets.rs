@@ -11,7 +11,7 @@ use lichen_learn::{Dataset, Update};
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
-use lichen_net::hub::{CampaignStatus, Cause, Notice, Reason, Records, Reply, Request};
+use lichen_net::hub::{self, CampaignStatus, Cause, Reason, Records, Reply, Request};
 use lichen_net::peer::{self, Announcement};
 use lichen_net::rendezvous::{Notice, Refusal, Register};
 use lichen_record::{
@@ -411,7 +411,7 @@ fn replies() -> Vec<Reply> {
         Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000, is_following: true },
         Reply::Campaigns { campaigns: vec![CampaignStatus { campaign: campaign(), length: 7 }] },
         Reply::Records(Records { records, head: key(1).sign(&head).unwrap() }),
-        Reply::Notice(Notice { clock_ahead: 86_400, stall: Some(Cause::StoreFull) }),
+        Reply::Notice(hub::Notice { clock_ahead: 86_400, stall: Some(Cause::StoreFull) }),
         Reply::Receipt { receipt: key(1).sign(&receipt).unwrap() },
         Reply::Refused { reason: Reason::NotFound },
         Reply::Blob { bytes: vec![7; 100] },
