@@ -1,5 +1,8 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
-use idb::{Database, KeyRange, ObjectStore, Query, TransactionMode};
+use idb::{Database, Error, KeyRange, ObjectStore, Query, TransactionMode};
 use js_sys::Uint8Array;
 use lichen_record::{Cid, MAX_BLOB};
 use wasm_bindgen::{JsCast, JsValue};
@@ -18,9 +21,11 @@ const LAYOUT: u32 = 1;
 /// A browser's store, per origin: blobs by content id, and named values.
 ///
 /// What a finished call has written survives a reload and a crash of the tab. The browser may drop all of it at once
-/// when the device runs out of room.
+/// when the device runs out of room, or when its person clears the site's data: the connection is closed then, and the
+/// next call opens a new one, to a database that is empty.
 pub struct IndexedDb {
-    database: Database,
+    name: String,
+    database: RefCell<Rc<Database>>,
 }
 
 impl IndexedDb {
@@ -29,20 +34,8 @@ impl IndexedDb {
     /// # Errors
     /// [`StoreError::Medium`] if the browser keeps nothing here, as in some private windows.
     pub async fn open(name: &str) -> Result<Self, StoreError> {
-        let mut database = DatabaseBuilder::new(name)
-            .version(LAYOUT)
-            .add_object_store(ObjectStoreBuilder::new(BLOBS))
-            .add_object_store(ObjectStoreBuilder::new(VALUES))
-            .build()
-            .await
-            .map_err(medium)?;
-        // A later build in another tab must be able to change the layout; this tab's next call then fails.
-        database.on_version_change(|event| {
-            if let Ok(database) = idb::event::DatabaseEvent::database(&event) {
-                database.close();
-            }
-        });
-        Ok(Self { database })
+        let database = connect(name).await.map_err(medium)?;
+        Ok(Self { name: name.to_owned(), database: RefCell::new(Rc::new(database)) })
     }
 
     /// The value kept under this name.
@@ -66,15 +59,18 @@ impl IndexedDb {
     /// # Errors
     /// [`StoreError::Medium`] if the browser fails, has no room, or cannot keep such a value.
     pub async fn value_or_insert(&self, name: &str, value: &JsValue) -> Result<JsValue, StoreError> {
-        // One transaction, so that two tabs at once agree on whose value it is.
-        let transaction = self.database.transaction(&[VALUES], TransactionMode::ReadWrite).map_err(medium)?;
-        let store = transaction.object_store(VALUES).map_err(medium)?;
-        let held = store.get(JsValue::from_str(name)).map_err(medium)?.await.map_err(medium)?;
-        if held.is_none() {
-            put(&store, name, value).await?;
-        }
-        transaction.commit().map_err(medium)?.await.map_err(medium)?;
-        Ok(held.unwrap_or_else(|| value.clone()))
+        self.with(async |database| {
+            // One transaction, so that two tabs at once agree on whose value it is.
+            let transaction = database.transaction(&[VALUES], TransactionMode::ReadWrite)?;
+            let store = transaction.object_store(VALUES)?;
+            let held = store.get(JsValue::from_str(name))?.await?;
+            if held.is_none() {
+                put(&store, name, value).await?;
+            }
+            transaction.commit()?.await?;
+            Ok(held.unwrap_or_else(|| value.clone()))
+        })
+        .await
     }
 
     /// The names that begin so and the values kept under them, in the order of names.
@@ -82,28 +78,64 @@ impl IndexedDb {
     /// # Errors
     /// [`StoreError::Medium`] if the browser fails.
     pub async fn values(&self, prefix: &str) -> Result<Vec<(String, JsValue)>, StoreError> {
-        let transaction = self.database.transaction(&[VALUES], TransactionMode::ReadOnly).map_err(medium)?;
-        let store = transaction.object_store(VALUES).map_err(medium)?;
-        // Names are compared by UTF-16 units, and no name has one above this.
-        let last = JsValue::from_str(&format!("{prefix}\u{ffff}"));
-        let range = KeyRange::bound(&JsValue::from_str(prefix), &last, None, None).map_err(medium)?;
-        let names = store.get_all_keys(Some(Query::KeyRange(range.clone())), None).map_err(medium)?;
-        let values = store.get_all(Some(Query::KeyRange(range)), None).map_err(medium)?;
-        let (names, values) = (names.await.map_err(medium)?, values.await.map_err(medium)?);
-        Ok(names.iter().filter_map(JsValue::as_string).zip(values).collect())
+        self.with(async |database| {
+            let store = database.transaction(&[VALUES], TransactionMode::ReadOnly)?.object_store(VALUES)?;
+            // Names are compared by UTF-16 units, and no name has one above this.
+            let last = JsValue::from_str(&format!("{prefix}\u{ffff}"));
+            let range = KeyRange::bound(&JsValue::from_str(prefix), &last, None, None)?;
+            let names = store.get_all_keys(Some(Query::KeyRange(range.clone())), None)?;
+            let values = store.get_all(Some(Query::KeyRange(range)), None)?;
+            let (names, values) = (names.await?, values.await?);
+            Ok(names.iter().filter_map(JsValue::as_string).zip(values).collect())
+        })
+        .await
     }
 
     async fn read(&self, store: &str, key: &str) -> Result<Option<JsValue>, StoreError> {
-        let transaction = self.database.transaction(&[store], TransactionMode::ReadOnly).map_err(medium)?;
-        let store = transaction.object_store(store).map_err(medium)?;
-        store.get(JsValue::from_str(key)).map_err(medium)?.await.map_err(medium)
+        self.with(async |database| {
+            let store = database.transaction(&[store], TransactionMode::ReadOnly)?.object_store(store)?;
+            store.get(JsValue::from_str(key))?.await
+        })
+        .await
     }
 
     async fn write(&self, store: &str, key: &str, value: &JsValue) -> Result<(), StoreError> {
-        let transaction = self.database.transaction(&[store], TransactionMode::ReadWrite).map_err(medium)?;
-        put(&transaction.object_store(store).map_err(medium)?, key, value).await?;
-        transaction.commit().map_err(medium)?.await.map_err(medium)?;
-        Ok(())
+        self.with(async |database| {
+            let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
+            put(&transaction.object_store(store)?, key, value).await?;
+            transaction.commit()?.await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Does this with the open database. Where it fails because the browser has closed the connection meanwhile, opens a
+    /// new one and does it once more.
+    async fn with<T>(&self, work: impl AsyncFn(&Database) -> Result<T, Error>) -> Result<T, StoreError> {
+        let database = Rc::clone(&self.database.borrow());
+        let error = match work(&database).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        if is_open(&database) {
+            return Err(medium(error));
+        }
+        let database = self.open_again(&database).await.map_err(medium)?;
+        work(&database).await.map_err(medium)
+    }
+
+    /// The database's connection in place of a closed one; calls that found it closed together share one.
+    async fn open_again(&self, closed: &Rc<Database>) -> Result<Rc<Database>, Error> {
+        let is_replaced = || !Rc::ptr_eq(&self.database.borrow(), closed);
+        if !is_replaced() {
+            let fresh = connect(&self.name).await?;
+            if is_replaced() {
+                fresh.close();
+            } else {
+                self.database.replace(Rc::new(fresh));
+            }
+        }
+        Ok(Rc::clone(&self.database.borrow()))
     }
 }
 
@@ -125,33 +157,60 @@ impl Blobs for IndexedDb {
     }
 
     async fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        let transaction = self.database.transaction(&[BLOBS], TransactionMode::ReadOnly).map_err(medium)?;
-        let store = transaction.object_store(BLOBS).map_err(medium)?;
         let key = JsValue::from_str(&cid.to_string());
-        Ok(store.get_key(key).map_err(medium)?.await.map_err(medium)?.is_some())
+        self.with(async |database| {
+            let store = database.transaction(&[BLOBS], TransactionMode::ReadOnly)?.object_store(BLOBS)?;
+            Ok(store.get_key(key.clone())?.await?.is_some())
+        })
+        .await
     }
 
     async fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
-        let transaction = self.database.transaction(&[BLOBS], TransactionMode::ReadWrite).map_err(medium)?;
-        let store = transaction.object_store(BLOBS).map_err(medium)?;
-        store.delete(JsValue::from_str(&cid.to_string())).map_err(medium)?.await.map_err(medium)?;
-        transaction.commit().map_err(medium)?.await.map_err(medium)?;
-        Ok(())
+        let key = JsValue::from_str(&cid.to_string());
+        self.with(async |database| {
+            let transaction = database.transaction(&[BLOBS], TransactionMode::ReadWrite)?;
+            transaction.object_store(BLOBS)?.delete(key.clone())?.await?;
+            transaction.commit()?.await?;
+            Ok(())
+        })
+        .await
     }
 }
 
 impl Drop for IndexedDb {
     fn drop(&mut self) {
-        self.database.close();
+        self.database.borrow().close();
     }
 }
 
-async fn put(store: &ObjectStore, key: &str, value: &JsValue) -> Result<(), StoreError> {
-    store.put(value, Some(&JsValue::from_str(key))).map_err(medium)?.await.map_err(medium)?;
+/// Opens the database of this name, or makes it.
+async fn connect(name: &str) -> Result<Database, Error> {
+    let mut database = DatabaseBuilder::new(name)
+        .version(LAYOUT)
+        .add_object_store(ObjectStoreBuilder::new(BLOBS))
+        .add_object_store(ObjectStoreBuilder::new(VALUES))
+        .build()
+        .await?;
+    // A later build in another tab must be able to change the layout, and anybody to delete all of it.
+    database.on_version_change(|event| {
+        if let Ok(database) = idb::event::DatabaseEvent::database(&event) {
+            database.close();
+        }
+    });
+    Ok(database)
+}
+
+/// Whether the connection can be used: one that the browser has closed begins no transaction.
+fn is_open(database: &Database) -> bool {
+    database.transaction(&[VALUES], TransactionMode::ReadOnly).is_ok()
+}
+
+async fn put(store: &ObjectStore, key: &str, value: &JsValue) -> Result<(), Error> {
+    store.put(value, Some(&JsValue::from_str(key)))?.await?;
     Ok(())
 }
 
-fn medium(error: impl std::fmt::Display) -> StoreError {
+fn medium(error: Error) -> StoreError {
     StoreError::Medium(error.to_string())
 }
 
@@ -221,5 +280,22 @@ mod tests {
         let second = store.value_or_insert("key", &JsValue::from_str("second")).await.unwrap();
         assert_eq!(first, JsValue::from_str("first"));
         assert_eq!(second, JsValue::from_str("first"));
+    }
+
+    #[wasm_bindgen_test]
+    async fn what_was_deleted_while_it_was_open_is_made_anew() {
+        let (store, name) = fresh().await;
+        let cid = Cid::of_raw(b"digits");
+        store.put(&cid, b"digits").await.unwrap();
+        store.set_value("key", &JsValue::from_str("a key")).await.unwrap();
+        // The open connection hears of it and closes.
+        idb::Factory::new().unwrap().delete(&name).unwrap().await.unwrap();
+        assert!(!is_open(&store.database.borrow()));
+        // Two calls that find it closed share the connection that one of them opens.
+        let (blob, key) = futures::join!(store.get(&cid), store.value("key"));
+        assert_eq!((blob.unwrap(), key.unwrap()), (None, None));
+        store.put(&cid, b"digits").await.unwrap();
+        assert_eq!(store.get(&cid).await.unwrap().as_deref(), Some(&b"digits"[..]));
+        assert!(IndexedDb::open(&name).await.unwrap().has(&cid).await.unwrap());
     }
 }
