@@ -75,6 +75,11 @@ pub enum Command {
     },
     /// Close every connection and stop reconnecting.
     Disconnect,
+    /// Close every connection at once, as the page is about to go, or to be kept without running; [`Command::Wake`] makes
+    /// them anew.
+    Suspend,
+    /// The page or its device may have slept: connect now rather than after the wait that is under way.
+    Wake,
     /// Open a stream to the hub, send one request frame, and report reply frames until the hub ends the stream.
     Request {
         /// Comes back in every event about this request.
@@ -167,7 +172,8 @@ pub enum Event {
     Disconnected {
         /// Why.
         reason: Disconnection,
-        /// Milliseconds until the next attempt; none after [`Command::Disconnect`] or an unusable address.
+        /// Milliseconds until the next attempt; none after [`Command::Disconnect`],
+        /// [`Command::Suspend`] or an unusable address.
         retry_in: Option<u32>,
     },
     /// One reply frame.

@@ -28,10 +28,14 @@ use crate::{
 /// How often bytes moved are reported, where they changed.
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a connection is tried when nothing else tells that it is dead.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a connection is tried, and how long an answer may take: packets that vanish leave a socket open, and who is
+/// cut off that way is to know it within ten seconds.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
 
-const PING_PATIENCE: Duration = Duration::from_secs(15);
+const PING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a suspended swarm waits where nobody wakes it.
+const SUSPENDED: Duration = Duration::from_secs(24 * 60 * 60);
 
 const IDENTIFY_PROTOCOL: &str = "/lichen/1.0.0";
 
@@ -154,6 +158,8 @@ impl Driver {
         match command {
             Command::Connect { address, also } => self.connect(address, also).await,
             Command::Disconnect => self.disconnect().await,
+            Command::Suspend => self.suspend().await,
+            Command::Wake => self.on_retry().await,
             Command::Request { id, bytes } => self.request(id, bytes).await,
             Command::Cancel { id } => {
                 self.requests.cancel(id);
@@ -190,6 +196,24 @@ impl Driver {
     async fn disconnect(&mut self) -> Result<(), Unheard> {
         self.part().await?;
         self.leave_hub().await
+    }
+
+    /// Closes every connection and remembers the hub until it is to be dialled again.
+    async fn suspend(&mut self) -> Result<(), Unheard> {
+        let target = match &self.hub {
+            Hub::None => return Ok(()),
+            Hub::Dialling { target, .. } | Hub::Connected { target, .. } | Hub::Waiting { target, .. } => {
+                target.clone()
+            }
+        };
+        self.leave_hub().await?;
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // One that is gone meanwhile is as good as disconnected.
+            let _gone = self.swarm.disconnect_peer_id(peer);
+        }
+        self.hub = Hub::Waiting { target, attempt: 1, until: Delay::new(SUSPENDED) };
+        Ok(())
     }
 
     /// Leaves the hub; peers stay.

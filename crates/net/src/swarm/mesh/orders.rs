@@ -68,6 +68,8 @@ impl Driver {
             Command::Connect { .. }
             | Command::Disconnect
             | Command::Request { .. }
+            | Command::Suspend
+            | Command::Wake
             | Command::Cancel { .. } => Ok(()),
         }
     }
