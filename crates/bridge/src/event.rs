@@ -106,6 +106,10 @@ pub enum Event {
     },
     /// Something for the swarm to carry out.
     Net(lichen_net::Command),
+    /// Something was dealt with that the person should know of; nothing stops for it.
+    Remark(Problem),
+    /// The worker goes on; about once a second from joining on, so that a worker that hangs shows.
+    Alive,
 }
 
 /// How a command went.
@@ -163,6 +167,8 @@ pub struct Campaign {
     pub rounds: u64,
     /// How samples are shown; none where they are not.
     pub show: Option<Show>,
+    /// Whether updates go from tab to tab.
+    pub mesh: bool,
 }
 
 /// How samples are shown: pictures in one shade of ink, and what classes are called.
@@ -264,6 +270,8 @@ pub enum Phase {
     Finished,
     /// The worker cannot go on by itself.
     Failed(Problem),
+    /// Nothing has moved for much longer than it should take; the worker goes on by itself once that is over.
+    Stalled(Problem),
 }
 
 /// Which engine runs and how fast.

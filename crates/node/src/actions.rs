@@ -2,12 +2,16 @@ use std::rc::Rc;
 
 use lichen_bridge::{Contribution, ContributionState, Event};
 use lichen_record::{Cid, RoundNumber};
-use lichen_round::{Change, ParticipantAction, ParticipantEvent};
+use lichen_round::{Activity, Change, ParticipantAction, ParticipantEvent};
 
 use crate::Platform;
 use crate::jobs::{self, Failure, TrainingTicket};
-use crate::session::{Session, false_log};
-use crate::training::Trained;
+use crate::session::{Diverged, Session, false_log};
+use crate::stall::{moved_on, stopped_diverging};
+use crate::training::{Assignment, Trained};
+
+/// Rounds in a row whose training may diverge before this tab stops.
+const MOST_DIVERGED: u32 = 3;
 
 /// What the round machine asks for, and what becomes of it.
 impl<P: Platform> Session<P> {
@@ -16,9 +20,7 @@ impl<P: Platform> Session<P> {
         match action {
             ParticipantAction::Fetch { cid } => self.link_work.push(Box::pin(jobs::fetch(shared, cid))),
             ParticipantAction::Train { round, base, shard, steps, seed } => {
-                self.shared.progress.begin(round.0, steps);
-                let ticket = self.shared.next_training();
-                self.work.push(Box::pin(jobs::train(shared, ticket, round, base, shard, steps, seed)));
+                self.train(Assignment { round, base, shard, steps, seed });
             }
             ParticipantAction::StopTraining { .. } => {
                 self.shared.next_training();
@@ -49,23 +51,71 @@ impl<P: Platform> Session<P> {
         }
     }
 
+    /// Trains, unless the same training is done already, or was found to diverge.
+    fn train(&mut self, assignment: Assignment) {
+        let Assignment { round, base, steps, .. } = assignment;
+        if let Some(paused_at) = self.paused_at.take()
+            && paused_at != (round, base)
+        {
+            (self.shared.out)(Event::Remark(moved_on(paused_at.0)));
+        }
+        if let Some(trained) =
+            self.trained.as_ref().filter(|done| (done.round, done.base_cid) == (round, base))
+        {
+            let metrics = trained.metrics;
+            return self.tell(ParticipantEvent::Trained { round, metrics });
+        }
+        if self.diverged.is_some_and(|diverged| (diverged.round, diverged.base) == (round, base)) {
+            // The same steps from the same numbers: they would diverge again.
+            return;
+        }
+        self.shared.progress.begin(round.0, steps);
+        let ticket = self.shared.next_training();
+        self.training = Some((round, base));
+        self.work.push(Box::pin(jobs::train(Rc::clone(&self.shared), ticket, assignment)));
+    }
+
+    /// What is being trained, or was last: the round, and its base.
+    pub(crate) fn trained_for(&self) -> Option<(RoundNumber, Cid)> {
+        self.training
+    }
+
+    /// Whether the round machine waits for a training.
+    pub(crate) fn is_training(&self) -> bool {
+        matches!(self.participant.activity(), Activity::Training { .. })
+    }
+
     pub(crate) fn training_ended(
         &mut self,
         ticket: TrainingTicket,
         round: RoundNumber,
+        base: Cid,
         result: Result<Trained, Failure>,
     ) {
-        if !self.shared.is_wanted(ticket) {
-            return;
-        }
+        let is_wanted = self.shared.is_wanted(ticket);
         match result {
             Ok(trained) => {
                 let metrics = trained.metrics;
+                self.diverged = None;
+                // Done while the person paused, it is there when they resume.
                 self.trained = Some(Rc::new(trained));
-                self.tell(ParticipantEvent::Trained { round, metrics });
+                if is_wanted {
+                    self.tell(ParticipantEvent::Trained { round, metrics });
+                }
             }
+            Err(_stopped) if !is_wanted => {}
             Err(Failure::Retry) => self.tell(ParticipantEvent::TrainFailed { round }),
+            Err(Failure::Diverged) => self.training_diverged(round, base),
             Err(Failure::Fatal(problem)) => self.fail(problem),
+        }
+    }
+
+    /// Rests until the round is over, since the same training would diverge again; after some rounds in a row, stops.
+    fn training_diverged(&mut self, round: RoundNumber, base: Cid) {
+        let times = self.diverged.map_or(1, |before| before.times.saturating_add(1));
+        self.diverged = Some(Diverged { round, base, times });
+        if times >= MOST_DIVERGED {
+            self.fail(stopped_diverging());
         }
     }
 

@@ -12,19 +12,19 @@ use lichen_bridge::{
 };
 use lichen_log::{Chain, Receipt, Record};
 use lichen_model::initial_parameters;
-use lichen_net::hub::{Records, Reply, Request};
+use lichen_net::hub::{FOLLOW_KEEP_ALIVE, Records, Reply, Request};
 use lichen_net::{Command as NetCommand, Event as NetEvent, RequestId};
 use lichen_record::{CampaignId, Cid, Entry, RoundNumber, SigningKey, verify};
 use tokio::task::LocalSet;
 
 use crate::native::{Device, Native};
 
-const MANIFEST: &[u8] = include_bytes!("../../../relay/campaigns/digits/campaign.toml");
+pub(crate) const MANIFEST: &[u8] = include_bytes!("../../../relay/campaigns/digits/campaign.toml");
 const DATA: &[u8] = include_bytes!("../../../relay/campaigns/digits/digits.safetensors");
 
 /// The one thing that a relay does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
+pub(crate) enum Lie {
     /// It does nothing wrong.
     None,
     /// Its receipts are for the place of the record in another log.
@@ -43,6 +43,12 @@ enum Lie {
     WrongBlobs,
     /// Its replies are no messages.
     Junk,
+    /// It welcomes whoever comes, and answers nothing else.
+    Silence,
+    /// It opens no round.
+    NoRound,
+    /// It closes no round.
+    OpenForEver,
 }
 
 /// A relay in memory: the campaign's log, its blobs, and whoever follows.
@@ -58,13 +64,13 @@ struct Relay {
 }
 
 impl Relay {
-    fn new(lie: Lie, tab: UnboundedSender<Command>) -> Self {
-        let manifest = lichen_campaign::Manifest::from_bytes(MANIFEST).unwrap();
+    fn new(lie: Lie, text: &[u8], tab: UnboundedSender<Command>) -> Self {
+        let manifest = lichen_campaign::Manifest::from_bytes(text).unwrap();
         let seed = manifest.rounds.seed + u64::from(lie == Lie::OtherModel);
         let model = initial_parameters(&manifest.model, seed).unwrap().to_safetensors();
         let base = Cid::of_raw(&model);
         let blobs = [model, DATA.to_vec()].into_iter().map(|bytes| (Cid::of_raw(&bytes), bytes)).collect();
-        let chain = Chain::new(CampaignId::of_manifest(MANIFEST));
+        let chain = Chain::new(CampaignId::of_manifest(text));
         let (coordinator, stranger) = (SigningKey::generate([90; 32]), SigningKey::generate([91; 32]));
         let mut relay =
             Self { lie, coordinator, stranger, chain, records: Vec::new(), blobs, follower: None, tab };
@@ -113,6 +119,7 @@ impl Relay {
                 account: lichen_record::Envelope::from_bytes(&certificate).unwrap().account(),
                 time: 0,
             },
+            _ if self.lie == Lie::Silence => return,
             Request::Watch { from, .. } => {
                 self.follower = Some(id);
                 return self.send_records(usize::try_from(from).unwrap());
@@ -146,12 +153,14 @@ impl Relay {
         let receipt = signer.sign(&receipt).unwrap();
         let campaign = self.chain.head().campaign;
         let next = match verify::<Entry>(envelope).unwrap().get() {
-            Entry::Joined { .. } => {
+            Entry::Joined { .. } if self.chain.length() == 2 && self.lie != Lie::NoRound => {
                 let first = verify::<Entry>(&self.records[0].entry).unwrap();
                 let Entry::Published { base, .. } = *first.get() else { panic!("{first:?}") };
                 Some(Entry::RoundOpened { campaign, round: RoundNumber::FIRST, base })
             }
-            Entry::Contribution { round, .. } => Some(Entry::RoundClosed { campaign, round: *round }),
+            Entry::Contribution { round, .. } if self.lie != Lie::OpenForEver => {
+                Some(Entry::RoundClosed { campaign, round: *round })
+            }
             _ => None,
         };
         if let Some(next) = next {
@@ -178,10 +187,34 @@ impl Relay {
     }
 }
 
+/// A tab that joined a campaign at such a relay.
+pub(crate) struct Visit {
+    pub(crate) commands: UnboundedSender<Command>,
+    pub(crate) events: UnboundedReceiver<Event>,
+    pub(crate) device: Rc<Device>,
+}
+
 /// The events of a tab that joins a campaign at such a relay.
 fn join(lie: Lie) -> UnboundedReceiver<Event> {
+    visit(lie, MANIFEST.to_vec()).events
+}
+
+/// Says now and then that the relay lives, for as long as somebody listens.
+async fn keep_alive(relay: Rc<RefCell<Relay>>) {
+    while !relay.borrow().tab.is_closed() {
+        tokio::time::sleep(Duration::from_millis(FOLLOW_KEEP_ALIVE.into())).await;
+        let relay = relay.borrow();
+        if !relay.tab.is_closed() && relay.lie != Lie::Silence {
+            relay.send_records(relay.records.len());
+        }
+    }
+}
+
+/// Joins the campaign of this manifest at such a relay.
+pub(crate) fn visit(lie: Lie, manifest: Vec<u8>) -> Visit {
     let (commands, received) = unbounded();
-    let relay = RefCell::new(Relay::new(lie, commands.clone()));
+    let relay = Rc::new(RefCell::new(Relay::new(lie, &manifest, commands.clone())));
+    tokio::task::spawn_local(keep_alive(Rc::clone(&relay)));
     let (sender, events) = unbounded();
     let emit = move |event: Event| {
         if let Event::Net(command) = &event {
@@ -189,7 +222,7 @@ fn join(lie: Lie) -> UnboundedReceiver<Event> {
         }
         let _closed = sender.unbounded_send(event);
     };
-    let campaign = CampaignId::of_manifest(MANIFEST);
+    let campaign = CampaignId::of_manifest(&manifest);
     let site = bridge::Relay {
         address: "/ip4/127.0.0.1/tcp/1/ws/p2p/x".into(),
         also: Vec::new(),
@@ -201,9 +234,10 @@ fn join(lie: Lie) -> UnboundedReceiver<Event> {
     {
         commands.unbounded_send(command).unwrap();
     }
-    let platform = Native::new(Device::new(SigningKey::generate([1; 32])), MANIFEST.to_vec());
+    let device = Device::new(SigningKey::generate([1; 32]));
+    let platform = Native::new(Rc::clone(&device), manifest);
     tokio::task::spawn_local(crate::run(platform, received, emit));
-    events
+    Visit { commands, events, device }
 }
 
 /// Everything up to the first event like this.

@@ -1,9 +1,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use futures::future::{Fuse, FutureExt};
 use futures::lock::Mutex;
-use futures::{StreamExt, select_biased, stream};
+use futures::{StreamExt, stream};
 use lichen_bridge::{EnginePreference, Problem};
 use lichen_learn::{Dataset, aggregate_checkpoint, difference};
 use lichen_log::Receipt;
@@ -13,33 +12,36 @@ use lichen_record::{AccountId, Cid, Entry, RoundNumber, SessionCertificate, Veri
 use lichen_round::{Refusal, Ticket};
 use lichen_store::Blobs;
 
-use crate::Platform;
+use crate::blobs::{CHECKPOINT_LIMIT_MS, bytes, checkpoint, dataset, obtain};
 use crate::hub::{Hub, HubError, Outbox};
 use crate::log_reader::{Batch, LogFault, LogReader};
-use crate::mesh::{Mesh, Note, Serving};
+use crate::mesh::{Mesh, Serving};
 use crate::setup::Setup;
 use crate::showing::Of;
 use crate::signing::sign;
-use crate::training::{Evaluator, Measured, Task, Trained, Training};
+use crate::stall::Obstacles;
+use crate::training::{Assignment, Evaluator, Measured, Task, Trained, Training};
 use crate::view::{Evaluated, Progress, evaluation_name};
+use crate::{Platform, Unkept};
 
-/// How long the driver waits before it tries again what the relay did not answer, in milliseconds.
+/// How long the driver waits before it tries again what the relay did not answer, in milliseconds: at first, and at most.
 const RETRY_MS: u32 = 1_000;
+const LONGEST_RETRY_MS: u32 = 30_000;
+
+/// How often is looked whether the device still keeps the account's key, in milliseconds.
+const CHECK_KEPT_MS: u32 = 3_000;
 
 /// Updates fetched at a time: from the relay, and in a mesh, where the puller itself keeps to a measure.
 const FETCHES_AT_A_TIME: usize = 4;
 const PULLS_AT_A_TIME: usize = 64;
 
-/// How often a pull looks whether a peer has stalled, in milliseconds.
-const PULL_TICK_MS: u32 = 200;
-
-/// How long a checkpoint may take to come, in milliseconds.
-const CHECKPOINT_LIMIT_MS: u64 = 60_000;
-
 /// How often an attestation looks whether another has put the checkpoint at the relay, in milliseconds, and how often
 /// before it does so itself, for each contributor before the own.
 const PUT_WAIT_MS: u32 = 150;
 const PUT_WAITS: usize = 4;
+
+/// Most times that one attestation puts the checkpoint at the relay.
+const MOST_PUTS: usize = 2;
 
 /// What every piece of work needs.
 pub(crate) struct Shared<P> {
@@ -49,12 +51,13 @@ pub(crate) struct Shared<P> {
     pub(crate) mesh: Rc<Mesh>,
     pub(crate) setup: Rc<Setup>,
     pub(crate) progress: Progress,
+    pub(crate) obstacles: Obstacles,
     account: AccountId,
     current_training: Cell<u64>,
     /// Rounds that settled while this session was open.
-    settled: Cell<u64>,
+    pub(crate) settled: Cell<u64>,
     is_first_model_drawn: Mutex<bool>,
-    dataset: Mutex<Option<Rc<Dataset>>>,
+    pub(crate) dataset: Mutex<Option<Rc<Dataset>>>,
     training: Mutex<Training>,
     evaluator: Mutex<Option<Evaluator>>,
 }
@@ -76,6 +79,7 @@ impl<P: Platform> Shared<P> {
             mesh,
             setup,
             progress: Progress::new(),
+            obstacles: Obstacles::default(),
             account,
             current_training: Cell::new(0),
             settled: Cell::new(0),
@@ -99,6 +103,13 @@ impl<P: Platform> Shared<P> {
         self.current_training.get() == ticket.0
     }
 
+    /// Keeps a blob on this device; whether it is there now.
+    pub(crate) async fn keep(&self, cid: &Cid, bytes: &[u8]) -> bool {
+        let kept = self.platform.blobs().put(cid, bytes).await;
+        self.obstacles.kept(&kept);
+        kept.is_ok()
+    }
+
     /// Notes that a round settled: what is being pulled for an earlier one is not waited for any longer.
     pub(crate) fn count_settled(&self) {
         self.settled.set(self.settled.get().wrapping_add(1));
@@ -119,12 +130,14 @@ pub(crate) enum Done<P: Platform> {
     Welcomed { coordinator: AccountId, is_following: bool },
     /// A part of the log is read.
     Log(Result<(Batch, LogReader<P>), LogFault>),
+    /// What the device keeps for the account was looked after.
+    Checked(Result<(), Unkept>),
     /// It is time to read the log again.
     ReadLog,
     /// A blob is on this device, or could not be got.
     Fetched { cid: Cid, is_here: bool },
     /// A training has ended.
-    Trained { ticket: TrainingTicket, round: RoundNumber, result: Result<Trained, Failure> },
+    Trained { ticket: TrainingTicket, round: RoundNumber, base: Cid, result: Result<Trained, Failure> },
     /// An update is at the relay, or could not be handed over.
     Published { round: RoundNumber, update: Option<Cid> },
     /// An entry is signed.
@@ -145,6 +158,8 @@ pub(crate) struct TrainingTicket(u64);
 pub(crate) enum Failure {
     /// Something was missing or went wrong that may be right next time.
     Retry,
+    /// The numbers grew beyond all bounds, as they would again.
+    Diverged,
     /// It will never work here.
     Fatal(Problem),
 }
@@ -177,7 +192,7 @@ async fn draw_first_model<P: Platform>(shared: &Shared<P>) -> Result<(), Problem
     if !*is_drawn {
         let (cid, parameters) = shared.setup.initial()?;
         // Not kept, it is fetched instead.
-        let _kept = shared.platform.blobs().put(&cid, &parameters.to_safetensors()).await;
+        let _kept = shared.keep(&cid, &parameters.to_safetensors()).await;
         *is_drawn = true;
     }
     Ok(())
@@ -185,6 +200,7 @@ async fn draw_first_model<P: Platform>(shared: &Shared<P>) -> Result<(), Problem
 
 /// Tells the relay which account this connection acts for.
 pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>) -> Done<P> {
+    let mut wait = RETRY_MS;
     loop {
         let certificate = SessionCertificate { peer: peer.clone(), issued: shared.platform.now() };
         let certificate = match sign(&*shared.platform, shared.account, &certificate).await {
@@ -193,6 +209,7 @@ pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>)
         };
         match shared.hub.ask(&Request::Hello { certificate }).await {
             Ok(Reply::Welcome { coordinator, account, is_following, .. }) if account == shared.account => {
+                shared.obstacles.refused(None);
                 return Done::Welcomed { coordinator, is_following };
             }
             Err(HubError::Refused(Reason::CertificateExpired)) => {
@@ -203,8 +220,11 @@ pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>)
                         .into(),
                 });
             }
-            _ => shared.platform.sleep(RETRY_MS).await,
+            Err(error) => shared.obstacles.refused_by(&error),
+            Ok(_) => {}
         }
+        shared.platform.sleep(wait).await;
+        wait = wait.saturating_mul(2).min(LONGEST_RETRY_MS);
     }
 }
 
@@ -212,14 +232,21 @@ pub(crate) async fn introduce<P: Platform>(shared: Rc<Shared<P>>, peer: Vec<u8>)
 pub(crate) async fn fetch_data<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
     match dataset(&shared).await {
         Err(Failure::Fatal(problem)) => Done::Broken(problem),
-        Ok(_) | Err(Failure::Retry) => Done::Nothing,
+        Ok(_) | Err(Failure::Retry | Failure::Diverged) => Done::Nothing,
     }
 }
 
-/// Waits before the log is read again.
-pub(crate) async fn pause_before_reading<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
-    shared.platform.sleep(RETRY_MS).await;
+/// Waits before the log is read again, longer each time in a row that it could not be.
+pub(crate) async fn pause_before_reading<P: Platform>(shared: Rc<Shared<P>>, times: u32) -> Done<P> {
+    let doubled = RETRY_MS.saturating_mul(1_u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX));
+    shared.platform.sleep(doubled.min(LONGEST_RETRY_MS)).await;
     Done::ReadLog
+}
+
+/// Looks, after a while, whether the device still keeps the account's key.
+pub(crate) async fn check_kept<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
+    shared.platform.sleep(CHECK_KEPT_MS).await;
+    Done::Checked(shared.platform.check_kept().await)
 }
 
 /// Gets a blob onto this device.
@@ -234,7 +261,7 @@ pub(crate) async fn fetch<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<
     }
     let until = shared.platform.elapsed().saturating_add(CHECKPOINT_LIMIT_MS);
     let is_here = match obtain(&shared, &cid, until).await {
-        Some(bytes) => shared.platform.blobs().put(&cid, &bytes).await.is_ok(),
+        Some(bytes) => shared.keep(&cid, &bytes).await,
         None => false,
     };
     if is_here {
@@ -247,21 +274,18 @@ pub(crate) async fn fetch<P: Platform>(shared: Rc<Shared<P>>, cid: Cid) -> Done<
 pub(crate) async fn train<P: Platform>(
     shared: Rc<Shared<P>>,
     ticket: TrainingTicket,
-    round: RoundNumber,
-    base: Cid,
-    shard: Vec<u32>,
-    steps: u32,
-    seed: u64,
+    assignment: Assignment,
 ) -> Done<P> {
+    let (round, base) = (assignment.round, assignment.base);
     let result = async {
-        let base = checkpoint(&shared, &base).await.ok_or(Failure::Retry)?;
+        let parameters = checkpoint(&shared, &base).await.ok_or(Failure::Retry)?;
         let dataset = dataset(&shared).await?;
         let mut training = shared.training.lock().await;
         training.choose(&shared).await.map_err(Failure::Fatal)?;
-        training.run(&shared, &dataset, Task { ticket, round, base, shard, steps, seed }).await
+        training.run(&shared, &dataset, Task { ticket, base: parameters, assignment }).await
     };
     let result = result.await;
-    Done::Trained { ticket, round, result }
+    Done::Trained { ticket, round, base, result }
 }
 
 /// Hands the update that a training gave to the relay, or in a mesh offers it to peers.
@@ -271,15 +295,21 @@ pub(crate) async fn publish<P: Platform>(shared: Rc<Shared<P>>, trained: Rc<Trai
         let update = difference(&trained.base, &trained.parameters).ok()?.encode().ok()?;
         let cid = Cid::of_raw(&update);
         // Kept here too, so that the own update need not be fetched for aggregation.
-        let kept = shared.platform.blobs().put(&cid, &update).await;
+        let is_kept = shared.keep(&cid, &update).await;
         if shared.mesh.is_on() {
-            kept.ok()?;
+            if !is_kept {
+                return None;
+            }
             offer_own(&shared, cid, update).await;
             return Some(cid);
         }
         match shared.hub.ask(&Request::PutBlob { bytes: update }).await {
             Ok(Reply::Stored { cid: stored }) if stored == cid => Some(cid),
-            _ => None,
+            Ok(_) => None,
+            Err(error) => {
+                shared.obstacles.refused_by(&error);
+                None
+            }
         }
     };
     Done::Published { round, update: update.await }
@@ -334,13 +364,18 @@ pub(crate) async fn append<P: Platform>(
     let mut answer = shared.hub.ask(&request).await;
     if let Some((cid, rank)) = checkpoint {
         let mut waits = rank.min(PUT_WAITS) * PUT_WAITS;
+        let mut puts = 0;
         while matches!(answer, Err(HubError::Refused(Reason::CheckpointMissing))) {
             // In the order of contributions, so that not everybody puts it.
             if waits > 0 {
                 waits -= 1;
                 shared.platform.sleep(PUT_WAIT_MS).await;
-            } else if !put(&shared, &cid).await {
-                break;
+            } else {
+                puts += 1;
+                // A relay that never finds what it was given is asked again later, with a pause.
+                if puts > MOST_PUTS || !put(&shared, &cid).await {
+                    break;
+                }
             }
             answer = shared.hub.ask(&request).await;
         }
@@ -402,7 +437,7 @@ async fn update<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Optio
         return Some(bytes);
     }
     let bytes = obtain(shared, cid, until).await?;
-    if shared.mesh.is_on() && shared.platform.blobs().put(cid, &bytes).await.is_ok() {
+    if shared.mesh.is_on() && shared.keep(cid, &bytes).await {
         shared.mesh.offer(*cid);
     }
     Some(bytes)
@@ -411,7 +446,9 @@ async fn update<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Optio
 async fn combine<P: Platform>(shared: &Shared<P>, base: &Cid, updates: &[(u32, Vec<u8>)]) -> Option<Cid> {
     let base = bytes(shared, base).await?;
     let (cid, checkpoint) = aggregate_checkpoint(&base, updates).ok()?;
-    shared.platform.blobs().put(&cid, &checkpoint).await.ok()?;
+    if !shared.keep(&cid, &checkpoint).await {
+        return None;
+    }
     shared.mesh.offer(cid);
     shared.mesh.announce();
     Some(cid)
@@ -486,84 +523,4 @@ pub(crate) async fn remove<P: Platform>(
         let _removed = shared.platform.blobs().remove(&cid).await;
     }
     Done::Nothing
-}
-
-/// The campaign's data, from this device or from the relay.
-async fn dataset<P: Platform>(shared: &Rc<Shared<P>>) -> Result<Rc<Dataset>, Failure> {
-    let mut held = shared.dataset.lock().await;
-    if let Some(dataset) = &*held {
-        return Ok(Rc::clone(dataset));
-    }
-    let cid = shared.setup.manifest.data.cid;
-    let bytes = match shared.platform.blobs().get(&cid).await {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) | Err(_) => {
-            let bytes = download(shared, &cid).await.ok_or(Failure::Retry)?;
-            // Not kept, it is fetched again next time.
-            let _kept = shared.platform.blobs().put(&cid, &bytes).await;
-            bytes
-        }
-    };
-    let dataset = Dataset::decode(&bytes, &shared.setup.manifest).map_err(|error| {
-        Failure::Fatal(Problem {
-            message: format!("The campaign's data cannot be used: {error}."),
-            remedy: "Tell the people who run this campaign.".into(),
-        })
-    })?;
-    let dataset = Rc::new(dataset);
-    *held = Some(Rc::clone(&dataset));
-    Ok(dataset)
-}
-
-async fn checkpoint<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Parameters> {
-    Parameters::from_safetensors(&bytes(shared, cid).await?).ok()
-}
-
-/// A blob's bytes, from this device or from the relay; in the latter case they are not kept.
-async fn bytes<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
-    match shared.platform.blobs().get(cid).await {
-        Ok(Some(bytes)) => Some(bytes),
-        Ok(None) | Err(_) => {
-            let until = shared.platform.elapsed().saturating_add(CHECKPOINT_LIMIT_MS);
-            obtain(shared, cid, until).await
-        }
-    }
-}
-
-/// A checkpoint's or an update's bytes: in a hub from the relay, in a mesh from peers and from the relay at last.
-async fn obtain<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Option<Vec<u8>> {
-    if !shared.mesh.is_on() {
-        let bytes = download(shared, cid).await?;
-        shared.mesh.count_relayed(bytes.len());
-        return Some(bytes);
-    }
-    let settled = shared.settled.get();
-    let mut wanted = shared.mesh.want(shared.platform.elapsed(), *cid, until);
-    let mut relay = Box::pin(Fuse::terminated());
-    let mut tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
-    loop {
-        select_biased! {
-            note = wanted.notes.next() => match note {
-                Some(Note::Got(bytes)) => return Some(bytes),
-                Some(Note::AskRelay) => relay = Box::pin(download(shared, cid).fuse()),
-                Some(Note::Missing) | None => return None,
-            },
-            bytes = relay => shared.mesh.relay_gave(shared.platform.elapsed(), *cid, bytes),
-            () = tick => {
-                if shared.settled.get() != settled {
-                    // Of a round that is over peers have little, and nobody needs it.
-                    return None;
-                }
-                shared.mesh.tick(shared.platform.elapsed());
-                tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
-            }
-        }
-    }
-}
-
-async fn download<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
-    match shared.hub.ask(&Request::GetBlob { cid: *cid }).await {
-        Ok(Reply::Blob { bytes }) if cid.matches(&bytes) => Some(bytes),
-        _ => None,
-    }
 }

@@ -16,6 +16,7 @@
 
 mod actions;
 mod batches;
+mod blobs;
 mod contributions;
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
@@ -34,9 +35,15 @@ mod session;
 mod setup;
 mod showing;
 mod signing;
+mod stall;
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
+mod standstill;
+mod submissions;
 mod training;
 mod view;
+mod watchdog;
 
 pub use batches::Batches;
 pub use node::run;
-pub use platform::Platform;
+pub use platform::{Platform, Unkept};

@@ -3,14 +3,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lichen_bridge::Problem;
 use lichen_record::{AccountId, CampaignId, Cid, SigningKey};
 use lichen_store::Memory;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use crate::Platform;
+use crate::{Platform, Unkept};
 
 /// Under which name is noted that the device's key is in use.
 const KEY_IN_USE: &str = "key/account";
@@ -29,6 +30,11 @@ impl Device {
     pub fn new(key: SigningKey) -> Rc<Self> {
         let lock = Rc::new(Semaphore::new(1));
         Rc::new(Self { key, blobs: Memory::new(), values: RefCell::default(), lock })
+    }
+
+    /// Forgets all small values, the use of the key among them, as when somebody clears a site's data.
+    pub fn forget(&self) {
+        self.values.borrow_mut().clear();
     }
 }
 
@@ -107,6 +113,16 @@ impl Platform for Native {
     async fn make_account(&self) -> Result<AccountId, Problem> {
         self.device.values.borrow_mut().insert(KEY_IN_USE.into(), Vec::new());
         Ok(self.device.key.account())
+    }
+
+    async fn check_kept(&self) -> Result<(), Unkept> {
+        if self.device.values.borrow().contains_key(KEY_IN_USE) {
+            return Ok(());
+        }
+        Err(Unkept::Gone(Problem {
+            message: "The device has forgotten the account's key.".into(),
+            remedy: "Join again; it will be under a new account.".into(),
+        }))
     }
 
     async fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {

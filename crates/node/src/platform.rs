@@ -77,6 +77,14 @@ pub trait Platform: 'static {
     /// What went wrong, for the person.
     async fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem>;
 
+    /// Whether what this device keeps for the account is still there: a site's data can be cleared while it runs.
+    ///
+    /// # Errors
+    /// What became of it.
+    async fn check_kept(&self) -> Result<(), Unkept> {
+        Ok(())
+    }
+
     /// The lease on this campaign if nobody on this device has it.
     ///
     /// # Errors
@@ -100,4 +108,13 @@ pub trait Platform: 'static {
     /// # Errors
     /// What went wrong, for the person.
     async fn load(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Problem>;
+}
+
+/// Why a device does not keep what it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unkept {
+    /// The account's key is gone, so that nothing more can be done in its name.
+    Gone(Problem),
+    /// The store cannot be read at the moment; this is why.
+    Failing(String),
 }

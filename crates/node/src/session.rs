@@ -5,21 +5,23 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, select_biased};
 use lichen_bridge::{CommandId, ContributionState, EnginePreference, Event, Phase, Problem};
-use lichen_log::{Chain, Receipt, Record, check_receipt};
+use lichen_log::{Chain, Record};
 use lichen_net::hub::{Notice, Reason};
 use lichen_net::{Command as NetCommand, Disconnection, Event as NetEvent};
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
-use lichen_round::{CampaignState, Participant, ParticipantEvent, Rules, Ticket};
+use lichen_round::{CampaignState, Participant, ParticipantEvent, Rules};
 
-use crate::Platform;
 use crate::contributions::Contributions;
 use crate::hub::{Hub, HubError, Outbox};
 use crate::jobs::{self, Done, Shared};
 use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::mesh::Mesh;
 use crate::setup::Setup;
+use crate::stall::Vigil;
+use crate::submissions::Submission;
 use crate::training::Trained;
 use crate::view::{View, saved_evaluation};
+use crate::{Platform, Unkept};
 
 /// How long a goodbye may take before the connection is closed without it, in milliseconds.
 const GOODBYE_MS: u32 = 1_200;
@@ -65,11 +67,30 @@ pub(crate) struct Session<P: Platform> {
     also: Vec<String>,
     peer: Option<Vec<u8>>,
     relay_only: bool,
-    coordinator: Option<AccountId>,
-    submissions: BTreeMap<Cid, Submission>,
+    pub(crate) coordinator: Option<AccountId>,
+    pub(crate) submissions: BTreeMap<Cid, Submission>,
     leaving: Vec<CommandId>,
     is_over: bool,
     failure: Option<Problem>,
+    /// Whether something moves, and what stands in the way.
+    pub(crate) vigil: Vigil,
+    /// What is being trained, or was last: the round, and its base.
+    pub(crate) training: Option<(RoundNumber, Cid)>,
+    /// The training that came to numbers that are none, until one goes well.
+    pub(crate) diverged: Option<Diverged>,
+    /// What was being trained when the person paused: the round, and its base.
+    pub(crate) paused_at: Option<(RoundNumber, Cid)>,
+    /// Times in a row that the log could not be read.
+    unread: u32,
+}
+
+/// A training whose numbers grew beyond all bounds, which the same training would do again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Diverged {
+    pub(crate) round: RoundNumber,
+    pub(crate) base: Cid,
+    /// Rounds in a row.
+    pub(crate) times: u32,
 }
 
 pub(crate) type Work<P> = FuturesUnordered<LocalBoxFuture<'static, Done<P>>>;
@@ -86,14 +107,6 @@ pub(crate) enum Link {
         /// Milliseconds until the next attempt.
         retry_in: Option<u32>,
     },
-}
-
-/// An own entry on its way into the log: settled once its record and the relay's receipt are here and agree.
-struct Submission {
-    ticket: Ticket,
-    contribution: Option<(RoundNumber, Cid)>,
-    record: Option<Record>,
-    receipt: Option<Verified<Receipt>>,
 }
 
 impl<P: Platform> Session<P> {
@@ -137,8 +150,14 @@ impl<P: Platform> Session<P> {
             leaving: Vec::new(),
             is_over: false,
             failure: None,
+            vigil: Vigil::default(),
+            training: None,
+            diverged: None,
+            paused_at: None,
+            unread: 0,
             shared,
         };
+        session.work.push(Box::pin(jobs::tick(Rc::clone(&session.shared))));
         session.tell(ParticipantEvent::Join);
         match lease {
             Some(lease) => session.begin(lease),
@@ -173,6 +192,7 @@ impl<P: Platform> Session<P> {
     }
 
     pub(crate) fn pause(&mut self) {
+        self.paused_at = self.trained_for().filter(|_training| self.is_training());
         self.tell(ParticipantEvent::Pause);
         self.show();
     }
@@ -228,6 +248,11 @@ impl<P: Platform> Session<P> {
     fn moved(&mut self, event: NetEvent) {
         let now = self.shared.platform.elapsed();
         let (hub, mesh) = (&self.shared.hub, &self.shared.mesh);
+        match &event {
+            NetEvent::Frame { .. } => self.vigil.heard(self.shared.platform.clock()),
+            NetEvent::Traffic { received, sent } => self.vigil.moved(received.saturating_add(*sent)),
+            _ => {}
+        }
         match event {
             NetEvent::Frame { id, bytes } if mesh.is_asking(id) => mesh.frame(now, id, &bytes),
             NetEvent::Frame { id, bytes } => hub.frame(id, bytes),
@@ -283,7 +308,9 @@ impl<P: Platform> Session<P> {
             Done::Led(Ok(lease)) => self.begin(lease),
             Done::Led(Err(problem)) | Done::Broken(problem) => self.fail(problem),
             Done::Tick => {
+                (self.shared.out)(Event::Alive);
                 self.tell(ParticipantEvent::Tick);
+                self.look();
                 self.shared.mesh.announce();
                 self.shared.mesh.show();
                 self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
@@ -299,12 +326,16 @@ impl<P: Platform> Session<P> {
                 self.is_watching = false;
                 self.read_log();
             }
-            Done::Log(Err(LogFault::Hub(_unreadable))) => {
-                self.link_work.push(Box::pin(jobs::pause_before_reading(Rc::clone(&self.shared))));
+            Done::Log(Err(LogFault::Hub(error))) => {
+                self.shared.obstacles.refused_by(&error);
+                self.unread = self.unread.saturating_add(1);
+                let shared = Rc::clone(&self.shared);
+                self.link_work.push(Box::pin(jobs::pause_before_reading(shared, self.unread)));
             }
+            Done::Checked(kept) => self.checked(kept),
             Done::ReadLog => self.read_log(),
             Done::Fetched { cid, is_here } => self.fetched(cid, is_here),
-            Done::Trained { ticket, round, result } => self.training_ended(ticket, round, result),
+            Done::Trained { ticket, round, base, result } => self.training_ended(ticket, round, base, result),
             Done::Published { round, update } => self.published(round, update),
             Done::Signed { ticket, entry, envelope } => self.send(ticket, &entry, envelope),
             Done::Appended { ticket, id, outcome } => self.appended(ticket, id, outcome),
@@ -342,8 +373,8 @@ impl<P: Platform> Session<P> {
             also: self.also.clone(),
         }));
         self.meet();
-        self.work.push(Box::pin(jobs::tick(Rc::clone(&self.shared))));
         self.work.push(Box::pin(jobs::prepare(Rc::clone(&self.shared))));
+        self.work.push(Box::pin(jobs::check_kept(Rc::clone(&self.shared))));
     }
 
     fn connected(&mut self) {
@@ -404,6 +435,7 @@ impl<P: Platform> Session<P> {
         if let Some(notice) = batch.notice {
             self.relay_said(notice);
         }
+        self.unread = 0;
         self.chain = batch.chain;
         if batch.total > 0 {
             self.log_total = batch.total;
@@ -450,91 +482,6 @@ impl<P: Platform> Session<P> {
         Ok(())
     }
 
-    fn take_in_own_record(&mut self, record: &Record, entry: &Verified<Entry>) {
-        if let Some(submission) = self.submissions.get_mut(&entry.id()) {
-            submission.record = Some(record.clone());
-            return self.settle(entry.id());
-        }
-        // Sent in an earlier session or connection: the chain vouches for it in place of a receipt.
-        if let Entry::Contribution { round, update, .. } = entry.get() {
-            let state = ContributionState::Recorded { index: record.index };
-            if self.contributions.state(round.0, update) != Some(&state) {
-                self.contribution_changed(*round, *update, state, None);
-            }
-        }
-    }
-
-    fn send(&mut self, ticket: Ticket, entry: &Entry, envelope: Vec<u8>) {
-        let contribution = match entry {
-            Entry::Contribution { round, update, .. } => Some((*round, *update)),
-            _ => None,
-        };
-        let id = Cid::of_cbor(&envelope);
-        self.submissions.insert(id, Submission { ticket, contribution, record: None, receipt: None });
-        if let Some((round, update)) = contribution {
-            self.contribution_changed(round, update, ContributionState::Sent, None);
-        }
-        let checkpoint = self.attested(entry);
-        let shared = Rc::clone(&self.shared);
-        self.link_work.push(Box::pin(jobs::append(shared, ticket, id, envelope, checkpoint)));
-    }
-
-    /// The checkpoint that an entry attests, and how many contributed before this account.
-    fn attested(&self, entry: &Entry) -> Option<(Cid, usize)> {
-        let Entry::Checkpointed { result, .. } = entry else { return None };
-        let account = self.participant.account();
-        let rank =
-            self.participant.state().round()?.counted().position(|accepted| accepted.account == account);
-        Some((*result, rank?))
-    }
-
-    fn appended(&mut self, ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>>) {
-        match outcome {
-            Ok(receipt) => {
-                if let Some(submission) = self.submissions.get_mut(&id) {
-                    submission.receipt = Some(receipt);
-                }
-                self.settle(id);
-            }
-            Err(refusal) => {
-                let submission = self.submissions.remove(&id);
-                if let (Some(reason), Some((round, update))) =
-                    (refusal, submission.and_then(|submission| submission.contribution))
-                {
-                    self.contribution_changed(round, update, ContributionState::Refused { reason }, None);
-                }
-                self.tell(ParticipantEvent::Refused { ticket });
-            }
-        }
-    }
-
-    /// Compares an own entry's record with the relay's receipt once both are here.
-    fn settle(&mut self, id: Cid) {
-        let Some(submission) = self.submissions.get(&id) else { return };
-        let (Some(record), Some(receipt), Some(coordinator)) =
-            (&submission.record, &submission.receipt, &self.coordinator)
-        else {
-            return;
-        };
-        let checked = check_receipt(receipt, record, coordinator);
-        let Some(Submission { ticket, contribution, record: Some(record), receipt: Some(receipt) }) =
-            self.submissions.remove(&id)
-        else {
-            return;
-        };
-        let state = match &checked {
-            Ok(()) => ContributionState::Recorded { index: record.index },
-            Err(error) => ContributionState::Disputed { reason: error.to_string() },
-        };
-        if let Some((round, update)) = contribution {
-            self.contribution_changed(round, update, state, Some(receipt.envelope_bytes().to_vec()));
-        }
-        match checked {
-            Ok(()) => self.tell(ParticipantEvent::Appended { ticket }),
-            Err(error) => self.fail(false_log(&error.to_string())),
-        }
-    }
-
     fn end_if_left(&mut self) {
         let account = self.participant.account();
         let is_present = self.participant.state().is_present(&account);
@@ -548,7 +495,17 @@ impl<P: Platform> Session<P> {
         self.view.show(phase, self.participant.state());
     }
 
+    /// The phase as the page hears of it.
     fn phase(&self) -> Phase {
+        let phase = self.plain_phase();
+        match self.stall(&phase) {
+            Some(problem) => Phase::Stalled(problem),
+            None => phase,
+        }
+    }
+
+    /// The phase, whether or not anything moves in it.
+    pub(crate) fn plain_phase(&self) -> Phase {
         if let Some(problem) = self.failure() {
             return Phase::Failed(problem.clone());
         }
@@ -560,6 +517,16 @@ impl<P: Platform> Session<P> {
         let is_read = self.is_following && read.0 >= read.1;
         let link = if is_read { Link::Down { retry_in: None } } else { self.link };
         crate::view::phase(self.participant.activity(), link, read, &self.shared.progress)
+    }
+
+    /// Whether the account's key is still on this device: without it nothing more is done in the account's name.
+    fn checked(&mut self, kept: Result<(), Unkept>) {
+        match kept {
+            Err(Unkept::Gone(problem)) => return self.fail(problem),
+            Err(Unkept::Failing(reason)) => self.shared.obstacles.unreadable(Some(reason)),
+            Ok(()) => self.shared.obstacles.unreadable(None),
+        }
+        self.work.push(Box::pin(jobs::check_kept(Rc::clone(&self.shared))));
     }
 }
 

@@ -1,5 +1,5 @@
 use lichen_bridge::{Problem, Relay, Show};
-use lichen_campaign::Manifest;
+use lichen_campaign::{Manifest, Topology};
 use lichen_learn::check_model;
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{CampaignId, Cid, MAX_MANIFEST};
@@ -72,6 +72,7 @@ impl Setup {
                 labels: show.labels.clone(),
                 draw: show.draw,
             }),
+            mesh: self.rules.topology == Topology::Mesh,
         }
     }
 }

@@ -2,7 +2,7 @@ use lichen_bridge::{Engine, EngineKind, EnginePreference, Event, LossPoint, Phas
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_learn::Dataset;
 use lichen_model::Parameters;
-use lichen_record::{Metrics, RoundNumber};
+use lichen_record::{Cid, Metrics, RoundNumber};
 
 use crate::jobs::{Failure, Shared, TrainingTicket};
 use crate::setup::Setup;
@@ -17,19 +17,27 @@ const REPORT_MS: f64 = 100.0;
 /// Samples of the shard on which a contribution's accuracy is measured, at most.
 const METRIC_SAMPLES: usize = 256;
 
-/// What a training works on.
-pub(crate) struct Task {
-    pub(crate) ticket: TrainingTicket,
+/// What the round machine wants trained.
+pub(crate) struct Assignment {
     pub(crate) round: RoundNumber,
-    pub(crate) base: Parameters,
+    pub(crate) base: Cid,
     pub(crate) shard: Vec<u32>,
     pub(crate) steps: u32,
     pub(crate) seed: u64,
 }
 
+/// What a training works on.
+pub(crate) struct Task {
+    pub(crate) ticket: TrainingTicket,
+    /// The parameters of the assignment's base.
+    pub(crate) base: Parameters,
+    pub(crate) assignment: Assignment,
+}
+
 /// What a training gave.
 pub(crate) struct Trained {
     pub(crate) round: RoundNumber,
+    pub(crate) base_cid: Cid,
     pub(crate) base: Parameters,
     pub(crate) parameters: Parameters,
     pub(crate) metrics: Metrics,
@@ -42,6 +50,41 @@ pub(crate) struct Training {
     /// Milliseconds per step on the CPU, until the GPU is measured beside it.
     unmatched: Option<f64>,
     has_trained: bool,
+    /// The training that was stopped last, as long as the engine holds what came of it.
+    stopped: Option<Course>,
+}
+
+/// How far a training is. What it has learned so far is in the engine.
+struct Course {
+    round: RoundNumber,
+    base: Cid,
+    batches: Batches,
+    /// Steps taken.
+    done: u32,
+    losses: Losses,
+    /// How long they took, in milliseconds.
+    ms: f64,
+}
+
+impl Course {
+    /// A training that begins.
+    fn new(assignment: &Assignment, batch: usize) -> Self {
+        let Assignment { round, base, ref shard, steps, seed } = *assignment;
+        let batches = Batches::new(shard.clone(), batch, seed);
+        Self {
+            round,
+            base,
+            batches,
+            done: 0,
+            losses: Losses::new(shard.len() / batch.max(1), steps),
+            ms: 0.0,
+        }
+    }
+
+    /// Whether it is this very training: samples and their order follow from the round and the account.
+    fn is_of(&self, assignment: &Assignment) -> bool {
+        (self.round, self.base) == (assignment.round, assignment.base)
+    }
 }
 
 /// An engine, and what the page is told about it.
@@ -52,7 +95,7 @@ pub(crate) struct Chosen {
 
 impl Training {
     pub(crate) const fn new(preference: EnginePreference) -> Self {
-        Self { preference, chosen: None, unmatched: None, has_trained: false }
+        Self { preference, chosen: None, unmatched: None, has_trained: false, stopped: None }
     }
 
     /// Chooses the engine, by measuring where the person left it open, and makes it ready.
@@ -84,27 +127,35 @@ impl Training {
         task: Task,
     ) -> Result<Trained, Failure> {
         if self.has_trained
+            && self.stopped.is_none()
             && let Some(cpu_ms) = self.unmatched.take()
         {
             self.match_with_gpu(shared, cpu_ms).await.map_err(Failure::Fatal)?;
         }
         loop {
             let Some(chosen) = &mut self.chosen else { return Err(Failure::Retry) };
-            match train(chosen, shared, dataset, &task).await {
+            let is_gpu = chosen.shown.kind == EngineKind::Gpu;
+            let error = match train(chosen, shared, dataset, &task, &mut self.stopped).await {
                 Ok((parameters, metrics)) => {
                     self.has_trained = true;
-                    return Ok(Trained { round: task.round, base: task.base, parameters, metrics });
+                    let Assignment { round, base: base_cid, .. } = task.assignment;
+                    return Ok(Trained { round, base_cid, base: task.base, parameters, metrics });
                 }
-                Err(TrainingError::Engine(EngineError::Gpu(_lost)))
-                    if chosen.shown.kind == EngineKind::Gpu =>
-                {
-                    let cpu = open(shared, EngineChoice::Cpu, "The GPU was lost; the CPU goes on.").await;
-                    self.keep(shared, cpu).map_err(Failure::Fatal)?;
+                Err(error) => error,
+            };
+            let why = match error {
+                TrainingError::Engine(EngineError::Gpu(_lost)) if is_gpu => {
+                    "The GPU was lost; the CPU goes on."
                 }
-                Err(TrainingError::Engine(error)) => return Err(Failure::Fatal(unusable(&error))),
+                // Drivers err more often than manifests: the CPU has the last word.
+                TrainingError::Diverged if is_gpu => "The GPU gave no usable numbers; the CPU goes on.",
+                TrainingError::Diverged => return Err(Failure::Diverged),
+                TrainingError::Engine(error) => return Err(Failure::Fatal(unusable(&error))),
                 // Nobody waits for the outcome of a training that was stopped.
-                Err(TrainingError::Diverged | TrainingError::Stopped) => return Err(Failure::Retry),
-            }
+                TrainingError::Stopped => return Err(Failure::Retry),
+            };
+            let cpu = open(shared, EngineChoice::Cpu, why).await;
+            self.keep(shared, cpu).map_err(Failure::Fatal)?;
         }
     }
 
@@ -134,6 +185,7 @@ impl Training {
         let chosen = chosen.map_err(|error| unusable(&error))?;
         (shared.out)(Event::Engine(chosen.shown.clone()));
         self.chosen = Some(chosen);
+        self.stopped = None;
         Ok(())
     }
 }
@@ -186,45 +238,59 @@ pub(crate) async fn trainer<P: Platform>(
     Ok((Trainer::new(choice, model, train).await?, 1))
 }
 
+/// Trains to the end of the task, from where it was stopped if it was, or until nobody wants it any more.
 async fn train<P: Platform>(
     chosen: &mut Chosen,
     shared: &Shared<P>,
     dataset: &Dataset,
     task: &Task,
+    stopped: &mut Option<Course>,
 ) -> Result<(Parameters, Metrics), TrainingError> {
+    let Assignment { shard, steps, seed, .. } = &task.assignment;
     let batch = shared.setup.manifest.train.batch;
-    let mut batches = Batches::new(task.shard.clone(), batch, task.seed);
-    let mut report = Report::new(shared, task);
+    let mut course = match stopped.take().filter(|course| course.is_of(&task.assignment)) {
+        Some(course) => course,
+        None => {
+            chosen.trainer.load(&task.base, *seed).await?;
+            Course::new(&task.assignment, batch)
+        }
+    };
+    let mut report = Report::new(shared, task, course.done);
+    if course.done > 0 {
+        report.tell(course.done, &mut course.losses);
+    }
     let began = shared.platform.clock();
-    chosen.trainer.load(&task.base, task.seed).await?;
-    for step in 1..=task.steps {
+    while course.done < *steps {
         if !shared.is_wanted(task.ticket) {
+            course.ms += shared.platform.clock() - began;
+            *stopped = Some(course);
             return Err(TrainingError::Stopped);
         }
-        let (x, answers) = dataset.gather(&batches.next_batch());
+        let (x, answers) = dataset.gather(&course.batches.next_batch());
         chosen.trainer.step(&x, &answers).await?;
-        if report.is_turn_over() || step == 1 {
-            report.losses(chosen.trainer.take_losses().await?)?;
-            report.progress(step);
+        course.done += 1;
+        if report.is_turn_over() || course.done == 1 {
+            course.losses.take(chosen.trainer.take_losses().await?)?;
+            report.progress(course.done, &mut course.losses);
             shared.platform.yield_now().await;
-            report.next_turn();
+            report.next_turn(course.done);
         }
     }
-    report.losses(chosen.trainer.take_losses().await?)?;
-    let seconds = (shared.platform.clock() - began) / 1e3;
-    report.finish(task.steps);
-    let metric_samples = task.shard.get(..METRIC_SAMPLES).unwrap_or(&task.shard);
+    course.losses.take(chosen.trainer.take_losses().await?)?;
+    let seconds = (course.ms + shared.platform.clock() - began) / 1e3;
+    report.tell(*steps, &mut course.losses);
+    let metric_samples = shard.get(..METRIC_SAMPLES).unwrap_or(shard);
     let (x, answers) = dataset.gather(metric_samples);
     let accuracy = chosen.trainer.evaluate(&shared.setup.manifest.model, &x, &answers).await?.accuracy;
     let parameters = chosen.trainer.parameters().await?;
     let is_finite =
         parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
     // A loss that is none but for rounding may come out below 0, which none of the losses can be.
-    let metrics = Metrics::new(report.last_loss().max(0.0), accuracy, task.steps);
+    let metrics = Metrics::new(course.losses.last().max(0.0), accuracy, *steps);
     let is_possible = |metrics: &Metrics| shared.setup.rules.check_metrics(metrics).is_ok();
     let metrics = metrics.ok().filter(|metrics| is_finite && is_possible(metrics));
     let metrics = metrics.ok_or(TrainingError::Diverged)?;
-    chosen.shown.samples_per_second = speed(batch, task.steps, seconds);
+    chosen.shown.samples_per_second = speed(batch, *steps, seconds);
     (shared.out)(Event::Engine(chosen.shown.clone()));
     Ok((parameters, metrics))
 }
@@ -234,58 +300,38 @@ fn speed(batch: usize, steps: u32, seconds: f64) -> Option<f64> {
     (seconds > 0.0).then(|| batch as f64 * f64::from(steps) / seconds)
 }
 
-/// What the page hears of a training.
-struct Report<'a, P> {
-    shared: &'a Shared<P>,
-    ticket: TrainingTicket,
-    round: u64,
-    steps: u32,
-    turn_began: f64,
-    reported: Option<f64>,
-    /// Losses not reported yet, and the number of the first one's step.
+/// The losses of a training's steps.
+struct Losses {
+    /// Those that were not reported yet, and the number of the first one's step.
     points: Vec<LossPoint>,
-    losses: u32,
+    taken: u32,
+    /// After so many steps the last epoch begins.
+    last_epoch_from: u32,
     /// Losses of the last epoch: their sum and their number.
     last_epoch: (f64, u32),
-    epoch: u32,
 }
 
-impl<'a, P: Platform> Report<'a, P> {
-    fn new(shared: &'a Shared<P>, task: &Task) -> Self {
-        let batches = task.shard.len() / shared.setup.manifest.train.batch.max(1);
-        let epoch = u32::try_from(batches).unwrap_or(u32::MAX).max(1);
-        let turn_began = shared.platform.clock();
+impl Losses {
+    /// None yet, of a training of so many steps, with so many of them in an epoch.
+    fn new(epoch: usize, steps: u32) -> Self {
+        let epoch = u32::try_from(epoch).unwrap_or(u32::MAX).max(1);
         Self {
-            shared,
-            ticket: task.ticket,
-            round: task.round.0,
-            steps: task.steps,
-            turn_began,
-            reported: None,
             points: Vec::new(),
-            losses: 0,
+            taken: 0,
+            last_epoch_from: steps.saturating_sub(epoch),
             last_epoch: (0.0, 0),
-            epoch,
         }
     }
 
-    fn is_turn_over(&self) -> bool {
-        self.shared.platform.clock() - self.turn_began >= SLICE_MS
-    }
-
-    fn next_turn(&mut self) {
-        self.turn_began = self.shared.platform.clock();
-    }
-
     /// Takes in the losses of the next steps.
-    fn losses(&mut self, losses: Vec<f32>) -> Result<(), TrainingError> {
+    fn take(&mut self, losses: Vec<f32>) -> Result<(), TrainingError> {
         for loss in losses.into_iter().map(f64::from) {
             if !loss.is_finite() {
                 return Err(TrainingError::Diverged);
             }
-            self.losses = self.losses.saturating_add(1);
-            self.points.push(LossPoint { step: self.losses, loss });
-            if self.losses > self.steps.saturating_sub(self.epoch) {
+            self.taken = self.taken.saturating_add(1);
+            self.points.push(LossPoint { step: self.taken, loss });
+            if self.taken > self.last_epoch_from {
                 self.last_epoch = (self.last_epoch.0 + loss, self.last_epoch.1 + 1);
             }
         }
@@ -293,24 +339,60 @@ impl<'a, P: Platform> Report<'a, P> {
     }
 
     /// Mean loss over the last epoch, or over all steps where there is less than one.
-    fn last_loss(&self) -> f64 {
+    fn last(&self) -> f64 {
         self.last_epoch.0 / f64::from(self.last_epoch.1)
     }
+}
 
-    /// Tells how far the training is, unless that was told a moment ago.
-    fn progress(&mut self, step: u32) {
-        let now = self.shared.platform.clock();
-        if self.reported.is_none_or(|reported| now - reported >= REPORT_MS) {
-            self.reported = Some(now);
-            self.tell(step);
+/// What the page hears of a training.
+struct Report<'a, P> {
+    shared: &'a Shared<P>,
+    ticket: TrainingTicket,
+    round: u64,
+    steps: u32,
+    turn_began: f64,
+    /// Steps that were taken before this turn.
+    turn_from: u32,
+    reported: Option<f64>,
+}
+
+impl<'a, P: Platform> Report<'a, P> {
+    fn new(shared: &'a Shared<P>, task: &Task, done: u32) -> Self {
+        let Assignment { round, steps, .. } = task.assignment;
+        let turn_began = shared.platform.clock();
+        Self {
+            shared,
+            ticket: task.ticket,
+            round: round.0,
+            steps,
+            turn_began,
+            turn_from: done,
+            reported: None,
         }
     }
 
-    fn finish(&mut self, steps: u32) {
-        self.tell(steps);
+    fn is_turn_over(&self) -> bool {
+        self.shared.platform.clock() - self.turn_began >= SLICE_MS
     }
 
-    fn tell(&mut self, step: u32) {
+    /// Another turn begins, after so many steps.
+    fn next_turn(&mut self, done: u32) {
+        let now = self.shared.platform.clock();
+        let taken = done.saturating_sub(std::mem::replace(&mut self.turn_from, done));
+        self.shared.progress.took(taken, now - self.turn_began);
+        self.turn_began = now;
+    }
+
+    /// Tells how far the training is, unless that was told a moment ago.
+    fn progress(&mut self, step: u32, losses: &mut Losses) {
+        let now = self.shared.platform.clock();
+        if self.reported.is_none_or(|reported| now - reported >= REPORT_MS) {
+            self.reported = Some(now);
+            self.tell(step, losses);
+        }
+    }
+
+    fn tell(&mut self, step: u32, losses: &mut Losses) {
         // A stopped training ends a moment later: nothing may be heard of it after the page heard that it rests.
         if !self.shared.is_wanted(self.ticket) {
             return;
@@ -318,8 +400,8 @@ impl<'a, P: Platform> Report<'a, P> {
         self.shared.progress.advance(step);
         let (round, steps) = (self.round, self.steps);
         (self.shared.out)(Event::Status(Phase::Training { round, step, steps }));
-        if !self.points.is_empty() {
-            let points = std::mem::take(&mut self.points);
+        if !losses.points.is_empty() {
+            let points = std::mem::take(&mut losses.points);
             (self.shared.out)(Event::Loss { round, points });
         }
     }

@@ -164,10 +164,14 @@ impl Bench {
 
     async fn round(&self, training: &mut Training, round: u64, steps: u32) -> Result<Trained, Failure> {
         let ticket = self.shared.next_training();
-        let (_cid, base) = self.shared.setup.initial().ok().unwrap();
+        training.run(&self.shared, &self.dataset, self.task(ticket, round, steps)).await
+    }
+
+    fn task(&self, ticket: TrainingTicket, round: u64, steps: u32) -> Task {
+        let (cid, base) = self.shared.setup.initial().ok().unwrap();
         let shard = self.shared.setup.rules.split.training();
-        let round = RoundNumber(round);
-        training.run(&self.shared, &self.dataset, Task { ticket, round, base, shard, steps, seed: 7 }).await
+        let assignment = Assignment { round: RoundNumber(round), base: cid, shard, steps, seed: 7 };
+        Task { ticket, base, assignment }
     }
 
     fn engines(&self) -> Vec<Engine> {
@@ -189,6 +193,7 @@ fn trained(result: Result<Trained, Failure>) -> Trained {
     match result {
         Ok(trained) => trained,
         Err(Failure::Retry) => panic!("nothing was trained"),
+        Err(Failure::Diverged) => panic!("it diverged"),
         Err(Failure::Fatal(problem)) => panic!("{}", problem.message),
     }
 }

@@ -1,0 +1,102 @@
+//! Blobs for the jobs: from this device, else from the relay or from peers.
+
+use std::rc::Rc;
+
+use futures::future::{Fuse, FutureExt};
+use futures::{StreamExt, select_biased};
+use lichen_bridge::Problem;
+use lichen_learn::Dataset;
+use lichen_model::Parameters;
+use lichen_net::hub::{Reply, Request};
+use lichen_record::Cid;
+use lichen_store::Blobs;
+
+use crate::Platform;
+use crate::jobs::{Failure, Shared};
+use crate::mesh::Note;
+
+/// How often a pull looks whether a peer has stalled, in milliseconds.
+const PULL_TICK_MS: u32 = 200;
+
+/// How long a checkpoint may take to come, in milliseconds.
+pub(crate) const CHECKPOINT_LIMIT_MS: u64 = 60_000;
+
+/// The campaign's data, from this device or from the relay.
+pub(crate) async fn dataset<P: Platform>(shared: &Rc<Shared<P>>) -> Result<Rc<Dataset>, Failure> {
+    let mut held = shared.dataset.lock().await;
+    if let Some(dataset) = &*held {
+        return Ok(Rc::clone(dataset));
+    }
+    let cid = shared.setup.manifest.data.cid;
+    let bytes = match shared.platform.blobs().get(&cid).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) | Err(_) => {
+            let bytes = download(shared, &cid).await.ok_or(Failure::Retry)?;
+            // Not kept, it is fetched again next time.
+            let _kept = shared.keep(&cid, &bytes).await;
+            bytes
+        }
+    };
+    let dataset = Dataset::decode(&bytes, &shared.setup.manifest).map_err(|error| {
+        Failure::Fatal(Problem {
+            message: format!("The campaign's data cannot be used: {error}."),
+            remedy: "Tell the people who run this campaign.".into(),
+        })
+    })?;
+    let dataset = Rc::new(dataset);
+    *held = Some(Rc::clone(&dataset));
+    Ok(dataset)
+}
+
+pub(crate) async fn checkpoint<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Parameters> {
+    Parameters::from_safetensors(&bytes(shared, cid).await?).ok()
+}
+
+/// A blob's bytes, from this device or from the relay; in the latter case they are not kept.
+pub(crate) async fn bytes<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
+    match shared.platform.blobs().get(cid).await {
+        Ok(Some(bytes)) => Some(bytes),
+        Ok(None) | Err(_) => {
+            let until = shared.platform.elapsed().saturating_add(CHECKPOINT_LIMIT_MS);
+            obtain(shared, cid, until).await
+        }
+    }
+}
+
+/// A checkpoint's or an update's bytes: in a hub from the relay, in a mesh from peers and from the relay at last.
+pub(crate) async fn obtain<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Option<Vec<u8>> {
+    if !shared.mesh.is_on() {
+        let bytes = download(shared, cid).await?;
+        shared.mesh.count_relayed(bytes.len());
+        return Some(bytes);
+    }
+    let settled = shared.settled.get();
+    let mut wanted = shared.mesh.want(shared.platform.elapsed(), *cid, until);
+    let mut relay = Box::pin(Fuse::terminated());
+    let mut tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
+    loop {
+        select_biased! {
+            note = wanted.notes.next() => match note {
+                Some(Note::Got(bytes)) => return Some(bytes),
+                Some(Note::AskRelay) => relay = Box::pin(download(shared, cid).fuse()),
+                Some(Note::Missing) | None => return None,
+            },
+            bytes = relay => shared.mesh.relay_gave(shared.platform.elapsed(), *cid, bytes),
+            () = tick => {
+                if shared.settled.get() != settled {
+                    // Of a round that is over peers have little, and nobody needs it.
+                    return None;
+                }
+                shared.mesh.tick(shared.platform.elapsed());
+                tick = Box::pin(shared.platform.sleep(PULL_TICK_MS).fuse());
+            }
+        }
+    }
+}
+
+async fn download<P: Platform>(shared: &Shared<P>, cid: &Cid) -> Option<Vec<u8>> {
+    match shared.hub.ask(&Request::GetBlob { cid: *cid }).await {
+        Ok(Reply::Blob { bytes }) if cid.matches(&bytes) => Some(bytes),
+        _ => None,
+    }
+}
