@@ -32,5 +32,6 @@ try {
   self.lichenThreads = await share(Number(self.name.split("-").pop()));
 } catch (error) {
   console.error("training goes on with one thread:", error);
+  self.lichenThreadsFailed = String(error?.message ?? error);
 }
 await worker();

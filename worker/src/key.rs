@@ -8,7 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{CryptoKey, CryptoKeyPair, SubtleCrypto};
 
 /// Under which name the key pair is kept.
-const NAME: &str = "key/account";
+pub(crate) const NAME: &str = "key/account";
 
 /// An account's key pair.
 pub(crate) struct AccountKey {

@@ -6,8 +6,8 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::failure;
 use crate::scope::Scope;
+use crate::{failure, threads};
 
 /// Listens to the page and runs the node, whose first event tells the page that this worker listens.
 pub(crate) fn start() {
@@ -20,7 +20,7 @@ pub(crate) fn start() {
     on_message.forget();
     spawn_local(async move {
         match Scope::open(scope.clone()).await {
-            Ok(platform) => lichen_node::run(platform, commands, move |event| post(&scope, &event)).await,
+            Ok(platform) => lichen_node::run(platform, commands, move |event| tell(&scope, &event)).await,
             Err(problem) => {
                 post(&scope, &Event::Ready { version: lichen_bridge::VERSION });
                 post(&scope, &Event::Status(Phase::Failed(problem)));
@@ -35,6 +35,16 @@ fn listen(commands: UnboundedSender<Command>) -> Closure<dyn FnMut(MessageEvent)
         Ok(command) => drop(commands.unbounded_send(command)),
         Err(error) => web_sys::console::error_1(&JsValue::from_str(&format!("refused a message: {error}"))),
     })
+}
+
+/// Posts an event, and after the first one what went wrong before there was anybody to hear of it.
+fn tell(scope: &DedicatedWorkerGlobalScope, event: &Event) {
+    post(scope, event);
+    if matches!(event, Event::Ready { .. })
+        && let Some(problem) = threads::failure()
+    {
+        post(scope, &Event::Remark(problem));
+    }
 }
 
 fn post(scope: &DedicatedWorkerGlobalScope, event: &Event) {

@@ -1,12 +1,14 @@
 //! What a worker's global scope offers, as the node's platform.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 
+use futures::future::{Either, select};
 use js_sys::Uint8Array;
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
-use lichen_node::Platform;
+use lichen_node::{Platform, Unkept};
 use lichen_record::{AccountId, CampaignId, Cid};
 use lichen_store::{IndexedDb, StoreError};
 use wasm_bindgen::{JsCast, JsValue};
@@ -14,7 +16,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, SubtleCrypto};
 
 use crate::failure::problem;
-use crate::key::AccountKey;
+use crate::key::{self, AccountKey};
 use crate::leader::{self, Lease, LockManager, Patience};
 use crate::threads::Threads;
 use crate::turns::{Turns, sleep};
@@ -27,6 +29,9 @@ const FETCH_TIMEOUT_MS: u32 = 10_000;
 
 /// How long the relay may take to hand out a blob, in milliseconds: data may be large, and lines slow.
 const BLOB_TIMEOUT_MS: u32 = 120_000;
+
+/// How long the browser may take to open the database, in milliseconds.
+const STORE_TIMEOUT_MS: u32 = 10_000;
 
 const RELOAD: &str = "Reload the page; if it happens again, use a current Chrome, Edge, Firefox or Safari.";
 
@@ -53,7 +58,7 @@ impl Scope {
         let crypto = global.crypto().map_err(refused("The browser offers no cryptography to this page"))?;
         let locks =
             leader::manager(&global.navigator()).map_err(refused("This page cannot see other tabs"))?;
-        let store = IndexedDb::open(DATABASE).await.map_err(|error| kept(&error))?;
+        let store = open_store(&global).await?;
         let (subtle, threads) = (crypto.subtle(), Threads::find());
         Ok(Self { global, turns, subtle, locks, store, key: RefCell::new(None), threads })
     }
@@ -154,6 +159,21 @@ impl Platform for Scope {
         Ok(key.account())
     }
 
+    async fn check_kept(&self) -> Result<(), Unkept> {
+        match self.store.value(key::NAME).await {
+            Ok(Some(_pair)) => Ok(()),
+            Ok(None) => {
+                // Whoever cleared it wants it gone: it is not kept anew.
+                self.key.borrow_mut().take();
+                Err(Unkept::Gone(Problem {
+                    message: "This browser has deleted what it kept for this page, its key among it.".into(),
+                    remedy: "Join again to go on under a new key. What is in the record stays there.".into(),
+                }))
+            }
+            Err(error) => Err(Unkept::Failing(error.to_string())),
+        }
+    }
+
     async fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
         let Some(key) = self.find_key().await? else {
             return Err(problem("Nothing can be signed", &"there is no key on this device".into(), RELOAD));
@@ -184,9 +204,35 @@ impl Platform for Scope {
     }
 }
 
+/// Opens the database, unless the browser never answers.
+async fn open_store(global: &DedicatedWorkerGlobalScope) -> Result<IndexedDb, Problem> {
+    let opening = pin!(IndexedDb::open(DATABASE));
+    match select(opening, pin!(sleep(global, STORE_TIMEOUT_MS))).await {
+        Either::Left((opened, _limit)) => opened.map_err(|error| kept(&error)),
+        Either::Right(((), _opening)) => Err(kept(&StoreError::Medium("no answer".into()))),
+    }
+}
+
+/// What the person can do about a store that fails.
 fn kept(error: &StoreError) -> Problem {
+    let reason = error.to_string();
+    if reason.contains("Quota") {
+        return Problem {
+            message: "This browser has no room left for what this page has to keep.".into(),
+            remedy: "Free some space on this device, then join again.".into(),
+        };
+    }
+    if reason.contains("VersionError") {
+        return Problem {
+            message: "Another tab has a newer version of this page.".into(),
+            remedy: "Reload this one.".into(),
+        };
+    }
     Problem {
-        message: format!("This browser keeps nothing for this page: {error}."),
-        remedy: "Leave private browsing or allow this site to store data, then reload the page.".into(),
+        message: format!(
+            "This browser keeps nothing for this site, as in some private windows or where storage is blocked ({}).",
+            reason.trim_start_matches("the store failed: ")
+        ),
+        remedy: "Allow this site to store data, or leave private browsing; then reload the page.".into(),
     }
 }

@@ -1,12 +1,25 @@
 //! Threads that share the CPU engine's work, where `js/threads.js` has opened them before this worker began.
 
 use js_sys::Reflect;
+use lichen_bridge::Problem;
 use lichen_engine::{EngineError, Executor};
 use lichen_model::program::StepValues;
 use wasm_bindgen::prelude::*;
 
 /// What they are called in the global scope.
 const NAME: &str = "lichenThreads";
+
+/// Where it says there why there are none.
+const FAILED: &str = "lichenThreadsFailed";
+
+/// Why threads that the page has asked for could not be opened.
+pub(crate) fn failure() -> Option<Problem> {
+    let reason = Reflect::get(&js_sys::global(), &FAILED.into()).ok()?.as_string()?;
+    Some(Problem {
+        message: format!("Training goes on with one thread: further ones could not be opened ({reason})."),
+        remedy: "There is nothing to be done; it is only slower. Reload the page to try again.".into(),
+    })
+}
 
 #[wasm_bindgen]
 extern "C" {
