@@ -4,9 +4,9 @@ use crate::intent::Intent;
 use crate::now::Now;
 use crate::session::{self, Report, Session};
 use crate::site::Site;
-use crate::state::{Campaign, Effect, Link, Run, Threads, ViewState};
+use crate::state::{Campaign, Effect, Link, Run, Threads, ViewState, WATCH_MS};
 use crate::{threads, view};
-use gloo_timers::callback::Timeout;
+use gloo_timers::callback::{Interval, Timeout};
 use lichen_bridge::{EnginePreference, Event, Problem};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
@@ -47,6 +47,8 @@ struct App {
     /// When the page was drawn last, on its clock.
     drawn: f64,
     goodbye: Option<Timeout>,
+    /// Looks whether the worker answers, while there is one.
+    watch: Option<Interval>,
     /// The window's title, as last set.
     title: String,
     /// Where the focus goes, when the element that has it is about to go.
@@ -61,6 +63,7 @@ enum Message {
     Report(Report),
     Frame,
     GoodbyeOver,
+    Watch,
 }
 
 impl Component for App {
@@ -77,6 +80,7 @@ impl Component for App {
             frame: None,
             drawn: 0.0,
             goodbye: None,
+            watch: None,
             title: String::new(),
             refocus: None,
         };
@@ -101,6 +105,7 @@ impl Component for App {
             }
             Message::Report(report) => (self.take(report, now), false),
             Message::GoodbyeOver => (self.state.closed(), true),
+            Message::Watch => (self.state.watch(now), true),
             Message::Frame => {
                 self.frame = None;
                 (Vec::new(), true)
@@ -168,6 +173,8 @@ impl App {
                 self.goodbye = None;
                 let report = context.link().callback(Message::Report);
                 self.session = Some(Session::start(report, self.state.threads.wanted)?);
+                let link = context.link().clone();
+                self.watch = Some(Interval::new(WATCH_MS, move || link.send_message(Message::Watch)));
             }
             Effect::StartSwarm => {
                 if let Some(session) = &mut self.session {
@@ -194,6 +201,7 @@ impl App {
             Effect::Close => {
                 self.session = None;
                 self.goodbye = None;
+                self.watch = None;
             }
         }
         Ok(())

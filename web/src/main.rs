@@ -23,6 +23,8 @@ mod format;
 mod intent;
 mod now;
 #[cfg(target_arch = "wasm32")]
+mod lifecycle;
+#[cfg(target_arch = "wasm32")]
 mod session;
 mod site;
 mod state;

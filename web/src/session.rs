@@ -1,6 +1,10 @@
 //! The worker and the swarm of one visit, and the bytes between them.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::crash;
+use crate::lifecycle::Lifecycle;
 use crate::now::{self, Now};
 use crate::site::{self, Ice, Site};
 use crate::state::Campaign;
@@ -61,6 +65,7 @@ pub(crate) struct Session {
 struct Swarm {
     commands: mpsc::UnboundedSender<lichen_net::Command>,
     running: AbortHandle,
+    _lifecycle: Lifecycle,
 }
 
 impl Session {
@@ -75,8 +80,9 @@ impl Session {
         let loader = if threads > 1 { WORKER_WITH_THREADS } else { WORKER };
         let worker =
             Worker::new_with_options(loader, &options).map_err(|error| unstartable(&describe(&error)))?;
-        let on_message = listen(&report);
-        let on_error = watch(&report);
+        let has_begun = Rc::new(Cell::new(false));
+        let on_message = listen(&report, &has_begun);
+        let on_error = watch(&report, &has_begun);
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         crash::ends_worker(&worker);
@@ -92,7 +98,8 @@ impl Session {
         spawn_local(async move {
             let _end = run.await;
         });
-        self.swarm = Some(Swarm { commands, running });
+        let lifecycle = Lifecycle::watch(&commands);
+        self.swarm = Some(Swarm { commands, running, _lifecycle: lifecycle });
     }
 
     /// Posts a command to the worker.
@@ -148,7 +155,8 @@ async fn run_swarm(
             },
             event = events.next() => match event {
                 Some(event) => report.emit(Report::Swarm(event)),
-                None => return,
+                // It ends by itself only when it broke.
+                None => return report.emit(Report::Broke(broken("the swarm ended"))),
             },
         }
     }
@@ -176,6 +184,9 @@ pub(crate) fn now() -> f64 {
 /// # Errors
 /// A problem in plain words where they cannot be had.
 pub(crate) async fn read_site() -> Result<(Campaign, Site), Problem> {
+    if let Some(problem) = insecure() {
+        return Err(problem);
+    }
     let text = fetch_text(SITE).await.map_err(|error| site::unreachable(&error))?;
     let (campaign, mut site) = site::read(&text)?;
     if let Some(place) = place() {
@@ -196,6 +207,14 @@ pub(crate) async fn read_now() -> Option<Now> {
     now::read(&fetch_text(NOW).await.ok()?)
 }
 
+/// Why nobody can join at this address: browsers offer keys and locks to secure ones only.
+fn insecure() -> Option<Problem> {
+    let window = web_sys::window()?;
+    let secure = js_sys::Reflect::get(&window, &"isSecureContext".into()).ok()?;
+    // A browser that does not know the word is asked no further.
+    (secure == JsValue::FALSE).then(|| site::insecure(&window.location().host().unwrap_or_default()))
+}
+
 async fn fetch_text(address: &str) -> Result<String, String> {
     let window = web_sys::window().ok_or("no window")?;
     let options = RequestInit::new();
@@ -211,9 +230,10 @@ async fn fetch_text(address: &str) -> Result<String, String> {
     text.as_string().ok_or_else(|| "not a text".to_owned())
 }
 
-fn listen(report: &Callback<Report>) -> Closure<dyn FnMut(MessageEvent)> {
-    let report = report.clone();
+fn listen(report: &Callback<Report>, has_begun: &Rc<Cell<bool>>) -> Closure<dyn FnMut(MessageEvent)> {
+    let (report, has_begun) = (report.clone(), Rc::clone(has_begun));
     Closure::new(move |event: MessageEvent| {
+        has_begun.set(true);
         report.emit(match transfer::receive::<Event>(&event) {
             Ok(event) => Report::Worker(event),
             Err(error) => Report::Broke(broken(&error.to_string())),
@@ -221,20 +241,17 @@ fn listen(report: &Callback<Report>) -> Closure<dyn FnMut(MessageEvent)> {
     })
 }
 
-fn watch(report: &Callback<Report>) -> Closure<dyn FnMut(ErrorEvent)> {
-    let report = report.clone();
-    Closure::new(move |event: ErrorEvent| report.emit(Report::Broke(blame(&event))))
+fn watch(report: &Callback<Report>, has_begun: &Rc<Cell<bool>>) -> Closure<dyn FnMut(ErrorEvent)> {
+    let (report, has_begun) = (report.clone(), Rc::clone(has_begun));
+    Closure::new(move |event: ErrorEvent| report.emit(Report::Broke(blame(&event, has_begun.get()))))
 }
 
 /// What an error event of the worker means; one about a script that did not load has no message.
-fn blame(event: &ErrorEvent) -> Problem {
+fn blame(event: &ErrorEvent, has_begun: bool) -> Problem {
     let message = js_sys::Reflect::get(event, &"message".into()).ok().and_then(|message| message.as_string());
     match message.filter(|message| !message.is_empty()) {
-        Some(message) => broken(&message),
-        None => Problem {
-            message: "The code that trains could not be loaded.".to_owned(),
-            remedy: "Check your connection, reload the page, and join again.".to_owned(),
-        },
+        Some(message) if has_begun => broken(&message),
+        message => site::unloaded(message.as_deref()),
     }
 }
 

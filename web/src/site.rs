@@ -142,6 +142,27 @@ pub(crate) fn unreachable(detail: &str) -> Problem {
     }
 }
 
+/// The page was opened at an address to which browsers offer neither keys nor locks.
+pub(crate) fn insecure(host: &str) -> Problem {
+    Problem {
+        message: "This address is not secure: browsers offer what taking part needs only by https."
+            .to_owned(),
+        remedy: format!(
+            "Open https://{host} instead. If that does not answer, ask whoever runs this site for its address."
+        ),
+    }
+}
+
+/// A file of the page did not come, or is not what it should be.
+pub(crate) fn unloaded(detail: Option<&str>) -> Problem {
+    let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+    Problem {
+        message: format!("A file of this page could not be loaded, or is not what it should be{detail}."),
+        remedy: "Reload the page. If that does not help, tell whoever runs this site; an old browser may be the cause, too."
+            .to_owned(),
+    }
+}
+
 fn unreadable(detail: &str) -> Problem {
     Problem {
         // It may repeat what it could not understand.

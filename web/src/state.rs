@@ -1,6 +1,8 @@
 //! What the page knows, and how each event changes it: plain data in, effects out, no browser.
 
+mod compare;
 mod effort;
+mod liveness;
 mod reduce;
 mod sentence;
 #[cfg(test)]
@@ -8,6 +10,7 @@ mod tests;
 mod trial;
 
 pub(crate) use effort::Effort;
+pub(crate) use liveness::WATCH_MS;
 pub(crate) use reduce::Effect;
 pub(crate) use sentence::{Lamp, Progress, Sentence};
 pub(crate) use trial::{Trial, TrialStage, is_right};
@@ -107,6 +110,9 @@ pub(crate) struct ViewState {
     /// Whether a worker runs that only shows the model.
     is_looking: bool,
     worker: WorkerStage,
+    /// When the worker was heard last, and when that was looked at last, on the page's clock.
+    heard_at: f64,
+    watched_at: f64,
     asked: BTreeMap<CommandId, Asked>,
     last_id: u32,
 }

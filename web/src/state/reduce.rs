@@ -1,5 +1,6 @@
 //! What each click, answer and event changes, and what is to be done about it.
 
+use super::compare::misled;
 use super::{
     Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_LISTED, MAX_UNREACHED, Round, Run, Threads,
     Traffic, ViewState, Words, WorkerStage,
@@ -93,6 +94,10 @@ impl ViewState {
 
     /// Takes in what the worker tells, at `now` on the page's clock.
     pub(crate) fn apply(&mut self, event: Event, now: f64) -> Vec<Effect> {
+        // An answer may be to an earlier visit.
+        if !matches!(event, Event::Answered { .. }) {
+            self.hear(now);
+        }
         match event {
             Event::Ready { version } => return self.ready(version),
             Event::Answered { id, outcome } => return self.answered(id, outcome),
@@ -107,7 +112,11 @@ impl ViewState {
             }
             Event::Campaign(campaign) => {
                 let stated = self.campaign().cloned().unwrap_or_default();
-                self.words = Words::Verified(Rc::new(verified(campaign, &stated)));
+                let verified = verified(campaign, &stated);
+                if let Some(problem) = misled(&stated, &verified) {
+                    return self.turn_away(problem);
+                }
+                self.words = Words::Verified(Rc::new(verified));
             }
             Event::Engine(engine) => self.engine = Some(engine),
             Event::Round { number, cohort, contributions, settled, .. } => {
@@ -131,6 +140,8 @@ impl ViewState {
             Event::Transfers { direct, relayed, .. } => {
                 (self.bytes_direct, self.bytes_relayed) = (direct, relayed)
             }
+            Event::Remark(problem) => self.notice = Some(problem),
+            Event::Alive => {}
             Event::Members { accounts, count } => {
                 self.members = accounts.iter().map(ToString::to_string).collect();
                 self.member_count = u64::from(count);
@@ -183,6 +194,15 @@ impl ViewState {
         }
     }
 
+    /// The relay's words were false: back to the invitation, which says so, before anything connects.
+    fn turn_away(&mut self, problem: Problem) -> Vec<Effect> {
+        self.words = Words::Missing(problem);
+        self.run = Run::Idle;
+        self.is_looking = false;
+        self.forget_connection();
+        vec![Effect::Close]
+    }
+
     /// The goodbyes have gone through, or had their time.
     pub(crate) fn closed(&mut self) -> Vec<Effect> {
         if self.run != Run::Leaving {
@@ -219,6 +239,12 @@ impl ViewState {
         }
         let has_worker = self.run == Run::Leaving || self.is_looking;
         let mut effects = if has_worker { vec![Effect::Close] } else { Vec::new() };
+        effects.extend(self.start_anew(now));
+        effects
+    }
+
+    /// Begins with nothing but the words and the visitor's choices.
+    pub(super) fn start_anew(&mut self, now: f64) -> Vec<Effect> {
         *self = Self {
             words: std::mem::take(&mut self.words),
             site: self.site.clone(),
@@ -230,10 +256,11 @@ impl ViewState {
             now: self.now.take(),
             trial: self.trial.kept(),
             last_id: self.last_id,
+            heard_at: now,
+            watched_at: now,
             ..Self::default()
         };
-        effects.push(Effect::StartWorker);
-        effects
+        vec![Effect::StartWorker]
     }
 
     fn leave(&mut self) -> Vec<Effect> {
@@ -422,7 +449,7 @@ fn result(outcome: Outcome) -> Result<(), Problem> {
 /// The manifest's own words, and beside them what only the relay can say.
 fn verified(campaign: lichen_bridge::Campaign, stated: &Campaign) -> Campaign {
     Campaign {
-        is_mesh: stated.is_mesh,
+        is_mesh: campaign.mesh,
         operator: stated.operator.clone(),
         cost: stated.cost,
         show: campaign.show,

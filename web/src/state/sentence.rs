@@ -60,6 +60,11 @@ impl Sentence {
         Self { key, text: text.into(), advice: None, lamp, progress }
     }
 
+    /// Nothing moves.
+    pub(super) fn stalled(text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new("stalled", Lamp::Bad, Progress::None, text).advise(advice)
+    }
+
     fn advise(self, advice: impl Into<String>) -> Self {
         Self { advice: Some(advice.into()), ..self }
     }
@@ -99,6 +104,9 @@ impl ViewState {
     }
 
     fn at_work(&self, now: f64) -> Sentence {
+        if let Some(silence) = self.silence(now) {
+            return silence;
+        }
         let Some(phase) = &self.phase else {
             return Sentence::new("starting", Lamp::Busy, Progress::Open, "Starting the worker.");
         };
@@ -180,6 +188,7 @@ impl ViewState {
             Phase::Idle | Phase::Paused => {
                 Sentence::new("starting", Lamp::Busy, Progress::Open, "Getting ready to take part.")
             }
+            Phase::Stalled(problem) => Sentence::stalled(problem.message.clone(), problem.remedy.clone()),
             Phase::Connecting
             | Phase::Offline { .. }
             | Phase::WaitingForOtherTab
@@ -261,7 +270,7 @@ impl ViewState {
             "standby" => "Standing by",
             "offline" => "Offline",
             "failed" => "Stopped",
-            "stalled" => "Waiting",
+            "stalled" => "Stalled",
             "finished" => "Finished",
             _ => "Running",
         };

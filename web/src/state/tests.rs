@@ -360,6 +360,7 @@ fn each_phase_has_its_word() {
         (Phase::WaitingForClose, "waiting"),
         (Phase::Aggregating, "aggregating"),
         (Phase::Finished, "finished"),
+        (Phase::Stalled(problem("The round should have closed.")), "stalled"),
     ];
     for (phase, word) in words {
         let mut state = joined();
@@ -603,4 +604,85 @@ fn a_relay_whose_clock_was_wrong_is_named() {
     state.apply(Event::Status(Phase::WaitingForRound), 500.0);
     state.apply(Event::Relay { clock_ahead: 86_400, stall: None }, 600.0);
     assert!(state.sentence(600.0).advice.unwrap().contains("clock"));
+}
+
+/// What the worker says of the invitation of [`invited`], changed.
+fn described(change: impl Fn(&mut lichen_bridge::Campaign)) -> Event {
+    let mut campaign = lichen_bridge::Campaign {
+        id: lichen_record::CampaignId::of_manifest(b"digits"),
+        title: "Digits".to_owned(),
+        purpose: String::new(),
+        organiser: String::new(),
+        contact: String::new(),
+        licence: String::new(),
+        target: 0.95,
+        credit: String::new(),
+        statements: Vec::new(),
+        rounds: 10,
+        mesh: false,
+        show: None,
+    };
+    change(&mut campaign);
+    Event::Campaign(campaign)
+}
+
+#[test]
+fn words_that_turn_out_true_are_verified() {
+    let mut state = joined();
+    assert_eq!(state.apply(described(|_campaign| {}), 1.0), []);
+    assert!(matches!(state.words, Words::Verified(_)));
+}
+
+#[test]
+fn words_that_turn_out_false_end_the_visit_before_anything_connects() {
+    let mut state = invited();
+    state.click(Intent::Join, 0.0);
+    state.apply(Event::Ready { version: lichen_bridge::VERSION }, 1.0);
+    let effects = state.apply(described(|campaign| campaign.organiser = "Somebody else".to_owned()), 2.0);
+    assert_eq!((effects, state.run.clone()), (vec![Effect::Close], Run::Idle));
+    assert!(matches!(&state.words, Words::Missing(problem) if problem.message.contains("who runs it")));
+    assert_eq!(state.click(Intent::Join, 3.0), [], "there is nothing to join");
+    assert_eq!(state.click(Intent::ReadAgain, 4.0), [Effect::ReadSite]);
+}
+
+#[test]
+fn a_worker_that_says_nothing_is_not_called_busy() {
+    let mut state = joined();
+    state.apply(Event::Status(Phase::WaitingForRound), 1_000.0);
+    for second in 1..30_u32 {
+        let now = f64::from(second) * 1_000.0;
+        state.apply(Event::Alive, now);
+        assert_eq!(state.watch(now), []);
+        assert_eq!(state.sentence(now).key, "waiting");
+    }
+    assert_eq!(state.sentence(55_000.0).lamp, Lamp::Bad);
+    assert_eq!(state.sentence(55_000.0).key, "stalled");
+    state.apply(Event::Alive, 56_000.0);
+    assert_eq!(state.sentence(56_000.0).key, "waiting");
+    let mut loading = invited();
+    loading.click(Intent::Join, 0.0);
+    assert_eq!(loading.sentence(1_000.0).key, "starting");
+    assert!(loading.sentence(60_000.0).text.contains("still being loaded"));
+}
+
+#[test]
+fn a_device_that_slept_has_a_worker_that_slept() {
+    let mut state = joined();
+    state.apply(Event::Status(Phase::WaitingForRound), 1_000.0);
+    state.watch(2_000.0);
+    assert_eq!(state.watch(9_000_000.0), []);
+    assert_eq!(state.sentence(9_000_000.0).key, "waiting");
+}
+
+#[test]
+fn a_worker_stuck_with_several_threads_begins_anew_with_one() {
+    let mut state = joined();
+    state.threads = Threads::new(4, 8);
+    let mut effects = Vec::new();
+    for second in 1..60_u32 {
+        effects.extend(state.watch(f64::from(second) * 1_000.0));
+    }
+    assert_eq!(effects, [Effect::Close, Effect::StartWorker]);
+    assert_eq!((state.threads.wanted, state.threads.most, state.run.clone()), (1, 8, Run::Joined));
+    assert!(state.notice.is_some());
 }
