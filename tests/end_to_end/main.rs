@@ -4,6 +4,7 @@
 //! `LICHEN_RELAY_BIN`, `LICHEN_CLI_BIN` and `LICHEN_DIST`.
 #![cfg(test)]
 
+mod addresses;
 mod before_the_click;
 mod below_a_path;
 mod coming_and_going;
@@ -15,6 +16,7 @@ mod hidden;
 mod identity;
 mod layout;
 mod liar;
+mod loading;
 mod mesh;
 mod missing_parts;
 mod one_profile;
@@ -23,6 +25,7 @@ mod relay_restart;
 mod replay;
 mod site;
 mod size;
+mod stalls;
 mod tampering;
 mod training;
 mod weather;

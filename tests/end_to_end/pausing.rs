@@ -54,3 +54,43 @@ fn pause_answers_at_once_and_nothing_is_trained_until_resume() {
         assert!(page.has_button("Join").unwrap());
     }
 }
+
+/// The step that the status bar names.
+const STEP: &str = "Number(/step ([\\d,. \u{a0}\u{202f}]+) of/.exec(document.querySelector('.status-sentence')?.textContent ?? '')\
+    ?.[1].replace(/\\D/g, '') ?? 0)";
+
+#[test]
+fn who_resumes_goes_on_where_the_pause_began() {
+    let site = Site::start(&[
+        ("steps = 60", "steps = 200000"),
+        ("target_accuracy = 0.95", "target_accuracy = 1.0"),
+        ("deadline_seconds = 10", "deadline_seconds = 600"),
+    ]);
+    let page = site.join_with("?engine=cpu");
+    let step = || page.evaluate(STEP).unwrap().as_f64().unwrap();
+    for _again in 0..2 {
+        page.wait_for("a thousand more steps", &format!("{STEP} > {} + 1000", step()), TRAINED).unwrap();
+        let reached = step();
+        page.click("Pause", SOON).unwrap();
+        site.wait(&page, "the pause", SOON, |state| state.state == "paused");
+        page.click("Resume", SOON).unwrap();
+        let resumed = page.wait_for("training", STEP, SOON).unwrap().as_f64().unwrap();
+        assert!(resumed >= reached, "{reached} → {resumed}");
+    }
+}
+
+#[test]
+fn a_page_that_is_put_away_disconnects_and_comes_back() {
+    let site = Site::start(super::site::ENDLESS);
+    let page = site.join();
+    site.wait_for_round(&page, 1);
+    let tell = |name: &str| {
+        page.evaluate(&format!("dispatchEvent(new PageTransitionEvent('{name}', {{ persisted: true }}))"))
+            .unwrap()
+    };
+    tell("pagehide");
+    site.wait(&page, "the page to disconnect", SOON, |state| state.state == "offline");
+    let round = page.state().unwrap().unwrap().round;
+    tell("pageshow");
+    site.wait_for_round(&page, round + 2);
+}

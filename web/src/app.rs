@@ -236,6 +236,7 @@ fn whole_ms(ms: f64) -> u32 {
 fn is_unseen(report: &Report) -> bool {
     use lichen_net::Event as Net;
     match report {
+        Report::Worker(Event::Alive) => true,
         Report::Worker(Event::Net(command)) => !matches!(command, lichen_net::Command::Meet { .. }),
         Report::Swarm(event) => matches!(
             event,

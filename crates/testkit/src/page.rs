@@ -264,6 +264,27 @@ impl Page {
         self.call("Network.emulateNetworkConditions", params).map(drop)
     }
 
+    /// Removes all that the browser keeps for an origin such as `http://127.0.0.1:8080`, as a person does in its settings.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn clear_site_data(&self, origin: &str) -> Result<(), Error> {
+        let params = json!({ "origin": origin, "storageTypes": "all" });
+        self.call("Storage.clearDataForOrigin", params).map(drop)
+    }
+
+    /// Limits the bytes that the browser keeps for an origin, or limits them as usual again.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn set_quota(&self, origin: &str, bytes: Option<u64>) -> Result<(), Error> {
+        let params = match bytes {
+            Some(bytes) => json!({ "origin": origin, "quotaSize": bytes }),
+            None => json!({ "origin": origin }),
+        };
+        self.call("Storage.overrideQuotaForOrigin", params).map(drop)
+    }
+
     /// Closes the tab without asking it.
     ///
     /// # Errors

@@ -144,6 +144,7 @@ impl ViewState {
                 | Phase::WaitingForClose
                 | Phase::Aggregating
                 | Phase::CatchingUp { .. }
+                | Phase::Stalled(_)
         );
         let (text, advice) = standstill(self.stall.filter(|_cause| is_waiting)?)?;
         Some(Sentence::new("stalled", Lamp::Bad, Progress::None, text).advise(advice))
