@@ -117,7 +117,7 @@ impl Network {
                 inner.shunned.insert((from.clone(), peer));
                 inner.tell_peers();
             }
-            Command::Connect { .. } | Command::Request { .. } => {}
+            Command::Connect { .. } | Command::Request { .. } | Command::Suspend | Command::Wake => {}
         }
     }
 }
