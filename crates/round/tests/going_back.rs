@@ -141,7 +141,7 @@ fn the_coordinator_goes_back_once_where_it_is_told_to() {
     log.wait(RULES.interval_ms);
     assert_eq!(appended(&relay.handle(log.time, Event::Tick)), [&opened(4, result(1))]);
     settle(&mut log, &anna, 4, result(1));
-    for (time, entry) in &log.records[relay.state().length() as usize..] {
+    for (time, entry) in log.records.iter().skip(usize::try_from(relay.state().length()).unwrap()) {
         relay.handle(log.time, Event::Record { time: *time, entry: entry.clone() });
     }
     log.wait(RULES.interval_ms);
