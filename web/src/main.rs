@@ -21,9 +21,9 @@ mod crash;
 mod drawing;
 mod format;
 mod intent;
-mod now;
 #[cfg(target_arch = "wasm32")]
 mod lifecycle;
+mod now;
 #[cfg(target_arch = "wasm32")]
 mod session;
 mod site;

@@ -642,7 +642,7 @@ fn words_that_turn_out_false_end_the_visit_before_anything_connects() {
     assert_eq!((effects, state.run.clone()), (vec![Effect::Close], Run::Idle));
     assert!(matches!(&state.words, Words::Missing(problem) if problem.message.contains("who runs it")));
     assert_eq!(state.click(Intent::Join, 3.0), [], "there is nothing to join");
-    assert_eq!(state.click(Intent::ReadAgain, 4.0), [Effect::ReadSite]);
+    assert_eq!(state.click(Intent::ReadAgain, 4.0), [Effect::ReadSite, Effect::ReadNow]);
 }
 
 #[test]
