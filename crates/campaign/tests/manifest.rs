@@ -205,7 +205,8 @@ fn every_loss_can_be_named() {
         let text = &text[..text.find("[show]").unwrap()];
         let manifest = Manifest::parse(text).unwrap();
         assert_eq!(manifest.data.classes, None);
-        assert!(manifest.explain()[1].text.contains(told), "{:?}", manifest.explain()[1]);
+        let trained = manifest.explain().into_iter().find(|said| said.heading == "What is trained?").unwrap();
+        assert!(trained.text.contains(told), "{trained:?}");
     }
     let ignoring = with("[[model.layers]]", "ignore_label = 3\n[[model.layers]]");
     assert_eq!(Manifest::parse(&ignoring).unwrap().model.ignore_label, Some(3));
