@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use lichen_campaign::Manifest;
-use lichen_learn::{check_campaign, file_kind};
+use lichen_learn::{Dataset, check_campaign, file_kind, max_norm};
 use lichen_model::initial_parameters;
 use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
+use lichen_settle::{Settler, guarded};
 
 const DIGITS_MANIFEST: &[u8] = include_bytes!("../campaigns/digits/campaign.toml");
 const DIGITS_DATA: &[u8] = include_bytes!("../campaigns/digits/digits.safetensors");
@@ -24,6 +25,8 @@ pub(crate) struct Campaign {
     pub(crate) initial_bytes: Vec<u8>,
     /// Number of the model's parameters.
     pub(crate) parameters: usize,
+    /// Largest norm of an update.
+    pub(crate) max_norm: f64,
 }
 
 impl Campaign {
@@ -60,6 +63,13 @@ impl Campaign {
         Ok(parse(manifest_bytes)?.data.cid)
     }
 
+    /// What computes rounds' results.
+    pub(crate) fn settler(&self) -> Result<Settler> {
+        let data = Dataset::decode_samples(&self.data_bytes, &self.manifest, &guarded(&self.manifest))
+            .with_context(|| format!("the data file {} cannot be used", self.manifest.data.file))?;
+        Ok(Settler::new(&self.manifest, data)?)
+    }
+
     fn new(
         manifest: Manifest,
         manifest_bytes: Cow<'static, [u8]>,
@@ -69,6 +79,7 @@ impl Campaign {
         let parameters = initial_parameters(&manifest.model, manifest.rounds.seed)
             .context("the manifest's model cannot be started")?;
         let initial_bytes = parameters.to_safetensors();
+        let max_norm = max_norm(&manifest).context("the manifest's model cannot be started")?;
         Ok(Self {
             id: CampaignId::of_manifest(&manifest_bytes),
             manifest,
@@ -77,6 +88,7 @@ impl Campaign {
             initial: Cid::of_raw(&initial_bytes),
             initial_bytes,
             parameters: parameters.elements(),
+            max_norm,
         })
     }
 }

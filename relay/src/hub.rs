@@ -83,6 +83,7 @@ pub(crate) struct Hub {
     /// None where another relay orders the log.
     signer: Option<Signer>,
     parameters: usize,
+    max_norm: f64,
     topology: Topology,
     metrics: Arc<Metrics>,
     condition: Arc<Condition>,
@@ -111,6 +112,8 @@ pub(crate) struct HubParts {
     pub(crate) signer: Option<Signer>,
     /// Number of the model's parameters.
     pub(crate) parameters: usize,
+    /// Largest norm of an update.
+    pub(crate) max_norm: f64,
     /// Which way updates go.
     pub(crate) topology: Topology,
     pub(crate) metrics: Arc<Metrics>,
@@ -141,6 +144,7 @@ impl Hub {
             loose: parts.loose,
             signer: parts.signer,
             parameters: parts.parameters,
+            max_norm: parts.max_norm,
             topology: parts.topology,
             metrics: parts.metrics,
             condition: parts.condition,

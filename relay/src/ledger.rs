@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use lichen_learn::aggregate_checkpoint;
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_net::hub::Cause;
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, SigningKey, Verified, verify};
@@ -34,6 +33,7 @@ use crate::loose::Loose;
 use crate::metrics::Metrics;
 use crate::newcomers::{self, Limited, Newcomers};
 use crate::presence::Presence;
+use crate::settling::{Aggregation, NotHere, Settling};
 use crate::watchdog::Watchdog;
 
 /// Most requests in one batch, and most waiting for the next.
@@ -172,6 +172,7 @@ pub(crate) struct Writer {
     metrics: Arc<Metrics>,
     clock: LogClock,
     wake: Option<u64>,
+    settling: Settling,
     aggregations: JoinSet<(RoundNumber, Result<Cid>)>,
     faults: Faults,
     condition: Arc<Condition>,
@@ -193,12 +194,6 @@ struct Batch {
     receipts: Vec<(Answer<Receipt>, Receipt)>,
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
-}
-
-struct Aggregation {
-    round: RoundNumber,
-    base: Cid,
-    accepted: Vec<(u32, Cid)>,
 }
 
 impl Writer {
@@ -234,6 +229,7 @@ impl Writer {
             newcomers: Newcomers::new(newcomers, Instant::now()),
             loose,
             chain,
+            settling: Settling::new(campaign, disk.clone())?,
             disk,
             metrics,
             clock: LogClock::after(0),
@@ -495,6 +491,11 @@ fn report(change: &Change) {
                 "a round begins with what an earlier one settled with"
             );
         }
+        Change::SetAside { round } => tracing::warn!(
+            round = round.0,
+            "the round's updates were set aside, or changed nothing: the campaign goes on from the checkpoint before it. If \
+             that happens again and again, look at who contributes"
+        ),
         _ => tracing::debug!(?change, "the log changed the campaign"),
     }
 }
@@ -520,30 +521,3 @@ fn aggregated(round: RoundNumber, result: Result<Cid>) -> CoordinatorEvent {
         }
     }
 }
-
-/// Computes a round's result and stores it.
-async fn aggregate(disk: Disk, aggregation: Aggregation) -> (RoundNumber, Result<Cid>) {
-    let round = aggregation.round;
-    (round, compute(&disk, aggregation).await)
-}
-
-async fn compute(disk: &Disk, aggregation: Aggregation) -> Result<Cid> {
-    let base = blob(disk, &aggregation.base).await?;
-    let mut accepted = Vec::with_capacity(aggregation.accepted.len());
-    for (samples, update) in aggregation.accepted {
-        accepted.push((samples, blob(disk, &update).await?));
-    }
-    let compute = move || aggregate_checkpoint(&base, &accepted);
-    let (cid, bytes) = tokio::task::spawn_blocking(compute).await??;
-    disk.put(&cid, &bytes).await?;
-    Ok(cid)
-}
-
-async fn blob(disk: &Disk, cid: &Cid) -> Result<Vec<u8>> {
-    Ok(disk.get(cid).await?.ok_or(NotHere(*cid))?)
-}
-
-/// A blob that the log names is not here.
-#[derive(Debug, thiserror::Error)]
-#[error("the blob {0} is not here")]
-struct NotHere(Cid);

@@ -38,6 +38,7 @@ mod quota;
 mod rates;
 mod rendezvous;
 mod server;
+mod settling;
 mod shares;
 mod signer;
 mod socket;
@@ -301,6 +302,7 @@ async fn run(settings: Settings) -> Result<()> {
         loose: Arc::clone(&loose),
         signer,
         parameters: campaign.parameters,
+        max_norm: campaign.max_norm,
         metrics: Arc::clone(&metrics),
         condition: Arc::clone(&condition),
         entries_per_minute: settings.entries_per_minute,

@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     log_length: Gauge,
     round: Gauge,
     rounds_settled: Gauge,
+    rounds_rejected: Counter,
     members: Gauge,
     received: Counter,
     sent: Counter,
@@ -184,6 +185,11 @@ impl Metrics {
             log_length: gauge(&mut registry, "log_length", "Records in the log"),
             round: gauge(&mut registry, "round", "The last round opened"),
             rounds_settled: gauge(&mut registry, "rounds_settled", "Rounds settled"),
+            rounds_rejected: counter(
+                &mut registry,
+                "rounds_rejected",
+                "Rounds since the start that settled on the checkpoint that they began with, though there were contributions",
+            ),
             members: gauge(&mut registry, "members", "Accounts that take part"),
             received: counter(&mut registry, "received_bytes", "Bytes received from peers"),
             sent: counter(&mut registry, "sent_bytes", "Bytes sent to peers"),
@@ -252,6 +258,9 @@ impl Metrics {
     }
 
     pub(crate) fn changed(&self, change: &Change) {
+        if let Change::SetAside { .. } = change {
+            self.rounds_rejected.inc();
+        }
         if let Change::Faulted(fault) = change {
             let fault = match fault.kind {
                 FaultKind::Disagreed { .. } => "disagreed",

@@ -3,6 +3,8 @@
 //! Run by `cargo xtask test`, which says in `LICHEN_RELAY_BIN` where the relay is.
 #![cfg(test)]
 
+mod attacker;
+mod attacks;
 mod follower;
 mod mesh;
 mod network;

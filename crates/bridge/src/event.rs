@@ -78,6 +78,16 @@ pub enum Event {
         /// The probability of each class.
         probabilities: Vec<f32>,
     },
+    /// A round changed nothing, since the model would have been far worse with its updates: everybody goes on from the
+    /// checkpoint before it.
+    SetAside {
+        /// The round.
+        round: u64,
+        /// Accuracy that the model would have had, 0 to 1; none where this tab has not measured it.
+        would_be: Option<f64>,
+        /// Accuracy that it has.
+        stays: Option<f64>,
+    },
     /// One of this account's contributions, new or changed; the round names it.
     Contribution(Contribution),
     /// Who takes part at the moment.

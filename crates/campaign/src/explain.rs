@@ -95,9 +95,24 @@ impl Manifest {
         format!(
             "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
              its processor or its graphics processor, whichever turns out faster. Then everybody's changes are added \
-             up, which your device does, too, to check the others.",
+             up, which your device does, too, to check the others.{}",
             counted(looks, "example", "examples"),
             with_separators(self.train.batch as u64),
+            self.explain_guard()
+        )
+    }
+
+    fn explain_guard(&self) -> String {
+        if self.guard.samples == 0 {
+            return " Whether a result is any good is not checked in this campaign: one hostile participant can spoil \
+                    the model."
+                .into();
+        }
+        let split = self.data.split;
+        let samples = self.guard.samples.min(split.samples - split.training_len());
+        format!(
+            " A result that does far worse than the model before, on {} kept aside, is set aside.",
+            counted(u64::from(samples), "example", "examples")
         )
     }
 

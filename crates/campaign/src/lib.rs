@@ -32,6 +32,12 @@
 //! | | `full` | the stored value of a cell that is all ink |
 //! | | `labels` | what each class is called |
 //! | | `draw` | whether people may draw a sample by hand; no unless given |
+//! | `[update]` | `max_norm` | largest L2 norm of an update; a default follows from the model and its training |
+//! | `[guard]` | `samples` | held-out samples that a round's result is measured on; 512 unless given, 0 for no guard |
+//! | | `loss_factor` | how many times the base's loss the result's may be; 2 unless given |
+//! | | `accuracy_drop` | how much below the base's accuracy the result's may be; 0.1 unless given |
+//!
+//! `[update]` and `[guard]` may be left out. What they do is said in the `learn` crate.
 //!
 //! Which samples an account trains on in a round follows from public numbers alone ([`Split::shard`]), so that anyone
 //! can replay another's work.
@@ -45,6 +51,7 @@ mod explain;
 mod manifest;
 pub mod model_spec;
 mod reader;
+mod settling;
 mod show;
 mod split;
 mod training;
@@ -53,6 +60,7 @@ pub use explain::Statement;
 pub use manifest::{
     Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology, syntax_fault,
 };
+pub use settling::{Guard, UpdateRule};
 pub use show::{MAX_SIDE, Show};
 pub use split::{Split, training_seed};
 pub use training::Training;

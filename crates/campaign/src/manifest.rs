@@ -10,6 +10,7 @@ use toml::de::DeTable;
 use crate::Split;
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::Reader;
+use crate::settling::{Guard, UpdateRule, read_guard, read_update};
 use crate::show::{Show, check_show, read_show};
 
 /// Longest text of one line, such as a title.
@@ -37,6 +38,10 @@ pub struct Manifest {
     pub rounds: Rounds,
     /// How samples are shown to people; none where there is nothing to see.
     pub show: Option<Show>,
+    /// What an update may be.
+    pub update: UpdateRule,
+    /// What a round's result must be worth.
+    pub guard: Guard,
 }
 
 /// `[campaign]`: what the campaign is for, in words.
@@ -237,6 +242,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let [campaign, data, model, train, rounds] =
         ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
     let show = reader.value("show").and_then(|_| reader.table("show"));
+    let [update, guard] = ["update", "guard"].map(|name| reader.optional_table(name));
     reader.finish();
     let campaign = read_purpose(campaign, faults);
     let data = read_data(data, faults);
@@ -244,9 +250,19 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let train = read_train(train, faults);
     let rounds = read_rounds(rounds, faults);
     let show = read_show(show, faults);
+    let update = read_update(update?, faults);
+    let guard = read_guard(guard?, faults);
     version?;
-    let manifest =
-        Manifest { campaign: campaign?, data: data?, model: model?, train: train?, rounds: rounds?, show };
+    let manifest = Manifest {
+        campaign: campaign?,
+        data: data?,
+        model: model?,
+        train: train?,
+        rounds: rounds?,
+        update: update?,
+        guard: guard?,
+        show,
+    };
     check_together(&manifest, faults);
     Some(manifest)
 }

@@ -142,6 +142,14 @@ impl<'t, 'f> Reader<'t, 'f> {
         }
     }
 
+    /// A table within this one that may be left out: `Some(None)` if it is, `None` if it is something else.
+    pub(crate) fn optional_table(&mut self, key: &'static str) -> Option<Option<&'t DeTable<'t>>> {
+        match self.value(key) {
+            None => Some(None),
+            Some(_present) => self.table(key).map(Some),
+        }
+    }
+
     /// A list within this table; empty if it is left out.
     pub(crate) fn list(&mut self, key: &'static str) -> Option<&'t [Spanned<DeValue<'t>>]> {
         match self.value(key) {

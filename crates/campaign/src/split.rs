@@ -30,6 +30,12 @@ impl Split {
         (0..self.samples).filter(|&index| self.is_held_out(index)).collect()
     }
 
+    /// The first so many of the indices that serve validation, or all if they are fewer.
+    #[must_use]
+    pub fn first_held_out(&self, most: u32) -> Vec<u32> {
+        (0..self.samples).filter(|&index| self.is_held_out(index)).take(most as usize).collect()
+    }
+
     /// The indices that may be trained on, ascending.
     #[must_use]
     pub fn training(&self) -> Vec<u32> {

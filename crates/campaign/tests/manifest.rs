@@ -213,6 +213,34 @@ fn every_loss_can_be_named() {
 }
 
 #[test]
+fn what_guards_a_round_may_be_left_out_or_said() {
+    let manifest = Manifest::parse(DIGITS).unwrap();
+    assert_eq!(manifest.update.max_norm, None);
+    let guard = manifest.guard;
+    assert_eq!((guard.samples, guard.loss_factor, guard.accuracy_drop), (512, 2.0, 0.1));
+    let said = |text: &str| Manifest::parse(&format!("{DIGITS}\n{text}"));
+    let manifest = said("[update]\nmax_norm = 12.5\n[guard]\nsamples = 0\n").unwrap();
+    assert_eq!((manifest.update.max_norm, manifest.guard.samples), (Some(12.5), 0));
+    assert!(manifest.explain().iter().any(|said| said.text.contains("is not checked in this campaign")));
+    let fewer = said("[guard]\nsamples = 100\nloss_factor = 3\naccuracy_drop = 0.2\n").unwrap();
+    assert_eq!((fewer.guard.loss_factor, fewer.guard.accuracy_drop), (3.0, 0.2));
+    assert!(fewer.explain().iter().any(|said| said.text.contains("on 100 examples kept aside")));
+    for (text, fault) in [
+        ("[update]\nmax_norm = 0", "update.max_norm is 0: it must be from 0.000001 to 1000000000000"),
+        ("[update]\nmax_nrom = 1", "update.max_nrom is not known here: did you mean \"max_norm\"?"),
+        ("update = 7", "update must be a table"),
+        ("[guard]\nsamples = -1", "guard.samples is -1: it must be from 0 to 65536"),
+        ("[guard]\nloss_factor = 0.5", "guard.loss_factor is 0.5: it must be from 1 to 1000"),
+        ("[guard]\naccuracy_drop = 2", "guard.accuracy_drop is 2: it must be from 0 to 1"),
+    ] {
+        let text = format!("{text}\n");
+        let text =
+            if text.starts_with('[') { format!("{DIGITS}\n{text}") } else { format!("{text}{DIGITS}") };
+        assert_eq!(faults(&text), [fault]);
+    }
+}
+
+#[test]
 fn a_model_of_other_layers_is_read() {
     let start = DIGITS.find("[[model.layers]]").unwrap();
     let end = DIGITS.find("[train]").unwrap();
@@ -242,7 +270,7 @@ const EXPLANATION: [(&str, &str); 8] = [
     ),
     (
         "What does my device do?",
-        "It trains in short turns, called rounds: in each it looks at 1,920 examples and adjusts the model after every 32, on its processor or its graphics processor, whichever turns out faster. Then everybody's changes are added up, which your device does, too, to check the others.",
+        "It trains in short turns, called rounds: in each it looks at 1,920 examples and adjusts the model after every 32, on its processor or its graphics processor, whichever turns out faster. Then everybody's changes are added up, which your device does, too, to check the others. A result that does far worse than the model before, on 360 examples kept aside, is set aside.",
     ),
     (
         "What is trained?",

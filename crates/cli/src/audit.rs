@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use lichen_campaign::{Manifest, Topology};
+use lichen_learn::Quality;
 use lichen_log::{Chain, Head, check_head};
 use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber, Verified, verify};
@@ -14,6 +15,7 @@ mod fault;
 #[cfg(test)]
 mod tests;
 
+use evaluation::Recomputer;
 pub(crate) use fault::{BlobRole, Fault, SourceError};
 
 /// Where the log and the blobs come from. Nothing that it gives is believed.
@@ -53,10 +55,12 @@ pub(crate) struct Report {
     pub(crate) contributors: u64,
     /// Contributions that went into checkpoints.
     pub(crate) contributions: u64,
-    /// Updates among them that do not decode, which every aggregator leaves out.
+    /// Updates among them that do not decode or are longer than allowed, which every aggregator leaves out.
     pub(crate) updates_left_out: u64,
     /// Rounds settled.
     pub(crate) rounds: u64,
+    /// Rounds of them that changed nothing though there were contributions: their results were turned down.
+    pub(crate) rounds_set_aside: Vec<u64>,
     /// Rounds of them that could not be recomputed, as some of their updates went from tab to tab and are not kept: of
     /// these it is known that more than half of the contributors attested the result, and no more.
     pub(crate) rounds_not_recomputed: u64,
@@ -76,6 +80,19 @@ pub(crate) struct Report {
     pub(crate) loss: f64,
     /// Held-out samples that it was evaluated on.
     pub(crate) held_out: u64,
+    /// The best checkpoint, where the last one is far below it.
+    pub(crate) best: Option<Best>,
+}
+
+/// The best checkpoint that a campaign had.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Best {
+    /// The round that it settled; 0 for the first checkpoint.
+    pub(crate) round: RoundNumber,
+    /// Its accuracy on the samples that rounds' results are measured on, 0 to 1.
+    pub(crate) accuracy: f64,
+    /// Its mean loss on them.
+    pub(crate) loss: f64,
 }
 
 /// Audits a campaign.
@@ -91,11 +108,16 @@ pub(crate) fn audit(
     let manifest = blobs.fetch(campaign.0, BlobRole::Manifest, MAX_MANIFEST)?;
     let manifest = Manifest::from_bytes(&manifest).map_err(Fault::Manifest)?;
     let log = follow_log(blobs.source, campaign, &manifest, progress)?;
-    let recomputed = recompute(&mut blobs, &manifest, &log, progress)?;
+    let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB)?;
+    let recomputed = recompute(&mut blobs, &manifest, &data, &log, progress)?;
 
     progress(Progress::Evaluating);
-    let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB)?;
     let evaluated = evaluation::evaluate(&manifest, &recomputed.bytes, &data)?;
+    let best = recomputed.course.best;
+    if !evaluated.loss.is_finite() {
+        let round = log.rounds.last().map_or(RoundNumber(0), |round| round.number);
+        return Err(Fault::Broken { round, loss: evaluated.loss, best: best.map(|best| best.round) });
+    }
     Ok(Report {
         campaign,
         title: manifest.campaign.title,
@@ -106,6 +128,7 @@ pub(crate) fn audit(
         contributions: log.rounds.iter().map(|round| round.accepted.len() as u64).sum(),
         updates_left_out: recomputed.left_out,
         rounds: log.rounds.len() as u64,
+        rounds_set_aside: log.set_aside,
         rounds_not_recomputed: recomputed.not_recomputed,
         contradictions: log.contradictions,
         blobs: blobs.count,
@@ -115,6 +138,7 @@ pub(crate) fn audit(
         accuracy: evaluated.accuracy,
         loss: evaluated.loss,
         held_out: evaluated.samples,
+        best: best.filter(|_best| recomputed.course.is_far_below),
     })
 }
 
@@ -126,6 +150,8 @@ struct Log {
     contributors: u64,
     contradictions: u64,
     rounds: Vec<SettledRound>,
+    /// Rounds that changed nothing though there were contributions.
+    set_aside: Vec<u64>,
 }
 
 /// A settled round: what everybody must be able to compute again.
@@ -164,7 +190,7 @@ fn follow_log(
 ) -> Result<Log, Fault> {
     let mut chain = Chain::new(campaign);
     let mut state = CampaignState::new(campaign, Rules::from(manifest));
-    let mut rounds = Vec::new();
+    let (mut rounds, mut set_aside) = (Vec::new(), Vec::new());
     let mut confirmed: Option<Verified<Head>> = None;
     let mut limit = MAX_RECORDS;
     loop {
@@ -189,6 +215,10 @@ fn follow_log(
             let refused = |refusal| Fault::Inadmissible { index: record.index, refusal };
             let changes = state.apply(record.time, &entry).map_err(refused)?;
             rounds.extend(changes.iter().filter_map(|change| settled_round(&state, change)));
+            set_aside.extend(changes.iter().filter_map(|change| match change {
+                Change::SetAside { round } => Some(round.0),
+                _ => None,
+            }));
         }
         progress(Progress::Records(chain.length(), length));
         if chain.length() >= length {
@@ -212,6 +242,7 @@ fn follow_log(
         contributors: contributors as u64,
         contradictions: contradicting.len() as u64,
         rounds,
+        set_aside,
     })
 }
 
@@ -227,11 +258,43 @@ struct Recomputed {
     bytes: Vec<u8>,
     left_out: u64,
     not_recomputed: u64,
+    course: Course,
+}
+
+/// How good the checkpoints were.
+#[derive(Default)]
+struct Course {
+    best: Option<Best>,
+    /// Whether the last one is far below the best.
+    is_far_below: bool,
+}
+
+impl Course {
+    fn add(
+        &mut self,
+        recomputer: &mut Recomputer,
+        round: RoundNumber,
+        checkpoint: &Cid,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        let Some(quality) = recomputer.quality(round, checkpoint, bytes)? else { return Ok(()) };
+        let Quality { loss, accuracy, samples } = quality;
+        let is_better =
+            |best: Best| accuracy > best.accuracy || (accuracy == best.accuracy && loss < best.loss);
+        if loss.is_finite() && self.best.is_none_or(is_better) {
+            self.best = Some(Best { round, accuracy, loss });
+        }
+        self.is_far_below = self.best.is_some_and(|Best { accuracy, loss, .. }| {
+            recomputer.is_far_below(&quality, &Quality { loss, accuracy, samples })
+        });
+        Ok(())
+    }
 }
 
 fn recompute<S: Source>(
     blobs: &mut Blobs<'_, S>,
     manifest: &Manifest,
+    data: &[u8],
     log: &Log,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Recomputed, Fault> {
@@ -241,35 +304,43 @@ fn recompute<S: Source>(
         return Err(Fault::Initial { computed: checkpoint, published: log.initial });
     }
     blobs.fetch(log.initial, BlobRole::Checkpoint(RoundNumber(0)), MAX_BLOB)?;
+    let mut recomputer = Recomputer::new(manifest, data)?;
+    let mut course = Course::default();
+    course.add(&mut recomputer, RoundNumber(0), &checkpoint, &bytes)?;
     let (mut left_out, mut not_recomputed) = (0, 0);
     let total = log.rounds.len() as u64;
     for (done, round) in (1..).zip(&log.rounds) {
         if round.base != checkpoint {
             // The log lets the coordinator go back only to what settled, and so was computed here before.
             bytes = blobs.fetch(round.base, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+            checkpoint = round.base;
         }
-        let Some(updates) = round_updates(blobs, manifest, round)? else {
-            // Only the contributors saw the updates; what they attested is taken from them.
-            bytes = blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
-            checkpoint = round.result;
-            not_recomputed += 1;
-            progress(Progress::Rounds(done, total));
-            continue;
-        };
-        let step = evaluation::aggregate(round.number, &bytes, &updates)?;
-        (checkpoint, bytes) = (step.checkpoint, step.bytes);
-        left_out += step.left_out;
-        if checkpoint != round.result {
-            return Err(Fault::Checkpoint {
-                round: round.number,
-                computed: checkpoint,
-                settled: round.result,
-            });
+        match round_updates(blobs, manifest, round)? {
+            Some(updates) => {
+                let step = recomputer.settle(round, (&checkpoint, &bytes), &updates)?;
+                left_out += step.left_out;
+                checkpoint = step.checkpoint;
+                bytes = step.bytes.unwrap_or(bytes);
+                if checkpoint != round.result {
+                    return Err(Fault::Checkpoint {
+                        round: round.number,
+                        computed: checkpoint,
+                        settled: round.result,
+                    });
+                }
+                blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+            }
+            None => {
+                // Only the contributors saw the updates; what they attested is taken from them.
+                bytes = blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+                checkpoint = round.result;
+                not_recomputed += 1;
+            }
         }
-        blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+        course.add(&mut recomputer, round.number, &checkpoint, &bytes)?;
         progress(Progress::Rounds(done, total));
     }
-    Ok(Recomputed { checkpoint, bytes, left_out, not_recomputed })
+    Ok(Recomputed { checkpoint, bytes, left_out, not_recomputed, course })
 }
 
 /// Updates with their weights.

@@ -16,6 +16,7 @@ use lichen_record::CampaignId;
 mod audit;
 mod progress;
 mod relay;
+mod settling;
 mod train;
 
 use audit::Report;
@@ -127,7 +128,22 @@ fn in_words(report: &Report) -> String {
         ),
     ];
     if report.updates_left_out > 0 {
-        lines.push(format!("left out     {} updates that do not decode", report.updates_left_out));
+        lines.push(format!(
+            "left out     {} updates that do not decode or are longer than allowed",
+            report.updates_left_out
+        ));
+    }
+    if let Some(last) = report.rounds_set_aside.last() {
+        lines.push(format!(
+            "set aside    {} rounds that would have left the model far worse or as it was, the last one round {last}",
+            report.rounds_set_aside.len()
+        ));
+    }
+    if let Some(best) = report.best {
+        lines.push(format!(
+            "warning      far below round {}, which had accuracy {:.4} and loss {:.4}: the organiser can go back to it",
+            best.round, best.accuracy, best.loss
+        ));
     }
     if report.contradictions > 0 {
         lines.push(format!("contradicted {} accounts attested another result", report.contradictions));
@@ -152,6 +168,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     let data = std::fs::read(&place).with_context(|| format!("data.file {}", place.display()))?;
     check_campaign(&manifest, &data)?;
     println!("{} is valid: campaign {}", manifest.campaign.title, CampaignId::of_manifest(&bytes));
+    println!("{}", settling::describe(&manifest, &data)?);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use futures::executor::block_on;
 use lichen_campaign::Training;
 use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
-use lichen_learn::check_training;
+use lichen_learn::{check_training, difference};
 use lichen_model::graph::Graph;
 use lichen_model::program::{random_bits, stream_key};
 use lichen_model::{Answers, Parameters, Targets, Tensor, initial_parameters, layers, pick};
@@ -20,6 +20,9 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 mod tensors;
 
 use tensors::Tensors;
+
+/// Values beyond this are worth a word where a training diverged.
+const LARGE: f32 = 100.0;
 
 /// What to train, on what, and for how long.
 #[derive(Args)]
@@ -66,7 +69,9 @@ pub(crate) struct TrainArguments {
     /// Where the trained parameters go.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Print the result as one JSON object, in which a loss that is not a finite number is null.
+    /// Print the result as one JSON object: `losses`, in which one that is not a finite number is null, and `update_norm`,
+    /// the L2 norm of how the training changed the parameters, as `update.max_norm` counts it. A training that diverged
+    /// has `diverged`, its step, instead, and ends this program with status 1.
     #[arg(long)]
     json: bool,
 }
@@ -114,10 +119,21 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     }
     let choice = if arguments.engine == Engine::Cpu { EngineChoice::Cpu } else { EngineChoice::Gpu };
     let started = Instant::now();
-    let Trained { losses, parameters, state, gradients } =
+    let trained =
         pool(arguments)?.install(|| block_on(run(arguments, &training, choice, &samples, &parameters)))?;
     let seconds = started.elapsed().as_secs_f64();
-    let files = [(&arguments.out, parameters), (&arguments.save_state, state)];
+    let engine = if arguments.engine == Engine::Cpu { "cpu" } else { "gpu" };
+    if let Some(step) = trained.diverged {
+        if arguments.json {
+            let losses = &trained.losses;
+            let result = serde_json::json!({ "engine": engine, "seconds": seconds, "losses": losses, "diverged": step });
+            writeln!(std::io::stdout(), "{result}")?;
+        }
+        bail!("{}", in_words(step, trained.losses.last(), &training, &samples));
+    }
+    let Trained { losses, parameters: learned, state, gradients, .. } = trained;
+    let update_norm = difference(&parameters, &learned)?.norm();
+    let files = [(&arguments.out, learned), (&arguments.save_state, state)];
     for (path, tensors) in files.into_iter().chain([(&arguments.save_gradients, gradients)]) {
         if let Some(path) = path {
             std::fs::write(path, tensors.to_safetensors())
@@ -125,11 +141,45 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
         }
     }
     if arguments.json {
-        let engine = if arguments.engine == Engine::Cpu { "cpu" } else { "gpu" };
-        let result = serde_json::json!({ "engine": engine, "seconds": seconds, "losses": losses });
+        let result = serde_json::json!({
+            "engine": engine, "seconds": seconds, "losses": losses, "update_norm": update_norm
+        });
         writeln!(std::io::stdout(), "{result}")?;
     }
     Ok(())
+}
+
+/// That a training diverged, where, and what to do about it.
+fn in_words(step: u32, loss: Option<&f32>, training: &Training, samples: &Samples) -> String {
+    let mut text = format!("training diverged at step {step}: ");
+    text.push_str(&match loss {
+        Some(loss) if !loss.is_finite() => format!("the loss is {loss}"),
+        _ => "parameters are no finite numbers any more".into(),
+    });
+    text.push_str(&format!(
+        ". No file was written. Use a learning_rate smaller than {}, or set clip_norm",
+        training.train.learning_rate
+    ));
+    let largest = |values: &[f32]| values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+    let (of_x, of_y) = (
+        largest(&samples.x),
+        match &samples.y {
+            Answers::Labels(_) => 0.0,
+            Answers::Values(values) => largest(values),
+        },
+    );
+    if of_x > LARGE {
+        text.push_str(&format!(
+            ". The inputs go up to {of_x}: scale them to about 1, by data.scale or in the file"
+        ));
+    }
+    if of_y > LARGE {
+        text.push_str(&format!(
+            ". The answers go up to {of_y}, with which the loss and its gradients grow: divide them in the file, so that \
+             they are about 1"
+        ));
+    }
+    text
 }
 
 /// The threads to train on.
@@ -145,6 +195,8 @@ fn pool(arguments: &TrainArguments) -> anyhow::Result<ThreadPool> {
 /// What a training gives.
 struct Trained {
     losses: Vec<f32>,
+    /// The step at which it came to what are no numbers, if it did.
+    diverged: Option<u32>,
     parameters: Parameters,
     state: Parameters,
     gradients: Parameters,
@@ -188,26 +240,29 @@ async fn run(
         }
         report(trainer.take_losses().await?, begin, &mut losses, &mut bar, arguments.json)?;
         bar.show(step + 1, losses.last().copied());
+        if losses.last().is_some_and(|loss| !loss.is_finite()) {
+            break;
+        }
     }
     report(trainer.take_losses().await?, begin, &mut losses, &mut bar, arguments.json)?;
     bar.end();
-    Ok(Trained {
-        losses,
-        parameters: trainer.parameters().await?,
-        state: trainer.optimizer_state().await?,
-        gradients: trainer.gradients().await?,
-    })
+    let [parameters, state, gradients] =
+        [trainer.parameters().await?, trainer.optimizer_state().await?, trainer.gradients().await?];
+    let broken = losses.iter().position(|loss| !loss.is_finite());
+    let is_broken = broken.is_some() || ![&parameters, &state].into_iter().all(is_finite);
+    let at = broken.unwrap_or(losses.len().saturating_sub(1));
+    let diverged = is_broken.then(|| begin.saturating_add(u32::try_from(at).unwrap_or(u32::MAX)));
+    Ok(Trained { losses, diverged, parameters, state, gradients })
 }
 
-/// Adds losses to those of the steps from `begin` on, prints them unless all go into one JSON object, and says when they
-/// stop being numbers.
+fn is_finite(parameters: &Parameters) -> bool {
+    parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()))
+}
+
+/// Adds losses to those of the steps from `begin` on, and prints them unless all go into one JSON object.
 fn report(new: Vec<f32>, begin: u32, losses: &mut Vec<f32>, bar: &mut Bar, json: bool) -> anyhow::Result<()> {
     for loss in new {
         let step = begin as usize + losses.len();
-        if !loss.is_finite() && losses.last().is_none_or(|loss| loss.is_finite()) {
-            bar.end();
-            eprintln!("lichen: the loss of step {step} is {loss}: a smaller learning_rate may help");
-        }
         if !json {
             if std::io::stdout().is_terminal() {
                 bar.end();

@@ -418,3 +418,38 @@ fn every_loss_is_trained() {
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn a_training_that_diverges_ends_with_an_error_and_no_file() {
+    let folder = std::env::temp_dir().join(format!("lichen-diverged-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let [manifest, data, out, state] =
+        ["model.toml", "data.safetensors", "out.safetensors", "state.safetensors"]
+            .map(|name| folder.join(name));
+    let text = "[model]\ninput = [1]\nloss = \"mean-squared-error\"\n\
+                layers = [{ kind = \"dense\", units = 8 }, { kind = \"dense\", units = 1 }]\n\
+                [train]\noptimizer = \"sgd\"\nlearning_rate = 0.1\nbatch = 4\nsteps = 50\n";
+    std::fs::write(&manifest, text).unwrap();
+    let bytes = |values: [f32; 4]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let shape = r#""dtype":"F32","shape":[4,1]"#;
+    let (x, y) = (bytes([1.0, 2.0, 3.0, 4.0]), bytes([3000.0, 5000.0, 7000.0, 9000.0]));
+    std::fs::write(&data, file((shape, &x), (shape, &y))).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lichen"));
+        command.arg("train").arg(&manifest).arg("--data").arg(&data).arg("--out").arg(&out);
+        command.arg("--save-state").arg(&state).args(more).output().unwrap()
+    };
+    let output = run(&[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("training diverged at step "), "{said}");
+    assert!(said.contains("smaller than 0.1") && said.contains("The answers go up to 9000"), "{said}");
+    assert!(!said.contains("The inputs go up"), "{said}");
+    assert!(!out.exists() && !state.exists(), "nobody could go on from it");
+    let output = run(&["--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let step = result["diverged"].as_u64().unwrap();
+    assert_eq!(result["losses"].as_array().unwrap().len() as u64, step + 1, "no step is taken after it");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -6,6 +6,7 @@ pub mod bench;
 mod choice;
 mod cosine;
 mod error;
+mod evaluation;
 #[cfg(test)]
 mod golden;
 #[cfg(feature = "gpu")]
@@ -23,6 +24,7 @@ pub use lichen_engine_cpu as cpu;
 
 pub use choice::measure_engine;
 pub use error::EngineError;
+pub use evaluation::{Evaluation, Evaluator};
 pub use lichen_model::Targets;
 pub use predict::Predictor;
-pub use trainer::{EngineChoice, EngineKind, Evaluation, Executor, Trainer, step_program};
+pub use trainer::{EngineChoice, EngineKind, Executor, Trainer, step_program};

@@ -3,20 +3,18 @@
 use crate::EngineError;
 use crate::batch;
 use crate::cpu::CpuExecutor;
+use crate::evaluation::{Evaluation, Evaluations};
 #[cfg(feature = "gpu")]
 use crate::gpu::{Gpu, GpuProgram};
 use crate::per_sample::PerSample;
 use crate::schedule::{StepSchedule, rule};
-use lichen_campaign::model_spec::{Loss, ModelSpec, TrainSpec};
+use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
 use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS, StepValues};
 use lichen_model::{ModelError, Parameters, Targets, Tensor, layers};
 use std::sync::Arc;
 
 mod state;
-
-/// Most samples evaluated in one run.
-const EVALUATION_BATCH: usize = 256;
 
 /// The back end that runs the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +33,6 @@ pub enum EngineChoice {
     Cpu,
     /// WebGPU; an error where there is none.
     Gpu,
-}
-
-/// How good a model is on some data.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Mean loss.
-    pub loss: f64,
-    /// Share of labels that the largest output hits (binary cross entropy: of targets on the output's side);
-    /// 0 for losses without classes.
-    pub accuracy: f64,
 }
 
 /// Runs the step program of a model and its training somewhere else than in this module's memory, with the same bits as
@@ -86,7 +74,7 @@ pub struct Trainer {
     schedule: StepSchedule,
     losses: Vec<f32>,
     targets: Vec<f32>,
-    evaluations: Vec<CpuExecutor>,
+    evaluations: Evaluations,
     per_sample: Option<PerSample>,
     loaded: bool,
 }
@@ -142,7 +130,7 @@ impl Trainer {
             schedule,
             losses: Vec::new(),
             targets: Vec::new(),
-            evaluations: Vec::new(),
+            evaluations: Evaluations::default(),
             per_sample,
             loaded: false,
         })
@@ -294,56 +282,7 @@ impl Trainer {
     ) -> Result<Evaluation, EngineError> {
         let trained = self.read_slot(PARAMETERS).await?;
         let statistics = self.read_slot(STATISTICS).await?;
-        self.evaluate_with(model, [&trained, &statistics], x, targets.into())
-    }
-
-    fn evaluate_with(
-        &mut self,
-        model: &ModelSpec,
-        [trained, statistics]: [&[f32]; 2],
-        x: &[f32],
-        targets: Targets<'_>,
-    ) -> Result<Evaluation, EngineError> {
-        let width: usize = model.input.iter().product();
-        let samples = x.len() / width.max(1);
-        if samples == 0 || !targets.len().is_multiple_of(samples) {
-            return Err(EngineError::Empty);
-        }
-        let per_sample = targets.len() / samples;
-        let mut tally = Tally::default();
-        let mut start = 0;
-        while start < samples {
-            let batch = EVALUATION_BATCH.min(samples - start);
-            let end = start + batch;
-            let part = x.get(start * width..if end == samples { x.len() } else { end * width });
-            let wanted = targets.part(start * per_sample..end * per_sample);
-            let (Some(part), Some(wanted)) = (part, wanted) else { return Err(EngineError::Empty) };
-            let mut written = std::mem::take(&mut self.targets);
-            let executor = self.evaluation(model, batch)?;
-            executor.write_slot(PARAMETERS, trained);
-            executor.write_slot(STATISTICS, statistics);
-            let counted = batch::check(executor.program(), part, wanted, &mut written)?;
-            executor.feed(part, &written);
-            executor.run(&StepValues { loss_scale: share(counted), ..StepValues::default() });
-            tally.add(executor, counted, &written);
-            self.targets = written;
-            start = end;
-        }
-        Ok(tally.evaluation(model.loss))
-    }
-
-    /// The evaluation program for this many samples, built when first needed.
-    fn evaluation(&mut self, model: &ModelSpec, batch: usize) -> Result<&mut CpuExecutor, EngineError> {
-        let known = self.evaluations.iter().position(|executor| executor.program().batch == batch);
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let graph = layers::build(model, batch)?;
-                self.evaluations.push(CpuExecutor::new(lower(&graph, Purpose::Evaluate)?.into()));
-                self.evaluations.len() - 1
-            }
-        };
-        self.evaluations.get_mut(index).ok_or(EngineError::Empty)
+        self.evaluations.run(model, [&trained, &statistics], x, targets.into())
     }
 }
 
@@ -377,7 +316,7 @@ async fn open(choice: EngineChoice, program: &Arc<Program>) -> Result<Backend, E
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rounding to single precision is meant")]
-fn share(count: usize) -> f32 {
+pub(crate) fn share(count: usize) -> f32 {
     if count == 0 { 0.0 } else { 1.0 / count as f32 }
 }
 
@@ -428,49 +367,6 @@ fn named(
     Ok(parameters)
 }
 
-/// What an evaluation adds up.
-#[derive(Default)]
-struct Tally {
-    loss: f64,
-    counted: usize,
-    hits: usize,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-impl Tally {
-    fn add(&mut self, executor: &CpuExecutor, counted: usize, targets: &[f32]) {
-        let program = executor.program();
-        let loss = executor.read(program.loss).first().copied().unwrap_or(0.0);
-        self.loss += f64::from(loss) * counted as f64;
-        self.counted += counted;
-        let output = executor.read(program.output);
-        self.hits += if program.classes > 0 {
-            let rows = output.chunks_exact(program.classes).zip(targets);
-            rows.filter(|(row, label)| **label >= 0.0 && largest(row) as f32 == **label).count()
-        } else {
-            output.iter().zip(targets).filter(|(output, target)| (**output > 0.0) == (**target > 0.5)).count()
-        };
-    }
-
-    fn evaluation(&self, loss: Loss) -> Evaluation {
-        let count = self.counted.max(1) as f64;
-        let labelled = matches!(loss, Loss::SoftmaxCrossEntropy | Loss::BinaryCrossEntropy);
-        let accuracy = if labelled { self.hits as f64 / count } else { 0.0 };
-        Evaluation { loss: self.loss / count, accuracy }
-    }
-}
-
-/// Index of the first largest number.
-fn largest(row: &[f32]) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, &value) in row.iter().enumerate() {
-        if value > best.1 {
-            best = (index, value);
-        }
-    }
-    best.0
-}
-
 #[cfg(feature = "gpu")]
 impl Trainer {
     /// The device, where the GPU runs the steps.
@@ -487,7 +383,7 @@ impl Trainer {
 mod tests {
     use super::*;
     use crate::testing::{adam, blobs, dense, ready, spec};
-    use lichen_campaign::model_spec::Activation;
+    use lichen_campaign::model_spec::{Activation, Loss};
     use lichen_model::initial_parameters;
 
     fn small() -> ModelSpec {

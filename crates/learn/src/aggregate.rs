@@ -29,30 +29,70 @@ pub enum AggregateError {
 }
 
 /// Computes a round's next checkpoint from the bytes of its base and of the accepted updates, each with its weight,
-/// in the order that everybody takes, and names it.
-///
-/// An update that is no update of this model is left out. Everybody leaves out the same ones, since that follows
-/// from the bytes alone; where all are left out, the base stays.
+/// in the order that everybody takes, and names it. [`Aggregation`] does so update by update.
 ///
 /// # Errors
 /// [`AggregateError`] if the base is no checkpoint.
 pub fn aggregate_checkpoint<B: AsRef<[u8]>>(
     base: &[u8],
     accepted: &[(u32, B)],
+    max_norm: f64,
 ) -> Result<(Cid, Vec<u8>), AggregateError> {
-    if base.len() > MAX_BLOB {
-        return Err(AggregateError::BaseTooLarge(base.len()));
-    }
-    let base = Parameters::from_safetensors(base).map_err(AggregateError::Base)?;
-    let mut mean = WeightedMean::new(base.elements());
+    let mut aggregation = Aggregation::new(base, max_norm)?;
     for (samples, bytes) in accepted {
-        // One decoded update at a time is in memory, however many there are.
-        if let Ok(update) = Update::decode(bytes.as_ref(), base.elements()) {
-            mean.add(*samples, &update);
+        aggregation.add(*samples, bytes.as_ref());
+    }
+    let checkpoint = aggregation.finish().to_safetensors();
+    Ok((Cid::of_raw(&checkpoint), checkpoint))
+}
+
+/// A round's next checkpoint in the making: one decoded update at a time is in memory, however many there are.
+#[derive(Clone, Debug)]
+pub struct Aggregation {
+    base: Parameters,
+    mean: WeightedMean,
+    max_norm: f64,
+}
+
+impl Aggregation {
+    /// Begins with the bytes of a round's base; no update may have a greater norm than this.
+    ///
+    /// # Errors
+    /// [`AggregateError`] if the base is no checkpoint.
+    pub fn new(base: &[u8], max_norm: f64) -> Result<Self, AggregateError> {
+        if base.len() > MAX_BLOB {
+            return Err(AggregateError::BaseTooLarge(base.len()));
+        }
+        let base = Parameters::from_safetensors(base).map_err(AggregateError::Base)?;
+        let mean = WeightedMean::new(base.elements());
+        Ok(Self { base, mean, max_norm })
+    }
+
+    /// The checkpoint that the round began with.
+    #[must_use]
+    pub const fn base(&self) -> &Parameters {
+        &self.base
+    }
+
+    /// Takes in the round's next update with its weight, and says whether it counts.
+    ///
+    /// One that is no update of this model, or is too long, is left out. Everybody leaves out the same ones, since that
+    /// follows from the bytes alone.
+    pub fn add(&mut self, samples: u32, bytes: &[u8]) -> bool {
+        match Update::decode_within(bytes, self.base.elements(), self.max_norm) {
+            Ok(update) => {
+                self.mean.add(samples, &update);
+                true
+            }
+            Err(_left_out) => false,
         }
     }
-    let checkpoint = mean.added_to(base).to_safetensors();
-    Ok((Cid::of_raw(&checkpoint), checkpoint))
+
+    /// The next checkpoint; the base where nothing counted, or where a parameter would leave the numbers that `f32` has.
+    #[must_use]
+    pub fn finish(self) -> Parameters {
+        self.mean.added_to(self.base)
+    }
 }
 
 /// Adds the mean of the updates, weighted by their numbers of samples, to the base. The order counts: sums of
@@ -73,6 +113,7 @@ pub fn aggregate(base: &Parameters, accepted: &[(u32, &Update)]) -> Result<Param
     Ok(mean.added_to(base.clone()))
 }
 
+#[derive(Clone, Debug)]
 struct WeightedMean {
     sums: Vec<f64>,
     weight: f64,
@@ -91,22 +132,31 @@ impl WeightedMean {
         }
     }
 
-    fn added_to(&self, mut base: Parameters) -> Parameters {
+    /// The base where it would no longer be one of numbers.
+    fn added_to(&self, base: Parameters) -> Parameters {
         if self.weight == 0.0 {
             return base;
         }
-        let values = base.iter_mut().flat_map(|(_name, tensor)| tensor.data_mut());
+        let mut result = base.clone();
+        let values = result.iter_mut().flat_map(|(_name, tensor)| tensor.data_mut());
         for (value, sum) in values.zip(&self.sums) {
-            *value = to_finite_f32(f64::from(*value) + sum / self.weight);
+            *value = to_f32(f64::from(*value) + sum / self.weight);
+            if !is_within(*value) {
+                return base;
+            }
         }
-        base
+        result
     }
 }
 
-/// The nearest finite `f32`.
 #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this is for")]
-fn to_finite_f32(value: f64) -> f32 {
-    value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+const fn to_f32(value: f64) -> f32 {
+    value as f32
+}
+
+/// Neither infinite, nor none, nor where numbers end.
+const fn is_within(value: f32) -> bool {
+    value.abs() < f32::MAX
 }
 
 #[cfg(test)]
@@ -157,11 +207,25 @@ mod tests {
     }
 
     #[test]
-    fn the_result_is_finite_whatever_the_updates() {
-        let base = parameters(&[f32::MAX, f32::MIN]);
-        let result = aggregate(&base, &[(u32::MAX, &update(&[f32::MAX, f32::MIN]))]).unwrap();
-        assert_eq!(values(&result), [f32::MAX, f32::MIN]);
-        Parameters::from_safetensors(&result.to_safetensors()).unwrap();
+    fn what_leaves_the_finite_numbers_leaves_the_base() {
+        let base = parameters(&[1.0, f32::MIN / 2.0]);
+        for hostile in [[f32::MAX, 0.0], [0.0, f32::MIN], [f32::MAX, f32::MIN], [0.0, f32::MIN / 2.0]] {
+            let result = aggregate(&base, &[(u32::MAX, &update(&hostile))]).unwrap();
+            assert_eq!(result, base, "{hostile:?}");
+        }
+        let large = aggregate(&base, &[(1, &update(&[1e38, 1e38]))]).unwrap();
+        assert_ne!(large, base, "it is large, but a number");
+    }
+
+    #[test]
+    fn what_is_too_long_is_left_out() {
+        let bytes = parameters(&[1.0, 2.0]).to_safetensors();
+        let blob = |values: &[f32]| update(values).encode().unwrap();
+        let (good, long, largest) = (blob(&[0.5, 0.5]), blob(&[3.0, 4.1]), blob(&[f32::MAX, f32::MIN]));
+        let accepted: [(u32, &[u8]); 3] = [(9, &long), (7, &good), (11, &largest)];
+        let bounded = aggregate_checkpoint(&bytes, &accepted, 5.0).unwrap();
+        assert_eq!(bounded, aggregate_checkpoint(&bytes, &[(7, &good)], 5.0).unwrap());
+        assert_eq!(aggregate_checkpoint(&bytes, &[(9, &long)], 5.0).unwrap(), (Cid::of_raw(&bytes), bytes));
     }
 
     #[test]
@@ -174,8 +238,8 @@ mod tests {
         hostile[nan..nan + 4].copy_from_slice(&f32::NAN.to_le_bytes());
         let bytes = base.to_safetensors();
         let accepted: [(u32, &[u8]); 4] = [(5, b"junk"), (7, &good), (9, &other_model), (11, &hostile)];
-        let (cid, checkpoint) = aggregate_checkpoint(&bytes, &accepted).unwrap();
-        let alone = aggregate_checkpoint(&bytes, &[(7, &good)]).unwrap();
+        let (cid, checkpoint) = aggregate_checkpoint(&bytes, &accepted, 100.0).unwrap();
+        let alone = aggregate_checkpoint(&bytes, &[(7, &good)], 100.0).unwrap();
         assert_eq!((cid, &checkpoint), (alone.0, &alone.1));
         assert_eq!(values(&Parameters::from_safetensors(&checkpoint).unwrap()), [1.5, 2.5]);
         assert!(cid.matches(&checkpoint));
@@ -184,16 +248,16 @@ mod tests {
     #[test]
     fn a_round_of_junk_ends_with_its_base() {
         let bytes = parameters(&[1.0, 2.0]).to_safetensors();
-        let (cid, checkpoint) = aggregate_checkpoint(&bytes, &[(1, b"junk")]).unwrap();
+        let (cid, checkpoint) = aggregate_checkpoint(&bytes, &[(1, b"junk")], 100.0).unwrap();
         assert_eq!((cid, checkpoint), (Cid::of_raw(&bytes), bytes));
     }
 
     #[test]
     fn a_base_that_is_no_checkpoint_is_refused() {
         let none: [(u32, &[u8]); 0] = [];
-        assert!(matches!(aggregate_checkpoint(b"junk", &none), Err(AggregateError::Base(_))));
+        assert!(matches!(aggregate_checkpoint(b"junk", &none, 1.0), Err(AggregateError::Base(_))));
         let large = vec![0; MAX_BLOB + 1];
-        assert_eq!(aggregate_checkpoint(&large, &none), Err(AggregateError::BaseTooLarge(MAX_BLOB + 1)));
+        assert_eq!(aggregate_checkpoint(&large, &none, 1.0), Err(AggregateError::BaseTooLarge(MAX_BLOB + 1)));
     }
 
     fn finite() -> impl Strategy<Value = f32> {
@@ -218,7 +282,7 @@ mod tests {
             let encoded: Vec<_> =
                 updates.iter().map(|(samples, update)| (*samples, update.encode().unwrap())).collect();
             let expected = aggregate(&base, &borrowed).unwrap().to_safetensors();
-            let (cid, checkpoint) = aggregate_checkpoint(&base.to_safetensors(), &encoded).unwrap();
+            let (cid, checkpoint) = aggregate_checkpoint(&base.to_safetensors(), &encoded, f64::INFINITY).unwrap();
             prop_assert_eq!(cid, Cid::of_raw(&expected));
             prop_assert_eq!(&checkpoint, &expected);
             // Whatever finite updates came, the next round can start from the result.

@@ -44,6 +44,14 @@ pub enum UpdateError {
         /// Index of the first such value.
         index: usize,
     },
+    /// The update is longer than the campaign allows.
+    #[error("the update's norm is {norm}, at most {max_norm} is allowed")]
+    TooLong {
+        /// Its L2 norm.
+        norm: f64,
+        /// The largest one allowed.
+        max_norm: f64,
+    },
     /// The two sets of parameters do not have the same names and shapes.
     #[error("the trained parameters have other names or shapes than the base")]
     Shapes,
@@ -97,6 +105,10 @@ impl Update {
         &self.values
     }
 
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
     /// The update's blob: canonical DAG-CBOR of `{"count", "data", "encoding": "dense-f32-le"}`, the data being the
     /// values as little-endian `f32`.
     ///
@@ -128,6 +140,16 @@ impl Update {
             return Err(UpdateError::Length { expected, actual: blob.data.len() });
         }
         Self::new(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    /// [`Update::decode`], with a bound on the update's [norm](Update::norm).
+    ///
+    /// # Errors
+    /// Also [`UpdateError::TooLong`] if it is longer.
+    pub fn decode_within(bytes: &[u8], expected_count: usize, max_norm: f64) -> Result<Self, UpdateError> {
+        let update = Self::decode(bytes, expected_count)?;
+        let norm = update.norm();
+        if norm > max_norm { Err(UpdateError::TooLong { norm, max_norm }) } else { Ok(update) }
     }
 }
 
@@ -203,6 +225,14 @@ mod tests {
         assert_eq!(ragged, Err(UpdateError::Length { expected: 8, actual: 9 }));
         let endless = Update::decode(&blob(DENSE_F32_LE, u64::MAX, &eight), 2);
         assert_eq!(endless, Err(UpdateError::Count { expected: 2, actual: u64::MAX }));
+    }
+
+    #[test]
+    fn what_is_longer_than_allowed_is_refused() {
+        let bytes = Update::new(vec![3.0, -4.0]).unwrap().encode().unwrap();
+        assert!(Update::decode_within(&bytes, 2, 5.0).is_ok());
+        let refused = Update::decode_within(&bytes, 2, 4.999);
+        assert_eq!(refused, Err(UpdateError::TooLong { norm: 5.0, max_norm: 4.999 }));
     }
 
     #[test]

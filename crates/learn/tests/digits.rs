@@ -39,6 +39,18 @@ fn held_out_and_training_samples_show_all_classes() {
 }
 
 #[test]
+fn chosen_samples_are_those_of_the_whole() {
+    let manifest = Manifest::parse(MANIFEST).unwrap();
+    let whole = Dataset::decode(DATA, &manifest).unwrap();
+    let held_out = manifest.data.split.first_held_out(7);
+    assert_eq!(held_out, [0, 5, 10, 15, 20, 25, 30]);
+    let few = Dataset::decode_samples(DATA, &manifest, &held_out).unwrap();
+    assert_eq!((few.len(), few.width()), (7, 64));
+    assert_eq!(few.gather(&[0, 1, 2, 3, 4, 5, 6]), whole.gather(&held_out));
+    assert_eq!(few.gather(&[6, 2]), whole.gather(&[30, 10]));
+}
+
+#[test]
 fn every_truncation_is_refused() {
     let manifest = Manifest::parse(MANIFEST).unwrap();
     for length in (0..DATA.len()).step_by(997).chain([7, 8, 9, DATA.len() - 1]) {

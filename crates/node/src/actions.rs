@@ -7,6 +7,7 @@ use lichen_round::{Activity, Change, ParticipantAction, ParticipantEvent};
 use crate::Platform;
 use crate::jobs::{self, Failure, TrainingTicket};
 use crate::session::{Diverged, Session, false_log};
+use crate::settling;
 use crate::stall::{moved_on, stopped_diverging};
 use crate::training::{Assignment, Trained};
 
@@ -33,7 +34,7 @@ impl<P: Platform> Session<P> {
                 self.link_work.push(Box::pin(jobs::aggregate(shared, round, base, accepted, excluded)));
             }
             ParticipantAction::Evaluate { round, cid } => {
-                self.work.push(Box::pin(jobs::evaluate(shared, round, cid)));
+                self.work.push(Box::pin(settling::evaluate(shared, round, cid)));
             }
             ParticipantAction::Report(change) => self.report(&change),
             ParticipantAction::Distrust(refusal) => self.fail(false_log(&refusal.to_string())),
@@ -175,6 +176,10 @@ impl<P: Platform> Session<P> {
                 self.view.members_changed();
                 self.shared.count_settled();
                 self.forget_all_but(*result);
+            }
+            // What is read in the record from before is no news.
+            Change::SetAside { round } if self.is_live => {
+                (self.shared.out)(settling::set_aside(&self.shared, *round));
             }
             _ => {}
         }

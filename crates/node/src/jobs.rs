@@ -4,24 +4,23 @@ use std::rc::Rc;
 use futures::lock::Mutex;
 use futures::{StreamExt, stream};
 use lichen_bridge::{EnginePreference, Problem};
-use lichen_learn::{Dataset, aggregate_checkpoint, difference};
+use lichen_learn::{Dataset, difference};
 use lichen_log::Receipt;
-use lichen_model::Parameters;
 use lichen_net::hub::{Reason, Reply, Request};
-use lichen_record::{AccountId, Cid, Entry, RoundNumber, SessionCertificate, Verified, encode, verify};
+use lichen_record::{AccountId, Cid, Entry, RoundNumber, SessionCertificate, Verified, verify};
 use lichen_round::{Refusal, Ticket};
 use lichen_store::Blobs;
 
-use crate::blobs::{CHECKPOINT_LIMIT_MS, bytes, checkpoint, dataset, obtain};
+use crate::blobs::{CHECKPOINT_LIMIT_MS, checkpoint, dataset, obtain};
 use crate::hub::{Hub, HubError, Outbox};
 use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::mesh::{Mesh, Serving};
+use crate::settling::{self, Settling};
 use crate::setup::Setup;
-use crate::showing::Of;
 use crate::signing::sign;
 use crate::stall::Obstacles;
-use crate::training::{Assignment, Evaluator, Measured, Task, Trained, Training};
-use crate::view::{Evaluated, Progress, evaluation_name};
+use crate::training::{Assignment, Task, Trained, Training};
+use crate::view::Progress;
 use crate::{Platform, Unkept};
 
 /// How long the driver waits before it tries again what the relay did not answer, in milliseconds: at first, and at most.
@@ -59,7 +58,7 @@ pub(crate) struct Shared<P> {
     is_first_model_drawn: Mutex<bool>,
     pub(crate) dataset: Mutex<Option<Rc<Dataset>>>,
     training: Mutex<Training>,
-    evaluator: Mutex<Option<Evaluator>>,
+    pub(crate) settling: Settling,
 }
 
 impl<P: Platform> Shared<P> {
@@ -86,7 +85,7 @@ impl<P: Platform> Shared<P> {
             is_first_model_drawn: Mutex::new(false),
             dataset: Mutex::new(None),
             training: Mutex::new(Training::new(preference)),
-            evaluator: Mutex::new(None),
+            settling: Settling::default(),
         }
     }
 
@@ -292,7 +291,9 @@ pub(crate) async fn train<P: Platform>(
 pub(crate) async fn publish<P: Platform>(shared: Rc<Shared<P>>, trained: Rc<Trained>) -> Done<P> {
     let round = trained.round;
     let update = async {
-        let update = difference(&trained.base, &trained.parameters).ok()?.encode().ok()?;
+        let update = difference(&trained.base, &trained.parameters).ok()?;
+        // Nobody takes a longer one: what this tab has learned goes in as far as it may.
+        let update = update.clipped(shared.setup.max_norm).encode().ok()?;
         let cid = Cid::of_raw(&update);
         // Kept here too, so that the own update need not be fetched for aggregation.
         let is_kept = shared.keep(&cid, &update).await;
@@ -405,7 +406,7 @@ pub(crate) async fn aggregate<P: Platform>(
     excluded: u32,
 ) -> Done<P> {
     let result = match updates(&shared, accepted).await {
-        Ok(updates) => combine(&shared, &base, &updates).await.ok_or(Vec::new()),
+        Ok(updates) => settling::combine(&shared, round, base, &updates).await.ok_or(Vec::new()),
         Err(missing) => Err(missing),
     };
     Done::Aggregated { round, excluded, result }
@@ -441,63 +442,6 @@ async fn update<P: Platform>(shared: &Shared<P>, cid: &Cid, until: u64) -> Optio
         shared.mesh.offer(*cid);
     }
     Some(bytes)
-}
-
-async fn combine<P: Platform>(shared: &Shared<P>, base: &Cid, updates: &[(u32, Vec<u8>)]) -> Option<Cid> {
-    let base = bytes(shared, base).await?;
-    let (cid, checkpoint) = aggregate_checkpoint(&base, updates).ok()?;
-    if !shared.keep(&cid, &checkpoint).await {
-        return None;
-    }
-    shared.mesh.offer(cid);
-    shared.mesh.announce();
-    Some(cid)
-}
-
-/// Measures a checkpoint on the held-out samples, shows the result and keeps it.
-pub(crate) async fn evaluate<P: Platform>(
-    shared: Rc<Shared<P>>,
-    round: RoundNumber,
-    checkpoint: Cid,
-) -> Done<P> {
-    // It was here when this was asked for. If it is gone, so is its round, and a newer one is measured instead.
-    let Ok(Some(bytes)) = shared.platform.blobs().get(&checkpoint).await else { return Done::Nothing };
-    let Ok(parameters) = Parameters::from_safetensors(&bytes) else { return Done::Nothing };
-    let Ok(dataset) = dataset(&shared).await else { return Done::Nothing };
-    let Some(result) = measure(&shared, &dataset, &parameters).await else { return Done::Nothing };
-    let evaluated = Evaluated {
-        round: (round.0 > 0).then_some(round.0),
-        checkpoint,
-        loss: result.loss,
-        accuracy: result.accuracy,
-        samples: result.samples,
-    };
-    (shared.out)(evaluated.into());
-    let of = Of { round: evaluated.round, checkpoint, count: false };
-    let setup = &shared.setup;
-    // What cannot be shown is no reason to stop: it is there to be looked at only.
-    let _unshown = setup
-        .showing
-        .show(&*shared.platform, &shared.out, &setup.manifest, &dataset, (of, &parameters))
-        .await;
-    if let Ok(bytes) = encode(&evaluated) {
-        // Lost, it is measured again.
-        let _kept = shared.platform.save(&evaluation_name(shared.setup.campaign), &bytes).await;
-    }
-    Done::Nothing
-}
-
-async fn measure<P: Platform>(
-    shared: &Shared<P>,
-    dataset: &Dataset,
-    parameters: &Parameters,
-) -> Option<Measured> {
-    let mut evaluator = shared.evaluator.lock().await;
-    let evaluator = match &mut *evaluator {
-        Some(evaluator) => evaluator,
-        none => none.insert(Evaluator::new(shared).await.ok()?),
-    };
-    evaluator.measure(shared, dataset, parameters).await.ok()
 }
 
 /// Keeps small bytes on this device.

@@ -32,6 +32,7 @@ pub mod native;
 mod node;
 mod platform;
 mod session;
+mod settling;
 mod setup;
 mod showing;
 mod signing;

@@ -51,7 +51,7 @@ pub(crate) struct Session<P: Platform> {
     is_watching: bool,
     pub(crate) link: Link,
     /// Whether the log is read up to its present end.
-    is_live: bool,
+    pub(crate) is_live: bool,
     pub(crate) lease: Option<P::Lease>,
     pub(crate) contributions: Contributions,
     /// What the last training gave, until its round is over.

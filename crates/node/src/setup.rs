@@ -1,6 +1,6 @@
 use lichen_bridge::{Problem, Relay, Show};
 use lichen_campaign::{Manifest, Topology};
-use lichen_learn::check_model;
+use lichen_learn::{check_model, max_norm};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{CampaignId, Cid, MAX_MANIFEST};
 use lichen_round::Rules;
@@ -18,6 +18,8 @@ pub(crate) struct Setup {
     pub(crate) rules: Rules,
     /// The model as people are shown it.
     pub(crate) showing: Showing,
+    /// The largest norm that an update may have.
+    pub(crate) max_norm: f64,
 }
 
 impl Setup {
@@ -31,7 +33,8 @@ impl Setup {
         };
         let manifest = Manifest::from_bytes(&bytes).map_err(|error| invalid(&error))?;
         let rules = Rules::from(&manifest);
-        Ok(Self { campaign, manifest, bytes, rules, showing: Showing::default() })
+        let max_norm = max_norm(&manifest).map_err(|error| invalid(&error))?;
+        Ok(Self { campaign, manifest, bytes, rules, max_norm, showing: Showing::default() })
     }
 
     /// The model that the campaign begins with, and its content id.

@@ -407,51 +407,6 @@ impl<'a, P: Platform> Report<'a, P> {
     }
 }
 
-/// Measures checkpoints on the held-out samples, on the CPU, so that everybody finds the same numbers.
-pub(crate) struct Evaluator {
-    trainer: Trainer,
-    held_out: Vec<u32>,
-}
-
-/// How good a checkpoint is.
-pub(crate) struct Measured {
-    pub(crate) loss: f64,
-    pub(crate) accuracy: f64,
-    pub(crate) samples: u32,
-}
-
-impl Evaluator {
-    pub(crate) async fn new<P: Platform>(shared: &Shared<P>) -> Result<Self, EngineError> {
-        let held_out = shared.setup.rules.split.held_out();
-        let manifest = &shared.setup.manifest;
-        // Measuring takes no steps that threads could share.
-        let trainer = Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await?;
-        Ok(Self { trainer, held_out })
-    }
-
-    /// Measures in parts, with turns for others between them.
-    pub(crate) async fn measure<P: Platform>(
-        &mut self,
-        shared: &Shared<P>,
-        dataset: &Dataset,
-        parameters: &Parameters,
-    ) -> Result<Measured, EngineError> {
-        self.trainer.load(parameters, 0).await?;
-        let mut sums = Measured { loss: 0.0, accuracy: 0.0, samples: 0 };
-        for part in self.held_out.chunks(METRIC_SAMPLES) {
-            let (x, answers) = dataset.gather(part);
-            let measured = self.trainer.evaluate(&shared.setup.manifest.model, &x, &answers).await?;
-            let samples = u32::try_from(part.len()).unwrap_or(u32::MAX);
-            sums.loss += measured.loss * f64::from(samples);
-            sums.accuracy += measured.accuracy * f64::from(samples);
-            sums.samples = sums.samples.saturating_add(samples);
-            shared.platform.yield_now().await;
-        }
-        let samples = f64::from(sums.samples.max(1));
-        Ok(Measured { loss: sums.loss / samples, accuracy: sums.accuracy / samples, ..sums })
-    }
-}
-
 fn unusable(error: &EngineError) -> Problem {
     Problem {
         message: format!("The model cannot be trained on this device: {error}."),

@@ -112,6 +112,12 @@ pub enum Change {
         /// Equal attestations at that moment.
         attestations: usize,
     },
+    /// A round with contributions that count settled on the checkpoint that it began with: what they came to was turned
+    /// down, or they came to nothing. Follows [`Change::Settled`].
+    SetAside {
+        /// The round.
+        round: RoundNumber,
+    },
     /// An account contradicted the settled result, or itself.
     Faulted(Fault),
     /// The last round is settled.

@@ -14,7 +14,10 @@
 //!    complete or the deadline has passed.
 //! 4. Members and the coordinator compute the result from the base and the contributions in log order, and attest it
 //!    (`Checkpointed`).
-//! 5. It settles when `quorum` accounts attest the same result, the coordinator among them. Then the next may open.
+//!    What would leave the model far worse is turned down by whoever computes it (`learn::Judge`): then the result is the
+//!    base, for everybody alike.
+//! 5. It settles when `quorum` accounts attest the same result, the coordinator among them. Then the next may open. A round
+//!    with contributions that settles on its own base is told of ([`Change::SetAside`]).
 //!
 //! In a mesh (`topology = "mesh"`) updates go from tab to tab. The coordinator opens and closes rounds and does no more:
 //! it need not have the updates, and attests nothing. Steps 4 and 5 are the contributors': see the last section.

@@ -65,8 +65,9 @@ impl Hub {
         }
         let _room = self.workspace.reserve(length.saturating_mul(COPIES)).await;
         let bytes = self.disk.get(update).await.map_err(internal)?.ok_or(Reason::UpdateMissing)?;
-        let parameters = self.parameters;
-        let decoded = tokio::task::spawn_blocking(move || Update::decode(&bytes, parameters).map(drop));
+        let (parameters, max_norm) = (self.parameters, self.max_norm);
+        let decode = move || Update::decode_within(&bytes, parameters, max_norm).map(drop);
+        let decoded = tokio::task::spawn_blocking(decode);
         decoded.await.map_err(internal)?.map_err(|error| update_reason(&error))
     }
 

@@ -35,6 +35,7 @@ pub(super) const fn update_reason(error: &UpdateError) -> Reason {
     match error {
         UpdateError::Count { .. } | UpdateError::Length { .. } | UpdateError::Shapes => Reason::UpdateShape,
         UpdateError::NotFinite { .. } => Reason::UpdateNotFinite,
+        UpdateError::TooLong { .. } => Reason::UpdateTooLong,
         _ => Reason::UpdateMalformed,
     }
 }

@@ -8,7 +8,7 @@ use lichen_record::Cid;
 use lichen_store::{Blobs, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Writer, aggregate, report};
+use super::{Batch, Writer, report};
 use crate::condition::{Part, store_cause};
 use crate::kept::Kept;
 
@@ -113,7 +113,7 @@ impl Writer {
         }
         self.faults.warn(Instant::now());
         for aggregation in batch.aggregations {
-            self.aggregations.spawn(aggregate(self.disk.clone(), aggregation));
+            self.aggregations.spawn(self.settling.clone().settle(aggregation));
         }
         Ok(())
     }

@@ -47,7 +47,8 @@ async fn take_part(tab: &Tab, round: RoundNumber) {
     tab.append_well(&contribution(tab, round, base, cid)).await;
     tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
         .await;
-    let (result, _bytes) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)]).unwrap();
+    let (result, _bytes) =
+        aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], f64::INFINITY).unwrap();
     let campaign = tab.campaign;
     tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
 }

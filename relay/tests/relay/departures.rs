@@ -36,7 +36,7 @@ async fn contribute(tab: &Tab, round: RoundNumber, base: Cid) -> Vec<u8> {
 async fn attest(tab: &Tab, round: RoundNumber, base: Cid, accepted: &[(u32, Vec<u8>)]) {
     tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
         .await;
-    let (result, _checkpoint) = aggregate_checkpoint(&tab.get(base).await, accepted).unwrap();
+    let (result, _checkpoint) = aggregate_checkpoint(&tab.get(base).await, accepted, f64::INFINITY).unwrap();
     let campaign = tab.campaign;
     tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
 }

@@ -216,7 +216,7 @@ async fn whoever_looks_learns_where_the_campaign_is() {
     let cid = tab.put(bytes.clone()).await;
     tab.append_well(&contribution(&tab, round, base, cid)).await;
     tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
-    let (result, _) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)]).unwrap();
+    let (result, _) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], 100.0).unwrap();
     let campaign = tab.campaign;
     tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
     wait_for_round(&tab, round.next()).await;

@@ -34,7 +34,7 @@ async fn a_round_goes_from_joining_to_the_settled_checkpoint() {
     tab.append_well(&contribution(&tab, round, base, cid)).await;
     tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
 
-    let (result, checkpoint) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)]).unwrap();
+    let (result, checkpoint) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], 100.0).unwrap();
     let campaign = tab.campaign;
     tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
     // The relay has computed the same, and with its word the round settles and the next one opens.

@@ -133,6 +133,9 @@ impl ViewState {
                 accuracy,
                 samples,
             }),
+            Event::SetAside { round, would_be, stays } => {
+                self.notice = Some(set_aside(round, would_be, stays));
+            }
             Event::Contribution(contribution) => self.contributed(contribution),
             Event::Guesses(guesses) => self.guessed(guesses),
             Event::Read { id, probabilities } => self.read(id, probabilities),
@@ -436,6 +439,21 @@ impl ViewState {
         self.asked.clear();
         self.worker = WorkerStage::Loading;
         self.trial.rest();
+    }
+}
+
+/// What to say of a round that changed nothing.
+fn set_aside(round: u64, would_be: Option<f64>, stays: Option<f64>) -> Problem {
+    let of_hundred = |share: f64| format!("{:.0}", share * 100.0);
+    let why = match would_be.zip(stays).map(|(would_be, stays)| (of_hundred(would_be), of_hundred(stays))) {
+        Some((would_be, stays)) if would_be != stays => {
+            format!("with its updates the model would have got {would_be} of 100 right instead of {stays}")
+        }
+        _ => "with its updates the model would have become worse".to_owned(),
+    };
+    Problem {
+        message: format!("Round {round} was set aside: {why}."),
+        remedy: "Training goes on from the checkpoint before it. There is nothing to do.".to_owned(),
     }
 }
 

@@ -686,3 +686,22 @@ fn a_worker_stuck_with_several_threads_begins_anew_with_one() {
     assert_eq!((state.threads.wanted, state.threads.most, state.run.clone()), (1, 8, Run::Joined));
     assert!(state.notice.is_some());
 }
+
+#[test]
+fn a_round_that_was_set_aside_is_told_of() {
+    let mut state = ViewState::default();
+    let mut told = |would_be, stays| {
+        state.apply(Event::SetAside { round: 41, would_be, stays }, 0.0);
+        state.notice.take().unwrap().message
+    };
+    assert_eq!(
+        told(Some(0.269), Some(0.958)),
+        "Round 41 was set aside: with its updates the model would have got 27 of 100 right instead of 96."
+    );
+    for (would_be, stays) in [(None, None), (Some(0.958), Some(0.958))] {
+        assert_eq!(
+            told(would_be, stays),
+            "Round 41 was set aside: with its updates the model would have become worse."
+        );
+    }
+}

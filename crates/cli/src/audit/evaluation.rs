@@ -1,12 +1,14 @@
 //! What can be computed again: checkpoints from updates, accuracy from a checkpoint.
 
+use futures::executor::block_on;
 use lichen_campaign::Manifest;
-use lichen_engine::{EngineChoice, EngineError, Trainer};
-use lichen_learn::{Dataset, Update, aggregate_checkpoint};
+use lichen_engine::{EngineError, Evaluator};
+use lichen_learn::{Aggregation, Dataset, Quality};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{Cid, RoundNumber};
+use lichen_settle::{Settler, guarded};
 
-use super::Fault;
+use super::{Fault, SettledRound, Updates};
 
 /// The bytes of the checkpoint that a campaign begins with.
 pub(super) fn initial_checkpoint(manifest: &Manifest) -> Result<Vec<u8>, Fault> {
@@ -15,27 +17,63 @@ pub(super) fn initial_checkpoint(manifest: &Manifest) -> Result<Vec<u8>, Fault> 
     Ok(parameters.to_safetensors())
 }
 
+/// What computes rounds' results again.
+pub(super) struct Recomputer {
+    settler: Settler,
+}
+
 /// A round's result.
-pub(super) struct Aggregated {
+pub(super) struct Recomputed {
     pub(super) checkpoint: Cid,
-    pub(super) bytes: Vec<u8>,
-    /// Updates that do not decode.
+    /// None where it is the base.
+    pub(super) bytes: Option<Vec<u8>>,
+    /// Updates that do not decode, or are too long.
     pub(super) left_out: u64,
 }
 
-/// Computes a round's result from its base and the accepted updates.
-pub(super) fn aggregate(
-    round: RoundNumber,
-    base: &[u8],
-    updates: &[(u32, Vec<u8>)],
-) -> Result<Aggregated, Fault> {
-    let fault = |problem: String| Fault::Round { round, problem };
-    let elements = Parameters::from_safetensors(base).map_err(|error| fault(error.to_string()))?.elements();
-    let left_out =
-        updates.iter().filter(|(_samples, bytes)| Update::decode(bytes, elements).is_err()).count();
-    let (checkpoint, bytes) =
-        aggregate_checkpoint(base, updates).map_err(|error| fault(error.to_string()))?;
-    Ok(Aggregated { checkpoint, bytes, left_out: left_out as u64 })
+impl Recomputer {
+    pub(super) fn new(manifest: &Manifest, data: &[u8]) -> Result<Self, Fault> {
+        let data = Dataset::decode_samples(data, manifest, &guarded(manifest))
+            .map_err(|error| Fault::Campaign(format!("data: {error}")))?;
+        let settler = Settler::new(manifest, data).map_err(|error| Fault::Campaign(error.to_string()))?;
+        Ok(Self { settler })
+    }
+
+    /// Computes a round's result from its base and the accepted updates.
+    pub(super) fn settle(
+        &mut self,
+        round: &SettledRound,
+        (base, bytes): (&Cid, &[u8]),
+        updates: &Updates,
+    ) -> Result<Recomputed, Fault> {
+        let fault = |problem: String| Fault::Round { round: round.number, problem };
+        let mut aggregation =
+            Aggregation::new(bytes, self.settler.max_norm()).map_err(|error| fault(error.to_string()))?;
+        let counted = |(samples, update): &&(u32, Vec<u8>)| aggregation.add(*samples, update);
+        let counted = updates.iter().filter(counted).count();
+        let settled = block_on(self.settler.settle(base, aggregation, async || {}))
+            .map_err(|error| fault(error.to_string()))?;
+        let left_out = updates.len().saturating_sub(counted) as u64;
+        Ok(Recomputed { checkpoint: settled.result, bytes: settled.checkpoint, left_out })
+    }
+
+    /// What a round's result is worth; none where the campaign has no guard.
+    pub(super) fn quality(
+        &mut self,
+        round: RoundNumber,
+        checkpoint: &Cid,
+        bytes: &[u8],
+    ) -> Result<Option<Quality>, Fault> {
+        let fault = |problem: String| Fault::Round { round, problem };
+        let parameters = Parameters::from_safetensors(bytes).map_err(|error| fault(error.to_string()))?;
+        let quality = block_on(self.settler.quality(checkpoint, &parameters, async || {}));
+        quality.map_err(|error| fault(error.to_string()))
+    }
+
+    /// Whether a checkpoint of this worth would be turned down after one of that.
+    pub(super) fn is_far_below(&self, quality: &Quality, best: &Quality) -> bool {
+        !self.settler.accepts(best, quality)
+    }
 }
 
 /// What a checkpoint is worth on the held-out samples.
@@ -53,11 +91,7 @@ pub(super) fn evaluate(manifest: &Manifest, checkpoint: &[u8], data: &[u8]) -> R
     let held_out = manifest.data.split.held_out();
     let (x, answers) = data.gather(&held_out);
     let failed = |error: EngineError| Fault::Campaign(format!("evaluation: {error}"));
-    let evaluation = futures::executor::block_on(async {
-        let mut trainer =
-            Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await.map_err(failed)?;
-        trainer.load(&parameters, 0).await.map_err(failed)?;
-        trainer.evaluate(&manifest.model, &x, &answers).await.map_err(failed)
-    })?;
+    let mut evaluator = Evaluator::new(&manifest.model);
+    let evaluation = evaluator.evaluate(&parameters, &x, &answers).map_err(failed)?;
     Ok(Evaluated { accuracy: evaluation.accuracy, loss: evaluation.loss, samples: held_out.len() as u64 })
 }

@@ -131,6 +131,19 @@ pub(crate) enum Fault {
         /// As settled.
         settled: Cid,
     },
+    /// The last checkpoint is broken, and nobody can go on from it.
+    #[error(
+        "round {round}: everything is as the log says, but the model is broken: its loss on the held-out samples is {loss}. \
+         No training mends that; {}", way_out(*.best)
+    )]
+    Broken {
+        /// The last settled round.
+        round: RoundNumber,
+        /// The last checkpoint's loss.
+        loss: f64,
+        /// The round whose checkpoint was best, if one was of any use.
+        best: Option<RoundNumber>,
+    },
     /// A round's result cannot be computed.
     #[error("round {round}: {problem}")]
     Round {
@@ -139,4 +152,16 @@ pub(crate) enum Fault {
         /// Why it cannot.
         problem: String,
     },
+}
+
+/// What the organiser of a broken campaign can do.
+fn way_out(best: Option<RoundNumber>) -> String {
+    match best {
+        Some(round) => {
+            format!("the organiser can go back to the checkpoint of round {round}, which was the best")
+        }
+        None => {
+            "the organiser has to begin a new campaign, with a smaller learning rate or other data".into()
+        }
+    }
 }

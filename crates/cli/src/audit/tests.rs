@@ -50,6 +50,8 @@ struct Campaign {
     chain: Chain,
     time: u64,
     base: Vec<u8>,
+    topology: Topology,
+    max_norm: f64,
     archive: Archive,
 }
 
@@ -68,6 +70,8 @@ impl Campaign {
             chain: Chain::new(id),
             time: 1_764_000_000_000,
             base: base.clone(),
+            topology: manifest.rounds.topology,
+            max_norm: lichen_learn::max_norm(&manifest).unwrap(),
             archive: Archive {
                 records: Vec::new(),
                 unreadable: None,
@@ -105,7 +109,7 @@ impl Campaign {
         self.open_round(number);
         self.contribute(number, updates);
         let accepted: Vec<_> = updates.iter().map(|(_who, update)| (480, update.clone())).collect();
-        let (_cid, result) = aggregate_checkpoint(&self.base, &accepted).unwrap();
+        let (_cid, result) = aggregate_checkpoint(&self.base, &accepted, self.max_norm).unwrap();
         self.settle(number, updates, &result);
     }
 
@@ -128,8 +132,7 @@ impl Campaign {
     fn settle(&mut self, number: u64, updates: &[(u8, Vec<u8>)], result: &[u8]) {
         let (campaign, round, base) = (self.id, RoundNumber(number), Cid::of_raw(&self.base));
         let result_cid = self.keep(result);
-        let is_mesh = self.id != CampaignId::of_manifest(MANIFEST);
-        let coordinator = (!is_mesh).then_some(0);
+        let coordinator = (self.topology == Topology::Hub).then_some(0);
         let attesting = coordinator.into_iter().chain(updates.iter().map(|(who, _update)| *who));
         for who in attesting {
             self.say(who, &Entry::Checkpointed { campaign, round, base, result: result_cid, excluded: 0 });
@@ -414,6 +417,89 @@ fn a_contradiction_is_counted_and_does_not_hide_the_result() {
     campaign.say(2, &entry);
     let report = run(campaign.finish()).unwrap();
     assert_eq!((report.contradictions, report.rounds), (1, 1));
+}
+
+/// A hostile update: so much for every parameter.
+fn hostile(value: f32) -> Vec<u8> {
+    let manifest = Manifest::from_bytes(MANIFEST).unwrap();
+    let elements = initial_parameters(&manifest.model, 7).unwrap().elements();
+    Update::new(vec![value; elements]).unwrap().encode().unwrap()
+}
+
+#[test]
+fn a_round_that_was_turned_down_is_told_of() {
+    let manifest = Manifest::from_bytes(MANIFEST).unwrap();
+    let data = Dataset::decode(DATA, &manifest).unwrap();
+    let mut campaign = Campaign::publish();
+    campaign.join(1);
+    let learned = train(&manifest, &data, &campaign.base, RoundNumber(1));
+    campaign.round(1, &[(1, learned)]);
+    // Within the bound, and hostile all the same.
+    let base = campaign.base.clone();
+    campaign.open_round(2);
+    campaign.contribute(2, &[(1, hostile(-0.4))]);
+    campaign.settle(2, &[(1, Vec::new())], &base);
+    let report = run(campaign.clone().finish()).unwrap();
+    assert_eq!((report.rounds, report.rounds_set_aside, report.updates_left_out), (2, vec![2], 0));
+    assert_eq!((report.checkpoint, report.best), (Cid::of_raw(&base), None));
+    // Beyond the bound it is left out.
+    campaign.open_round(3);
+    campaign.contribute(3, &[(1, hostile(10.0))]);
+    campaign.settle(3, &[(1, Vec::new())], &base);
+    let report = run(campaign.clone().finish()).unwrap();
+    assert_eq!((report.rounds, report.rounds_set_aside, report.updates_left_out), (3, vec![2, 3], 1));
+    // Whoever settles it all the same is found out.
+    let honest = campaign.archive.clone();
+    campaign.round(4, &[(1, hostile(-0.4))]);
+    assert!(campaign.archive.blobs.len() > honest.blobs.len());
+    assert!(matches!(run(campaign.finish()), Err(Fault::Checkpoint { round: RoundNumber(4), .. })));
+}
+
+#[test]
+fn a_checkpoint_far_below_the_best_is_told_of() {
+    let manifest = Manifest::from_bytes(MANIFEST).unwrap();
+    let data = Dataset::decode(DATA, &manifest).unwrap();
+    let mut campaign = Campaign::publish();
+    campaign.join(1);
+    for number in 1..=2 {
+        let learned = train(&manifest, &data, &campaign.base, RoundNumber(number));
+        campaign.round(number, &[(1, learned)]);
+    }
+    assert_eq!(run(campaign.clone().finish()).unwrap().best, None);
+    // Back to where it began, in steps that the guard lets pass.
+    let initial = Parameters::from_safetensors(&evaluation::initial_checkpoint(&manifest).unwrap()).unwrap();
+    let whole = difference(&Parameters::from_safetensors(&campaign.base).unwrap(), &initial).unwrap();
+    let step = Update::new(whole.values().iter().map(|value| value / 60.0).collect()).unwrap();
+    for number in 3..63 {
+        campaign.round(number, &[(1, step.encode().unwrap())]);
+    }
+    let report = run(campaign.finish()).unwrap();
+    let best = report.best.unwrap();
+    assert!(best.accuracy > report.accuracy + 0.2, "{best:?} {}", report.accuracy);
+    assert!((2..30).contains(&best.round.0), "{best:?}");
+}
+
+#[test]
+fn a_broken_model_is_a_fault_with_a_way_out() {
+    let layer = "[[model.layers]]\nkind = \"dense\"\nunits = 32\n";
+    let manifest = String::from_utf8(MANIFEST.to_vec()).unwrap();
+    let manifest =
+        manifest.replacen("[[model.layers]]", &format!("{layer}{layer}{layer}[[model.layers]]"), 1);
+    let manifest = format!("{manifest}\n[update]\nmax_norm = 1e12\n[guard]\nsamples = 0\n");
+    let model = Manifest::parse(&manifest).unwrap().model;
+    let elements = initial_parameters(&model, 7).unwrap().elements();
+    let update = |value: f32| Update::new(vec![value; elements]).unwrap().encode().unwrap();
+    let mut campaign = Campaign::publish_as(manifest.as_bytes());
+    campaign.join(1);
+    campaign.round(1, &[(1, update(1e-4))]);
+    assert!(run(campaign.clone().finish()).is_ok());
+    campaign.round(2, &[(1, update(1e9))]);
+    let fault = run(campaign.finish()).unwrap_err();
+    assert!(matches!(fault, Fault::Broken { round: RoundNumber(2), .. }), "{fault}");
+    assert!(
+        fault.to_string().contains("begin a new campaign"),
+        "without a guard nothing was measured: {fault}"
+    );
 }
 
 /// The honest campaign with updates that went from tab to tab.

@@ -56,6 +56,9 @@ pub enum Reason {
     /// The update holds a value that is infinite or not a number.
     #[error("the update holds a value that is not finite")]
     UpdateNotFinite,
+    /// The update is longer than the campaign allows.
+    #[error("the update changes the model by more than the campaign allows")]
+    UpdateTooLong,
     /// The account has appended too many entries in the last minute.
     #[error("too many entries in a minute")]
     QuotaEntries,
@@ -124,6 +127,7 @@ impl Reason {
             Self::UpdateMalformed => "update_malformed",
             Self::UpdateShape => "update_shape",
             Self::UpdateNotFinite => "update_not_finite",
+            Self::UpdateTooLong => "update_too_long",
             Self::QuotaEntries => "quota_entries",
             Self::QuotaAddress => "quota_address",
             Self::Crowded => "crowded",

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use lichen_campaign::{Manifest, Topology};
 use lichen_record::{AccountId, CampaignId};
 use lichen_round::Rules;
+use lichen_settle::Measurer;
 use lichen_store::Memory;
 use wasm_bindgen_futures::JsFuture;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -136,6 +137,7 @@ impl Bench {
             bytes: text.to_vec(),
             rules,
             showing: crate::showing::Showing::default(),
+            max_norm: 1e12,
         });
         let events = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&events);
@@ -243,8 +245,10 @@ async fn the_manifest_alone_decides_which_model_is_trained() {
     for manifest in manifests {
         let bench = Bench::of(manifest.as_bytes(), Tab::default());
         let trained = trained(bench.train(EnginePreference::Cpu, 500).await);
-        let mut evaluator = Evaluator::new(&bench.shared).await.unwrap();
-        let measured = evaluator.measure(&bench.shared, &bench.dataset, &trained.parameters).await.unwrap();
+        let mut measurer = Measurer::new(&bench.shared.setup.manifest.model);
+        let held_out = bench.shared.setup.rules.split.held_out();
+        let measured = measurer.measure(&trained.parameters, &bench.dataset, &held_out, async || {}).await;
+        let measured = measured.unwrap();
         assert_eq!(measured.samples, 360);
         assert!(measured.accuracy > 0.95, "{}", measured.accuracy);
     }

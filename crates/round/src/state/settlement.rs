@@ -29,6 +29,9 @@ impl Published {
         let Some(round) = &mut self.round else { return };
         let number = round.number;
         changes.push(Change::Settled { round: number, result, attestations: round.agreeing(result) });
+        if result == round.base && round.counted().next().is_some() {
+            changes.push(Change::SetAside { round: number });
+        }
         let contradicting: Vec<_> =
             round.attestations().filter(|(_account, attested)| *attested != result).collect();
         round.stage = Stage::Settled { result };

@@ -267,7 +267,7 @@ fn aggregate() -> Target {
         valid: vec![good.clone()],
         accepts: Box::new(move |input| {
             let accepted = [(3, good.as_slice()), (480, input)];
-            let (cid, checkpoint) = lichen_learn::aggregate_checkpoint(&base, &accepted).unwrap();
+            let (cid, checkpoint) = lichen_learn::aggregate_checkpoint(&base, &accepted, 1e3).unwrap();
             assert!(cid.matches(&checkpoint));
             Parameters::from_safetensors(&checkpoint).unwrap();
             Update::decode(input, 6).is_ok()

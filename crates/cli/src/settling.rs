@@ -1,0 +1,44 @@
+//! What `lichen check` says about updates and rounds' results.
+
+use std::time::Instant;
+
+use futures::executor::block_on;
+use lichen_campaign::Manifest;
+use lichen_learn::{Dataset, max_norm};
+use lichen_model::initial_parameters;
+use lichen_record::Cid;
+use lichen_settle::{Settler, guarded};
+
+/// How long updates may be and what guards the rounds' results, in two lines.
+pub(crate) fn describe(manifest: &Manifest, data: &[u8]) -> anyhow::Result<String> {
+    let bound = max_norm(manifest)?;
+    let whose = match manifest.update.max_norm {
+        Some(_given) => "as update.max_norm says",
+        None => "by default: update.max_norm sets it, and `lichen train --json` tells an honest one's",
+    };
+    Ok(format!("update norm  at most {bound:.4} ({whose})\n{}", describe_guard(manifest, data)?))
+}
+
+fn describe_guard(manifest: &Manifest, data: &[u8]) -> anyhow::Result<String> {
+    if manifest.guard.samples == 0 {
+        return Ok("guard        off: one hostile participant can spoil the model. Leave guard.samples out, or set it to \
+                   more than 0"
+            .into());
+    }
+    let mut settler = Settler::new(manifest, Dataset::decode_samples(data, manifest, &guarded(manifest))?)?;
+    let parameters = initial_parameters(&manifest.model, manifest.rounds.seed)?;
+    let initial = Cid::of_raw(&parameters.to_safetensors());
+    let began = Instant::now();
+    let quality = block_on(settler.quality(&initial, &parameters, async || {}))?;
+    let seconds = began.elapsed().as_secs_f64();
+    let samples = quality.map_or(0, |quality| quality.samples);
+    let mut text = format!(
+        "guard        a round's result is measured on {samples} held-out samples, which takes {seconds:.2} s here"
+    );
+    #[expect(clippy::cast_precision_loss, reason = "an interval is at most a day")]
+    let interval = manifest.rounds.interval_ms as f64 / 1000.0;
+    if seconds > interval.max(1.0) {
+        text.push_str(": that is long beside rounds.interval_seconds, so set guard.samples to fewer");
+    }
+    Ok(text)
+}

@@ -1,0 +1,16 @@
+//! What comes of a round: the aggregate of its updates, unless a measurement on held-out samples turns it down.
+//!
+//! Tabs, the relay of a hub and `lichen verify` all compute a round's result by a [`Settler`]. It is a pure function of the
+//! base, the accepted updates, the campaign's manifest and its data: [`lichen_learn::Aggregation`] adds up, the engine's CPU
+//! half measures base and aggregate on the first `guard.samples` held-out samples, with the same bits on every machine, and
+//! [`lichen_learn::Judge`] decides. What is turned down leaves the base, so that everybody attests the same id, and the log
+//! shows a round that settled on its own base.
+//!
+//! What the base is worth is known from the round before, so that a round costs one measurement.
+#![deny(missing_docs)]
+
+mod measure;
+mod settler;
+
+pub use measure::Measurer;
+pub use settler::{SetAside, SettleError, Settled, Settler, guarded};

@@ -1,0 +1,127 @@
+//! Somebody with an account of their own who contributes what they like.
+
+use futures::StreamExt;
+use futures::channel::mpsc::Receiver;
+use lichen_log::Record;
+use lichen_net::hub::{Reason, Records, Reply, Request};
+use lichen_net::swarm::{self, Handle};
+use lichen_net::{Command, Event, RequestId};
+use lichen_record::{CampaignId, Cid, Entry, Metrics, RoundNumber, SessionCertificate, SigningKey, verify};
+use lichen_testkit::RelayProcess;
+
+use crate::LIMIT;
+
+/// A member that speaks the hub's protocol by hand.
+pub(crate) struct Attacker {
+    key: SigningKey,
+    campaign: CampaignId,
+    handle: Handle,
+    events: Receiver<Event>,
+    requests: u64,
+    read: u64,
+}
+
+impl Attacker {
+    /// Connects, says hello and joins.
+    pub(crate) async fn join(relay: &RelayProcess, number: u8) -> Self {
+        let site: lichen_bridge::Relay =
+            serde_json::from_str(&relay.get("lichen.json").unwrap().text()).unwrap();
+        let (handle, mut events) = swarm::spawn(Vec::new()).unwrap();
+        let Some(Event::Started { peer }) = events.next().await else { panic!("the swarm did not start") };
+        handle.send(Command::Connect { address: site.address, also: site.also }).unwrap();
+        while !matches!(events.next().await, Some(Event::Connected { .. })) {}
+        let key = SigningKey::generate([number; 32]);
+        let campaign = site.campaign.parse().unwrap();
+        let mut attacker = Self { key, campaign, handle, events, requests: 0, read: 0 };
+        let Reply::Welcome { time, .. } = attacker.hello(peer.clone(), now()).await else {
+            panic!("not welcome")
+        };
+        assert!(time > 0);
+        attacker.append(&Entry::Joined { campaign, sequence: 1 }).await.unwrap();
+        attacker
+    }
+
+    async fn hello(&mut self, peer: Vec<u8>, issued: u64) -> Reply {
+        let certificate = self.key.sign(&SessionCertificate { peer, issued }).unwrap();
+        self.ask(&Request::Hello { certificate }).await
+    }
+
+    /// Contributes this update to the next round that opens, and says which one that was.
+    pub(crate) async fn contribute(&mut self, update: Vec<u8>) -> Result<RoundNumber, Reason> {
+        let cid = Cid::of_raw(&update);
+        assert_eq!(self.ask(&Request::PutBlob { bytes: update }).await, Reply::Stored { cid });
+        loop {
+            let (round, base) = self.next_round().await;
+            let metrics = Metrics::new(0.01, 1.0, 60).unwrap();
+            let campaign = self.campaign;
+            let entry = Entry::Contribution { campaign, round, base, update: cid, samples: 480, metrics };
+            match self.append(&entry).await {
+                Ok(()) => return Ok(round),
+                // Everybody else was faster: there will be another round.
+                Err(Reason::Inadmissible(_)) => {}
+                Err(reason) => return Err(reason),
+            }
+        }
+    }
+
+    /// The last round that is open, later than what was read before.
+    async fn next_round(&mut self) -> (RoundNumber, Cid) {
+        let search = async {
+            loop {
+                let mut open = None;
+                for record in self.read().await {
+                    match verify::<Entry>(&record.entry).unwrap().get() {
+                        Entry::RoundOpened { round, base, .. } => open = Some((*round, *base)),
+                        Entry::RoundClosed { .. } => open = None,
+                        _ => {}
+                    }
+                }
+                if let Some(open) = open {
+                    return open;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, search).await.expect("no round opened")
+    }
+
+    async fn read(&mut self) -> Vec<Record> {
+        let request = Request::ReadLog { campaign: self.campaign, from: self.read, limit: 128 };
+        let Reply::Records(Records { records, .. }) = self.ask(&request).await else { panic!("no records") };
+        self.read += records.len() as u64;
+        records
+    }
+
+    async fn append(&mut self, entry: &Entry) -> Result<(), Reason> {
+        let entry = self.key.sign(entry).unwrap();
+        match self.ask(&Request::Append { campaign: self.campaign, entry }).await {
+            Reply::Receipt { .. } => Ok(()),
+            Reply::Refused { reason } => Err(reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn ask(&mut self, request: &Request) -> Reply {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.handle.send(Command::Request { id, bytes: request.to_bytes().unwrap() }).unwrap();
+        let answered = async {
+            let mut reply = None;
+            loop {
+                match self.events.next().await.expect("the swarm ended") {
+                    Event::Frame { id: of, bytes } if of == id => reply = Some(bytes),
+                    Event::Ended { id: of } if of == id => return reply.expect("no reply"),
+                    Event::Failed { id: of, error } if of == id => panic!("{error}"),
+                    _ => {}
+                }
+            }
+        };
+        let bytes = tokio::time::timeout(LIMIT, answered).await.expect("no answer");
+        Reply::from_bytes(&bytes).unwrap()
+    }
+}
+
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
