@@ -28,6 +28,10 @@ pub(super) struct FieldProps {
 struct Pen {
     /// The drawing with the line under way; none while the pen is up.
     live: Option<Drawing>,
+    /// The drawing with the last finished line, until whoever was told of it gives it back.
+    told: Option<Rc<Drawing>>,
+    /// The drawing that was given last.
+    given: Option<Rc<Drawing>>,
     /// Where the keys have moved to, in cells; none before the first key.
     place: Option<(usize, usize)>,
 }
@@ -45,9 +49,11 @@ pub(super) fn field(props: &FieldProps) -> Html {
             event.prevent_default();
             // Without it, a line ends where the pointer leaves the field.
             let _captured = element.set_pointer_capture(event.pointer_id());
-            let mut drawing = Drawing::clone(&drawing);
+            let mut pen = pen.borrow_mut();
+            let mut drawing = Drawing::clone(pen.told.as_ref().unwrap_or(&drawing));
             drawing.begin(place(&element, &event));
-            pen.borrow_mut().live = Some(drawing);
+            pen.live = Some(drawing);
+            drop(pen);
             update.force_update();
         })
     };
@@ -66,14 +72,16 @@ pub(super) fn field(props: &FieldProps) -> Html {
         let (pen, change) = (pen.clone(), props.change.clone());
         move || {
             let finished = pen.borrow_mut().live.take();
-            if let Some(drawing) = finished {
-                change.emit(Rc::new(drawing));
+            if let Some(drawing) = finished.map(Rc::new) {
+                pen.borrow_mut().told = Some(drawing.clone());
+                change.emit(drawing);
             }
         }
     };
     let [lift, cancel] = [up.clone(), up.clone()].map(|up| Callback::from(move |_: PointerEvent| up()));
     let leave = Callback::from(move |_: FocusEvent| up());
     let key = key_handler(props, &pen, &update);
+    pen.borrow_mut().given(&props.drawing);
     let pen = pen.borrow();
     let shown = pen.live.as_ref().unwrap_or(&props.drawing);
     let (width, height) = (props.width as f32 * UNIT, props.height as f32 * UNIT);
@@ -141,6 +149,14 @@ impl Key {
 }
 
 impl Pen {
+    /// Takes in the drawing as it is given: what was told before it is in it, or was cleared.
+    fn given(&mut self, drawing: &Rc<Drawing>) {
+        if self.given.as_ref().is_none_or(|given| !Rc::ptr_eq(given, drawing)) {
+            self.given = Some(drawing.clone());
+            self.told = None;
+        }
+    }
+
     /// Does what a key asks; the drawing to tell about, if it has changed.
     fn press(&mut self, key: Key, (width, height): (usize, usize), drawing: &Drawing) -> Option<Drawing> {
         let (column, row) = self.place.unwrap_or((width / 2, height / 2));
@@ -244,6 +260,19 @@ mod tests {
         assert_eq!(pen.press(Key::Step(1, 0), size, &drawn), None, "and draws no more");
         assert_eq!(pen.press(Key::Clear, size, &drawn), Some(Drawing::default()));
         assert_eq!(Key::of("Tab"), None);
+    }
+
+    #[test]
+    fn a_line_told_a_moment_ago_is_not_lost_to_the_next_one() {
+        let (mut pen, before) = (Pen::default(), Rc::new(Drawing::default()));
+        pen.given(&before);
+        let mut line = Drawing::default();
+        line.begin(Point::new(0.5, 0.5));
+        pen.told = Some(Rc::new(line.clone()));
+        pen.given(&before);
+        assert_eq!(pen.told.as_deref(), Some(&line), "it has not come back yet");
+        pen.given(&Rc::new(line));
+        assert_eq!(pen.told, None);
     }
 
     #[test]
