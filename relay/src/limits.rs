@@ -64,7 +64,7 @@ pub(crate) const LIMITS: &[Limit] = &[
     limit("foreign_origin", Connection, "the relay's own page", Some("allow-origin"), Limited),
     limit("streams_per_address", Address, "8 for each connection that it may have; 32,768 in all", None, Limited),
     limit("follows_per_address", Address, "one for each connection that it may have; 16,384 in all", None, Limited),
-    limit("follows_per_connection", Connection, "4", None, Limited),
+    limit("follows_per_connection", Connection, "16", None, Limited),
     limit("replies_per_address", Address, "128 large ones under way; 512 in all, 8 a connection", None, Limited),
     limit("uploads_per_address", Address, "128 blobs under way; 512 in all, 8 a connection", None, Limited),
     limit("downloads_per_address", Address, "64 blobs over HTTP under way; 256 in all", None, Limited),

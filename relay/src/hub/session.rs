@@ -18,8 +18,9 @@ use crate::rates::network;
 /// Most large replies and uploads of one connection at a time; more wait. A tab fetches four blobs at a time.
 const MAX_TRANSFERS: usize = 8;
 
-/// Most streams of one connection that follow the log. A tab has one, and for a moment the one before it.
-const MAX_FOLLOWS: usize = 4;
+/// Most streams of one connection that follow the log. A tab has one; those that it gave up are known to be gone only when
+/// something is written to them.
+const MAX_FOLLOWS: usize = 16;
 
 /// One connection of a peer.
 pub(crate) struct Session {
