@@ -3,12 +3,27 @@
 use std::fs;
 use std::path::Path;
 
+use lichen_campaign::Topology;
 use lichen_learn::Update;
 use lichen_record::{Cid, Entry, Metrics, RoundNumber};
-
 use tempfile::TempDir;
 
+use crate::process::Relay;
 use crate::tab::Tab;
+
+/// What has to hold whichever way updates go.
+pub(crate) const BOTH: [Topology; 2] = [Topology::Hub, Topology::Mesh];
+
+/// A relay of the digits campaign in this topology, with further options.
+pub(crate) async fn start(topology: Topology, options: &[&str]) -> (Relay, TempDir) {
+    let folder = match topology {
+        // The same in other quotes: a folder of its own, as for a mesh.
+        Topology::Hub => changed("topology = \"hub\"", "topology = 'hub'"),
+        Topology::Mesh => changed("topology = \"hub\"", "topology = \"mesh\""),
+    };
+    let campaign = folder.path().to_str().unwrap();
+    (Relay::start_with(&[&["--campaign", campaign], options].concat()).await, folder)
+}
 
 /// Parameters of the digits model.
 pub(crate) const PARAMETERS: usize = 64 * 32 + 32 + 32 * 10 + 10;

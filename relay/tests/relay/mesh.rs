@@ -1,19 +1,18 @@
 //! A campaign whose updates go from tab to tab: what the relay keeps of it, and what it refuses.
 
+use lichen_campaign::Topology;
 use lichen_learn::aggregate_checkpoint;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_record::{Cid, Entry};
 use tempfile::TempDir;
 
-use crate::campaign::{self, contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::campaign::{contribution, join_and_wait_for_round, start, update, wait_for_round};
 use crate::process::Relay;
 use crate::tab::{Tab, refused};
 
 /// A relay of the digits campaign as a mesh, with further options.
 async fn mesh(options: &[&str]) -> (Relay, TempDir) {
-    let folder = campaign::changed("topology = \"hub\"", "topology = \"mesh\"");
-    let campaign = folder.path().to_str().unwrap();
-    (Relay::start_with(&[&["--campaign", campaign], options].concat()).await, folder)
+    start(Topology::Mesh, options).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
