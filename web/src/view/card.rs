@@ -59,7 +59,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
             </p>
             { here_now(state) }
             <div class="ask">
-                { button("Join", "button button-main button-join", Intent::Join) }
+                { button("Join", "button button-main button-join", &Intent::Join) }
                 <p>
                     { "Nothing runs, connects or uses your graphics card before you click. Pause and Leave stay in sight, and closing the page stops everything." }
                 </p>
@@ -174,7 +174,7 @@ fn missing(problem: &Problem) -> Html {
                 <p><strong>{ &problem.message }</strong></p>
                 <p>{ &problem.remedy }</p>
             </div>
-            <div class="ask">{ button("Try again", "button button-main", Intent::ReadAgain) }</div>
+            <div class="ask">{ button("Try again", "button button-main", &Intent::ReadAgain) }</div>
         </>
     }
 }

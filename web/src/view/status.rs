@@ -33,14 +33,14 @@ pub(super) fn notice(state: &ViewState) -> Html {
     html! {
         <div class="notice notice-row" role="alert">
             <div><p><strong>{ &notice.message }</strong></p><p>{ &notice.remedy }</p></div>
-            { button("Dismiss", "button", Intent::Dismiss) }
+            { button("Dismiss", "button", &Intent::Dismiss) }
         </div>
     }
 }
 
 /// A button with a stable name. It carries what it asks for, which the page reads when it is clicked, and no button
 /// ever becomes another one.
-pub(super) fn button(name: &'static str, class: &'static str, intent: Intent) -> Html {
+pub(super) fn button(name: &'static str, class: &'static str, intent: &Intent) -> Html {
     html! {
         <button type="button" key={name} {class} data-intent={intent.name()}>{ name }</button>
     }
@@ -51,18 +51,18 @@ fn buttons(run: &Run, key: &str, is_over: bool) -> Html {
         Run::Leaving => Html::default(),
         // There is nothing to join any more.
         Run::Idle | Run::Left | Run::Failed(_) if is_over => Html::default(),
-        Run::Idle | Run::Left | Run::Failed(_) => button("Join", "button button-main", Intent::Join),
+        Run::Idle | Run::Left | Run::Failed(_) => button("Join", "button button-main", &Intent::Join),
         Run::Paused => html! {
             <>
-                { button("Resume", "button button-main", Intent::Resume) }
-                { button("Leave", "button", Intent::Leave) }
+                { button("Resume", "button button-main", &Intent::Resume) }
+                { button("Leave", "button", &Intent::Leave) }
             </>
         },
-        Run::Joined if key == "finished" => button("Leave", "button", Intent::Leave),
+        Run::Joined if key == "finished" => button("Leave", "button", &Intent::Leave),
         Run::Joined => html! {
             <>
-                { button("Pause", "button", Intent::Pause) }
-                { button("Leave", "button", Intent::Leave) }
+                { button("Pause", "button", &Intent::Pause) }
+                { button("Leave", "button", &Intent::Leave) }
             </>
         },
     }

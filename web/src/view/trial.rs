@@ -91,7 +91,7 @@ fn ask(campaign: &Campaign) -> Html {
     let name = if draws(campaign) { "See what it can read" } else { "See what it can do" };
     html! {
         <div class="ask">
-            { button(name, "button", Intent::Look) }
+            { button(name, "button", &Intent::Look) }
             <p>{ weight(campaign) }</p>
         </div>
     }
@@ -154,7 +154,7 @@ fn drawing(state: &ViewState, show: &Show, click: &Callback<Intent>) -> Html {
             <div class="stack">
                 <h3 id="draw">{ "Draw one yourself" }</h3>
                 <Field drawing={state.trial.drawing.clone()} width={show.width} height={show.height} {change} />
-                <div class="draw-row">{ button("Clear", "button", clear) }</div>
+                <div class="draw-row">{ button("Clear", "button", &clear) }</div>
             </div>
             <div class="stack">
                 { reading::reading(state, show) }
