@@ -16,7 +16,6 @@ use anyhow::{Context, Result, bail};
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_net::hub::Cause;
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, SigningKey, Verified, verify};
-use lichen_round::Presence::Expected;
 use lichen_round::{CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Refusal, Rules};
 use lichen_store::{Blobs, Disk};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -363,9 +362,8 @@ impl Writer {
         if self.roll_call.take_if(|at| Instant::now() >= *at).is_none() {
             return Vec::new();
         }
-        let expected =
-            self.coordinator.state().members().filter(|(_account, member)| member.presence() == Expected);
-        expected.map(|(account, _member)| account).filter(|account| !self.presence.is_here(account)).collect()
+        let active = self.coordinator.state().active();
+        active.filter(|account| !self.presence.is_here(account)).collect()
     }
 
     /// Looks whether the campaign goes on, and whether the log's time is the machine's.

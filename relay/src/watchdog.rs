@@ -3,7 +3,7 @@
 
 use lichen_net::hub::Cause;
 use lichen_record::{Entry, RoundNumber};
-use lichen_round::{CampaignState, Presence, Refusal, Stage};
+use lichen_round::{CampaignState, Refusal, Stage};
 
 /// How many of its expected intervals a step may take.
 const TIMES: u64 = 3;
@@ -73,14 +73,10 @@ fn expected(state: &CampaignState) -> Option<(Step, RoundNumber, u64)> {
         }
         last => {
             let round = last.map_or(RoundNumber::FIRST, |round| round.number().next());
-            let is_due = !state.is_finished() && has_expected(state);
+            let is_due = !state.is_finished() && state.present() > 0;
             is_due.then_some((Step::Opening, round, rules.interval_ms))
         }
     }
-}
-
-fn has_expected(state: &CampaignState) -> bool {
-    state.members().any(|(_account, member)| member.presence() == Presence::Expected)
 }
 
 fn cause(state: &CampaignState, what: Step, failure: Option<Cause>) -> Cause {

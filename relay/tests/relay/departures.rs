@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lichen_learn::aggregate_checkpoint;
-use lichen_net::hub::Reply;
+use lichen_net::hub::{Records, Reply, Request};
 use lichen_record::{Cid, Entry, RoundNumber};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::PATIENCE;
-use crate::campaign::{self, contribution, update, wait_for_round};
+use crate::campaign::{self, contribution, update};
 use crate::process::Relay;
 use crate::tab::Tab;
 
@@ -26,6 +26,32 @@ async fn patient() -> (Relay, TempDir) {
     (relay, folder)
 }
 
+/// Reads the log until it has such an entry; all entries up to it. A relay lets nobody follow any number of times.
+async fn until(tab: &Tab, is_it: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    let begun = Instant::now();
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let request = Request::ReadLog { campaign: tab.campaign, from: entries.len() as u64, limit: 100 };
+        let Reply::Records(Records { records, .. }) = tab.ask(request).await else { panic!("no records") };
+        for record in records {
+            entries.push(lichen_record::verify::<Entry>(&record.entry).unwrap().into_inner());
+            if entries.last().is_some_and(&is_it) {
+                return entries;
+            }
+        }
+        assert!(begun.elapsed() < PATIENCE, "it does not come: {entries:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn wait_for_round(tab: &Tab, number: RoundNumber) -> (RoundNumber, Cid) {
+    let is_it = |entry: &Entry| matches!(entry, Entry::RoundOpened { round, .. } if *round == number);
+    match until(tab, is_it).await.last() {
+        Some(Entry::RoundOpened { round, base, .. }) => (*round, *base),
+        other => panic!("{other:?}"),
+    }
+}
+
 async fn contribute(tab: &Tab, round: RoundNumber, base: Cid) -> Vec<u8> {
     let bytes = update(0.01);
     let cid = tab.put(bytes.clone()).await;
@@ -34,8 +60,7 @@ async fn contribute(tab: &Tab, round: RoundNumber, base: Cid) -> Vec<u8> {
 }
 
 async fn attest(tab: &Tab, round: RoundNumber, base: Cid, accepted: &[(u32, Vec<u8>)]) {
-    tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
-        .await;
+    until(tab, |entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round)).await;
     let (result, _checkpoint) = aggregate_checkpoint(&tab.get(base).await, accepted, f64::INFINITY).unwrap();
     let campaign = tab.campaign;
     tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
@@ -94,13 +119,10 @@ async fn a_reloaded_tab_is_waited_for() {
     // Its second connection goes, and the first one stays.
     drop(Tab::start(&relay, 2).await);
     contribute(&two, round, base).await;
-    let (records, _) = one
-        .follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
-        .await;
-    let departed = records.iter().any(|record| {
-        let entry = lichen_record::verify::<Entry>(&record.entry).unwrap();
-        matches!(entry.get(), Entry::Departed { .. })
-    });
+    let is_closed =
+        |entry: &Entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round);
+    let entries = until(&one, is_closed).await;
+    let departed = entries.iter().any(|entry| matches!(entry, Entry::Departed { .. }));
     assert!(!departed, "it came back at once");
 }
 
@@ -126,8 +148,7 @@ async fn whoever_does_not_come_back_to_a_relay_started_again_is_gone() {
     drop((one, two));
     relay.kill_and_restart().await;
     let one = Tab::start(&relay, 1).await;
-    one.follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
-        .await;
+    until(&one, |entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round)).await;
 }
 
 /// A way to the relay that can be cut, so that packets vanish and nobody is told.
