@@ -30,7 +30,7 @@ pub(super) fn listen(option: &str, text: &str) -> Result<SocketAddr> {
 }
 
 /// A number that has to be at least one, where it is set.
-pub(super) fn at_least_one<T: PartialEq + Default>(option: &str, number: Option<T>) -> Result<()> {
+pub(super) fn at_least_one<T: PartialEq + Default + Copy>(option: &str, number: Option<T>) -> Result<()> {
     if number == Some(T::default()) {
         bail!("--{option} 0: it has to be at least 1, since with none the relay could not do its part");
     }
