@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::back_to;
 use crate::campaign::Campaign;
 use crate::clock::{self, LogClock};
 use crate::condition::{Condition, Part, store_cause};
@@ -181,6 +182,8 @@ pub(crate) struct Writer {
     /// What could not be written at the start.
     unwritten: Option<Batch>,
     presence: Arc<Presence>,
+    /// Where the operator wants to go back to, until a round has opened.
+    back_to: Option<back_to::Request>,
     /// When members that were here before the start, and have not come back, count as gone; none once that is said.
     roll_call: Option<Instant>,
 }
@@ -197,6 +200,10 @@ struct Batch {
 
 impl Writer {
     /// Folds the campaign's log, of which the first record is written if there is none yet.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another part of the relay, and this is called once"
+    )]
     pub(crate) async fn open(
         campaign: &Campaign,
         key: SigningKey,
@@ -205,6 +212,7 @@ impl Writer {
         loose: Arc<Loose>,
         metrics: Arc<Metrics>,
         condition: Arc<Condition>,
+        back_to: Option<back_to::Request>,
     ) -> Result<(Ledger, Self)> {
         for (cid, bytes) in campaign.blobs() {
             // What is here needs no room, of which a full disk has none.
@@ -240,11 +248,15 @@ impl Writer {
             failure: None,
             unwritten: None,
             presence: Arc::default(),
+            back_to: None,
             roll_call: Instant::now().checked_add(RETURN_PATIENCE),
         };
         writer.fold(campaign.initial).await?;
         writer.set_clock();
         let mut batch = Batch::default();
+        if let Some(request) = back_to {
+            writer.go_back(request, &mut batch)?;
+        }
         writer.handle(CoordinatorEvent::CaughtUp, &mut batch)?;
         writer.commit_or_keep(batch).await?;
         let ledger = Ledger {
@@ -288,6 +300,17 @@ impl Writer {
             );
         }
         self.publish_head()
+    }
+
+    /// Has the next round begin with an earlier checkpoint, if that is remembered.
+    fn go_back(&mut self, request: back_to::Request, batch: &mut Batch) -> Result<()> {
+        if !request.is_possible(self.coordinator.state()) {
+            request.forget();
+            return Ok(());
+        }
+        self.handle(CoordinatorEvent::GoBack { to: request.to }, batch)?;
+        self.back_to = Some(request);
+        Ok(())
     }
 
     /// Lets the log's time go on from its last entry, and says so where that is ahead of the machine's.
@@ -492,7 +515,7 @@ fn report(change: &Change) {
         Change::SetAside { round } => tracing::warn!(
             round = round.0,
             "the round's updates were set aside, or changed nothing: the campaign goes on from the checkpoint before it. If \
-             that happens again and again, look at who contributes"
+             that happens again and again, look at who contributes; `lichen-relay back-to` goes back to an earlier checkpoint"
         ),
         _ => tracing::debug!(?change, "the log changed the campaign"),
     }

@@ -6,6 +6,7 @@
 //! ```
 
 mod accepted;
+mod back_to;
 mod campaign;
 mod circuits;
 mod clock;
@@ -79,7 +80,7 @@ use crate::leader::Leader;
 use crate::ledger::{Ledger, Writer};
 use crate::loose::Loose;
 use crate::metrics::Metrics;
-use crate::options::Settings;
+use crate::options::{Command, Settings};
 use crate::origins::Origins;
 use crate::page::Page;
 use crate::parts::Parts;
@@ -119,6 +120,9 @@ fn main() -> ExitCode {
 
 fn start() -> Result<()> {
     let settings = Settings::read()?;
+    if let Some(Command::BackTo { data, round }) = &settings.command {
+        return back_to::ask(data, *round);
+    }
     if let Some(file) = &settings.rehearse_clock {
         clock::rehearse(file.clone());
     }
@@ -193,8 +197,10 @@ impl Log {
         };
         let key = keys::account(&settings.data)?;
         let signer = Some(Signer::new(&key)?);
+        let back_to = back_to::Request::read(&settings.data)?;
         let (ledger, writer) =
-            Writer::open(&campaign, key, disk, settings.newcomers, loose, metrics, condition).await?;
+            Writer::open(&campaign, key, disk, settings.newcomers, loose, metrics, condition, back_to)
+                .await?;
         if following.is_some() {
             Following::forget(&settings.data)?;
             tracing::info!("this relay followed another one and takes its place now");

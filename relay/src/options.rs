@@ -32,6 +32,10 @@ pub(crate) struct Options {
     #[serde(skip)]
     pub(crate) health: bool,
 
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub(crate) command: Option<Command>,
+
     /// Where to listen, for HTTP and peers alike: an address or a name, and a port [default: 127.0.0.1:8080]
     #[arg(long, env = "LICHEN_LISTEN", value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
@@ -251,11 +255,28 @@ pub(crate) struct Options {
     pub(crate) rehearse_clock: Option<PathBuf>,
 }
 
+/// What else this program does than serve.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Goes back to the checkpoint that an earlier round settled with: writes so into the data folder of a relay that is
+    /// stopped, and the next round after its start begins there. The log keeps everything
+    BackTo {
+        /// The relay's data folder
+        #[arg(long, env = "LICHEN_DATA", value_name = "FOLDER", default_value = ".lichen")]
+        data: PathBuf,
+        /// The round, one of the last 64; 0 is the checkpoint that the campaign began with
+        #[arg(long, value_name = "NUMBER")]
+        round: u64,
+    },
+}
+
 /// The options with defaults in place of what nobody has set.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Whether a running relay is only to be asked whether it is ready.
     pub(crate) health: bool,
+    /// What else is to be done than to serve.
+    pub(crate) command: Option<Command>,
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
     pub(crate) campaign: Option<PathBuf>,
@@ -353,6 +374,7 @@ impl Settings {
             public_address.map(|text| check::own_address("--public-address", text)).transpose()?;
         Ok(Self {
             health: options.health,
+            command: options.command,
             listen: listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
             data: options.data.unwrap_or_else(|| ".lichen".into()),
             campaign: options.campaign,
@@ -469,6 +491,7 @@ impl Options {
         Self {
             config: self.config,
             health: self.health,
+            command: self.command,
             listen: self.listen.or(other.listen),
             data: self.data.or(other.data),
             campaign: self.campaign.or(other.campaign),

@@ -22,7 +22,7 @@ const WIDE: (&str, &str) = ("[rounds]", "[update]\nmax_norm = 1e12\n[rounds]");
 
 /// So much for every parameter, with signs that come and go.
 fn hostile(value: f32) -> Vec<u8> {
-    let sign = |index: usize| if index * 2_654_435_761 & 64 == 0 { value } else { -value };
+    let sign = |index: usize| if (index * 2_654_435_761) & 64 == 0 { value } else { -value };
     Update::new((0..PARAMETERS).map(sign).collect()).unwrap().encode().unwrap()
 }
 

@@ -78,6 +78,13 @@ pub enum Event {
         /// The probability of each class.
         probabilities: Vec<f32>,
     },
+    /// The organiser went back: a round began with an earlier checkpoint than the last one.
+    WentBack {
+        /// The round that began so.
+        round: u64,
+        /// The round that settled with that checkpoint; 0 for the campaign's first.
+        to: u64,
+    },
     /// A round changed nothing, since the model would have been far worse with its updates: everybody goes on from the
     /// checkpoint before it.
     SetAside {

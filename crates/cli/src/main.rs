@@ -141,7 +141,7 @@ fn in_words(report: &Report) -> String {
     }
     if let Some(best) = report.best {
         lines.push(format!(
-            "warning      far below round {}, which had accuracy {:.4} and loss {:.4}: the organiser can go back to it",
+            "warning      far below round {}, which had accuracy {:.4} and loss {:.4}: the organiser can go back to it (lichen-relay back-to)",
             best.round, best.accuracy, best.loss
         ));
     }

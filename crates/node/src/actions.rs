@@ -178,6 +178,9 @@ impl<P: Platform> Session<P> {
                 self.forget_all_but(*result);
             }
             // What is read in the record from before is no news.
+            Change::WentBack { round, to, .. } if self.is_live => {
+                (self.shared.out)(Event::WentBack { round: round.0, to: to.0 });
+            }
             Change::SetAside { round } if self.is_live => {
                 (self.shared.out)(settling::set_aside(&self.shared, *round));
             }

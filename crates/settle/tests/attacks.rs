@@ -63,7 +63,7 @@ impl Campaign {
 
     /// The same for every parameter, with signs that come and go.
     fn hostile(&self, value: f32) -> Update {
-        let sign = |index: usize| if index * 2_654_435_761 & 64 == 0 { value } else { -value };
+        let sign = |index: usize| if (index * 2_654_435_761) & 64 == 0 { value } else { -value };
         Update::new((0..self.base.elements()).map(sign).collect()).unwrap()
     }
 

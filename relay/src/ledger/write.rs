@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use lichen_log::Record;
 use lichen_record::Cid;
+use lichen_round::Change;
 use lichen_store::{Blobs, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -110,6 +111,10 @@ impl Writer {
             report(&change);
             self.faults.count(&change);
             self.metrics.changed(&change);
+            if let (Change::Opened { .. }, Some(request)) = (&change, &self.back_to) {
+                request.forget();
+                self.back_to = None;
+            }
         }
         self.faults.warn(Instant::now());
         for aggregation in batch.aggregations {

@@ -15,6 +15,7 @@ mod crowds;
 mod departures;
 mod disk;
 mod follower;
+mod going_back;
 mod hostile;
 mod http;
 mod loose;

@@ -133,6 +133,7 @@ impl ViewState {
                 accuracy,
                 samples,
             }),
+            Event::WentBack { round, to } => self.notice = Some(went_back(round, to)),
             Event::SetAside { round, would_be, stays } => {
                 self.notice = Some(set_aside(round, would_be, stays));
             }
@@ -439,6 +440,18 @@ impl ViewState {
         self.asked.clear();
         self.worker = WorkerStage::Loading;
         self.trial.rest();
+    }
+}
+
+/// What to say where the organiser went back.
+fn went_back(round: u64, to: u64) -> Problem {
+    let checkpoint = match to {
+        0 => "the campaign's first checkpoint".to_owned(),
+        to => format!("the checkpoint of round {to}"),
+    };
+    Problem {
+        message: format!("The organiser went back to {checkpoint}."),
+        remedy: format!("Round {round} goes on from there. There is nothing to do."),
     }
 }
 

@@ -705,3 +705,16 @@ fn a_round_that_was_set_aside_is_told_of() {
         );
     }
 }
+
+#[test]
+fn going_back_is_told_of() {
+    let mut state = ViewState::default();
+    for (to, said) in [
+        (12, "The organiser went back to the checkpoint of round 12."),
+        (0, "The organiser went back to the campaign's first checkpoint."),
+    ] {
+        state.apply(Event::WentBack { round: 41, to }, 0.0);
+        let notice = state.notice.take().unwrap();
+        assert_eq!((notice.message.as_str(), notice.remedy.contains("Round 41")), (said, true));
+    }
+}

@@ -158,7 +158,9 @@ pub(crate) enum Fault {
 fn way_out(best: Option<RoundNumber>) -> String {
     match best {
         Some(round) => {
-            format!("the organiser can go back to the checkpoint of round {round}, which was the best")
+            format!(
+                "the organiser can go back to the checkpoint of round {round}, which was the best: `lichen-relay back-to --round {round}`"
+            )
         }
         None => {
             "the organiser has to begin a new campaign, with a smaller learning rate or other data".into()

@@ -1,0 +1,116 @@
+//! The operator goes back to an earlier checkpoint: asked for while the relay is stopped, done when the next round opens.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use lichen_record::RoundNumber;
+use lichen_round::CampaignState;
+use lichen_store::Disk;
+
+/// Holds the round's number, in the data folder.
+const FILE: &str = "back-to";
+
+/// What the operator asked for.
+pub(crate) struct Request {
+    file: PathBuf,
+    pub(crate) to: RoundNumber,
+}
+
+/// Asks the relay with this data folder, which is stopped, to go back when it starts.
+pub(crate) fn ask(data: &Path, round: u64) -> Result<()> {
+    let store = data.join("relay.redb");
+    if !store.is_file() {
+        bail!("{} is no data folder of a relay: there is no relay.redb in it", data.display());
+    }
+    // It belongs to one process at a time, so that a running relay is noticed.
+    let opened = Disk::open(&store);
+    drop(opened.with_context(|| format!("cannot open {}: stop the relay first", store.display()))?);
+    let file = data.join(FILE);
+    fs::write(&file, format!("{round}\n")).with_context(|| format!("cannot write {}", file.display()))?;
+    println!(
+        "The next round that opens will begin with the checkpoint of round {round}. Start the relay now; its log says when \
+         it has gone back. To stay where it is, remove {}.",
+        file.display()
+    );
+    Ok(())
+}
+
+impl Request {
+    /// What is asked for in a data folder, if anything.
+    pub(crate) fn read(data: &Path) -> Result<Option<Self>> {
+        let file = data.join(FILE);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+        };
+        let round = text.trim().parse();
+        let round = round.with_context(|| {
+            format!("{} holds no round's number: remove it, or ask again by back-to", file.display())
+        })?;
+        Ok(Some(Self { file, to: RoundNumber(round) }))
+    }
+
+    /// Whether that can be done; if not it says why, and the relay goes on from where it is.
+    pub(crate) fn is_possible(&self, state: &CampaignState) -> bool {
+        let rounds: Vec<u64> = state.results().map(|(round, _result)| round.0).collect();
+        if rounds.contains(&self.to.0) {
+            return true;
+        }
+        tracing::error!(
+            round = self.to.0,
+            "cannot go back to this round: none of that number has settled, or too many have since. The relay goes on from \
+             the last checkpoint. Ask again by back-to with one of the rounds {rounds:?}"
+        );
+        false
+    }
+
+    /// It is done, or cannot be.
+    pub(crate) fn forget(&self) {
+        if let Err(error) = fs::remove_file(&self.file) {
+            tracing::error!(%error, "cannot remove {}: remove it, or the next start goes back again", self.file.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_relays_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(ask(folder.path(), 3).unwrap_err().to_string().contains("no data folder of a relay"));
+        assert!(Request::read(folder.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_asked_is_read_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Disk::open(&folder.path().join("relay.redb")).unwrap());
+        ask(folder.path(), 3).unwrap();
+        ask(folder.path(), 41).unwrap();
+        let request = Request::read(folder.path()).unwrap().unwrap();
+        assert_eq!(request.to, RoundNumber(41), "the last word counts");
+        request.forget();
+        assert!(Request::read(folder.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_running_relay_is_not_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let _running = Disk::open(&folder.path().join("relay.redb")).unwrap();
+        let refused = ask(folder.path(), 3).unwrap_err();
+        assert!(refused.to_string().contains("stop the relay first"), "{refused:#}");
+    }
+
+    #[test]
+    fn what_is_no_number_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), "yesterday").unwrap();
+        let refused = Request::read(folder.path()).err().unwrap();
+        assert!(refused.to_string().contains("holds no round's number"), "{refused:#}");
+    }
+}
