@@ -47,10 +47,10 @@ pub(crate) async fn combine<P: Platform>(
     if let Some(set_aside) = set_aside {
         shared.settling.set_aside.set(Some((round, set_aside)));
     }
-    if let Some(checkpoint) = checkpoint {
-        if !shared.keep(&result, &checkpoint).await {
-            return None;
-        }
+    if let Some(checkpoint) = checkpoint
+        && !shared.keep(&result, &checkpoint).await
+    {
+        return None;
     }
     shared.mesh.offer(result);
     shared.mesh.announce();
