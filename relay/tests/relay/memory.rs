@@ -1,7 +1,6 @@
 //! Whatever one address sends, or does not read, the relay takes little memory for it, and honest tabs are served meanwhile.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use futures::AsyncWriteExt as _;
 use futures::future::join_all;
@@ -22,9 +21,6 @@ use crate::tab::{Tab, now, refused};
 /// What a relay may take at most, whatever comes.
 const MOST: usize = 512 * 1024 * 1024;
 
-/// How long an honest tab may wait for its receipt, in all but one of a hundred times.
-const SOON: Duration = Duration::from_millis(500);
-
 const OPTIONS: [&str; 2] = ["--entries-per-minute", "100000"];
 
 /// A data folder with the largest blob there can be.
@@ -37,22 +33,17 @@ fn folder_with_a_large_blob() -> (TempDir, Cid) {
     (folder, cid)
 }
 
-/// Appends entries like an honest tab, and sees that it is served as if nobody else were there.
+/// Appends entries like an honest tab, and sees that each gets its receipt. How soon, `cargo xtask bench hostile` measures.
 async fn is_served(relay: &Relay) {
     let tab = Tab::start(relay, 1).await;
-    let mut times = Vec::new();
     for sequence in 1..=100 {
         let entry = if sequence % 2 == 1 {
             Entry::Joined { campaign: tab.campaign, sequence }
         } else {
             Entry::Left { campaign: tab.campaign, sequence }
         };
-        let began = Instant::now();
         tab.append_well(&entry).await;
-        times.push(began.elapsed());
     }
-    times.sort_unstable();
-    assert!(times[98] < SOON, "an append took {:?}, the longest {:?}", times[98], times[99]);
 }
 
 fn assert_small(relay: &Relay) {

@@ -116,6 +116,10 @@ impl Tab {
 
     /// Sends a request whose answers come one by one.
     pub(crate) fn begin(&self, bytes: Vec<u8>) -> mpsc::UnboundedReceiver<Answer> {
+        self.begin_named(bytes).1
+    }
+
+    fn begin_named(&self, bytes: Vec<u8>) -> (RequestId, mpsc::UnboundedReceiver<Answer>) {
         let id = {
             let mut next = self.next.lock().unwrap();
             *next += 1;
@@ -124,7 +128,7 @@ impl Tab {
         let (sender, answers) = mpsc::unbounded_channel();
         self.waiting.lock().unwrap().insert(id, sender);
         self.handle.send(Command::Request { id, bytes }).unwrap();
-        answers
+        (id, answers)
     }
 
     /// Signs an entry and asks for it to be appended.
@@ -165,7 +169,7 @@ impl Tab {
     /// Follows the log from its first record until an entry satisfies the condition; everything is verified.
     pub(crate) async fn follow_until(&self, is_it: impl Fn(&Entry) -> bool) -> (Vec<Record>, Entry) {
         let request = Request::Follow { campaign: self.campaign, from: 0 };
-        let mut answers = self.begin(request.to_bytes().unwrap());
+        let (id, mut answers) = self.begin_named(request.to_bytes().unwrap());
         let mut chain = Chain::new(self.campaign);
         let mut seen = Vec::new();
         loop {
@@ -174,6 +178,8 @@ impl Tab {
                 let entry = chain.verify_next(&record).unwrap().into_inner();
                 seen.push(record);
                 if is_it(&entry) {
+                    // A connection may follow a few times only.
+                    self.handle.send(Command::Cancel { id }).unwrap();
                     return (seen, entry);
                 }
             }
