@@ -17,8 +17,15 @@ Node.prototype.removeChild = function (child) {
   return removeChild.call(this, child);
 };
 
-addEventListener("click", (event) => {
-  if (event.target.closest?.("[data-reload]")) location.reload();
+addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-reload]");
+  if (!button) return;
+  if (button.dataset.reload === "anew") {
+    // The browser may have kept what was wrong, for as long as it keeps what never changes.
+    const parts = [...document.querySelectorAll('link[rel="preload"], link[rel="modulepreload"]')];
+    await Promise.allSettled(parts.map(({ href }) => fetch(href, { cache: "reload" })));
+  }
+  location.reload();
 });
 
 // What is wrong, and what to do about it, in two sentences.
@@ -79,7 +86,7 @@ export default function start() {
         line.textContent = `${what} ${remedy}`;
         const button = document.createElement("button");
         button.className = "button";
-        button.dataset.reload = "";
+        button.dataset.reload = "anew";
         button.textContent = "Reload";
         line.after(button);
       }

@@ -1,6 +1,6 @@
 //! A tab that cannot get on says so, with a remedy, and never in green.
 
-use super::site::{ENDLESS, LONG_ROUNDS, SOON, Site, TRAINED, account};
+use super::site::{LONG_ROUNDS, SOON, Site, TRAINED, account};
 
 /// A learning rate with which every training diverges.
 const DIVERGING: &[(&str, &str)] = &[
@@ -34,20 +34,4 @@ fn data_cleared_while_a_tab_trains_ends_in_a_new_key_and_not_in_a_busy_sentence(
     page.click("Join", SOON).unwrap();
     site.wait(&page, "a contribution under a new key", TRAINED, |state| state.contributions >= 1);
     assert_ne!(account(&page), before);
-}
-
-#[test]
-fn a_device_without_room_says_so_and_goes_on_once_there_is_some() {
-    let site = Site::start(ENDLESS);
-    let page = site.join();
-    let origin = site.relay.url();
-    let origin = origin.trim_end_matches('/');
-    site.wait_for_round(&page, 1);
-    page.set_quota(origin, Some(1)).unwrap();
-    site.wait(&page, "the page to say that there is no room", TRAINED, |state| state.state == "stalled");
-    let text = page.evaluate("document.querySelector('main').innerText").unwrap().to_string();
-    assert!(text.contains("no room left"), "{text}");
-    let stuck = page.state().unwrap().unwrap().round;
-    page.set_quota(origin, None).unwrap();
-    site.wait_for_round(&page, stuck + 2);
 }

@@ -273,18 +273,6 @@ impl Page {
         self.call("Storage.clearDataForOrigin", params).map(drop)
     }
 
-    /// Limits the bytes that the browser keeps for an origin, or limits them as usual again.
-    ///
-    /// # Errors
-    /// When the browser refuses or has ended.
-    pub fn set_quota(&self, origin: &str, bytes: Option<u64>) -> Result<(), Error> {
-        let params = match bytes {
-            Some(bytes) => json!({ "origin": origin, "quotaSize": bytes }),
-            None => json!({ "origin": origin }),
-        };
-        self.call("Storage.overrideQuotaForOrigin", params).map(drop)
-    }
-
     /// Closes the tab without asking it.
     ///
     /// # Errors

@@ -55,6 +55,10 @@ pub(crate) fn page(toolchain: &Toolchain) -> Result<PathBuf> {
     let mut trunk = toolchain.command(tools.trunk());
     trunk.args(["build", "--release", "--offline", "--color", "never"]).current_dir(workspace::root());
     trunk.env("PATH", tools.path()?).env("CARGO_TARGET_DIR", workspace::target());
+    // Where in the source something panicked is of no use to visitors, and weighs more than a picture. Cargo adds this
+    // to the flags of its configuration.
+    trunk.env("RUSTC_BOOTSTRAP", "1");
+    trunk.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Zlocation-detail=none");
     // A backtrace of Trunk would push the compiler's words out of sight.
     trunk.env("RUST_BACKTRACE", "0");
     // Trunk reads NO_COLOR as a boolean and stops at its usual value `1`.
