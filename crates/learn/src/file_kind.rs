@@ -170,6 +170,7 @@ impl fmt::Display for FileKind {
 }
 
 #[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
