@@ -130,7 +130,8 @@ impl Bench {
     fn of(text: &[u8], tab: Tab) -> Self {
         let manifest = Manifest::from_bytes(text).unwrap();
         let dataset = Dataset::decode(DATA, &manifest).unwrap();
-        let rules = Rules::from(&manifest);
+        // These tests take more steps than the manifest's rounds have.
+        let rules = Rules { steps: 500, ..Rules::from(&manifest) };
         let setup = Rc::new(Setup {
             campaign: CampaignId::of_manifest(text),
             manifest,
