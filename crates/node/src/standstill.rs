@@ -71,7 +71,7 @@ async fn a_training_that_diverges_is_said_and_not_tried_again() {
             let problem = visit.stalled().await;
             assert!(problem.message.contains("diverged in round 1"), "{problem:?}");
             let later = visit.during(LONG * 10).await;
-            assert!(later.iter().any(|event| *event == Event::Alive));
+            assert!(later.contains(&Event::Alive));
             let is_busy = |event: &&Event| matches!(event, Event::Status(_) | Event::Loss { .. });
             assert_eq!(later.iter().find(is_busy), None);
         })
