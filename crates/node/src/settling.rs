@@ -91,6 +91,10 @@ pub(crate) async fn evaluate<P: Platform>(
         samples: result.samples,
     };
     (shared.out)(evaluated.into());
+    if let Ok(bytes) = encode(&evaluated) {
+        // Lost, it is measured again.
+        let _kept = shared.platform.save(&evaluation_name(shared.setup.campaign), &bytes).await;
+    }
     let of = Of { round: evaluated.round, checkpoint, count: false };
     let setup = &shared.setup;
     if let Ok(dataset) = blobs::dataset(&shared).await {
@@ -99,10 +103,6 @@ pub(crate) async fn evaluate<P: Platform>(
             .showing
             .show(&*shared.platform, &shared.out, &setup.manifest, &dataset, (of, &parameters))
             .await;
-    }
-    if let Ok(bytes) = encode(&evaluated) {
-        // Lost, it is measured again.
-        let _kept = shared.platform.save(&evaluation_name(shared.setup.campaign), &bytes).await;
     }
     Done::Nothing
 }
