@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::PATIENCE;
 use crate::campaign::{self, contribution, join_and_wait_for_round, update, wait_for_round};
 use crate::process::Relay;
-use crate::tab::{Answer, Tab};
+use crate::tab::{Answer, Tab, next_notice};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -57,13 +57,7 @@ async fn take_part(tab: &Tab, round: RoundNumber) {
 async fn notice(tab: &Tab) -> Notice {
     let watch = Request::Watch { campaign: tab.campaign, from: 0 };
     let mut answers = tab.begin(watch.to_bytes().unwrap());
-    loop {
-        match timeout(PATIENCE, answers.recv()).await.expect("no notice in time").unwrap() {
-            Answer::Reply(Reply::Notice(notice)) => return notice,
-            Answer::Reply(Reply::Records(_)) => {}
-            _ => panic!("the relay stopped"),
-        }
-    }
+    next_notice(&mut answers).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use lichen_net::hub::{Cause, Notice, Reason, Reply, Request};
+use lichen_net::hub::{Cause, Reason, Request};
 use lichen_record::Entry;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::PATIENCE;
 use crate::campaign::{contribution, join_and_wait_for_round, update};
 use crate::process::Relay;
-use crate::tab::{Answer, Tab, refused};
+use crate::tab::{Tab, next_notice, refused};
 
 /// A small disk at a relay's data folder, which only a process in its name space sees.
 struct SmallDisk {
@@ -97,17 +97,6 @@ async fn stands_still(relay: &Relay) {
     }
 }
 
-/// What the relay says of itself next.
-async fn notice(answers: &mut tokio::sync::mpsc::UnboundedReceiver<Answer>) -> Notice {
-    loop {
-        match timeout(PATIENCE, answers.recv()).await.expect("no notice in time").unwrap() {
-            Answer::Reply(Reply::Notice(notice)) => return notice,
-            Answer::Reply(Reply::Records(_)) => {}
-            _ => panic!("the relay stopped"),
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_to_everybody_and_goes_on_once_there_is_room() {
     let (disk, relay) = SmallDisk::relay().await;
@@ -121,13 +110,13 @@ async fn a_full_disk_is_told_to_everybody_and_goes_on_once_there_is_room() {
     // What is left is the log's reserve.
     assert_eq!(refused(&reply), Reason::DiskFull);
     assert!(readiness(&relay, 503).await.contains("full"));
-    assert_eq!(notice(&mut notices).await.stall, Some(Cause::StoreFull));
+    assert_eq!(next_notice(&mut notices).await.stall, Some(Cause::StoreFull));
     assert_eq!(relay.metric("lichen_stalled{cause=\"store_full\"}").await, 1);
     assert!(relay.log().contains("the disk is full"), "{}", relay.log());
 
     disk.free();
     assert_eq!(readiness(&relay, 200).await, "ready");
-    assert_eq!(notice(&mut notices).await.stall, None);
+    assert_eq!(next_notice(&mut notices).await.stall, None);
     assert_eq!(relay.metric("lichen_stalled{cause=\"store_full\"}").await, 0);
     let cid = tab.put(update(0.01)).await;
     tab.append_well(&contribution(&tab, round, base, cid)).await;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use lichen_log::{Chain, Receipt, Record, check_receipt};
-use lichen_net::hub::{Reason, Records, Reply, Request};
+use lichen_net::hub::{Notice, Reason, Records, Reply, Request};
 use lichen_net::swarm::{self, Handle};
 use lichen_net::{Command, Event, RequestError, RequestId};
 use lichen_record::{AccountId, CampaignId, Cid, Entry, SessionCertificate, SigningKey, verify};
@@ -202,6 +202,17 @@ pub(crate) async fn next_records(answers: &mut mpsc::UnboundedReceiver<Answer>) 
         Answer::Reply(other) => panic!("{other:?}"),
         Answer::Ended => panic!("the relay stopped"),
         Answer::Failed(error) => panic!("{error}"),
+    }
+}
+
+/// What the relay says of itself next, to whoever watches.
+pub(crate) async fn next_notice(answers: &mut mpsc::UnboundedReceiver<Answer>) -> Notice {
+    loop {
+        match timeout(PATIENCE, answers.recv()).await.expect("no notice in time").unwrap() {
+            Answer::Reply(Reply::Notice(notice)) => return notice,
+            Answer::Reply(Reply::Records(_)) => {}
+            _ => panic!("the relay stopped"),
+        }
     }
 }
 
