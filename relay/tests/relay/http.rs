@@ -251,8 +251,9 @@ async fn connect(relay: &Relay, count: usize) -> Vec<tokio::net::TcpStream> {
 
 #[tokio::test]
 async fn a_page_at_an_address_of_ip_version_6_may_connect() {
+    let page = page();
     for listen in ["[::1]:0", "localhost:0", "127.0.0.1:0"] {
-        let relay = Relay::start_at(listen).await;
+        let relay = Relay::start_at(listen, &["--page", page.path().to_str().unwrap()]).await;
         let policy = relay.get("").await.header("content-security-policy").unwrap().to_owned();
         let connect =
             policy.split("; ").find_map(|directive| directive.strip_prefix("connect-src ")).unwrap();

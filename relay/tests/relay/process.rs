@@ -67,10 +67,11 @@ impl Relay {
     }
 
     /// Starts it where it is to listen.
-    pub(crate) async fn start_at(listen: &str) -> Self {
+    pub(crate) async fn start_at(listen: &str, options: &[&str]) -> Self {
         let data = TempDir::new().unwrap();
-        let (child, url) = spawn(data.path(), listen, &[], &[]).await;
-        Self { child, url, data, options: Vec::new(), wrapper: Vec::new() }
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let (child, url) = spawn(data.path(), listen, &options, &[]).await;
+        Self { child, url, data, options, wrapper: Vec::new() }
     }
 
     /// Starts it with this data folder, by a command that runs the one it is given.
