@@ -5,33 +5,12 @@
 mod fixture;
 
 use fixture::{
-    BOTH, Log, Person, RULES, checkpointed, cid, closed, contribution, coordinator, initial, joined, left,
-    opened, published,
+    BOTH, Log, Person, RULES, checkpointed, cid, close, closed, contribution, coordinator, initial, joined,
+    left, open, opened, people, published,
 };
 use lichen_campaign::Topology;
 use lichen_record::{CampaignId, Entry, RoundNumber};
 use lichen_round::{CampaignState, Change, FaultKind, Presence, Refusal, Rules, Stage};
-
-fn people() -> (Person, Person, Person) {
-    (Person::new(1), Person::new(2), Person::new(3))
-}
-
-/// Round 1 is open for these members.
-fn open(rules: Rules, members: &[&Person]) -> Log {
-    let mut log = Log::with_members(rules, members);
-    log.add(&coordinator(), &opened(1, initial()));
-    log
-}
-
-/// Round 1 is closed, all of these members having contributed.
-fn close(rules: Rules, members: &[&Person]) -> Log {
-    let mut log = open(rules, members);
-    for member in members {
-        log.add(member, &contribution(1, initial()));
-    }
-    log.add(&coordinator(), &closed(1));
-    log
-}
 
 /// Round 1 is settled with the checkpoint `one`.
 fn settle(rules: Rules, members: &[&Person]) -> Log {

@@ -5,34 +5,13 @@
 mod fixture;
 
 use fixture::{
-    BOTH, Log, MESH, Person, RULES, checkpointed, cid, closed, contribution_of, coordinator, departed,
-    initial, joined, left, opened,
+    BOTH, Log, MESH, Person, RULES, checkpointed, cid, close, closed, contribution_of, coordinator, departed,
+    initial, joined, left, open, opened, people,
 };
 use lichen_record::RoundNumber;
 use lichen_round::{Change, Presence, Refusal, Rules, Stage};
 
 const ROUND: RoundNumber = RoundNumber(1);
-
-fn people() -> (Person, Person, Person) {
-    (Person::new(1), Person::new(2), Person::new(3))
-}
-
-/// Round 1 is open for these members.
-fn open(rules: Rules, members: &[&Person]) -> Log {
-    let mut log = Log::with_members(rules, members);
-    log.add(&coordinator(), &opened(1, initial()));
-    log
-}
-
-/// Round 1 is closed, all of these members having contributed.
-fn close(rules: Rules, members: &[&Person]) -> Log {
-    let mut log = open(rules, members);
-    for member in members {
-        log.add(member, &contribution_of(member, 1, initial()));
-    }
-    log.add(&coordinator(), &closed(1));
-    log
-}
 
 fn presence(log: &Log, person: &Person) -> Presence {
     log.state.member(&person.account()).unwrap().presence()

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use lichen_campaign::Topology;
-use lichen_learn::Update;
+use lichen_learn::{Update, aggregate_checkpoint};
 use lichen_record::{Cid, Entry, Metrics, RoundNumber};
 use tempfile::TempDir;
 
@@ -36,6 +36,35 @@ pub(crate) fn update(step: f32) -> Vec<u8> {
 pub(crate) fn contribution(tab: &Tab, round: RoundNumber, base: Cid, update: Cid) -> Entry {
     let metrics = Metrics::new(0.5, 0.9, 60).unwrap();
     Entry::Contribution { campaign: tab.campaign, round, base, update, samples: 480, metrics }
+}
+
+/// Contributes to a round an update that moves every parameter by this much, and returns it.
+pub(crate) async fn contribute(tab: &Tab, (round, base): (RoundNumber, Cid), step: f32) -> Vec<u8> {
+    let bytes = update(step);
+    let cid = tab.put(bytes.clone()).await;
+    tab.append_well(&contribution(tab, round, base, cid)).await;
+    bytes
+}
+
+/// Attests what comes of these updates once the round is closed, and returns that checkpoint.
+pub(crate) async fn attest(
+    tab: &Tab,
+    (round, base): (RoundNumber, Cid),
+    updates: &[Vec<u8>],
+) -> (Cid, Vec<u8>) {
+    tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
+        .await;
+    let accepted: Vec<_> = updates.iter().map(|update| (480, update.clone())).collect();
+    let (result, checkpoint) = aggregate_checkpoint(&tab.get(base).await, &accepted, 100.0).unwrap();
+    let campaign = tab.campaign;
+    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
+    (result, checkpoint)
+}
+
+/// Takes part in a round as its only contributor, and returns the checkpoint that it settles on.
+pub(crate) async fn take_part(tab: &Tab, round: (RoundNumber, Cid), step: f32) -> (Cid, Vec<u8>) {
+    let update = contribute(tab, round, step).await;
+    attest(tab, round, &[update]).await
 }
 
 /// Joins and waits for the round that opens because of it.

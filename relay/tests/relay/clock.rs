@@ -3,14 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use lichen_learn::aggregate_checkpoint;
 use lichen_net::hub::{Notice, Reply, Request};
-use lichen_record::{Entry, RoundNumber};
+use lichen_record::Entry;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
-use crate::campaign::{self, contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::campaign::{self, contribute, join_and_wait_for_round, take_part, wait_for_round};
 use crate::process::Relay;
 use crate::tab::{Answer, Tab, next_notice};
 
@@ -39,20 +38,6 @@ impl Clock {
     }
 }
 
-/// Takes part in one round until it is settled.
-async fn take_part(tab: &Tab, round: RoundNumber) {
-    let (round, base) = wait_for_round(tab, round).await;
-    let bytes = update(0.01);
-    let cid = tab.put(bytes.clone()).await;
-    tab.append_well(&contribution(tab, round, base, cid)).await;
-    tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
-        .await;
-    let (result, _bytes) =
-        aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], f64::INFINITY).unwrap();
-    let campaign = tab.campaign;
-    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
-}
-
 /// What the relay says of itself to whoever watches.
 async fn notice(tab: &Tab) -> Notice {
     let watch = Request::Watch { campaign: tab.campaign, from: 0 };
@@ -66,12 +51,12 @@ async fn a_clock_set_back_stops_no_campaign() {
     let mut relay = clock.relay().await;
     let tab = Tab::start(&relay, 1).await;
     let (round, _base) = join_and_wait_for_round(&tab).await;
-    take_part(&tab, round).await;
+    take_part(&tab, wait_for_round(&tab, round).await, 0.01).await;
 
     clock.set(0);
     relay.kill_and_restart().await;
     let tab = Tab::start(&relay, 1).await;
-    take_part(&tab, round.next()).await;
+    take_part(&tab, wait_for_round(&tab, round.next()).await, 0.01).await;
     let ahead = notice(&tab).await.clock_ahead;
     assert!((80_000..90_000).contains(&ahead), "{ahead}");
     assert!(relay.log().contains("ahead of this machine's clock"), "{}", relay.log());
@@ -92,8 +77,7 @@ async fn a_clock_set_while_the_relay_runs_ends_nothing() {
     let other = Tab::start(&relay, 2).await;
     other.join(1).await;
     let (round, base) = join_and_wait_for_round(&tab).await;
-    let cid = tab.put(update(0.01)).await;
-    tab.append_well(&contribution(&tab, round, base, cid)).await;
+    contribute(&tab, (round, base), 0.01).await;
     for offset in [3 * DAY, -3 * DAY] {
         clock.set(offset);
         // The round still waits for the other, and whoever has the right time is known.
@@ -101,8 +85,7 @@ async fn a_clock_set_while_the_relay_runs_ends_nothing() {
         assert!(matches!(third.hello().await, Reply::Welcome { .. }), "{offset}");
     }
     let before = relay.length().await;
-    let cid = other.put(update(0.02)).await;
-    other.append_well(&contribution(&other, round, base, cid)).await;
+    contribute(&other, (round, base), 0.02).await;
     let (records, _) = other.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
     let closed = records.last().unwrap();
     assert!(closed.index > before, "the round was closed before its time");

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lichen_learn::aggregate_checkpoint;
 use lichen_net::hub::{Records, Reply, Request};
 use lichen_record::{Cid, Entry, RoundNumber};
 use tempfile::TempDir;
@@ -12,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::PATIENCE;
-use crate::campaign::{self, contribution, update};
+use crate::campaign::{self, attest};
 use crate::process::Relay;
 use crate::tab::Tab;
 
@@ -52,18 +51,8 @@ async fn wait_for_round(tab: &Tab, number: RoundNumber) -> (RoundNumber, Cid) {
     }
 }
 
-async fn contribute(tab: &Tab, round: RoundNumber, base: Cid) -> Vec<u8> {
-    let bytes = update(0.01);
-    let cid = tab.put(bytes.clone()).await;
-    tab.append_well(&contribution(tab, round, base, cid)).await;
-    bytes
-}
-
-async fn attest(tab: &Tab, round: RoundNumber, base: Cid, accepted: &[(u32, Vec<u8>)]) {
-    until(tab, |entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round)).await;
-    let (result, _checkpoint) = aggregate_checkpoint(&tab.get(base).await, accepted, f64::INFINITY).unwrap();
-    let campaign = tab.campaign;
-    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
+async fn contribute(tab: &Tab, round: (RoundNumber, Cid)) -> Vec<u8> {
+    campaign::contribute(tab, round, 0.01).await
 }
 
 /// Both take part in the first round, which opens for the first of them alone.
@@ -71,10 +60,10 @@ async fn first_round(one: &Tab, two: &Tab) -> (RoundNumber, Cid) {
     two.join(1).await;
     one.join(1).await;
     let (round, base) = wait_for_round(one, RoundNumber::FIRST).await;
-    let bytes = contribute(one, round, base).await;
-    contribute(two, round, base).await;
-    let accepted = [(480, bytes.clone()), (480, bytes)];
-    tokio::join!(attest(one, round, base, &accepted), attest(two, round, base, &accepted));
+    let update = contribute(one, (round, base)).await;
+    contribute(two, (round, base)).await;
+    let both = [update.clone(), update];
+    tokio::join!(attest(one, (round, base), &both), attest(two, (round, base), &both));
     wait_for_round(one, round.next()).await
 }
 
@@ -83,11 +72,11 @@ async fn a_closed_tab_holds_nobody_up() {
     let (relay, _folder) = patient().await;
     let (one, two) = (Tab::start(&relay, 1).await, Tab::start(&relay, 2).await);
     let (round, base) = first_round(&one, &two).await;
-    let bytes = contribute(&one, round, base).await;
+    let bytes = contribute(&one, (round, base)).await;
 
     let gone = Instant::now();
     drop(two);
-    attest(&one, round, base, &[(480, bytes)]).await;
+    attest(&one, (round, base), &[bytes]).await;
     wait_for_round(&one, round.next()).await;
     assert!(gone.elapsed() < SOON, "{:?}", gone.elapsed());
 }
@@ -97,12 +86,12 @@ async fn whoever_has_contributed_and_is_gone_holds_nobody_up() {
     let (relay, _folder) = patient().await;
     let (one, two) = (Tab::start(&relay, 1).await, Tab::start(&relay, 2).await);
     let (round, base) = first_round(&one, &two).await;
-    contribute(&two, round, base).await;
+    contribute(&two, (round, base)).await;
 
     let gone = Instant::now();
     drop(two);
-    let bytes = contribute(&one, round, base).await;
-    attest(&one, round, base, &[(480, bytes.clone()), (480, bytes)]).await;
+    let bytes = contribute(&one, (round, base)).await;
+    attest(&one, (round, base), &[bytes.clone(), bytes]).await;
     wait_for_round(&one, round.next()).await;
     assert!(gone.elapsed() < SOON, "{:?}", gone.elapsed());
 }
@@ -112,13 +101,13 @@ async fn a_reloaded_tab_is_waited_for() {
     let (relay, _folder) = patient().await;
     let (one, two) = (Tab::start(&relay, 1).await, Tab::start(&relay, 2).await);
     let (round, base) = first_round(&one, &two).await;
-    contribute(&one, round, base).await;
+    contribute(&one, (round, base)).await;
 
     drop(two);
     let two = Tab::start(&relay, 2).await;
     // Its second connection goes, and the first one stays.
     drop(Tab::start(&relay, 2).await);
-    contribute(&two, round, base).await;
+    contribute(&two, (round, base)).await;
     let is_closed =
         |entry: &Entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round);
     let entries = until(&one, is_closed).await;
@@ -131,12 +120,12 @@ async fn whoever_was_gone_takes_part_again() {
     let (relay, _folder) = patient().await;
     let (one, two) = (Tab::start(&relay, 1).await, Tab::start(&relay, 2).await);
     let (round, base) = first_round(&one, &two).await;
-    let bytes = contribute(&one, round, base).await;
+    let bytes = contribute(&one, (round, base)).await;
     drop(two);
-    attest(&one, round, base, &[(480, bytes)]).await;
+    attest(&one, (round, base), &[bytes]).await;
     let (round, base) = wait_for_round(&one, round.next()).await;
     let two = Tab::start(&relay, 2).await;
-    contribute(&two, round, base).await;
+    contribute(&two, (round, base)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +133,7 @@ async fn whoever_does_not_come_back_to_a_relay_started_again_is_gone() {
     let (mut relay, _folder) = patient().await;
     let (one, two) = (Tab::start(&relay, 1).await, Tab::start(&relay, 2).await);
     let (round, base) = first_round(&one, &two).await;
-    contribute(&one, round, base).await;
+    contribute(&one, (round, base)).await;
     drop((one, two));
     relay.kill_and_restart().await;
     let one = Tab::start(&relay, 1).await;

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lichen_learn::aggregate_checkpoint;
-use lichen_record::{Cid, Entry, RoundNumber};
+use lichen_record::{Cid, RoundNumber};
 
-use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::campaign::{join_and_wait_for_round, take_part, wait_for_round};
 use crate::process::Relay;
 use crate::tab::Tab;
 
@@ -15,16 +14,9 @@ fn back_to(data: &Path, round: &str) -> Output {
     command.args(["back-to", "--round", round, "--data"]).arg(data).output().unwrap()
 }
 
-/// Contributes to a round and attests its result, and waits until the next one opens on it.
+/// Takes part in a round, and waits until the next one opens on its result.
 async fn settle(tab: &Tab, (round, base): (RoundNumber, Cid), step: f32) -> (RoundNumber, Cid) {
-    let bytes = update(step);
-    let cid = tab.put(bytes.clone()).await;
-    tab.append_well(&contribution(tab, round, base, cid)).await;
-    let closed = |entry: &Entry| matches!(entry, Entry::RoundClosed { round: of, .. } if *of == round);
-    tab.follow_until(closed).await;
-    let (result, _bytes) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], 100.0).unwrap();
-    let campaign = tab.campaign;
-    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
+    take_part(tab, (round, base), step).await;
     wait_for_round(tab, round.next()).await
 }
 

@@ -2,14 +2,13 @@
 
 use std::fs;
 
-use lichen_learn::aggregate_checkpoint;
 use lichen_log::{Chain, Head};
 use lichen_net::hub::Records;
-use lichen_record::{Entry, decode, verify};
+use lichen_record::{decode, verify};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::campaign::{join_and_wait_for_round, take_part, wait_for_round};
 use crate::process::{Info, Relay};
 use crate::streams::Streams;
 use crate::tab::Tab;
@@ -212,13 +211,7 @@ async fn whoever_looks_learns_where_the_campaign_is() {
     let after = now().await;
     assert_eq!((after["members"].as_u64(), after["round"].as_u64()), (Some(1), Some(1)));
     assert_eq!(after["checkpoint"].as_str(), Some(base.to_string().as_str()));
-    let bytes = update(0.0);
-    let cid = tab.put(bytes.clone()).await;
-    tab.append_well(&contribution(&tab, round, base, cid)).await;
-    tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
-    let (result, _) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], 100.0).unwrap();
-    let campaign = tab.campaign;
-    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
+    take_part(&tab, (round, base), 0.0).await;
     wait_for_round(&tab, round.next()).await;
     let settled = now().await;
     assert_eq!(settled["accuracy"]["value"].as_f64(), Some(0.9), "{settled}");

@@ -1,11 +1,10 @@
 //! What honest tabs do.
 
-use lichen_learn::aggregate_checkpoint;
 use lichen_log::{Head, check_head};
 use lichen_net::hub::{Reply, Request};
 use lichen_record::{Cid, Entry, verify};
 
-use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::campaign::{join_and_wait_for_round, take_part, wait_for_round};
 use crate::process::Relay;
 use crate::tab::{Answer, Tab, next_records};
 
@@ -28,15 +27,7 @@ async fn a_round_goes_from_joining_to_the_settled_checkpoint() {
     let relay = Relay::start().await;
     let tab = Tab::start(&relay, 1).await;
     let (round, base) = join_and_wait_for_round(&tab).await;
-
-    let bytes = update(0.01);
-    let cid = tab.put(bytes.clone()).await;
-    tab.append_well(&contribution(&tab, round, base, cid)).await;
-    tab.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
-
-    let (result, checkpoint) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], 100.0).unwrap();
-    let campaign = tab.campaign;
-    tab.append_well(&Entry::Checkpointed { campaign, round, base, result, excluded: 0 }).await;
+    let (result, checkpoint) = take_part(&tab, (round, base), 0.01).await;
     // The relay has computed the same, and with its word the round settles and the next one opens.
     let (_, next_base) = wait_for_round(&tab, round.next()).await;
     assert_eq!(next_base, result);
