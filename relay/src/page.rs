@@ -1,23 +1,25 @@
 //! The page: files built by Trunk, in the program or in a folder, with the headers that keep them what they are.
 //!
-//! A file is read, and what follows from its bytes computed, once for each time that it is written: to be told that it is
-//! the same costs whoever asks a look at the folder.
+//! What follows from the bytes of a file in the program is computed once; a file in a folder is sent in parts ([`folder`]).
+//! To be told that it is the same costs whoever asks a look at the folder.
+
+mod folder;
 
 use std::collections::HashMap;
-use std::fs::Metadata;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ETAG, IF_NONE_MATCH, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
+
+use folder::{Folder, Found};
 
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/page.rs"));
@@ -28,39 +30,63 @@ const INDEX: &str = "index.html";
 /// Compressed forms, best first: content coding and ending of the file beside the plain one.
 const CODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 
-/// Most bytes of a folder's files kept in memory; where they are more, all of them are read again.
-const MAX_KEPT: usize = 256 * 1024 * 1024;
-
 /// The page's files.
-pub(crate) struct Page {
-    /// Where they are: looked at for each request, so that a page under development is always the newest. Else they are
-    /// those in this program.
-    folder: Option<PathBuf>,
-    read: Mutex<HashMap<String, File>>,
+pub(crate) enum Page {
+    Folder(Folder),
+    Embedded(Embedded),
 }
 
-/// A file as it was read last.
+/// The files in this program.
+#[derive(Default)]
+pub(crate) struct Embedded {
+    known: Mutex<HashMap<&'static str, Known>>,
+}
+
+/// What follows from a file's bytes.
 #[derive(Clone)]
-struct File {
-    modified: Option<SystemTime>,
-    bytes: Bytes,
+struct Known {
+    bytes: &'static [u8],
     etag: HeaderValue,
     /// The hashes of the scripts written into it, where it is the page itself.
     scripts: Arc<[String]>,
 }
 
+/// A file to be sent.
+enum File {
+    InParts(Found),
+    Whole(Known),
+}
+
 impl File {
-    fn new(path: &str, bytes: Bytes, modified: Option<SystemTime>) -> Option<Self> {
-        let etag = format!("\"{}\"", BASE64.encode(Sha256::digest(&bytes)));
-        let scripts = if path == INDEX { inline_scripts(&bytes) } else { Vec::new() };
-        Some(Self { modified, etag: HeaderValue::try_from(etag).ok()?, scripts: scripts.into(), bytes })
+    const fn etag(&self) -> &HeaderValue {
+        match self {
+            Self::InParts(found) => &found.etag,
+            Self::Whole(known) => &known.etag,
+        }
+    }
+
+    const fn length(&self) -> u64 {
+        match self {
+            Self::InParts(found) => found.length,
+            Self::Whole(known) => known.bytes.len() as u64,
+        }
+    }
+
+    fn body(self) -> Body {
+        match self {
+            Self::InParts(found) => found.body(),
+            Self::Whole(known) => Body::from(Bytes::from_static(known.bytes)),
+        }
     }
 }
 
 impl Page {
     /// The files of a folder, or those in this program.
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, read: Mutex::default() }
+        match folder {
+            Some(folder) => Self::Folder(Folder::new(folder)),
+            None => Self::Embedded(Embedded::default()),
+        }
     }
 
     /// Answers a request for a path below the root, without its leading slash.
@@ -74,21 +100,23 @@ impl Page {
         let Some((file, coding)) = self.find(path, headers).await else {
             return if path == INDEX { not_built() } else { plain(StatusCode::NOT_FOUND, "not found") };
         };
-        let is_same = headers.get(IF_NONE_MATCH) == Some(&file.etag);
+        let is_same = headers.get(IF_NONE_MATCH) == Some(file.etag());
         let mut answer = Response::builder()
             .status(if is_same { StatusCode::NOT_MODIFIED } else { StatusCode::OK })
             .header(CONTENT_TYPE, content_type(path))
             .header(CACHE_CONTROL, cache_control(path))
             .header(VARY, ACCEPT_ENCODING)
-            .header(ETAG, file.etag);
+            .header(ETAG, file.etag());
         if let Some(coding) = coding {
             answer = answer.header(CONTENT_ENCODING, coding);
         }
         if path == INDEX {
-            let scripts = self.read(INDEX).await.map(|plain| plain.scripts).unwrap_or_default();
-            answer = answer.header(CONTENT_SECURITY_POLICY, policy(&scripts, origin));
+            answer = answer.header(CONTENT_SECURITY_POLICY, policy(&self.scripts().await, origin));
         }
-        let body = if is_same { Body::empty() } else { Body::from(file.bytes) };
+        if !is_same {
+            answer = answer.header(CONTENT_LENGTH, file.length());
+        }
+        let body = if is_same { Body::empty() } else { file.body() };
         answer.body(body).unwrap_or_else(|error| {
             tracing::error!(%error, path, "cannot answer");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the relay failed")
@@ -114,53 +142,35 @@ impl Page {
     }
 
     async fn read(&self, path: &str) -> Option<File> {
-        let Some(folder) = &self.folder else {
-            if let Some(file) = self.known(path, None, None) {
-                return Some(file);
-            }
-            let file = File::new(path, Bytes::from_static(embedded(path)?), None)?;
-            return Some(self.keep(path, file));
-        };
-        // Nothing outside the folder, and nothing hidden in it.
-        let is_plain =
-            |part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
-        if !Path::new(path).components().all(is_plain) {
-            return None;
+        match self {
+            Self::Folder(folder) => folder.find(path).await.map(File::InParts),
+            Self::Embedded(embedded) => embedded.find(path).map(File::Whole),
         }
-        let found = tokio::fs::metadata(folder.join(path)).await.ok().filter(Metadata::is_file)?;
-        let modified = found.modified().ok();
-        if let Some(file) = self.known(path, modified, usize::try_from(found.len()).ok()) {
-            return Some(file);
-        }
-        let bytes = tokio::fs::read(folder.join(path)).await.ok()?;
-        let file = File::new(path, bytes.into(), modified)?;
-        Some(self.keep(path, file))
     }
 
-    /// The file as it was read before, if it has not been written since.
-    fn known(&self, path: &str, modified: Option<SystemTime>, length: Option<usize>) -> Option<File> {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |file: &&File| {
-            file.modified == modified && length.is_none_or(|length| length == file.bytes.len())
-        };
-        read.get(path).filter(is_same).cloned()
-    }
-
-    fn keep(&self, path: &str, file: File) -> File {
-        // Each change leaves the map whole, whatever happened to another thread.
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept: usize = read.values().map(|file| file.bytes.len()).sum();
-        if self.folder.is_some() && kept.saturating_add(file.bytes.len()) > MAX_KEPT {
-            read.clear();
+    async fn scripts(&self) -> Arc<[String]> {
+        match self {
+            Self::Folder(folder) => folder.scripts().await,
+            Self::Embedded(embedded) => embedded.find(INDEX).map(|plain| plain.scripts).unwrap_or_default(),
         }
-        read.insert(path.to_owned(), file.clone());
-        file
     }
 }
 
-fn embedded(path: &str) -> Option<&'static [u8]> {
-    let at = embedded::FILES.binary_search_by_key(&path, |(name, _)| name).ok()?;
-    embedded::FILES.get(at).map(|(_, bytes)| *bytes)
+impl Embedded {
+    fn find(&self, path: &str) -> Option<Known> {
+        let at = embedded::FILES.binary_search_by_key(&path, |(name, _)| name).ok()?;
+        let (name, bytes) = *embedded::FILES.get(at)?;
+        // Each change leaves the map whole, whatever happened to another thread.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(name) {
+            return Some(known.clone());
+        }
+        let etag = HeaderValue::try_from(format!("\"{}\"", BASE64.encode(Sha256::digest(bytes)))).ok()?;
+        let scripts = if name == INDEX { inline_scripts(bytes) } else { Vec::new() };
+        let file = Known { bytes, etag, scripts: scripts.into() };
+        known.insert(name, file.clone());
+        Some(file)
+    }
 }
 
 /// What may run and load on any answer: scripts of our own by their hashes, everything else from here alone.
@@ -277,43 +287,13 @@ mod tests {
         assert!(!has_hash("lichen-worker.js"));
     }
 
-    #[tokio::test]
-    async fn nothing_outside_the_folder_is_served() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("page")).unwrap();
-        std::fs::write(folder.path().join("secret"), "secret").unwrap();
-        std::fs::write(folder.path().join("page/.hidden"), "hidden").unwrap();
-        std::fs::write(folder.path().join("page/shown"), "shown").unwrap();
-        let page = Page::new(Some(folder.path().join("page")));
-        assert!(page.read("shown").await.is_some());
-        for path in ["../secret", "/etc/passwd", ".hidden", "./shown", "a/../shown", ".."] {
-            assert!(page.read(path).await.is_none(), "{path}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_is_read_once_for_each_time_that_it_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("index.html");
-        std::fs::write(&path, "<script>one()</script>").unwrap();
-        let page = Page::new(Some(folder.path().into()));
-        let first = page.read("index.html").await.unwrap();
-        let again = page.read("index.html").await.unwrap();
-        assert_eq!(first.bytes.as_ptr(), again.bytes.as_ptr(), "it was read again");
-        std::fs::write(&path, "<script>another()</script>").unwrap();
-        let written = page.read("index.html").await.unwrap();
-        assert_eq!(&written.bytes[..], b"<script>another()</script>");
-        assert!(written.etag != first.etag && written.scripts != first.scripts);
-        std::fs::remove_file(&path).unwrap();
-        assert!(page.read("index.html").await.is_none());
-    }
-
     #[test]
     fn embedded_files_are_found_by_name() {
+        let files = Embedded::default();
         assert!(embedded::FILES.is_sorted_by_key(|(name, _)| *name));
         for (name, bytes) in embedded::FILES {
-            assert_eq!(embedded(name), Some(*bytes));
+            assert_eq!(files.find(name).map(|known| known.bytes), Some(*bytes));
         }
-        assert!(embedded("no such file").is_none());
+        assert!(files.find("no such file").is_none());
     }
 }
