@@ -5,7 +5,8 @@
 //! whoever has the most gives way: an honest one is silent for a moment, and so is seldom the oldest. All connections have
 //! a limit, too; where that is reached, whoever has the most loses one to whoever has fewer.
 //!
-//! Whoever is a network, not an address: see [`network`].
+//! Whoever is a network, not an address: see [`network`]. Networks of one [`site`] have a joint limit, and give way together:
+//! whoever has the most is first looked for among sites.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +17,7 @@ use lichen_net::swarm::libp2p::Multiaddr;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::rates::network;
+use crate::rates::{network, of_site, site};
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +52,8 @@ struct Open {
     places: HashMap<u64, Place>,
     silent: usize,
     networks: HashMap<IpAddr, Network>,
+    /// The networks of each site together.
+    sites: HashMap<IpAddr, Counts>,
     named: HashMap<Multiaddr, u64>,
 }
 
@@ -81,6 +84,13 @@ struct Network {
     silent: usize,
 }
 
+/// How many connections there are, and how many of them are silent.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    all: usize,
+    silent: usize,
+}
+
 impl Connections {
     pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { limits, open: Mutex::default(), metrics })
@@ -95,8 +105,8 @@ impl Connections {
     ) -> Option<Connection> {
         let network = (!is_proxy).then(|| network(remote.ip()));
         let mut open = self.open();
-        if self.has_no_room(&open, network) {
-            self.metrics.limit("connections_per_address");
+        if let Some(limit) = network.and_then(|network| self.full(&open, network)) {
+            self.metrics.limit(limit);
             return None;
         }
         if open.places.len() >= self.limits.all {
@@ -121,9 +131,15 @@ impl Connections {
         }
     }
 
-    fn has_no_room(&self, open: &Open, network: Option<IpAddr>) -> bool {
-        let there = network.and_then(|network| open.networks.get(&network));
-        there.is_some_and(|network| network.places.len() >= self.limits.per_address)
+    /// The limit that keeps one more connection of a network out, if one does.
+    fn full(&self, open: &Open, network: IpAddr) -> Option<&'static str> {
+        let Limits { all, per_address, .. } = self.limits;
+        if open.networks.get(&network).is_some_and(|network| network.places.len() >= per_address) {
+            return Some("connections_per_address");
+        }
+        let site = site(network).and_then(|site| open.sites.get(&site));
+        let is_full = site.is_some_and(|site| site.all >= of_site(all, per_address));
+        is_full.then_some("connections_per_site")
     }
 
     /// Ends silent connections until they are within their limits.
@@ -136,8 +152,8 @@ impl Connections {
         }
         if open.silent > self.limits.silent {
             self.metrics.limit("pending_connections");
-            let most = open.networks.iter().max_by_key(|(_address, network)| network.silent);
-            if let Some(network) = most.map(|(address, _network)| *address) {
+            let most = open.most(|site| site.silent, |network| network.silent);
+            if let Some(network) = most {
                 open.end_oldest(network, Stage::Silent);
             }
         }
@@ -183,8 +199,8 @@ impl Connection {
         let network = network(client);
         let mut open = connections.open();
         let is_counted = open.places.get(&self.number).is_some_and(|place| place.network == Some(network));
-        if !is_counted && connections.has_no_room(&open, Some(network)) {
-            connections.metrics.limit("connections_per_address");
+        if !is_counted && let Some(limit) = connections.full(&open, network) {
+            connections.metrics.limit(limit);
             return Err(TooMany);
         }
         open.move_to(self.number, network, name);
@@ -219,6 +235,10 @@ impl Open {
         // What a proxy holds open is the proxy's to bound, as long as nobody has it to himself.
         if let Some(network) = place.network {
             let is_silent = usize::from(place.stage == Stage::Silent);
+            if let Some(site) = site(network) {
+                let site = self.sites.entry(site).or_default();
+                *site = Counts { all: site.all + 1, silent: site.silent + is_silent };
+            }
             let network = self.networks.entry(network).or_default();
             network.places.insert(number, place.stage);
             network.silent += is_silent;
@@ -242,6 +262,7 @@ impl Open {
             if network.places.is_empty() {
                 self.networks.remove(&address);
             }
+            self.leave_site(address, is_silent);
         }
         if let Some(name) = &place.name
             && self.named.get(name) == Some(&number)
@@ -249,6 +270,29 @@ impl Open {
             self.named.remove(name);
         }
         Some(place)
+    }
+
+    fn leave_site(&mut self, network: IpAddr, is_silent: usize) {
+        let Some(address) = site(network) else { return };
+        let Some(site) = self.sites.get_mut(&address) else { return };
+        *site = Counts { all: site.all.saturating_sub(1), silent: site.silent.saturating_sub(is_silent) };
+        if site.all == 0 {
+            self.sites.remove(&address);
+        }
+    }
+
+    /// The network with the most of the site with the most. A network of IP version 4 is a site of its own.
+    fn most(
+        &self,
+        of_site: impl Fn(&Counts) -> usize,
+        of_network: impl Fn(&Network) -> usize,
+    ) -> Option<IpAddr> {
+        let key = |(address, network): &(&IpAddr, &Network)| {
+            let own = of_network(network);
+            let site = site(**address).and_then(|site| self.sites.get(&site));
+            (site.map_or(own, &of_site), own)
+        };
+        self.networks.iter().max_by_key(key).map(|(address, _network)| *address)
     }
 
     fn set_stage(&mut self, number: u64, stage: Stage) {
@@ -273,12 +317,20 @@ impl Open {
         }
     }
 
+    /// How many connections the network's site has, or the network where it is its own site.
+    fn weight(&self, network: IpAddr) -> usize {
+        match site(network) {
+            Some(site) => self.sites.get(&site).map_or(0, |site| site.all),
+            None => self.networks.get(&network).map_or(0, |network| network.places.len()),
+        }
+    }
+
     /// Ends a connection of the network with the most, if that has more than this one would have; says whether it did.
     fn take_from_another(&mut self, network: Option<IpAddr>) -> bool {
-        let own = network.and_then(|network| self.networks.get(&network));
-        let own = own.map_or(0, |network| network.places.len()) + 1;
-        let most = self.networks.values().max_by_key(|network| network.places.len());
-        let Some(most) = most.filter(|network| network.places.len() > own) else { return false };
+        let own = network.map_or(0, |network| self.weight(network)) + 1;
+        let most = self.most(|site| site.all, |network| network.places.len());
+        let Some(most) = most.filter(|most| self.weight(*most) > own) else { return false };
+        let Some(most) = self.networks.get(&most) else { return false };
         // Who has come least far goes first, and of those who came as far the oldest.
         let first = most.places.iter().min_by_key(|(number, stage)| (**stage, **number));
         let Some(number) = first.map(|(number, _stage)| *number) else { return false };
@@ -360,6 +412,36 @@ mod tests {
         assert!(!newcomer.over().is_cancelled());
         drop((crowd, idle, other, newcomer));
         assert!(all.open().networks.is_empty() && all.open().silent == 0);
+    }
+
+    #[test]
+    fn the_networks_of_a_site_have_a_joint_limit() {
+        let limits = Limits { all: 100, per_address: 2, silent: 100, silent_per_address: 100 };
+        let all = Connections::new(limits, Arc::new(Metrics::new()));
+        let site: Vec<_> =
+            (0..20).filter_map(|number| connect(&all, &format!("2001:db8:0:{number}::1"))).collect();
+        assert_eq!(site.len(), 8, "as many as four networks");
+        let text = all.metrics.text().unwrap();
+        assert!(text.contains("limited_total{limit=\"connections_per_site\"} 12"), "{text}");
+        let other = connect(&all, "2001:db8:1::1").unwrap();
+        drop((site, other));
+        assert!(all.open().sites.is_empty());
+    }
+
+    #[test]
+    fn a_site_with_many_networks_gives_way_before_a_network_with_a_few() {
+        let limits = Limits { all: 7, per_address: 4, silent: 5, silent_per_address: 4 };
+        let all = Connections::new(limits, Arc::new(Metrics::new()));
+        let site: Vec<_> =
+            (0..4).map(|number| connect(&all, &format!("2001:db8:0:{number}::1")).unwrap()).collect();
+        let house = many(&all, "192.0.2.1", 2);
+        assert_eq!((over(&site), over(&house)), (1, 0), "of the silent");
+        house.iter().chain(&site).for_each(Connection::heard);
+        let more = many(&all, "192.0.2.2", 2);
+        more.iter().for_each(Connection::heard);
+        let last = connect(&all, "192.0.2.3").unwrap();
+        assert_eq!((over(&site), over(&house), over(&more)), (2, 0, 0), "of all");
+        drop(last);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Every limit of the relay in one table: whom it counts for, where it stands by default, which option moves it, and under
 //! which name is counted what it kept out. The README's table is this one; a test holds the two against each other.
 //!
-//! An address is an IPv4 address or an IPv6 /64, which is what one household has: [`crate::rates::network`].
+//! An address is an IPv4 address or an IPv6 /64, which is what one household has: [`crate::rates::network`]. A site is an IPv6
+//! /48, of which anybody may have one: [`crate::rates::site`].
 
 use Counted::{Limited, Refused};
-use Scope::{Account, Address, Connection, Peer, Relay};
+use Scope::{Account, Address, Connection, Peer, Relay, Site};
 
 /// One limit.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,7 @@ pub(crate) enum Scope {
     Peer,
     Account,
     Address,
+    Site,
     Relay,
 }
 
@@ -56,6 +58,7 @@ const fn limit(
 pub(crate) const LIMITS: &[Limit] = &[
     limit("connections", Relay, "8,192", Some("max-connections"), Limited),
     limit("connections_per_address", Address, "1,024", Some("max-connections-per-address"), Limited),
+    limit("connections_per_site", Site, "what 4 addresses may have, at most half of all", None, Limited),
     limit("connections_per_peer", Peer, "4", None, Limited),
     limit("pending_connections", Relay, "2,048", Some("max-pending-connections"), Limited),
     limit("pending_connections_per_address", Address, "256", Some("max-pending-connections-per-address"), Limited),
@@ -68,6 +71,7 @@ pub(crate) const LIMITS: &[Limit] = &[
     limit("replies_per_address", Address, "128 large ones under way; 512 in all, 8 a connection", None, Limited),
     limit("uploads_per_address", Address, "128 blobs under way; 512 in all, 8 a connection", None, Limited),
     limit("downloads_per_address", Address, "64 blobs over HTTP under way; 256 in all", None, Limited),
+    limit("places_per_site", Site, "of each of these what 4 addresses may have, at most half of all", None, Limited),
     limit("slow_readers", Connection, "20 s in which nothing moves, then 8 KiB a second", None, Limited),
     limit("slow_senders", Connection, "20 s in which nothing moves, then 8 KiB a second", None, Limited),
     limit("reservations", Relay, "5,000", Some("max-reservations"), Limited),
@@ -116,6 +120,7 @@ impl Scope {
             Self::Peer => "peer",
             Self::Account => "account",
             Self::Address => "address",
+            Self::Site => "site",
             Self::Relay => "relay",
         }
     }

@@ -93,6 +93,22 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The site that a network is of, where sites have many: the /48 of an IPv6 one, which providers give to anybody who asks.
+pub(crate) fn site(network: IpAddr) -> Option<IpAddr> {
+    match network {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => {
+            let [one, two, three, ..] = address.segments();
+            Some(Ipv6Addr::new(one, two, three, 0, 0, 0, 0, 0).into())
+        }
+    }
+}
+
+/// How many of something a site's networks may have together: as many as four networks, but no more than half of all.
+pub(crate) fn of_site(in_all: usize, per_network: usize) -> usize {
+    (in_all / 2).min(per_network.saturating_mul(4)).max(per_network)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +138,17 @@ mod tests {
         let now = rates.start;
         let let_in = (0..100_000_u32).filter(|n| rates.take(IpAddr::from(n.to_be_bytes()), now).is_ok());
         assert_eq!(let_in.count(), 5_000);
+    }
+
+    #[test]
+    fn a_site_has_many_networks_and_its_own_share() {
+        let of = |address: &str| site(network(address.parse().unwrap()));
+        assert_eq!(of("2001:db8:1:2::3"), of("2001:db8:1:ffff::1"));
+        assert_ne!(of("2001:db8:1::1"), of("2001:db8:2::1"));
+        assert_eq!((of("192.0.2.1"), of("::ffff:192.0.2.1")), (None, None));
+        assert_eq!(
+            (of_site(8192, 1024), of_site(512, 128), of_site(256, 128), of_site(100, 80)),
+            (4096, 256, 128, 80)
+        );
     }
 }

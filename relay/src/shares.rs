@@ -1,4 +1,5 @@
-//! Places that networks share: how many of something there are at a time, in all and for each network.
+//! Places that networks share: how many of something there are at a time, in all, for each network, and for all networks of
+//! a site ([`crate::rates::site`]).
 //!
 //! Whoever waits for a place waits in its network's own queue first, so that many from one network do not stand in the
 //! way of the others.
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::Metrics;
+use crate::rates::{of_site, site};
 
 /// How many places there are, and who has them.
 pub(crate) struct Shares {
@@ -18,13 +20,22 @@ pub(crate) struct Shares {
     name: &'static str,
     all: Arc<Semaphore>,
     per_network: usize,
-    networks: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    per_site: usize,
+    /// Of networks, and of sites.
+    groups: Mutex<HashMap<Group, Arc<Semaphore>>>,
     metrics: Arc<Metrics>,
+}
+
+/// Whoever shares places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Group {
+    Network(IpAddr),
+    Site(IpAddr),
 }
 
 /// A place, given back when dropped.
 pub(crate) struct Place {
-    permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    permits: Vec<OwnedSemaphorePermit>,
     network: IpAddr,
     shares: Arc<Shares>,
 }
@@ -32,72 +43,79 @@ pub(crate) struct Place {
 impl Shares {
     pub(crate) fn new(
         name: &'static str,
-        all: usize,
+        in_all: usize,
         per_network: usize,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
-        let (all, networks, metrics) = (Arc::new(Semaphore::new(all)), Mutex::default(), Arc::clone(metrics));
-        Arc::new(Self { name, all, per_network, networks, metrics })
+        let (all, groups, metrics) =
+            (Arc::new(Semaphore::new(in_all)), Mutex::default(), Arc::clone(metrics));
+        let per_site = of_site(in_all, per_network);
+        Arc::new(Self { name, all, per_network, per_site, groups, metrics })
     }
 
     /// A place, if one is free.
     pub(crate) fn take(self: &Arc<Self>, network: IpAddr) -> Option<Place> {
-        let of_network = self.of(network).try_acquire_owned().ok();
-        let permits = of_network.and_then(|one| Some((one, Arc::clone(&self.all).try_acquire_owned().ok()?)));
-        if permits.is_none() {
-            self.metrics.limit(self.name);
-            self.forget(network);
+        let mut place = Place { permits: Vec::with_capacity(3), network, shares: Arc::clone(self) };
+        for (semaphore, limit) in self.semaphores(network) {
+            let Ok(permit) = semaphore.try_acquire_owned() else {
+                self.metrics.limit(limit);
+                return None;
+            };
+            place.permits.push(permit);
         }
-        permits.map(|permits| self.place(network, permits))
+        Some(place)
     }
 
     /// A place, once one is free, unless that takes too long.
     pub(crate) async fn wait(self: &Arc<Self>, network: IpAddr, patience: Duration) -> Option<Place> {
+        let mut place = Place { permits: Vec::with_capacity(3), network, shares: Arc::clone(self) };
+        let mut waits_for = self.name;
         let permits = async {
-            let of_network = self.of(network).acquire_owned().await.ok()?;
-            Some((of_network, Arc::clone(&self.all).acquire_owned().await.ok()?))
+            for (semaphore, limit) in self.semaphores(network) {
+                waits_for = limit;
+                place.permits.push(semaphore.acquire_owned().await.ok()?);
+            }
+            Some(())
         };
-        let permits = tokio::time::timeout(patience, permits).await.ok().flatten();
-        if permits.is_none() {
-            self.metrics.limit(self.name);
-            self.forget(network);
+        if tokio::time::timeout(patience, permits).await.ok().flatten().is_none() {
+            self.metrics.limit(waits_for);
+            return None;
         }
-        permits.map(|permits| self.place(network, permits))
+        Some(place)
     }
 
-    fn place(
-        self: &Arc<Self>,
-        network: IpAddr,
-        permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
-    ) -> Place {
-        Place { permits: Some(permits), network, shares: Arc::clone(self) }
+    /// What a place takes one permit of each, the narrowest first, and the limit that each stands for.
+    fn semaphores(&self, network: IpAddr) -> impl Iterator<Item = (Arc<Semaphore>, &'static str)> {
+        let own = self.of(Group::Network(network), self.per_network);
+        let site = site(network).map(|site| (self.of(Group::Site(site), self.per_site), "places_per_site"));
+        std::iter::once((own, self.name)).chain(site).chain([(Arc::clone(&self.all), self.name)])
     }
 
-    fn of(&self, network: IpAddr) -> Arc<Semaphore> {
-        let new = || Arc::new(Semaphore::new(self.per_network));
-        Arc::clone(self.networks().entry(network).or_insert_with(new))
+    fn of(&self, group: Group, places: usize) -> Arc<Semaphore> {
+        Arc::clone(self.groups().entry(group).or_insert_with(|| Arc::new(Semaphore::new(places))))
     }
 
-    /// Remembers a network only while it has a place or waits for one.
-    fn forget(&self, network: IpAddr) {
-        let mut networks = self.networks();
-        let is_idle =
-            |one: &Arc<Semaphore>| Arc::strong_count(one) == 1 && one.available_permits() == self.per_network;
-        if networks.get(&network).is_some_and(is_idle) {
-            networks.remove(&network);
+    /// Remembers a group only while it has a place or waits for one.
+    fn forget(&self, group: Group, places: usize) {
+        let mut groups = self.groups();
+        let is_idle = |one: &Arc<Semaphore>| Arc::strong_count(one) == 1 && one.available_permits() == places;
+        if groups.get(&group).is_some_and(is_idle) {
+            groups.remove(&group);
         }
     }
 
     // Each change is one call of the map, whatever happened to another thread.
-    fn networks(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<Semaphore>>> {
-        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn groups(&self) -> MutexGuard<'_, HashMap<Group, Arc<Semaphore>>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        drop(self.permits.take());
-        self.shares.forget(self.network);
+        self.permits.clear();
+        let Self { network, shares, .. } = self;
+        shares.forget(Group::Network(*network), shares.per_network);
+        site(*network).into_iter().for_each(|site| shares.forget(Group::Site(site), shares.per_site));
     }
 }
 
@@ -125,8 +143,21 @@ mod tests {
         drop(other);
         let other = shares.take(network(3)).unwrap();
         drop((mine, other));
-        assert!(shares.networks().is_empty(), "who has nothing is forgotten");
+        assert!(shares.groups().is_empty(), "who has nothing is forgotten");
         assert_eq!(shares.all.available_permits(), 3);
+    }
+
+    #[test]
+    fn the_networks_of_a_site_share_its_places() {
+        let shares = shares(20, 2);
+        let network = |site: u16, number: u16| IpAddr::from([0x2001, 0xdb8, site, number, 0, 0, 0, 0]);
+        let taken: Vec<_> = (0..100).filter_map(|number| shares.take(network(1, number))).collect();
+        assert_eq!(taken.len(), 8, "four networks' share");
+        let text = shares.metrics.text().unwrap();
+        assert!(text.contains("limited_total{limit=\"places_per_site\"} 92"), "{text}");
+        let other = shares.take(network(2, 1)).unwrap();
+        drop((taken, other));
+        assert!(shares.groups().is_empty() && shares.all.available_permits() == 20);
     }
 
     #[tokio::test]
@@ -141,6 +172,6 @@ mod tests {
         assert!(shares.wait(network(2), PATIENCE).await.is_some(), "another network does not wait");
         drop(first);
         assert!(waiting.await.unwrap());
-        assert!(shares.networks().is_empty());
+        assert!(shares.groups().is_empty());
     }
 }
