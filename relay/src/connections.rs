@@ -131,6 +131,13 @@ impl Connections {
         }
     }
 
+    /// What ends the connection of this name. One that is gone already ends by itself.
+    pub(crate) fn over(&self, name: &Multiaddr) -> CancellationToken {
+        let open = self.open();
+        let place = open.named.get(name).and_then(|number| open.places.get(number));
+        place.map_or_else(CancellationToken::new, |place| place.over.clone())
+    }
+
     /// The limit that keeps one more connection of a network out, if one does.
     fn full(&self, open: &Open, network: IpAddr) -> Option<&'static str> {
         let Limits { all, per_address, .. } = self.limits;

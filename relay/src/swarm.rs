@@ -13,7 +13,6 @@ use lichen_net::swarm::libp2p::swarm::{
 };
 use lichen_net::swarm::libp2p::{self, Multiaddr, connection_limits, identify, ping};
 use lichen_net::swarm::streams::{self, StreamEvent};
-use lichen_net::swarm::transport::secure;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +23,9 @@ use crate::circuits::{self, Counts, ip};
 use crate::connections::Connections;
 use crate::hub::{Hub, Session};
 use crate::metrics::Metrics;
+use crate::muxer::secure;
 use crate::rendezvous::Rendezvous;
+use crate::unread::Unread;
 
 /// Connections of one peer: a tab that reconnects may come before its old connection is found dead.
 const MAX_CONNECTIONS_PER_PEER: u32 = 4;
@@ -116,7 +117,8 @@ impl Peers {
             ping: ping::Behaviour::new(ping),
             circuits,
         };
-        let transport = secure(accepted, keys, metrics.traffic())?;
+        let unread = Unread::new(Arc::clone(&metrics));
+        let transport = secure(accepted, keys, metrics.traffic(), Arc::clone(&connections), unread)?;
         let config = Config::with_tokio_executor().with_substream_upgrade_protocol_override(Version::V1Lazy);
         let mut swarm = Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
         swarm.listen_on(address.clone()).context("the swarm cannot listen")?;

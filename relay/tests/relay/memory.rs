@@ -207,3 +207,64 @@ async fn unread_follow_streams_take_little() {
     assert_eq!(refused(&one_more.await), Reason::Busy);
     assert!(matches!(tab.ask(Request::Campaigns).await, Reply::Campaigns { .. }));
 }
+
+/// The beginning of an upload, as much as a stream may send before anybody has read it.
+fn ahead() -> Vec<u8> {
+    let frame = Request::PutBlob { bytes: vec![0; 1_000_000] }.to_bytes().unwrap();
+    let mut ahead = [&u32::try_from(frame.len()).unwrap().to_be_bytes()[..], &frame].concat();
+    // What it takes to agree on the protocol came before.
+    ahead.truncate(256 * 1024 - 128);
+    ahead
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_streams_send_ahead_is_bounded() {
+    let relay = Relay::start_with(&OPTIONS).await;
+    let (ahead, before) = (ahead(), relay.peak_memory());
+    let mut held = Vec::new();
+    for seed in 10..20 {
+        let mut streams = Streams::open_many(&relay, 61).await;
+        hello(&mut streams, seed).await;
+        let mut opened = Vec::new();
+        for _ in 0..60 {
+            opened.push(streams.next().await);
+        }
+        // The relay may end the connection before all of it is sent.
+        join_all(
+            opened
+                .iter_mut()
+                .map(async |stream| stream.write_all(&ahead).await.is_ok() && stream.flush().await.is_ok()),
+        )
+        .await;
+        held.push(opened);
+    }
+    is_served(&relay).await;
+    assert_small(&relay);
+    let ended = relay.metric("lichen_limited_total{limit=\"unread_bytes_per_address\"}").await;
+    assert!(ended > 0, "no connection gave way");
+    let more = relay.peak_memory().saturating_sub(before);
+    assert!(more < 110_000_000, "what was sent ahead took {} MB", more / 1_000_000);
+    drop(held);
+    relay.metric_falls("lichen_unread_bytes", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_upload_does_not_hold_up_its_connection() {
+    let relay = Relay::start_with(&OPTIONS).await;
+    let mut streams = Streams::open_many(&relay, 18).await;
+    let mut uploads = Vec::new();
+    for _ in 0..16 {
+        // Nobody has said hello: it is refused before its bytes are read.
+        let mut stream = streams.next().await;
+        stream.write_all(&ahead()).await.unwrap();
+        stream.flush().await.unwrap();
+        uploads.push(stream);
+    }
+    assert!(streams.is_answered().await);
+    for mut stream in uploads {
+        let reply = frame::read(&mut stream, 1000, PATIENCE).await.unwrap().unwrap();
+        assert_eq!(refused(&Reply::from_bytes(&reply).unwrap()), Reason::NotIntroduced);
+    }
+    assert!(streams.is_answered().await);
+    relay.metric_falls("lichen_unread_bytes", 0).await;
+}

@@ -200,6 +200,16 @@ impl Relay {
         timeout(PATIENCE, reached).await.unwrap_or_else(|_late| panic!("{name} never became {least}"));
     }
 
+    /// Waits until a metric is at most this.
+    pub(crate) async fn metric_falls(&self, name: &str, most: u64) {
+        let fallen = async {
+            while self.metric(name).await > most {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, fallen).await.unwrap_or_else(|_late| panic!("{name} never became {most}"));
+    }
+
     /// How often the relay refused, by reason.
     pub(crate) async fn refusals(&self) -> BTreeMap<String, u64> {
         let text = self.get("metrics").await.text();

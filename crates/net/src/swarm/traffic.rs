@@ -26,13 +26,14 @@ impl Traffic {
 }
 
 /// A connection, or one stream of it, whose bytes are counted.
-pub(super) struct Counted<C> {
+pub struct Counted<C> {
     connection: C,
     traffic: Arc<Traffic>,
 }
 
 impl<C> Counted<C> {
-    pub(super) const fn new(connection: C, traffic: Arc<Traffic>) -> Self {
+    /// Counts what this connection moves.
+    pub const fn new(connection: C, traffic: Arc<Traffic>) -> Self {
         Self { connection, traffic }
     }
 }

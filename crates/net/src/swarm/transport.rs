@@ -16,8 +16,7 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, noise, yamux};
 
 use super::SwarmError;
-use super::traffic::Counted;
-pub use super::traffic::Traffic;
+pub use super::traffic::{Counted, Traffic};
 
 /// Longest time from dialling or accepting until the connection can be used.
 const SETUP_PATIENCE: Duration = Duration::from_secs(15);
