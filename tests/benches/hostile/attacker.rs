@@ -42,11 +42,16 @@ impl fmt::Display for Done {
 
 impl Attacker {
     /// Somebody who attacks until then. `salt` keeps accounts of different attacks apart.
-    pub(crate) async fn new(target: &Target, end: Instant, salt: u64) -> Result<Self> {
-        let address = link::forward(link::ATTACKER, &target.address, target.port).await?;
-        let accounts = Arc::new(AtomicU64::new(salt << 32));
+    pub(crate) fn new(target: &Target, end: Instant, salt: u64) -> Self {
+        let (address, accounts) = (target.address.clone(), Arc::new(AtomicU64::new(salt << 32)));
         let (campaign, port) = (target.campaign, target.port);
-        Ok(Self { address, campaign, port, end, done: Arc::default(), accounts })
+        Self { address, campaign, port, end, done: Arc::default(), accounts }
+    }
+
+    /// The same, coming from an address of its own.
+    pub(crate) async fn elsewhere(self) -> Result<Self> {
+        let address = link::forward(link::ATTACKER, &self.address, self.port).await?;
+        Ok(Self { address, ..self })
     }
 
     pub(crate) fn is_on(&self) -> bool {

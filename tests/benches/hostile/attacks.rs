@@ -12,10 +12,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::attacker::{Attacker, Done};
 use crate::honest::Honest;
 use crate::target::Target;
+
+/// How far the attacker's threads stand back behind others (of 19).
+const NICENESS: i32 = 15;
 
 /// What an attacker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,6 +42,8 @@ pub(crate) enum Attack {
     LongMessages,
     /// Large frames announced, and a byte sent now and then.
     SlowFrames,
+    /// As much as a stream may send ahead, on each stream of many connections, of blobs that never end.
+    FullWindows,
     /// Updates that would spoil the model.
     Poison,
     /// Updates that change nothing, by many accounts.
@@ -58,16 +64,29 @@ pub(crate) async fn run(
     time: Duration,
     honest: &mut Honest,
 ) -> Result<Arc<Done>> {
-    let attacker = Attacker::new(target, Instant::now() + time, attack as u64 + 1).await?;
+    let attacker = Attacker::new(target, Instant::now() + time, attack as u64 + 1);
     let done = attacker.done();
-    let work = tokio::spawn(begin(attack, attacker));
+    let machine = machine()?;
+    let work = machine.spawn(async move { begin(attack, attacker.elsewhere().await?).await });
     honest.go_on(time).await;
     // What still waits for an answer has had its time.
     work.abort();
-    match work.await {
+    let ended = work.await;
+    machine.shutdown_background();
+    match ended {
         Ok(Err(error)) => Err(error),
         _ => Ok(done),
     }
+}
+
+/// What the attacker computes with: in the world a machine of its own, here what relay and honest tabs leave of this one.
+fn machine() -> Result<Runtime> {
+    let give_way = || {
+        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+            eprintln!("hostile: the attacker takes time from the others: {error}");
+        }
+    };
+    Ok(Builder::new_multi_thread().enable_all().worker_threads(2).on_thread_start(give_way).build()?)
 }
 
 async fn begin(attack: Attack, attacker: Attacker) -> Result<()> {
@@ -81,6 +100,7 @@ async fn begin(attack: Attack, attacker: Attacker) -> Result<()> {
         Attack::SilentSockets => sockets::silent(attacker).await,
         Attack::LongMessages => sockets::long_messages(attacker).await,
         Attack::SlowFrames => frames::slow(attacker).await,
+        Attack::FullWindows => frames::windows(attacker).await,
         Attack::Poison => poison::poison(attacker).await,
         Attack::Idlers => poison::idle(attacker).await,
     }

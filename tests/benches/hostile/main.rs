@@ -3,7 +3,8 @@
 //! `cargo xtask bench hostile` runs it. A real relay process with its default limits, honest nodes that train the digits
 //! campaign, honest accounts that append an entry each second, and an attacker of our own that comes from another
 //! loopback address. Each attack goes on for some seconds; then the relay has a moment to recover. All of it runs on one
-//! machine: latencies hold what the attacker and the training take of its processors.
+//! machine: latencies hold what the training takes of its processors, and what the relay does for the attacker; the
+//! attacker's own work stands back behind theirs.
 
 mod attacker;
 mod attacks;
@@ -15,26 +16,19 @@ mod target;
 #[path = "../../../relay/benches/load/client.rs"]
 #[allow(dead_code, reason = "circuits are for the relay's own benchmark")]
 mod client;
-#[path = "../../node/network.rs"]
-#[allow(dead_code, reason = "the tests of the node use more of it")]
 #[allow(
+    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "shared with tests"
+    reason = "shared with the tests of the node, which use more of it"
 )]
-mod network;
-#[path = "../../node/tab.rs"]
-#[allow(dead_code, reason = "likewise")]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "shared with tests"
-)]
-mod tab;
+#[path = "../../node"]
+mod node {
+    pub(crate) mod network;
+    pub(crate) mod tab;
+}
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,11 +39,15 @@ use tokio::task::LocalSet;
 
 use attacks::Attack;
 use honest::Honest;
+use node::{network, tab};
 use report::{Phase, Report};
 use target::Target;
 
 /// How long anything may take that an honest node waits for.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long honest tabs are alone between two attacks.
+const RECOVERY: Duration = Duration::from_secs(5);
 
 /// Attacks a relay and prints what it did to memory, honest latency and the model.
 #[derive(Debug, Parser)]
@@ -104,7 +102,7 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
     let time = Duration::from_secs(arguments.seconds);
     let mut report = Report::default();
     eprintln!("hostile: honest tabs alone");
-    report.phases.push(quiet("before", &target, &mut honest, time).await?);
+    report.add(quiet("before", &target, &mut honest, time).await?);
     for attack in Attack::value_variants() {
         if !arguments.only.is_empty() && !arguments.only.contains(attack) {
             continue;
@@ -115,11 +113,11 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         let done = attacks::run(*attack, &target, time, &mut honest).await;
         let mut phase = Phase::take(attack.to_string(), &target, &mut honest)?;
         phase.remark = done.map_or_else(|error| format!("{error:#}"), |done| done.to_string());
-        report.phases.push(phase);
-        quiet("recovery", &target, &mut honest, Duration::from_secs(2)).await?;
+        report.add(phase);
+        report.add(quiet("  after it", &target, &mut honest, RECOVERY).await?);
     }
     eprintln!("hostile: honest tabs alone again");
-    report.phases.push(quiet("after", &target, &mut honest, time).await?);
+    report.add(quiet("after", &target, &mut honest, time).await?);
     Ok(report)
 }
 

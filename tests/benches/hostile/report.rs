@@ -17,9 +17,13 @@ const LATENCY_MS: f64 = 500.0;
 /// Accuracy that an attack may take from the model.
 const LOSS_OF_ACCURACY: f64 = 0.05;
 
+/// The table's first row.
+const HEAD: &str =
+    "phase            peak MiB  now MiB  append p50   p99 ms  ok/refused  rounds  accuracy  least  log";
+
 #[derive(Default)]
 pub(crate) struct Report {
-    pub(crate) phases: Vec<Phase>,
+    phases: Vec<Phase>,
 }
 
 /// One attack, or a time without one.
@@ -71,6 +75,32 @@ impl Phase {
         found.into_iter().filter(|(is_fault, _)| *is_fault).map(|(_, name)| name).collect()
     }
 
+    /// A row of the table, and one more for each bound that was not kept.
+    fn row(&self, before: f64) -> String {
+        let mib = |bytes: u64| bytes >> 20;
+        let mut row = format!(
+            "{:<16} {:>8} {:>8} {:>10.1} {:>8.1} {:>7}/{:<4} {:>6} {:>9.3} {:>6.3} {:>5.0}  {}\n",
+            self.name,
+            mib(self.peak),
+            mib(self.memory),
+            self.median_ms,
+            self.p99_ms,
+            self.appended,
+            self.refused,
+            self.rounds,
+            self.accuracy,
+            self.least_accuracy,
+            self.log,
+            self.remark
+        );
+        for fault in self.faults(before) {
+            row.push_str("  beyond its bound: ");
+            row.push_str(fault);
+            row.push('\n');
+        }
+        row
+    }
+
     fn json(&self, before: f64) -> Value {
         json!({
             "phase": self.name, "peak_bytes": self.peak, "memory_bytes": self.memory, "median_ms": self.median_ms,
@@ -88,6 +118,15 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 impl Report {
+    /// Adds a phase, and says at once what came of it: all of them take minutes.
+    pub(crate) fn add(&mut self, phase: Phase) {
+        self.phases.push(phase);
+        let before = self.accuracy_before();
+        if let Some(phase) = self.phases.last() {
+            eprint!("{}", phase.row(before));
+        }
+    }
+
     fn accuracy_before(&self) -> f64 {
         self.phases.first().map_or(0.0, |phase| phase.accuracy)
     }
@@ -107,38 +146,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "phase            peak MiB  now MiB  append p50   p99 ms  ok/refused  rounds  accuracy  least  log"
-        )?;
+        writeln!(f, "{HEAD}")?;
         let before = self.accuracy_before();
-        let mib = |bytes: u64| bytes >> 20;
         for phase in &self.phases {
-            writeln!(
-                f,
-                "{:<16} {:>8} {:>8} {:>10.1} {:>8.1} {:>7}/{:<4} {:>6} {:>9.3} {:>6.3} {:>5.0}  {}",
-                phase.name,
-                mib(phase.peak),
-                mib(phase.memory),
-                phase.median_ms,
-                phase.p99_ms,
-                phase.appended,
-                phase.refused,
-                phase.rounds,
-                phase.accuracy,
-                phase.least_accuracy,
-                phase.log,
-                phase.remark
-            )?;
-            for fault in phase.faults(before) {
-                writeln!(f, "  beyond its bound: {fault}")?;
-            }
+            f.write_str(&phase.row(before))?;
         }
         writeln!(
             f,
             "bounds: {} MiB, p99 of an append {LATENCY_MS} ms, no honest entry refused, rounds go on, accuracy at most \
              {LOSS_OF_ACCURACY} below that before",
             MEMORY >> 20
-        )
+        )?;
+        f.write_str(if self.holds() { "all were kept\n" } else { "not all were kept\n" })
     }
 }
