@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use lichen_log::{Chain, Head, check_head};
+use lichen_log::{Authority, Replica, ReplicaError};
 use lichen_net::MAX_ADDRESS;
 use lichen_net::hub::{Cause, Records};
-use lichen_record::{AccountId, CampaignId, Cid, Entry, Verified, verify};
+use lichen_record::{AccountId, CampaignId, Cid};
 use lichen_round::{CampaignState, Change, Rules};
 use lichen_store::{Blobs, Disk, StoreError};
 use serde::{Deserialize, Serialize};
@@ -142,9 +142,8 @@ pub(crate) struct LeaderState {
 pub(crate) struct Follower {
     leader: Leader,
     coordinator: AccountId,
-    initial: Cid,
     data: Cid,
-    chain: Chain,
+    replica: Replica,
     state: CampaignState,
     disk: Disk,
     head: watch::Sender<SignedHead>,
@@ -163,6 +162,12 @@ enum FollowError {
     False(String),
     #[error("cannot write the copy: {0}")]
     Disk(#[from] StoreError),
+}
+
+impl From<ReplicaError> for FollowError {
+    fn from(error: ReplicaError) -> Self {
+        Self::False(error.to_string())
+    }
 }
 
 /// The campaign that is followed, from the own copy or from the leader.
@@ -203,9 +208,8 @@ impl Follower {
         let mut follower = Self {
             leader,
             coordinator: following.coordinator,
-            initial: campaign.initial,
             data: campaign.manifest.data.cid,
-            chain: Chain::new(campaign.id),
+            replica: Replica::new(campaign.id, Authority::Account(following.coordinator), campaign.initial),
             state: CampaignState::new(campaign.id, Rules::from(&campaign.manifest)),
             disk,
             head,
@@ -238,28 +242,27 @@ impl Follower {
     /// Reads and checks the own copy, and shows as much of it as is signed. A relay that ordered the log before has all of
     /// it and no head, which it signed itself.
     async fn fold(&mut self) -> Result<()> {
-        let campaign = self.chain.head().campaign;
+        let campaign = self.replica.campaign();
         let envelope = self.disk.head(campaign).await?;
-        let head = envelope.as_deref().map(|envelope| self.check_signer(envelope)).transpose()?;
-        let length = head.as_ref().map(|head| head.get().length);
+        if let Some(envelope) = &envelope {
+            self.replica.believe(envelope, 0)?;
+        }
         loop {
-            let records = self.disk.records(campaign, self.chain.length(), CHUNK).await?;
+            let records = self.disk.records(campaign, self.replica.length(), CHUNK).await?;
             if records.is_empty() {
                 break;
             }
             for record in records {
-                let entry = self.chain.verify_next(&record)?;
+                let entry = self.replica.take(&record)?;
                 self.state.apply(record.time, &entry)?;
-                if let Some(head) = head.as_ref().filter(|head| head.get().length == self.chain.length()) {
-                    check_head(&self.chain, head, &self.coordinator)?;
-                }
             }
         }
-        if let (Some(length), Some(envelope)) = (length, envelope) {
-            if self.chain.length() < length {
-                bail!("it ends at record {}, and {length} are signed", self.chain.length());
+        if let Some(envelope) = envelope {
+            let (found, signed) = (self.replica.length(), self.replica.signed_length());
+            if found < signed {
+                bail!("it ends at record {found}, and {signed} are signed");
             }
-            self.show(length, &envelope);
+            self.show(signed, &envelope);
         }
         Ok(())
     }
@@ -320,40 +323,29 @@ impl Follower {
 
     /// Takes over one page of the log.
     async fn step(&mut self) -> Result<(), FollowError> {
-        let campaign = self.chain.head().campaign;
+        let campaign = self.replica.campaign();
         let Records { records, head: envelope } = self.page().await?;
-        let head = self.check_signer(&envelope).map_err(|error| FollowError::False(error.to_string()))?;
-        let length = head.get().length;
-        if head.get().campaign != campaign || length < self.chain.length() {
-            return Err(FollowError::False(format!(
-                "it has {length} records, and has shown {} before",
-                self.chain.length()
-            )));
-        }
         // Nothing of a page counts before all of it is checked, and on disk.
-        let (mut chain, mut state, mut kept) = (self.chain.clone(), self.state.clone(), Kept::default());
+        let (mut replica, mut state, mut kept) = (self.replica.clone(), self.state.clone(), Kept::default());
+        let length = replica.believe(&envelope, records.len())?;
         for record in &records {
-            let entry = chain.verify_next(record).map_err(|error| FollowError::False(error.to_string()))?;
+            let entry = replica.take(record)?;
             let changes = state
                 .apply(record.time, &entry)
                 .map_err(|refusal| FollowError::False(format!("record {}: {refusal}", record.index)))?;
-            self.check_beginning(&entry)?;
             kept.add_entry(&entry, state.rules().topology, self.coordinator, self.data);
             if changes.iter().any(|change| matches!(change, Change::Settled { .. })) {
                 kept.add_settled(&state);
             }
         }
-        let is_at_end = chain.length() == length;
-        if is_at_end {
-            check_head(&chain, &head, &self.coordinator)
-                .map_err(|error| FollowError::False(error.to_string()))?;
-        } else if records.is_empty() {
+        let is_at_end = replica.is_complete();
+        if records.is_empty() && !is_at_end {
             return Err(LeaderError::Malformed("its log ends before its head".into()).into());
         }
         if !records.is_empty() {
             let kept = self.fetch(kept).await?;
             self.disk.append(campaign, records, kept).await?;
-            (self.chain, self.state) = (chain, state);
+            (self.replica, self.state) = (replica, state);
         }
         if is_at_end && self.head.borrow().length < length {
             self.disk.keep_head(campaign, envelope.clone()).await?;
@@ -365,28 +357,7 @@ impl Follower {
     async fn page(&self) -> Result<Records, LeaderError> {
         // One that was away is to be known to be back at once, and not when its log has grown.
         let is_to_wait = *self.lives.borrow();
-        self.leader.records(self.chain.head().campaign, self.chain.length(), is_to_wait).await
-    }
-
-    fn check_signer(&self, envelope: &[u8]) -> Result<Verified<Head>> {
-        let head = verify::<Head>(envelope).context("its head is not signed")?;
-        if head.account() != self.coordinator {
-            bail!("its head is signed by {}, not by the coordinator", head.account());
-        }
-        Ok(head)
-    }
-
-    /// A campaign begins with the model that its manifest gives, under the coordinator that signs its log.
-    fn check_beginning(&self, entry: &Verified<Entry>) -> Result<(), FollowError> {
-        match entry.get() {
-            Entry::Published { .. } if entry.account() != self.coordinator => {
-                Err(FollowError::False("its first entry is not by the coordinator".into()))
-            }
-            Entry::Published { base, .. } if *base != self.initial => {
-                Err(FollowError::False("it begins with another checkpoint than the manifest gives".into()))
-            }
-            _ => Ok(()),
-        }
+        self.leader.records(self.replica.campaign(), self.replica.length(), is_to_wait).await
     }
 
     /// Fetches what is not here yet; what is to be kept then.

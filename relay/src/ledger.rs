@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use lichen_log::{Chain, Head, Receipt, Record};
+use anyhow::{Context, Result, anyhow, bail};
+use lichen_log::{Authority, Chain, Head, Receipt, Record, Replica, ReplicaError};
 use lichen_net::hub::Cause;
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, SigningKey, Verified, verify};
 use lichen_round::{CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Refusal, Rules};
@@ -221,9 +221,8 @@ impl Writer {
             }
         }
 
-        let state = CampaignState::new(campaign.id, Rules::from(&campaign.manifest));
+        let (chain, state) = fold(campaign, key.account(), &disk).await?;
         let coordinator = Coordinator::new(key.account(), state, campaign.initial);
-        let chain = Chain::new(campaign.id);
         let (ask_sender, asks) = mpsc::channel(BATCH);
         let (head, head_receiver) = watch::channel(sign_head(&key, chain.head())?);
         let account = key.account();
@@ -251,7 +250,7 @@ impl Writer {
             back_to: None,
             roll_call: Instant::now().checked_add(RETURN_PATIENCE),
         };
-        writer.fold(campaign.initial).await?;
+        writer.publish_head()?;
         writer.set_clock();
         let mut batch = Batch::default();
         if let Some(request) = back_to {
@@ -267,39 +266,6 @@ impl Writer {
             presence: Some(Arc::clone(&writer.presence)),
         };
         Ok((ledger, writer))
-    }
-
-    /// Reads the log on disk from the first record on, and checks all of it.
-    async fn fold(&mut self, initial: Cid) -> Result<()> {
-        let campaign = self.chain.head().campaign;
-        loop {
-            let records = self.disk.records(campaign, self.chain.length(), CHUNK).await?;
-            if records.is_empty() {
-                break;
-            }
-            for record in records {
-                let index = record.index;
-                let entry = self.chain.verify_next(&record).context("the log on disk is damaged")?;
-                let event = CoordinatorEvent::Record { time: record.time, entry };
-                for action in self.coordinator.handle(record.time, event) {
-                    if let CoordinatorAction::Distrust(refusal) = action {
-                        bail!("the log on disk is false: record {index}: {refusal}");
-                    }
-                }
-            }
-        }
-        let state = self.coordinator.state();
-        if state.coordinator().is_some_and(|account| account != self.key.account()) {
-            bail!(
-                "the log on disk was begun with another account.key: put that key back into the data folder"
-            );
-        }
-        if state.initial().is_some_and(|cid| cid != initial) {
-            bail!(
-                "the log on disk begins with another checkpoint than this program computes from the manifest"
-            );
-        }
-        self.publish_head()
     }
 
     /// Has the next round begin with an earlier checkpoint, if that is remembered.
@@ -497,6 +463,38 @@ impl Writer {
         self.head.send_replace(sign_head(&self.key, self.chain.head())?);
         self.metrics.show(self.coordinator.state());
         Ok(())
+    }
+}
+
+/// Reads the log on disk from the first record on, and checks all of it.
+async fn fold(campaign: &Campaign, account: AccountId, disk: &Disk) -> Result<(Chain, CampaignState)> {
+    let mut replica = Replica::new(campaign.id, Authority::Account(account), campaign.initial);
+    let mut state = CampaignState::new(campaign.id, Rules::from(&campaign.manifest));
+    loop {
+        let records = disk.records(campaign.id, replica.length(), CHUNK).await?;
+        if records.is_empty() {
+            return Ok((replica.into_chain(), state));
+        }
+        for record in records {
+            let entry = replica.take(&record).map_err(damage)?;
+            let index = record.index;
+            state
+                .apply(record.time, &entry)
+                .with_context(|| format!("the log on disk is false: record {index}"))?;
+        }
+    }
+}
+
+/// What is wrong with the log on disk, and what to do where somebody can do something.
+fn damage(error: ReplicaError) -> anyhow::Error {
+    match error {
+        ReplicaError::Publisher { .. } => anyhow!(
+            "the log on disk was begun with another account.key: put that key back into the data folder"
+        ),
+        ReplicaError::Base { .. } => anyhow!(
+            "the log on disk begins with another checkpoint than this program computes from the manifest"
+        ),
+        error => anyhow::Error::new(error).context("the log on disk is damaged"),
     }
 }
 

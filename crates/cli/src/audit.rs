@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use lichen_campaign::{Manifest, Topology};
 use lichen_learn::Quality;
-use lichen_log::{Chain, Head, check_head};
+use lichen_log::{Authority, Replica};
 use lichen_net::hub::{MAX_RECORDS, Records};
-use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber, Verified, verify};
+use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber};
 use lichen_round::{CampaignState, Change, Rules};
 use serde::Serialize;
 
@@ -107,9 +107,10 @@ pub(crate) fn audit(
     let mut blobs = Blobs { source, count: 0, bytes: 0 };
     let manifest = blobs.fetch(campaign.0, BlobRole::Manifest, MAX_MANIFEST)?;
     let manifest = Manifest::from_bytes(&manifest).map_err(Fault::Manifest)?;
-    let log = follow_log(blobs.source, campaign, &manifest, progress)?;
+    let initial = evaluation::initial_checkpoint(&manifest)?;
+    let log = follow_log(blobs.source, campaign, &manifest, Cid::of_raw(&initial), progress)?;
     let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB)?;
-    let recomputed = recompute(&mut blobs, &manifest, &data, &log, progress)?;
+    let recomputed = recompute(&mut blobs, &manifest, &data, initial, &log, progress)?;
 
     progress(Progress::Evaluating);
     let evaluated = evaluation::evaluate(&manifest, &recomputed.bytes, &data)?;
@@ -186,15 +187,15 @@ fn follow_log(
     source: &mut impl Source,
     campaign: CampaignId,
     manifest: &Manifest,
+    initial: Cid,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Log, Fault> {
-    let mut chain = Chain::new(campaign);
+    let mut replica = Replica::new(campaign, Authority::Publisher, initial);
     let mut state = CampaignState::new(campaign, Rules::from(manifest));
     let (mut rounds, mut set_aside) = (Vec::new(), Vec::new());
-    let mut confirmed: Option<Verified<Head>> = None;
     let mut limit = MAX_RECORDS;
     loop {
-        let from = chain.length();
+        let from = replica.length();
         let page = match source.records(campaign, from, limit) {
             // Records that cannot be read are asked for one by one, to name the first.
             Err(_some_record) if limit > 1 => {
@@ -204,14 +205,12 @@ fn follow_log(
             page => page.map_err(|error| Fault::Log { from, error })?,
         };
         // The first head says how much there is to follow: the log may grow meanwhile.
-        let head = match &confirmed {
-            Some(head) => head,
-            None => confirmed.insert(verify(&page.head).map_err(Fault::HeadSignature)?),
+        let length = match replica.signed_length() {
+            0 => replica.believe(&page.head, 0)?,
+            length => length,
         };
-        let length = head.get().length;
-        let before = chain.length();
         for record in page.records.iter().take_while(|record| record.index < length) {
-            let entry = chain.verify_next(record).map_err(Fault::Chain)?;
+            let entry = replica.take(record)?;
             let refused = |refusal| Fault::Inadmissible { index: record.index, refusal };
             let changes = state.apply(record.time, &entry).map_err(refused)?;
             rounds.extend(changes.iter().filter_map(|change| settled_round(&state, change)));
@@ -220,25 +219,21 @@ fn follow_log(
                 _ => None,
             }));
         }
-        progress(Progress::Records(chain.length(), length));
-        if chain.length() >= length {
+        progress(Progress::Records(replica.length(), length));
+        if replica.is_complete() {
             break;
         }
-        if chain.length() == before {
-            return Err(Fault::LogEnds { found: chain.length(), signed: length });
+        if replica.length() == from {
+            return Err(Fault::LogEnds { found: from, signed: length });
         }
     }
-    let head = confirmed.ok_or(Fault::Empty)?;
-    let (Some(coordinator), Some(initial)) = (state.coordinator(), state.initial()) else {
-        return Err(Fault::Empty);
-    };
-    check_head(&chain, &head, &coordinator).map_err(Fault::Head)?;
+    let coordinator = state.coordinator().ok_or(Fault::Empty)?;
     let contributors = state.members().filter(|(_account, member)| member.contributions() > 0).count();
     let contradicting: BTreeSet<AccountId> = state.faults().iter().map(|fault| fault.account).collect();
     Ok(Log {
         coordinator,
         initial,
-        records: chain.length(),
+        records: replica.length(),
         contributors: contributors as u64,
         contradictions: contradicting.len() as u64,
         rounds,
@@ -295,14 +290,11 @@ fn recompute<S: Source>(
     blobs: &mut Blobs<'_, S>,
     manifest: &Manifest,
     data: &[u8],
+    initial: Vec<u8>,
     log: &Log,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Recomputed, Fault> {
-    let mut bytes = evaluation::initial_checkpoint(manifest)?;
-    let mut checkpoint = Cid::of_raw(&bytes);
-    if checkpoint != log.initial {
-        return Err(Fault::Initial { computed: checkpoint, published: log.initial });
-    }
+    let (mut checkpoint, mut bytes) = (log.initial, initial);
     blobs.fetch(log.initial, BlobRole::Checkpoint(RoundNumber(0)), MAX_BLOB)?;
     let mut recomputer = Recomputer::new(manifest, data)?;
     let mut course = Course::default();

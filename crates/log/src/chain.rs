@@ -1,3 +1,5 @@
+//! Appends records to the hash chain, and checks that a record comes next.
+
 use alloc::vec::Vec;
 
 use lichen_record::{CampaignId, Entry, MAX_ENTRY, Verified, VerifyError, verify};
@@ -102,12 +104,6 @@ impl Chain {
         Self { head: Head { campaign, length: 0, hash: hash.into() }, time: 0 }
     }
 
-    /// A chain that goes on from a head that the caller has reason to trust, `time` being its last record's.
-    #[must_use]
-    pub const fn resume(head: Head, time: u64) -> Self {
-        Self { head, time }
-    }
-
     /// The current head.
     #[must_use]
     pub const fn head(&self) -> &Head {
@@ -126,17 +122,10 @@ impl Chain {
         self.time
     }
 
-    /// The time to give the next record when the clock says `now`: a clock that went back does not take the log's
-    /// time with it.
-    #[must_use]
-    pub fn next_time(&self, now: u64) -> u64 {
-        now.max(self.time)
-    }
-
     /// Orders an entry next: gives its record and the receipt to sign for its author.
     ///
     /// # Errors
-    /// [`ChainError::Time`] if `time` is before the last record's (see [`Chain::next_time`]) and
+    /// [`ChainError::Time`] if `time` is before the last record's and
     /// [`ChainError::Campaign`] if the entry belongs to another log; the chain is then unchanged.
     pub fn append(&mut self, time: u64, entry: &Verified<Entry>) -> Result<(Record, Receipt), ChainError> {
         self.check_place(time, entry.get())?;

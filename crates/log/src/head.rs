@@ -1,7 +1,9 @@
+//! What the coordinator signs about its log: heads, and receipts for single entries.
+
 use lichen_record::{AccountId, CampaignId, Cid, Signable, Verified};
 use serde::{Deserialize, Serialize};
 
-use crate::{Chain, Record};
+use crate::Record;
 
 /// A log's length and the hash of its chain: equal heads mean equal logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,27 +75,6 @@ pub enum HeadError {
         /// Records of both logs.
         length: u64,
     },
-}
-
-/// Checks that the coordinator signed exactly the log that `chain` has followed.
-///
-/// # Errors
-/// [`HeadError`] naming the difference.
-pub fn check_head(chain: &Chain, head: &Verified<Head>, coordinator: &AccountId) -> Result<(), HeadError> {
-    let (signed, found) = (head.get(), chain.head());
-    if head.account() != *coordinator {
-        return Err(HeadError::Signer(head.account()));
-    }
-    if signed.campaign != found.campaign {
-        return Err(HeadError::Campaign(signed.campaign));
-    }
-    if signed.length != found.length {
-        return Err(HeadError::Length { signed: signed.length, found: found.length });
-    }
-    if signed.hash != found.hash {
-        return Err(HeadError::Hash { length: found.length });
-    }
-    Ok(())
 }
 
 /// Why a receipt is not for a record.

@@ -21,6 +21,8 @@ extern crate alloc;
 
 mod chain;
 mod head;
+mod replica;
 
 pub use chain::{Chain, ChainError, MAX_RECORD, Record};
-pub use head::{Head, HeadError, Receipt, ReceiptError, check_head, check_receipt};
+pub use head::{Head, HeadError, Receipt, ReceiptError, check_receipt};
+pub use replica::{Authority, Replica, ReplicaError};

@@ -1,9 +1,11 @@
+//! Reads the campaign's log from the relay, checked.
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use lichen_log::{Chain, Head, HeadError, Record};
+use lichen_log::{Record, Replica, ReplicaError};
 use lichen_net::hub::{Notice, Records, Reply, Request};
-use lichen_record::{AccountId, Entry, Verified, verify};
+use lichen_record::{Entry, Verified};
 
 use crate::Platform;
 use crate::hub::{Hub, HubError, Replies};
@@ -15,31 +17,19 @@ const SLICE_MS: f64 = 12.0;
 pub(crate) struct LogReader<P> {
     platform: Rc<P>,
     replies: Replies,
-    coordinator: AccountId,
-    chain: Chain,
+    replica: Replica,
     unread: VecDeque<Record>,
-    head: Option<Head>,
     notice: Option<Notice>,
 }
 
-/// Verified records that continue the log, and the chain after them.
+/// Verified records that continue the log, and the replica after them.
 ///
-/// Whoever takes the batch takes the chain with it: a reader dropped half way has lost nothing.
+/// Whoever takes the batch takes the replica with it: a reader dropped half way has lost nothing.
 pub(crate) struct Batch {
     pub(crate) records: Vec<(Record, Verified<Entry>)>,
-    pub(crate) chain: Chain,
-    /// Records in the log at the relay.
-    pub(crate) total: u64,
+    pub(crate) replica: Replica,
     /// How the relay is doing, where it has just said so.
     pub(crate) notice: Option<Notice>,
-}
-
-impl Batch {
-    /// Whether the log was read up to its end.
-    pub(crate) fn is_caught_up(&self) -> bool {
-        // Before the first head nothing is known of the log's end.
-        self.total > 0 && self.chain.length() >= self.total
-    }
 }
 
 /// Why the log cannot be read on.
@@ -50,25 +40,19 @@ pub(crate) enum LogFault {
     Hub(#[from] HubError),
     /// What the relay serves is not the campaign's log.
     #[error("the relay serves a false log: {0}")]
-    False(String),
+    False(#[from] ReplicaError),
 }
 
 impl<P: Platform> LogReader<P> {
-    /// Reads from where `chain` ends, and follows; hears how the relay is doing where `is_watching`, which a relay of an
+    /// Reads from where `replica` ends, and follows; hears how the relay is doing where `is_watching`, which a relay of an
     /// earlier version calls malformed.
-    pub(crate) fn follow(
-        platform: Rc<P>,
-        hub: &Rc<Hub>,
-        coordinator: AccountId,
-        chain: Chain,
-        is_watching: bool,
-    ) -> Self {
-        let (campaign, from) = (chain.head().campaign, chain.length());
+    pub(crate) fn follow(platform: Rc<P>, hub: &Rc<Hub>, replica: Replica, is_watching: bool) -> Self {
+        let (campaign, from) = (replica.campaign(), replica.length());
         let replies = hub.open(&match is_watching {
             true => Request::Watch { campaign, from },
             false => Request::Follow { campaign, from },
         });
-        Self { platform, replies, coordinator, chain, unread: VecDeque::new(), head: None, notice: None }
+        Self { platform, replies, replica, unread: VecDeque::new(), notice: None }
     }
 
     /// The next records, as many as can be verified in one slice; none where the relay only says that it lives.
@@ -79,32 +63,19 @@ impl<P: Platform> LogReader<P> {
             self.platform.yield_now().await;
         }
         let records = self.verify_slice()?;
-        self.check_end()?;
-        let total = self.head.map_or(0, |head| head.length);
         let notice = self.notice.take();
-        Ok((Batch { records, chain: self.chain.clone(), total, notice }, self))
+        Ok((Batch { records, replica: self.replica.clone(), notice }, self))
     }
 
     async fn receive(&mut self) -> Result<(), LogFault> {
-        let Records { records, head } = match self.replies.next().await?.ok_or(HubError::Ended)? {
-            Reply::Records(records) => records,
-            Reply::Notice(notice) => {
-                self.notice = Some(notice);
-                return Ok(());
+        match self.replies.next().await?.ok_or(HubError::Ended)? {
+            Reply::Records(Records { records, head }) => {
+                self.replica.believe(&head, records.len())?;
+                self.unread.extend(records);
             }
+            Reply::Notice(notice) => self.notice = Some(notice),
             _ => return Err(HubError::Unexpected.into()),
-        };
-        let head = verify::<Head>(&head).map_err(|error| LogFault::False(format!("head: {error}")))?;
-        if head.account() != self.coordinator {
-            return Err(LogFault::False(HeadError::Signer(head.account()).to_string()));
         }
-        let head = *head.get();
-        let shown = self.chain.length().saturating_add(records.len() as u64);
-        if head.campaign != self.chain.head().campaign || head.length < shown {
-            return Err(LogFault::False("the signed head does not cover the log".into()));
-        }
-        self.unread.extend(records);
-        self.head = Some(head);
         Ok(())
     }
 
@@ -112,8 +83,7 @@ impl<P: Platform> LogReader<P> {
         let began = self.platform.clock();
         let mut verified = Vec::new();
         while let Some(record) = self.unread.pop_front() {
-            let entry =
-                self.chain.verify_next(&record).map_err(|error| LogFault::False(error.to_string()))?;
+            let entry = self.replica.take(&record)?;
             verified.push((record, entry));
             if self.platform.clock() - began >= SLICE_MS {
                 break;
@@ -121,23 +91,14 @@ impl<P: Platform> LogReader<P> {
         }
         Ok(verified)
     }
-
-    /// Where the records reach the signed head, both must be the same log.
-    fn check_end(&self) -> Result<(), LogFault> {
-        match &self.head {
-            Some(head) if head.length == self.chain.length() && head != self.chain.head() => {
-                Err(LogFault::False(HeadError::Hash { length: head.length }.to_string()))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
+    use lichen_log::{Authority, Chain, Head};
     use lichen_net::RequestId;
-    use lichen_record::{CampaignId, SigningKey};
+    use lichen_record::{CampaignId, Cid, SigningKey, verify};
 
     use super::*;
     use crate::native::{Device, Native};
@@ -183,36 +144,39 @@ mod tests {
     }
 
     /// Reads these frames from an empty chain on: the records in them, or why not.
-    async fn read(log: &Log, frames: Vec<Vec<u8>>) -> Result<(usize, Chain, bool), LogFault> {
-        let (records, chain, is_caught_up, _notices) = read_with_notices(log, frames).await?;
-        Ok((records, chain, is_caught_up))
+    async fn read(log: &Log, frames: Vec<Vec<u8>>) -> Result<(usize, Head, bool), LogFault> {
+        let (records, head, is_caught_up, _notices) = read_with_notices(log, frames).await?;
+        Ok((records, head, is_caught_up))
     }
 
     /// The same, and what the relay has said of itself.
     async fn read_with_notices(
         log: &Log,
         frames: Vec<Vec<u8>>,
-    ) -> Result<(usize, Chain, bool, Vec<Notice>), LogFault> {
+    ) -> Result<(usize, Head, bool, Vec<Notice>), LogFault> {
         let hub = Hub::new(Rc::new(|_event| {}));
         let tab = Rc::new(Native::new(Device::new(SigningKey::generate([1; 32])), Vec::new()));
-        let account = log.coordinator.account();
-        let mut reader = LogReader::follow(tab, &hub, account, Chain::new(campaign()), true);
+        let authority = Authority::Account(log.coordinator.account());
+        let mut replica = Replica::new(campaign(), authority, Cid::of_raw(b"first"));
+        let mut reader = LogReader::follow(tab, &hub, replica.clone(), true);
         let mut notices = Vec::new();
         for frame in frames {
             hub.frame(RequestId(0), frame);
         }
         hub.ended(RequestId(0));
-        let (mut records, mut chain, mut is_caught_up) = (0, Chain::new(campaign()), false);
+        let mut records = 0;
         loop {
             match reader.next().await {
                 Ok((batch, next)) => {
-                    is_caught_up = batch.is_caught_up();
                     records += batch.records.len();
                     notices.extend(batch.notice);
-                    chain = batch.chain;
+                    replica = batch.replica;
                     reader = next;
                 }
-                Err(LogFault::Hub(HubError::Ended)) => return Ok((records, chain, is_caught_up, notices)),
+                Err(LogFault::Hub(HubError::Ended)) => {
+                    let is_caught_up = replica.is_complete();
+                    return Ok((records, *replica.into_chain().head(), is_caught_up, notices));
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -222,9 +186,9 @@ mod tests {
     async fn a_true_log_is_read_to_its_end() {
         let log = Log::of(5);
         let frames = vec![log.frame(0..2, 5), log.frame(2..2, 5), log.frame(2..5, 5)];
-        let (records, chain, is_caught_up) = read(&log, frames).await.unwrap();
-        assert_eq!((records, chain.head(), is_caught_up), (5, &log.heads[5], true));
-        let (_records, _chain, is_caught_up) = read(&log, vec![log.frame(0..2, 5)]).await.unwrap();
+        let (records, head, is_caught_up) = read(&log, frames).await.unwrap();
+        assert_eq!((records, head, is_caught_up), (5, log.heads[5], true));
+        let (_records, _head, is_caught_up) = read(&log, vec![log.frame(0..2, 5)]).await.unwrap();
         assert!(!is_caught_up);
     }
 
@@ -236,9 +200,9 @@ mod tests {
         let stalled = Notice { clock_ahead: 7, stall: Some(Cause::StoreFull) };
         let notice = |notice| Reply::Notice(notice).to_bytes().unwrap();
         let frames = vec![notice(stalled), log.frame(0..1, 2), notice(Notice::default()), log.frame(1..2, 2)];
-        let (records, _chain, is_caught_up, notices) = read_with_notices(&log, frames).await.unwrap();
+        let (records, _head, is_caught_up, notices) = read_with_notices(&log, frames).await.unwrap();
         assert_eq!((records, is_caught_up, notices), (2, true, vec![stalled, Notice::default()]));
-        let (_records, _chain, is_caught_up, _notices) =
+        let (_records, _head, is_caught_up, _notices) =
             read_with_notices(&log, vec![notice(stalled)]).await.unwrap();
         assert!(!is_caught_up, "it says nothing of where the log ends");
     }

@@ -1,3 +1,5 @@
+//! One visit to one campaign, from the open connection to leaving.
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -5,7 +7,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, select_biased};
 use lichen_bridge::{CommandId, ContributionState, EnginePreference, Event, Phase, Problem};
-use lichen_log::{Chain, Record};
+use lichen_log::{Authority, Record, Replica};
 use lichen_net::hub::{Notice, Reason};
 use lichen_net::{Command as NetCommand, Disconnection, Event as NetEvent};
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
@@ -43,8 +45,8 @@ pub(crate) struct Start<P> {
 pub(crate) struct Session<P: Platform> {
     pub(crate) shared: Rc<Shared<P>>,
     pub(crate) participant: Participant,
-    pub(crate) chain: Chain,
-    pub(crate) log_total: u64,
+    /// The log as far as it is here; none before the relay has said who signs it.
+    pub(crate) replica: Option<Replica>,
     /// Whether the relay only follows the campaign's own, and takes nothing.
     is_following: bool,
     /// Whether the relay is asked how it is doing: not one that does not know the question.
@@ -67,7 +69,6 @@ pub(crate) struct Session<P: Platform> {
     also: Vec<String>,
     peer: Option<Vec<u8>>,
     relay_only: bool,
-    pub(crate) coordinator: Option<AccountId>,
     pub(crate) submissions: BTreeMap<Cid, Submission>,
     leaving: Vec<CommandId>,
     is_over: bool,
@@ -128,8 +129,7 @@ impl<P: Platform> Session<P> {
         let state = CampaignState::new(campaign, shared.setup.rules);
         let mut session = Self {
             participant: Participant::new(account, state),
-            chain: Chain::new(campaign),
-            log_total: 0,
+            replica: None,
             is_following: false,
             is_watching: true,
             link: Link::Connecting,
@@ -145,7 +145,6 @@ impl<P: Platform> Session<P> {
             also,
             peer,
             relay_only,
-            coordinator: None,
             submissions: BTreeMap::new(),
             leaving: Vec::new(),
             is_over: false,
@@ -321,7 +320,7 @@ impl<P: Platform> Session<P> {
                 self.welcomed(coordinator);
             }
             Done::Log(Ok((batch, reader))) => self.take_in_batch(batch, reader),
-            Done::Log(Err(LogFault::False(reason))) => self.fail(false_log(&reason)),
+            Done::Log(Err(LogFault::False(error))) => self.fail(false_log(&error.to_string())),
             Done::Log(Err(LogFault::Hub(HubError::Refused(Reason::Malformed)))) if self.is_watching => {
                 self.is_watching = false;
                 self.read_log();
@@ -413,33 +412,42 @@ impl<P: Platform> Session<P> {
 
     /// The relay knows this account: read the log from where it was left.
     fn welcomed(&mut self, coordinator: AccountId) {
-        if self.coordinator.is_some_and(|known| known != coordinator) {
-            return self.fail(false_log("another coordinator than before signs it"));
+        match self.replica_by(coordinator) {
+            Ok(replica) => self.replica = Some(replica),
+            Err(problem) => return self.fail(problem),
         }
-        self.coordinator = Some(coordinator);
         self.tell(ParticipantEvent::Connected);
         self.link_work.push(Box::pin(jobs::fetch_data(Rc::clone(&self.shared))));
         self.read_log();
     }
 
+    /// The log as far as it is here, if this account signs it.
+    fn replica_by(&self, coordinator: AccountId) -> Result<Replica, Problem> {
+        match &self.replica {
+            Some(replica) if replica.signer() == Some(coordinator) => Ok(replica.clone()),
+            Some(_by_another) => Err(false_log("another coordinator than before signs it")),
+            None => {
+                let (initial, _parameters) = self.shared.setup.initial()?;
+                let campaign = self.participant.state().campaign();
+                Ok(Replica::new(campaign, Authority::Account(coordinator), initial))
+            }
+        }
+    }
+
     fn read_log(&mut self) {
-        let Some(coordinator) = self.coordinator else { return };
+        let Some(replica) = self.replica.clone() else { return };
         let platform = Rc::clone(&self.shared.platform);
-        let reader =
-            LogReader::follow(platform, &self.shared.hub, coordinator, self.chain.clone(), self.is_watching);
+        let reader = LogReader::follow(platform, &self.shared.hub, replica, self.is_watching);
         self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));
     }
 
     fn take_in_batch(&mut self, batch: Batch, reader: LogReader<P>) {
-        let is_caught_up = batch.is_caught_up();
+        let is_caught_up = batch.replica.is_complete();
         if let Some(notice) = batch.notice {
             self.relay_said(notice);
         }
         self.unread = 0;
-        self.chain = batch.chain;
-        if batch.total > 0 {
-            self.log_total = batch.total;
-        }
+        self.replica = Some(batch.replica);
         for (record, entry) in batch.records {
             self.take_in_record(&record, entry);
             if self.has_failed() {
@@ -459,27 +467,10 @@ impl<P: Platform> Session<P> {
     }
 
     fn take_in_record(&mut self, record: &Record, entry: Verified<Entry>) {
-        if let Entry::Published { base, .. } = entry.get()
-            && let Err(problem) = self.check_beginning(entry.account(), *base)
-        {
-            return self.fail(problem);
-        }
         if entry.account() == self.participant.account() {
             self.take_in_own_record(record, &entry);
         }
         self.tell(ParticipantEvent::Record { time: record.time, entry });
-    }
-
-    /// A campaign begins with the model that its manifest gives, under the coordinator that signs its log.
-    fn check_beginning(&self, signer: AccountId, base: Cid) -> Result<(), Problem> {
-        if Some(signer) != self.coordinator {
-            return Err(false_log("its first entry is not by the coordinator"));
-        }
-        let (initial, _parameters) = self.shared.setup.initial()?;
-        if base != initial {
-            return Err(false_log("it does not begin with the model that the campaign describes"));
-        }
-        Ok(())
     }
 
     fn end_if_left(&mut self) {
@@ -512,7 +503,10 @@ impl<P: Platform> Session<P> {
         if self.lease.is_none() {
             return Phase::WaitingForOtherTab;
         }
-        let read = (self.chain.length(), self.log_total.max(self.chain.length()));
+        let read = self
+            .replica
+            .as_ref()
+            .map_or((0, 0), |replica| (replica.length(), replica.signed_length().max(replica.length())));
         // There is nothing to be done here but to read, and to wait for the relay that orders the record.
         let is_read = self.is_following && read.0 >= read.1;
         let link = if is_read { Link::Down { retry_in: None } } else { self.link };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use lichen_bridge::ContributionState;
-use lichen_log::{Receipt, Record, check_receipt};
+use lichen_log::{Receipt, Record, Replica, check_receipt};
 use lichen_record::{Cid, Entry, RoundNumber, Verified};
 use lichen_round::{ParticipantEvent, Ticket};
 
@@ -91,11 +91,11 @@ impl<P: Platform> Session<P> {
     fn settle(&mut self, id: Cid) {
         let Some(submission) = self.submissions.get(&id) else { return };
         let (Some(record), Some(receipt), Some(coordinator)) =
-            (&submission.record, &submission.receipt, &self.coordinator)
+            (&submission.record, &submission.receipt, self.replica.as_ref().and_then(Replica::signer))
         else {
             return;
         };
-        let checked = check_receipt(receipt, record, coordinator);
+        let checked = check_receipt(receipt, record, &coordinator);
         let Some(Submission { ticket, contribution, record: Some(record), receipt: Some(receipt) }) =
             self.submissions.remove(&id)
         else {

@@ -1,7 +1,9 @@
+//! What an audit can find wrong, with the place where it is.
+
 use std::fmt;
 
 use lichen_campaign::ManifestError;
-use lichen_log::{ChainError, HeadError};
+use lichen_log::{ChainError, HeadError, ReplicaError};
 use lichen_record::{Cid, RoundNumber, VerifyError};
 use lichen_round::Refusal;
 
@@ -152,6 +154,18 @@ pub(crate) enum Fault {
         /// Why it cannot.
         problem: String,
     },
+}
+
+impl From<ReplicaError> for Fault {
+    fn from(error: ReplicaError) -> Self {
+        match error {
+            ReplicaError::Chain(error) => Self::Chain(error),
+            ReplicaError::Signature(error) => Self::HeadSignature(error),
+            ReplicaError::Head(error) => Self::Head(error),
+            ReplicaError::Publisher { signer, .. } => Self::Head(HeadError::Signer(signer)),
+            ReplicaError::Base { expected, published, .. } => Self::Initial { computed: expected, published },
+        }
+    }
 }
 
 /// What the organiser of a broken campaign can do.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use lichen_engine::{EngineChoice, Trainer};
 use lichen_learn::{Dataset, Update, aggregate_checkpoint, difference};
-use lichen_log::{Chain, HeadError, Record};
+use lichen_log::{Chain, Head, HeadError, Record};
 use lichen_model::{Parameters, initial_parameters};
-use lichen_record::{Entry, Metrics, SigningKey};
+use lichen_record::{Entry, Metrics, SigningKey, verify};
 
 use super::*;
 
