@@ -150,7 +150,7 @@ fn tensors_come_in_pytorch_s_types_and_conventions() {
 
 #[test]
 fn the_readme_s_manifest_is_enough() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let manifest = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let training = Training::parse(manifest).unwrap();
     let names: Vec<String> =
