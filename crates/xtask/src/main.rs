@@ -39,7 +39,9 @@ Developer commands of Lichen.
         --port PORT           listen there (default 8080, or a free port where that is taken)
                               exit codes: 0 mark reached, 1 not built or started, 2 out of time,
                               3 a tab failed, 4 the relay ended
-    cargo xtask test          all tests: native, in the browser, end to end
+    cargo xtask test          all tests: native, in the browser, end to end, with js-libp2p
+        --only PART           native, browser, end-to-end or interop alone
+        --name TEXT           only tests whose name contains this
     cargo xtask check         format, lints, dependency rules, bare-metal build, licences
     cargo xtask fuzz          throw changed bytes at every decoder
         --seconds S           for that long in total (default 60)

@@ -9,36 +9,111 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use lexopt::ValueExt as _;
 use serde_json::{Value, json};
 
 use crate::setup::{self, Toolchain};
 use crate::{build, check, run, say, workspace};
 use tally::Tally;
 
-/// The `test` command.
-pub(crate) fn test(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    if let Some(argument) = arguments.next()? {
-        return Err(argument.unexpected().into());
+/// A part of the tests, by the name that `--only` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Native,
+    Browser,
+    EndToEnd,
+    Interop,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Native, Self::Browser, Self::EndToEnd, Self::Interop];
+
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Browser => "browser",
+            Self::EndToEnd => "end-to-end",
+            Self::Interop => "interop",
+        }
     }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Native => "native tests",
+            Self::Browser => "tests in the browser",
+            Self::EndToEnd => "end-to-end tests",
+            Self::Interop => "interop tests with js-libp2p",
+        }
+    }
+
+    /// Builds what the tests need; the command that runs them.
+    fn prepare(self, toolchain: &Toolchain) -> Result<Command> {
+        match self {
+            Self::Native => Ok(native(toolchain)),
+            Self::Browser => in_browser(toolchain, &setup::browser()?),
+            Self::EndToEnd => end_to_end(toolchain),
+            Self::Interop => interop::referee(toolchain),
+        }
+    }
+}
+
+/// What to run: everything, or one part, or in it the tests whose name contains a text.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Selection {
+    only: Option<Part>,
+    name: Option<String>,
+}
+
+impl Selection {
+    fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
+        let mut selection = Self::default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                lexopt::Arg::Long("only") => {
+                    let value = arguments.value()?;
+                    let part = Part::ALL.into_iter().find(|part| value == part.option());
+                    selection.only = Some(part.with_context(|| {
+                        let names = Part::ALL.map(Part::option).join(", ");
+                        format!("--only {}: it has to be one of {names}", value.display())
+                    })?);
+                }
+                lexopt::Arg::Long("name") => selection.name = Some(arguments.value()?.string()?),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(selection)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        Part::ALL.into_iter().filter(|part| self.only.is_none_or(|only| only == *part))
+    }
+}
+
+/// The `test` command.
+pub(crate) fn test(arguments: lexopt::Parser) -> Result<ExitCode> {
+    let selection = Selection::parse(arguments)?;
     let start = Instant::now();
     let toolchain = Toolchain::ensure()?;
-    let chromedriver = setup::browser()?;
+    setup::browser()?;
     let mut tally = Tally::default();
-    for (name, quick) in check::QUICK {
-        tally.count(name, quick(&toolchain));
+    if selection == Selection::default() {
+        for (name, quick) in check::QUICK {
+            tally.count(name, quick(&toolchain));
+        }
     }
-    cargo_test(&mut tally, "native tests", &mut native(&toolchain));
-    match in_browser(&toolchain, &chromedriver) {
-        Ok(mut command) => cargo_test(&mut tally, "tests in the browser", &mut command),
-        Err(error) => tally.count("preparing tests in the browser", Err(error)),
-    }
-    match end_to_end(&toolchain) {
-        Ok(mut command) => cargo_test(&mut tally, "end-to-end tests", &mut command),
-        Err(error) => tally.count("building for end-to-end tests", Err(error)),
-    }
-    match interop::referee(&toolchain) {
-        Ok(mut command) => cargo_test(&mut tally, "interop tests with js-libp2p", &mut command),
-        Err(error) => tally.count("building for interop tests", Err(error)),
+    for part in selection.parts() {
+        match part.prepare(&toolchain) {
+            Ok(mut command) => {
+                if let Some(name) = &selection.name {
+                    if !command.get_args().any(|argument| argument == "--") {
+                        command.arg("--");
+                    }
+                    command.arg(name);
+                }
+                cargo_test(&mut tally, part.title(), &mut command);
+            }
+            Err(error) => tally.count(&format!("building for {}", part.title()), Err(error)),
+        }
     }
     say::note(&format!("all tests took {:.0} s", start.elapsed().as_secs_f64()));
     for fault in &tally.faults {
