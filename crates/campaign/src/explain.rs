@@ -1,3 +1,5 @@
+//! What a visitor is told about a campaign before joining, in plain sentences.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;

@@ -1,3 +1,5 @@
+//! The manifest of a campaign: its fields, their limits, and how it is read from TOML.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+//! Reads tables of TOML strictly and collects every fault, so that an author sees all of them at once.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

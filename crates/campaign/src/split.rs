@@ -1,3 +1,5 @@
+//! Which samples are held out, and which ones an account trains on in a round.
+
 use alloc::vec::Vec;
 
 use lichen_record::{AccountId, RoundNumber};

@@ -1,3 +1,5 @@
+//! The part of a manifest that local training needs: model, optimiser and scaling.
+
 use alloc::vec::Vec;
 
 use toml::de::DeTable;

@@ -1,3 +1,5 @@
+//! From the accepted updates of a round to its next checkpoint, the same bits on every machine.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! Reads a campaign's data file and prepares its samples for the model.
+
 use alloc::vec::Vec;
 
 use lichen_campaign::Manifest;

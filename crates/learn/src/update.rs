@@ -1,3 +1,5 @@
+//! The wire format of an update: what a contributor's training changed.
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! Carries out what the round protocol asks of this tab.
+
 use std::rc::Rc;
 
 use lichen_bridge::{Contribution, ContributionState, Event};

@@ -1,3 +1,5 @@
+//! Remembers the account's own contributions, with their receipts, across visits.
+
 use std::collections::BTreeMap;
 
 use lichen_bridge::{Contribution, ContributionState};

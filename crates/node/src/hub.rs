@@ -1,3 +1,5 @@
+//! Sends requests to the relay and hands each reply to whoever waits for it.
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+//! The asynchronous jobs of a session: fetching, training, publishing, and trying again.
+
 use std::cell::Cell;
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! Chooses the engine: tries the GPU and the CPU on this campaign and remembers which is faster.
+
 use std::pin::pin;
 
 use futures::future::{Either, select};

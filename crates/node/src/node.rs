@@ -1,3 +1,5 @@
+//! The node's main loop: commands in, sessions opened and closed, events out.
+
 use std::rc::Rc;
 
 use futures::channel::mpsc::UnboundedReceiver;

@@ -1,3 +1,5 @@
+//! What a node needs from the machine that it runs on.
+
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
 use lichen_record::{AccountId, CampaignId, Cid};

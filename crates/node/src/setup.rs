@@ -1,3 +1,5 @@
+//! A campaign as a node needs it, fetched by its id and verified.
+
 use lichen_bridge::{Problem, Relay, Show};
 use lichen_campaign::{Manifest, Topology};
 use lichen_learn::{check_model, max_norm};

@@ -1,3 +1,5 @@
+//! Signs with the account's key, which the platform keeps.
+
 use lichen_bridge::Problem;
 use lichen_record::{AccountId, Envelope, Signable, encode, signing_bytes};
 

@@ -1,3 +1,5 @@
+//! Trains for one round in short slices, with pauses and progress.
+
 use lichen_bridge::{Engine, EngineKind, EnginePreference, Event, LossPoint, Phase, Problem};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_learn::Dataset;

@@ -1,3 +1,5 @@
+//! What a session shows: turns the campaign's state into events for the page.
+
 use std::cell::Cell;
 
 use lichen_bridge::{Event, Phase};

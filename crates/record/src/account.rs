@@ -1,3 +1,5 @@
+//! Accounts: public keys on the curve P-256, written as `did:key`.
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,3 +1,5 @@
+//! Content ids: the hash of some bytes, as CIDv1.
+
 use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;

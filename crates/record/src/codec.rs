@@ -1,3 +1,5 @@
+//! Canonical DAG-CBOR: exactly one encoding for each value, and no other is accepted.
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! The entries of a campaign's log.
+
 use alloc::vec::Vec;
 use core::fmt;
 

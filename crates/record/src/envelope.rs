@@ -1,3 +1,5 @@
+//! Signs messages, and checks the signatures of others.
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! Largest sizes of what crosses the network.
+
 /// Most bytes an [`Envelope`](crate::Envelope) may take, whatever it carries.
 pub const MAX_ENVELOPE: usize = 4 * 1024;
 

@@ -1,3 +1,5 @@
+//! A private key in memory, for relays and tests; browsers keep theirs in WebCrypto.
+
 use alloc::vec::Vec;
 use core::fmt;
 

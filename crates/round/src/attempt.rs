@@ -1,3 +1,5 @@
+//! Something that is tried again, with longer and longer waits, until it succeeds.
+
 /// Wait after the first failure, in milliseconds; it doubles with each further one.
 const FIRST_WAIT_MS: u64 = 500;
 

@@ -1,3 +1,5 @@
+//! What an entry of the log changed in a campaign's state.
+
 use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
 
 /// What an entry changed, for showing and counting.

@@ -1,3 +1,5 @@
+//! The coordinator's side of the round protocol: opens rounds, closes them, attests results.
+
 use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};

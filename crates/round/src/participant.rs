@@ -1,3 +1,5 @@
+//! The tab's side of the round protocol: joins, trains, contributes, attests.
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 

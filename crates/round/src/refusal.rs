@@ -1,3 +1,5 @@
+//! Why an entry may not stand in the log.
+
 use serde::{Deserialize, Serialize};
 
 /// Why an entry may not stand in the log at this place. It changed nothing.

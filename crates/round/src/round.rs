@@ -1,3 +1,5 @@
+//! One round: who contributed, who attested what, and what is still awaited.
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! The part of a manifest that decides which entries are admissible.
+
 use lichen_campaign::model_spec::Loss;
 use lichen_campaign::{Manifest, Split, Topology};
 use lichen_record::Metrics;

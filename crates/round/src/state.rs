@@ -1,3 +1,5 @@
+//! A campaign's state, folded from its log.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

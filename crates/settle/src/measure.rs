@@ -1,3 +1,5 @@
+//! Measures a checkpoint on the held-out samples.
+
 use lichen_campaign::model_spec::ModelSpec;
 use lichen_engine::{EngineError, Evaluator};
 use lichen_learn::{Dataset, Quality};

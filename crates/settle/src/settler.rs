@@ -1,3 +1,5 @@
+//! Computes what a round settles with: the aggregate, or the base where the guard turns it down.
+
 use lichen_campaign::Manifest;
 use lichen_engine::EngineError;
 use lichen_learn::{Aggregation, Dataset, Judge, Quality, max_norm};

@@ -1,3 +1,5 @@
+//! The trait that every store of blobs implements.
+
 use lichen_record::{CampaignId, Cid, MAX_BLOB};
 
 /// Blobs by content id.

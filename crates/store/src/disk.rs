@@ -1,3 +1,5 @@
+//! The relay's store: a log in an embedded database, blobs as files beside it.
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

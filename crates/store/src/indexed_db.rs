@@ -1,3 +1,5 @@
+//! The tab's store, in IndexedDB.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! A store in memory, for tests of what stands on a store.
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,3 +1,5 @@
+//! What can go wrong when tests drive a browser or a relay.
+
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;

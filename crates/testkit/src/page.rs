@@ -1,3 +1,5 @@
+//! One browser tab, driven over the DevTools protocol.
+
 use std::time::Duration;
 
 use base64::Engine as _;

@@ -24,7 +24,7 @@ type Check = fn(&Toolchain) -> Result<()>;
 /// Checks that take seconds; `cargo xtask test` runs them too.
 pub(crate) const QUICK: [(&str, Check); 4] = [
     ("format", format),
-    ("file lengths", files::check),
+    ("heads and lengths of files", files::check),
     ("arrows between crates", arrows::check),
     ("forbidden dependencies", layers::check),
 ];

@@ -1,3 +1,5 @@
+//! Every kind of layer is read, and every faulty one is refused by the name of its field.
+
 use alloc::format;
 use alloc::string::ToString;
 

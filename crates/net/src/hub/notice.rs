@@ -1,3 +1,5 @@
+//! What a relay says about its own condition to the tabs that watch a log.
+
 use serde::{Deserialize, Serialize};
 
 /// How a relay is doing, for whoever watches a log there. All at its default where nothing is wrong.

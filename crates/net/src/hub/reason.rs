@@ -1,3 +1,5 @@
+//! Why a relay refuses a request, on the wire and in words.
+
 use lichen_round::Refusal;
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! Every message of the hub protocol survives its codec, and damaged ones are refused.
+
 use lichen_record::SigningKey;
 use proptest::prelude::*;
 

@@ -1,3 +1,4 @@
+//! Every message between tabs survives its codec, and damaged ones are refused.
 #![expect(clippy::cast_possible_truncation, reason = "numbers here are small")]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! One blob that arrives in chunks, perhaps from several peers.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::PeerKey;

@@ -1,3 +1,5 @@
+//! How long to wait before a connection is tried again.
+
 use std::time::Duration;
 
 /// Waits between attempts to reach the hub: the first and the longest.

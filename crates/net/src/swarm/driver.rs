@@ -1,3 +1,5 @@
+//! Runs the libp2p swarm of a tab: keeps the relay's connection up and passes on what it says.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! One request and its replies on a stream of their own, with limits on time and size.
+
 use std::io;
 use std::pin::pin;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Counts the bytes that connections move.
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Training is sliced, paused, resumed and abandoned as it should be, on a real campaign.
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 

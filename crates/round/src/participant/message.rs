@@ -1,3 +1,5 @@
+//! What a participant hears and what it asks for.
+
 use alloc::vec::Vec;
 
 use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};

@@ -1,3 +1,5 @@
+//! What a participant does next, given the log and what the person wants.
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! How each event changes a participant.
+
 use alloc::vec::Vec;
 
 use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};

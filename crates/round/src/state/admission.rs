@@ -1,3 +1,5 @@
+//! Whether an entry may stand next in the log: the one place where contributions are refused.
+
 use lichen_record::{AccountId, CampaignId, Cid, Entry, Metrics, RoundNumber};
 
 use super::Published;

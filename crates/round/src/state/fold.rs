@@ -1,3 +1,5 @@
+//! What an admitted entry changes.
+
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+//! When a round settles, and with which result.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! What is acknowledged survives a restart, and damage is noticed.
+
 use std::fs;
 use std::sync::Mutex;
 use std::time::SystemTime;

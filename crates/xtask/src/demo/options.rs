@@ -1,3 +1,5 @@
+//! The options of the demo.
+
 use std::str::FromStr;
 use std::time::Duration;
 

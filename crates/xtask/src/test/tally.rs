@@ -1,3 +1,5 @@
+//! Counts passed and failed tests in the output of test programs.
+
 use anyhow::Result;
 
 use crate::say;

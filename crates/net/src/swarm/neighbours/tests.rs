@@ -1,3 +1,5 @@
+//! Tabs agree on who dials whom, and dial a bounded number of others.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Both sides of a session get from an offer to an open channel, and nowhere else.
+
 use super::*;
 use alloc::collections::VecDeque;
 use alloc::vec;

@@ -1,3 +1,5 @@
+//! A stream over a data channel delivers every byte in order, under any interleaving.
+
 use super::*;
 use alloc::vec;
 use proptest::prelude::*;
