@@ -130,7 +130,7 @@ pub(crate) enum Done<P: Platform> {
     /// The relay knows the account; its log is signed by this one.
     Welcomed { coordinator: AccountId, is_following: bool },
     /// A part of the log is read.
-    Log(Result<(Batch, LogReader<P>), LogFault>),
+    Log(Result<Box<(Batch, LogReader<P>)>, LogFault>),
     /// What the device keeps for the account was looked after.
     Checked(Result<(), Unkept>),
     /// It is time to read the log again.

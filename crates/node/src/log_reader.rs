@@ -56,7 +56,7 @@ impl<P: Platform> LogReader<P> {
     }
 
     /// The next records, as many as can be verified in one slice; none where the relay only says that it lives.
-    pub(crate) async fn next(mut self) -> Result<(Batch, Self), LogFault> {
+    pub(crate) async fn next(mut self) -> Result<Box<(Batch, Self)>, LogFault> {
         if self.unread.is_empty() {
             self.receive().await?;
         } else {
@@ -64,7 +64,7 @@ impl<P: Platform> LogReader<P> {
         }
         let records = self.verify_slice()?;
         let notice = self.notice.take();
-        Ok((Batch { records, replica: self.replica.clone(), notice }, self))
+        Ok(Box::new((Batch { records, replica: self.replica.clone(), notice }, self)))
     }
 
     async fn receive(&mut self) -> Result<(), LogFault> {
@@ -167,7 +167,8 @@ mod tests {
         let mut records = 0;
         loop {
             match reader.next().await {
-                Ok((batch, next)) => {
+                Ok(read) => {
+                    let (batch, next) = *read;
                     records += batch.records.len();
                     notices.extend(batch.notice);
                     replica = batch.replica;

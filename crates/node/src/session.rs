@@ -319,7 +319,10 @@ impl<P: Platform> Session<P> {
                 self.is_following = is_following;
                 self.welcomed(coordinator);
             }
-            Done::Log(Ok((batch, reader))) => self.take_in_batch(batch, reader),
+            Done::Log(Ok(read)) => {
+                let (batch, reader) = *read;
+                self.take_in_batch(batch, reader);
+            }
             Done::Log(Err(LogFault::False(error))) => self.fail(false_log(&error.to_string())),
             Done::Log(Err(LogFault::Hub(HubError::Refused(Reason::Malformed)))) if self.is_watching => {
                 self.is_watching = false;
