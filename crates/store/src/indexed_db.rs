@@ -36,7 +36,7 @@ impl IndexedDb {
     /// # Errors
     /// [`StoreError::Medium`] if the browser keeps nothing here, as in some private windows.
     pub async fn open(name: &str) -> Result<Self, StoreError> {
-        let database = connect(name).await.map_err(medium)?;
+        let database = connect(name).await.map_err(|error| medium(&error))?;
         Ok(Self { name: name.to_owned(), database: RefCell::new(Rc::new(database)) })
     }
 
@@ -120,10 +120,10 @@ impl IndexedDb {
             Err(error) => error,
         };
         if is_open(&database) {
-            return Err(medium(error));
+            return Err(medium(&error));
         }
-        let database = self.open_again(&database).await.map_err(medium)?;
-        work(&database).await.map_err(medium)
+        let database = self.open_again(&database).await.map_err(|error| medium(&error))?;
+        work(&database).await.map_err(|error| medium(&error))
     }
 
     /// The database's connection in place of a closed one; calls that found it closed together share one.
@@ -212,7 +212,7 @@ async fn put(store: &ObjectStore, key: &str, value: &JsValue) -> Result<(), Erro
     Ok(())
 }
 
-fn medium(error: Error) -> StoreError {
+fn medium(error: &Error) -> StoreError {
     StoreError::Medium(error.to_string())
 }
 

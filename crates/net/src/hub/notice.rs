@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Notice {
     /// Seconds by which the log's time is ahead of the relay's clock: one of the two is, or was, wrong.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub clock_ahead: u64,
     /// What keeps the campaign from going on, if anything does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,9 +88,8 @@ impl Cause {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]
