@@ -282,17 +282,14 @@ async fn so_many_peers_can_be_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_asks_so_often() {
-    let relay = relay_with(&["--circuit-requests-per-minute", "2"]).await;
-    let mut peers = Vec::new();
-    for _ in 0..3 {
-        peers.push(Peer::start(&relay).await);
-    }
-    let [one, two, three] = &mut peers[..] else { panic!("three") };
-    assert!(one.reserve().await && two.reserve().await);
-    assert!(!three.reserve().await);
+    // One a minute comes back after a minute, which no machine is too slow for.
+    let relay = relay_with(&["--circuit-requests-per-minute", "1"]).await;
+    let (mut one, mut two) = (Peer::start(&relay).await, Peer::start(&relay).await);
+    assert!(one.reserve().await);
+    assert!(!two.reserve().await);
     is_limited(&relay, "reservation_requests_per_address").await;
-    assert!(three.dial(one).await.is_some() && three.dial(two).await.is_some());
-    assert!(two.dial(one).await.is_none());
+    assert!(two.dial(&one).await.is_some());
+    assert!(two.dial(&one).await.is_none());
     is_limited(&relay, "circuit_requests_per_address").await;
     assert_eq!(relay.metric("lichen_limited_total{limit=\"circuits\"}").await, 0, "counted twice");
 }
