@@ -34,10 +34,15 @@ const SLOW: usize = 16 * 1024;
 /// Longest time that what was sent adds to the patience.
 const SLOW_PATIENCE: Duration = Duration::from_secs(50);
 
+/// Bytes that are read of a connection in one turn: whoever sends without a pause lets others have theirs in between.
+const TURN: usize = 64 * 1024;
+
 /// Bytes of binary messages, their boundaries forgotten.
 pub(crate) struct Socket {
     socket: WebSocket,
     unread: Bytes,
+    /// Bytes read in this turn.
+    turn: usize,
     /// Done when the connection has to give way to others.
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     /// When something came last.
@@ -59,6 +64,7 @@ impl Socket {
         Self {
             socket,
             unread: Bytes::new(),
+            turn: 0,
             over,
             heard: Instant::now(),
             asked: 0,
@@ -112,8 +118,14 @@ impl AsyncRead for Socket {
         if self.over.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        if self.turn >= TURN {
+            self.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while self.unread.is_empty() {
             let Poll::Ready(message) = Pin::new(&mut self.socket).poll_next(context) else {
+                self.turn = 0;
                 self.poll_life(context)?;
                 return Poll::Pending;
             };
@@ -130,6 +142,7 @@ impl AsyncRead for Socket {
         let count = buffer.len().min(self.unread.len());
         let read = self.unread.split_to(count);
         buffer.iter_mut().zip(read).for_each(|(to, from)| *to = from);
+        self.turn = self.turn.saturating_add(count);
         Poll::Ready(Ok(count))
     }
 }
