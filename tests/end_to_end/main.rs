@@ -12,6 +12,7 @@ mod digits;
 mod engines;
 mod firefox;
 mod foreign_hands;
+mod full_store;
 mod hidden;
 mod identity;
 mod layout;

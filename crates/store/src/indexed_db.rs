@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
-use idb::{Database, Error, KeyRange, ObjectStore, Query, TransactionMode};
+use idb::{Database, Error, KeyRange, ObjectStore, Query, Transaction, TransactionMode};
 use js_sys::Uint8Array;
 use lichen_record::{Cid, MAX_BLOB};
 use wasm_bindgen::{JsCast, JsValue};
@@ -69,7 +69,7 @@ impl IndexedDb {
             if held.is_none() {
                 put(&store, name, value).await?;
             }
-            transaction.commit()?.await?;
+            finish(transaction).await?;
             Ok(held.unwrap_or_else(|| value.clone()))
         })
         .await
@@ -105,7 +105,7 @@ impl IndexedDb {
         self.with(async |database| {
             let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
             put(&transaction.object_store(store)?, key, value).await?;
-            transaction.commit()?.await?;
+            finish(transaction).await?;
             Ok(())
         })
         .await
@@ -172,7 +172,7 @@ impl Blobs for IndexedDb {
         self.with(async |database| {
             let transaction = database.transaction(&[BLOBS], TransactionMode::ReadWrite)?;
             transaction.object_store(BLOBS)?.delete(key.clone())?.await?;
-            transaction.commit()?.await?;
+            finish(transaction).await?;
             Ok(())
         })
         .await
@@ -205,6 +205,17 @@ async fn connect(name: &str) -> Result<Database, Error> {
 /// Whether the connection can be used: one that the browser has closed begins no transaction.
 fn is_open(database: &Database) -> bool {
     database.transaction(&[VALUES], TransactionMode::ReadOnly).is_ok()
+}
+
+/// Waits until what was written is kept. The browser finds out only then whether it has room, and aborts if not: nothing of
+/// the transaction is kept then, though each of its parts went well.
+async fn finish(transaction: Transaction) -> Result<(), Error> {
+    let transaction = JsValue::from(transaction.commit()?);
+    if Transaction::try_from(transaction.clone())?.await?.is_committed() {
+        return Ok(());
+    }
+    let why = Transaction::try_from(transaction)?.error();
+    Err(why.map_or(Error::DomExceptionNotFound, Error::DomException))
 }
 
 async fn put(store: &ObjectStore, key: &str, value: &JsValue) -> Result<(), Error> {

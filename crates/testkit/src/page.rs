@@ -275,6 +275,19 @@ impl Page {
         self.call("Storage.clearDataForOrigin", params).map(drop)
     }
 
+    /// Limits how many bytes the browser keeps for an origin, or limits it no longer. Where the origin has stored something
+    /// already, the browser notices a lower limit within half a minute.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn set_quota(&self, origin: &str, bytes: Option<u64>) -> Result<(), Error> {
+        let mut params = json!({ "origin": origin });
+        if let (Some(bytes), Some(params)) = (bytes, params.as_object_mut()) {
+            params.insert("quotaSize".into(), bytes.into());
+        }
+        self.call("Storage.overrideQuotaForOrigin", params).map(drop)
+    }
+
     /// Closes the tab without asking it.
     ///
     /// # Errors
