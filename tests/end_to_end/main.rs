@@ -15,6 +15,7 @@ mod foreign_hands;
 mod full_store;
 mod hidden;
 mod identity;
+mod late_joiner;
 mod layout;
 mod liar;
 mod loading;

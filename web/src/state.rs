@@ -17,7 +17,9 @@ pub(crate) use trial::{Trial, TrialStage, is_right};
 
 use crate::now::Now;
 use crate::site::Site;
-use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Show, Statement};
+use lichen_bridge::{
+    CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported, Show, Statement,
+};
 use lichen_net::Peer;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +67,8 @@ pub(crate) struct ViewState {
     pub(crate) round: Option<Round>,
     /// Settled checkpoints measured on held-out data, oldest first.
     pub(crate) history: Rc<Vec<Evaluation>>,
+    /// What contributors reported of the rounds before this visit, oldest first.
+    pub(crate) reported: Rc<Vec<Reported>>,
     /// The best accuracy measured during this visit.
     pub(crate) best: Option<f64>,
     /// This tab's latest training loss, and the round that it was trained in.

@@ -17,6 +17,7 @@ mod peers;
 mod picture;
 mod plot;
 mod reading;
+mod rounds_table;
 mod score;
 mod status;
 mod thanks;

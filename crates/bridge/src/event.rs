@@ -69,6 +69,8 @@ pub enum Event {
         /// Held-out samples measured on.
         samples: u32,
     },
+    /// What contributors reported of rounds that settled before this tab came, oldest first; told once, where there are any.
+    Reported(Vec<Reported>),
     /// What a checkpoint says of some held-out samples, the same ones each time; where the manifest says how to show them.
     Guesses(Guesses),
     /// What the model that is shown says of a drawing.
@@ -199,6 +201,19 @@ pub struct Show {
     pub labels: Vec<String>,
     /// Whether people may draw a sample by hand.
     pub draw: bool,
+}
+
+/// What contributors reported of one round: of each number the middle one. Each measured on what it had trained on
+/// itself, and nobody has checked it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reported {
+    /// The round.
+    pub round: u64,
+    /// Mean loss at the end of the training.
+    pub loss: f64,
+    /// Share of samples labelled right, 0 to 1.
+    pub accuracy: f64,
 }
 
 /// What a checkpoint says of some held-out samples.

@@ -20,9 +20,9 @@ pub mod transfer;
 pub use command::{Command, CommandId, EnginePreference, Relay};
 pub use event::{
     Campaign, Contribution, ContributionState, Engine, EngineKind, Event, Guess, Guesses, IdentityOrigin,
-    LossPoint, Outcome, Phase, Problem, Show, Statement,
+    LossPoint, Outcome, Phase, Problem, Reported, Show, Statement,
 };
 pub use message::{BridgeError, MAX_MESSAGE, Message};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;

@@ -69,7 +69,7 @@ pub enum BridgeError {
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
-    use crate::{CommandId, EnginePreference, Guess, Guesses, LossPoint, Phase, Problem, Relay};
+    use crate::{CommandId, EnginePreference, Guess, Guesses, LossPoint, Phase, Problem, Relay, Reported};
     use lichen_net::RequestId;
     use lichen_record::Cid;
     use proptest::prelude::*;
@@ -130,6 +130,14 @@ mod tests {
                     right,
                     samples: vec![Guess { index: 5, label: 3, guess: 8, probability: 0.5, cells }],
                 })),
+            proptest::collection::vec((any::<u64>(), finite(), finite()), 1..20).prop_map(|rounds| {
+                Event::Reported(
+                    rounds
+                        .into_iter()
+                        .map(|(round, loss, accuracy)| Reported { round, loss, accuracy })
+                        .collect(),
+                )
+            }),
             (any::<u32>(), proptest::collection::vec(0.0f32..1.0, 0..12))
                 .prop_map(|(id, probabilities)| { Event::Read { id: CommandId(id), probabilities } }),
             (any::<Option<u64>>(), finite(), finite(), any::<u32>()).prop_map(

@@ -176,6 +176,9 @@ impl<P: Platform> Session<P> {
             Change::Settled { result, .. } => {
                 // Who missed a round and is back has contributed to this one.
                 self.view.members_changed();
+                if let Some((before, round)) = self.before.as_mut().zip(self.participant.state().round()) {
+                    before.settled(round);
+                }
                 self.shared.count_settled();
                 self.forget_all_but(*result);
             }

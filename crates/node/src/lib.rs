@@ -31,6 +31,7 @@ mod mesh;
 pub mod native;
 mod node;
 mod platform;
+mod reported;
 mod session;
 mod settling;
 mod setup;

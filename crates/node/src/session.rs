@@ -18,6 +18,7 @@ use crate::hub::{Hub, HubError, Outbox};
 use crate::jobs::{self, Done, Shared};
 use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::mesh::Mesh;
+use crate::reported::Before;
 use crate::setup::Setup;
 use crate::stall::Vigil;
 use crate::submissions::Submission;
@@ -61,6 +62,8 @@ pub(crate) struct Session<P: Platform> {
     /// Blobs on this device that the next settled round makes useless.
     pub(crate) loose: Vec<Cid>,
     pub(crate) view: View,
+    /// What the record says of the rounds before this tab came, until it is read.
+    pub(crate) before: Option<Before>,
     /// Work that goes on without the relay.
     pub(crate) work: Work<P>,
     /// Work for which there is no answer once the connection is lost.
@@ -139,6 +142,7 @@ impl<P: Platform> Session<P> {
             trained: None,
             loose,
             view: View::new(Rc::clone(&shared.out)),
+            before: Some(Before::new()),
             work: Work::new(),
             link_work: Work::new(),
             address,
@@ -459,6 +463,9 @@ impl<P: Platform> Session<P> {
         }
         if is_caught_up && !self.is_live {
             self.is_live = true;
+            if let Some(told) = self.before.take().and_then(Before::told) {
+                (self.shared.out)(told);
+            }
             self.tell(ParticipantEvent::CaughtUp);
         }
         self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));

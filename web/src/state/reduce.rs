@@ -133,6 +133,7 @@ impl ViewState {
                 accuracy,
                 samples,
             }),
+            Event::Reported(rounds) => self.reported = Rc::new(rounds),
             Event::WentBack { round, to } => self.notice = Some(went_back(round, to)),
             Event::SetAside { round, would_be, stays } => {
                 self.notice = Some(set_aside(round, would_be, stays));

@@ -2,13 +2,12 @@
 
 use super::owned::texts;
 use super::plot::{self, Point, Span};
+use super::rounds_table::Table;
 use crate::format;
 use crate::state::{Evaluation, ViewState};
+use lichen_bridge::Reported;
 use std::rc::Rc;
 use yew::prelude::*;
-
-/// Rows in the table; earlier rounds are not listed.
-const MAX_ROWS: usize = 120;
 
 /// The plots and their table.
 pub(super) fn results(state: &ViewState) -> Html {
@@ -18,7 +17,7 @@ pub(super) fn results(state: &ViewState) -> Html {
                 <h2 id="results">{ "How the model learns" }</h2>
                 <p class="soft small">{ "One point for each settled round" }</p>
             </div>
-            <Plots history={state.history.clone()} target={state.target()} />
+            <Plots history={state.history.clone()} reported={state.reported.clone()} target={state.target()} />
         </section>
     }
 }
@@ -27,58 +26,100 @@ pub(super) fn results(state: &ViewState) -> Html {
 #[derive(PartialEq, Properties)]
 struct PlotsProps {
     history: Rc<Vec<Evaluation>>,
+    reported: Rc<Vec<Reported>>,
     target: Option<f64>,
 }
 
 #[component(Plots)]
 fn plots(props: &PlotsProps) -> Html {
-    if props.history.is_empty() {
+    let PlotsProps { history, reported, target } = props;
+    let before = before(reported, history);
+    if history.is_empty() && before.is_empty() {
         return texts(
             html! { <p class="plot-empty">{ "The curves appear once the first result has been measured." }</p> },
         );
     }
-    let accuracy: Vec<Point> =
-        props.history.iter().map(|point| Point { round: point.round, value: point.accuracy }).collect();
-    let loss: Vec<Point> =
-        props.history.iter().map(|point| Point { round: point.round, value: point.loss }).collect();
+    let accuracy = Curve {
+        before: before.iter().map(|one| Point { round: one.round, value: one.accuracy }).collect(),
+        measured: history.iter().map(|one| Point { round: one.round, value: one.accuracy }).collect(),
+    };
+    let loss = Curve {
+        before: before.iter().map(|one| Point { round: one.round, value: one.loss }).collect(),
+        measured: history.iter().map(|one| Point { round: one.round, value: one.loss }).collect(),
+    };
     texts(html! {
         <>
             <div class="plots">
-                { accuracy_plot(&accuracy, props.target) }
+                { accuracy_plot(&accuracy, *target) }
                 { loss_plot(&loss) }
             </div>
-            <Table history={props.history.clone()} />
+            if !before.is_empty() {
+                <p class="plot-before soft small">
+                    <svg viewBox="0 0 24 8" aria-hidden="true" focusable="false"><path d="M1 4H23" /></svg>
+                    <span>{ BEFORE }</span>
+                </p>
+            }
+            <Table history={history.clone()} before={before.len()} reported={reported.clone()} />
         </>
     })
 }
 
-fn accuracy_plot(points: &[Point], target: Option<f64>) -> Html {
-    let foot = plot::foot(points.iter().map(|point| point.value));
+const BEFORE: &str = "Before you came, as contributors reported: each measured on what it had trained on, and nobody has \
+    checked it.";
+
+/// The reported rounds that this tab has measured neither itself nor anything before.
+fn before<'a>(reported: &'a [Reported], history: &[Evaluation]) -> &'a [Reported] {
+    let first = history.first().map_or(u64::MAX, |first| first.round);
+    let count = reported.partition_point(|one| one.round < first);
+    reported.get(..count).unwrap_or_default()
+}
+
+/// What was reported, and from some round on what was measured here.
+struct Curve {
+    before: Vec<Point>,
+    measured: Vec<Point>,
+}
+
+impl Curve {
+    fn values(&self) -> impl Iterator<Item = f64> {
+        self.before.iter().chain(&self.measured).map(|point| point.value)
+    }
+
+    /// The first round and the last.
+    fn ends(&self) -> Option<(u64, u64)> {
+        let first = self.before.first().or(self.measured.first())?;
+        let last = self.measured.last().or(self.before.last())?;
+        Some((first.round, last.round))
+    }
+}
+
+fn accuracy_plot(curve: &Curve, target: Option<f64>) -> Html {
+    let foot = plot::foot(curve.values());
     let labels =
         plot::labels(foot * 100.0, 100.0).into_iter().map(|label| format!("{label}\u{a0}%")).collect();
     draw(&Drawing {
         name: "accuracy",
         title: "Accuracy",
-        description: describe("Accuracy", points, format::percent),
+        description: describe("Accuracy", curve, format::percent),
         labels,
         up: Span::new(foot, 1.0),
         from_zero: foot == 0.0,
         mark: target.filter(|target| *target >= foot),
-        points,
+        curve,
     })
 }
 
-fn loss_plot(points: &[Point]) -> Html {
-    let top = plot::ceiling(points.iter().map(|point| point.value));
+fn loss_plot(curve: &Curve) -> Html {
+    let top = plot::ceiling(curve.values());
     draw(&Drawing {
         name: "loss",
         title: "Loss",
-        description: describe("Loss", points, |loss| format!("{loss:.3}")),
+        description: describe("Loss", curve, |loss| format!("{loss:.3}")),
         labels: plot::labels(0.0, top),
         up: Span::new(0.0, top),
         from_zero: true,
         mark: None,
-        points,
+        curve,
     })
 }
 
@@ -91,13 +132,14 @@ struct Drawing<'a> {
     up: Span,
     from_zero: bool,
     mark: Option<f64>,
-    points: &'a [Point],
+    curve: &'a Curve,
 }
 
 fn draw(drawing: &Drawing<'_>) -> Html {
     let (name, up) = (drawing.name, drawing.up);
-    let across = plot::rounds(drawing.points);
-    let drawn = plot::thin(drawing.points, plot::MAX_DRAWN);
+    let across = plot::rounds(drawing.curve.ends());
+    let drawn = plot::thin(&drawing.curve.measured, plot::MAX_DRAWN);
+    let before = plot::thin(&drawing.curve.before, plot::MAX_DRAWN);
     let (title, description) = (format!("{name}-title"), format!("{name}-description"));
     html! {
         <figure class="plot">
@@ -128,86 +170,79 @@ fn draw(drawing: &Drawing<'_>) -> Html {
                 if let Some(mark) = drawing.mark {
                     <path class="mark" d={plot::level(mark, up)} />
                 }
+                if !before.is_empty() {
+                    <path class={format!("line before {name}")} d={plot::line(&before, across, up)} />
+                }
                 <path class={format!("line {name}")} d={plot::line(&drawn, across, up)} />
                 if let Some(last) = drawn.last() {
                     <path class={format!("dot {name}")} d={plot::dot(*last, across, up)} />
                 }
             </svg>
-            <div class="plot-across" aria-hidden="true">{ ends(drawing.points) }</div>
+            <div class="plot-across" aria-hidden="true">{ ends(drawing.curve) }</div>
         </figure>
     }
 }
 
-fn ends(points: &[Point]) -> Html {
-    match (points.first(), points.last()) {
-        (Some(first), Some(last)) if first.round != last.round => html! {
-            <><span>{ format!("round {}", first.round) }</span><span>{ last.round }</span></>
+fn ends(curve: &Curve) -> Html {
+    match curve.ends() {
+        Some((first, last)) if first != last => html! {
+            <><span>{ format!("round {first}") }</span><span>{ last }</span></>
         },
-        (Some(only), _) => html! { <><span /><span>{ format!("round {}", only.round) }</span><span /></> },
-        _ => Html::default(),
+        Some((only, _)) => html! { <><span /><span>{ format!("round {only}") }</span><span /></> },
+        None => Html::default(),
     }
 }
 
-fn describe(what: &str, points: &[Point], show: impl Fn(f64) -> String) -> String {
-    match (points.first(), points.last()) {
+/// The curve in words.
+fn describe(what: &str, curve: &Curve, show: impl Fn(f64) -> String) -> String {
+    let went = |points: &[Point]| match (points.first(), points.last()) {
         (Some(first), Some(last)) if first.round != last.round => format!(
-            "{what} went from {} in round {} to {} in round {}. The table below has every value.",
+            "went from {} in round {} to {} in round {}",
             show(first.value),
             first.round,
             show(last.value),
             last.round
         ),
-        (Some(only), _) => format!("{what} is {} in round {}.", show(only.value), only.round),
-        _ => format!("{what} is not measured yet."),
-    }
-}
-
-/// What the table lists.
-#[derive(PartialEq, Properties)]
-struct TableProps {
-    history: Rc<Vec<Evaluation>>,
-}
-
-/// The same values as a table; its rows are made only while it is unfolded.
-#[component(Table)]
-fn table(props: &TableProps) -> Html {
-    let open = use_state(|| false);
-    let ontoggle = {
-        let open = open.clone();
-        Callback::from(move |event: Event| open.set(is_open(&event)))
+        (Some(only), _) => format!("was {} in round {}", show(only.value), only.round),
+        _ => "is not measured yet".to_owned(),
     };
-    let left_out = props.history.len().saturating_sub(MAX_ROWS);
-    texts(html! {
-        <details {ontoggle}>
-            <summary>{ "Show as a table" }</summary>
-            if *open {
-                <div class="scroll" tabindex="0" role="group" aria-label="Accuracy and loss by round">
-                    <table>
-                        <caption>
-                            { "Accuracy and loss on held-out data, latest round first" }
-                            if left_out > 0 { { format!("; {} earlier rounds are not listed", format::count(left_out as u64)) } }
-                        </caption>
-                        <thead>
-                            <tr><th scope="col">{ "Round" }</th><th scope="col" class="figure">{ "Accuracy" }</th><th scope="col" class="figure">{ "Loss" }</th></tr>
-                        </thead>
-                        <tbody>{ for props.history.iter().rev().take(MAX_ROWS).map(row) }</tbody>
-                    </table>
-                </div>
-            }
-        </details>
-    })
+    let before = match curve.before.as_slice() {
+        [] => String::new(),
+        before => format!(" Before you came it {}, as contributors reported.", went(before)),
+    };
+    format!("{what} {}.{before} The table below has every value.", went(&curve.measured))
 }
 
-fn row(point: &Evaluation) -> Html {
-    html! {
-        <tr key={point.round}>
-            <th scope="row">{ point.round }</th>
-            <td class="figure">{ format::percent(point.accuracy) }</td>
-            <td class="figure">{ format!("{:.4}", point.loss) }</td>
-        </tr>
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(rounds: &[u64]) -> Vec<Point> {
+        rounds.iter().map(|&round| Point { round, value: round as f64 / 10.0 }).collect()
     }
-}
 
-fn is_open(event: &Event) -> bool {
-    event.target_dyn_into::<web_sys::HtmlDetailsElement>().is_some_and(|details| details.open())
+    #[test]
+    fn what_was_reported_ends_where_measuring_begins() {
+        let reported: Vec<Reported> =
+            (1..=6).map(|round| Reported { round, loss: 1.0, accuracy: 0.5 }).collect();
+        let measured =
+            Evaluation { round: 5, checkpoint: String::new(), loss: 0.9, accuracy: 0.6, samples: 9 };
+        assert_eq!(before(&reported, &[measured]).last().unwrap().round, 4);
+        assert_eq!(before(&reported, &[]).len(), 6);
+    }
+
+    #[test]
+    fn both_parts_are_told_apart_in_words() {
+        let curve = Curve { before: points(&[1, 4]), measured: points(&[5, 8]) };
+        assert_eq!(curve.ends(), Some((1, 8)));
+        let told = describe("Accuracy", &curve, |value| format!("{value:.1}"));
+        let expected = "Accuracy went from 0.5 in round 5 to 0.8 in round 8. Before you came it went from 0.1 in round 1 to \
+            0.4 in round 4, as contributors reported. The table below has every value.";
+        assert_eq!(told, expected);
+        let curve = Curve { before: points(&[1]), measured: Vec::new() };
+        assert!(
+            describe("Loss", &curve, |value| value.to_string())
+                .starts_with("Loss is not measured yet. Before")
+        );
+    }
 }

@@ -47,12 +47,9 @@ impl Span {
     }
 }
 
-/// The rounds that a run of points covers.
-pub(crate) fn rounds(points: &[Point]) -> Span {
-    match (points.first(), points.last()) {
-        (Some(first), Some(last)) => Span::new(first.round as f64, last.round as f64),
-        _ => Span::new(0.0, 1.0),
-    }
+/// The rounds from the first to the last one, where there are any.
+pub(crate) fn rounds(ends: Option<(u64, u64)>) -> Span {
+    ends.map_or(Span::new(0.0, 1.0), |(first, last)| Span::new(first as f64, last as f64))
 }
 
 /// The smallest even top of a scale from zero that holds every finite value and splits into [`GAPS`] short numbers.
@@ -143,26 +140,30 @@ mod tests {
         values.iter().zip(1..).map(|(&value, round)| Point { round, value }).collect()
     }
 
+    fn covered(points: &[Point]) -> Span {
+        rounds(points.first().zip(points.last()).map(|(first, last)| (first.round, last.round)))
+    }
+
     #[test]
     fn the_corners_of_the_data_are_the_corners_of_the_plot() {
         let drawn = points(&[0.0, 1.0]);
-        assert_eq!(line(&drawn, rounds(&drawn), Span::new(0.0, 1.0)), "M0.0 1000.0L1000.0 0.0");
+        assert_eq!(line(&drawn, covered(&drawn), Span::new(0.0, 1.0)), "M0.0 1000.0L1000.0 0.0");
     }
 
     #[test]
     fn the_area_closes_along_the_bottom() {
         let drawn = points(&[0.5, 1.0]);
         assert_eq!(
-            area(&drawn, rounds(&drawn), Span::new(0.0, 1.0)),
+            area(&drawn, covered(&drawn), Span::new(0.0, 1.0)),
             "M0.0 500.0L1000.0 0.0L1000.0 1000.0L0.0 1000.0Z"
         );
-        assert_eq!(area(&[], rounds(&[]), Span::new(0.0, 1.0)), "");
+        assert_eq!(area(&[], covered(&[]), Span::new(0.0, 1.0)), "");
     }
 
     #[test]
     fn a_single_point_stands_in_the_middle() {
         let drawn = points(&[0.25]);
-        assert_eq!(dot(drawn[0], rounds(&drawn), Span::new(0.0, 1.0)), "M500.0 750.0h0");
+        assert_eq!(dot(drawn[0], covered(&drawn), Span::new(0.0, 1.0)), "M500.0 750.0h0");
     }
 
     #[test]
@@ -200,7 +201,7 @@ mod tests {
         #[test]
         fn nothing_is_drawn_outside(values in prop::collection::vec(-10.0f64..10.0, 1..400)) {
             let drawn = thin(&points(&values), MAX_DRAWN);
-            let (across, up) = (rounds(&drawn), Span::new(0.0, 4.0));
+            let (across, up) = (covered(&drawn), Span::new(0.0, 4.0));
             for point in &drawn {
                 prop_assert!((0.0..=SIDE).contains(&across.x(point.round as f64)));
                 prop_assert!((0.0..=SIDE).contains(&up.y(point.value)));
