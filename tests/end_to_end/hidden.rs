@@ -2,6 +2,11 @@
 
 use super::site::{ENDLESS, Site, TRAINED};
 
+/// Counts how often the page is drawn from now on.
+const COUNT: &str = "globalThis.__drawn = 0, globalThis.__since = performance.now(),
+    new MutationObserver(() => { __drawn += 1; })
+        .observe(document, { subtree: true, childList: true, attributes: true, characterData: true }), true";
+
 #[test]
 fn a_hidden_tab_keeps_its_place_in_every_round() {
     let site = Site::start(ENDLESS);
@@ -10,6 +15,7 @@ fn a_hidden_tab_keeps_its_place_in_every_round() {
         site.wait(page, "a first contribution", TRAINED, |state| state.contributions >= 1);
     }
     pages[0].hide().unwrap();
+    pages[0].evaluate(COUNT).unwrap();
     let before = pages[0].state().unwrap().unwrap();
     let after = site.wait(&pages[1], "five more rounds", TRAINED, |state| state.round >= before.round + 5);
     // The round under way may or may not have its contribution in the log.
@@ -17,4 +23,7 @@ fn a_hidden_tab_keeps_its_place_in_every_round() {
     let hidden = site.wait(&pages[0], "the same round", TRAINED, |state| state.round >= after.round);
     assert!(hidden.contributions + 1 >= before.contributions + rounds, "{before:?} {after:?} {hidden:?}");
     assert_eq!(pages[0].evaluate("document.visibilityState").unwrap(), "hidden");
+    // It is drawn every five seconds only, since nobody sees it.
+    let most = "__drawn <= 2 + (performance.now() - __since) / 5000";
+    assert_eq!(pages[0].evaluate(most).unwrap(), true, "{:?}", pages[0].evaluate("__drawn"));
 }

@@ -1,6 +1,7 @@
 //! The Yew component: everything that happens goes through the reducer, and its effects are carried out here.
 
 use crate::intent::Intent;
+use crate::lifecycle::Listener;
 use crate::now::Now;
 use crate::session::{self, Report, Session};
 use crate::site::Site;
@@ -17,7 +18,10 @@ use yew::prelude::*;
 const FRAME_MS: u32 = 50;
 
 /// Least time between two such drawings, in milliseconds: nobody reads faster, and each one costs.
-const GAP_MS: f64 = 250.0;
+const GAP_MS: f64 = 500.0;
+
+/// The same while nobody sees the page: only its title shows, in the row of tabs.
+const HIDDEN_GAP_MS: f64 = 5_000.0;
 
 /// The part of the page that everything happens in.
 const MAIN: &str = "#main";
@@ -49,6 +53,7 @@ struct App {
     goodbye: Option<Timeout>,
     /// Looks whether the worker answers, while there is one.
     watch: Option<Interval>,
+    _seen: Option<Listener>,
     /// The window's title, as last set.
     title: String,
     /// Where the focus goes, when the element that has it is about to go.
@@ -62,6 +67,7 @@ enum Message {
     Now(Option<Now>),
     Report(Report),
     Frame,
+    Seen,
     GoodbyeOver,
     Watch,
 }
@@ -81,6 +87,7 @@ impl Component for App {
             drawn: 0.0,
             goodbye: None,
             watch: None,
+            _seen: listen_for_sight(context),
             title: String::new(),
             refocus: None,
         };
@@ -105,8 +112,8 @@ impl Component for App {
             }
             Message::Report(report) => (self.take(report, now), false),
             Message::GoodbyeOver => (self.state.closed(), true),
-            Message::Watch => (self.state.watch(now), true),
-            Message::Frame => {
+            Message::Watch => (self.state.watch(now), !is_hidden()),
+            Message::Frame | Message::Seen => {
                 self.frame = None;
                 (Vec::new(), true)
             }
@@ -207,10 +214,12 @@ impl App {
         Ok(())
     }
 
-    /// Draws at once, or soon and once for everything that happens until then. A countdown is drawn once a second.
+    /// Draws at once, or soon and once for everything that happens until then. A countdown that somebody
+    /// sees is drawn once a second.
     fn schedule(&mut self, at_once: bool, now: f64, context: &Context<Self>) -> bool {
         let wait = match self.state.link {
-            _ if !at_once => FRAME_MS.max(whole_ms(self.drawn + GAP_MS - now)),
+            _ if !at_once => FRAME_MS.max(whole_ms(self.drawn + gap() - now)),
+            _ if is_hidden() => return at_once,
             Link::Lost { retry_at: Some(retry_at), .. } if retry_at > now => {
                 FRAME_MS.max(whole_ms((retry_at - now) % 1000.0))
             }
@@ -225,14 +234,35 @@ impl App {
     }
 }
 
+/// Least time between two drawings, in milliseconds.
+fn gap() -> f64 {
+    if is_hidden() { HIDDEN_GAP_MS } else { GAP_MS }
+}
+
+/// Whether nobody sees the page.
+fn is_hidden() -> bool {
+    web_sys::window().and_then(|window| window.document()).is_some_and(|page| page.hidden())
+}
+
+/// Draws the page when somebody sees it again.
+fn listen_for_sight(context: &Context<App>) -> Option<Listener> {
+    let page = web_sys::window()?.document()?;
+    let link = context.link().clone();
+    Listener::new(&page, "visibilitychange", move || {
+        if !is_hidden() {
+            link.send_message(Message::Seen);
+        }
+    })
+}
+
 /// Milliseconds that are whole and not negative.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped just before")]
 fn whole_ms(ms: f64) -> u32 {
     ms.clamp(0.0, 60_000.0).ceil() as u32
 }
 
-/// Whether a report changes nothing that is shown, so that nothing is drawn for it: frames on their way between worker
-/// and swarm are most of what passes here.
+/// Whether a report changes nothing that is worth a drawing of its own: frames on their way between worker and swarm are
+/// most of what passes here, and counted bytes are shown with whatever is drawn next.
 fn is_unseen(report: &Report) -> bool {
     use lichen_net::Event as Net;
     match report {
@@ -246,6 +276,7 @@ fn is_unseen(report: &Report) -> bool {
                 | Net::Unasked { .. }
                 | Net::Announced { .. }
                 | Net::Found { .. }
+                | Net::Traffic { .. }
         ),
         Report::Worker(_) | Report::Broke(_) => false,
     }

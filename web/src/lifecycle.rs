@@ -16,9 +16,12 @@ const WINDOW: [(&str, Command); 3] =
 const DOCUMENT: [(&str, Command); 2] = [("visibilitychange", Command::Wake), ("resume", Command::Wake)];
 
 /// Listens for as long as it lives.
-pub(crate) struct Lifecycle(Vec<Listener>);
+pub(crate) struct Lifecycle {
+    _listeners: Vec<Listener>,
+}
 
-struct Listener {
+/// What is done when something happens to a part of the browser, for as long as this lives.
+pub(crate) struct Listener {
     target: EventTarget,
     name: &'static str,
     closure: Closure<dyn FnMut()>,
@@ -27,7 +30,7 @@ struct Listener {
 impl Lifecycle {
     /// Passes on what happens to the page from now on.
     pub(crate) fn watch(swarm: &UnboundedSender<Command>) -> Self {
-        let Some(window) = web_sys::window() else { return Self(Vec::new()) };
+        let Some(window) = web_sys::window() else { return Self { _listeners: Vec::new() } };
         let mut listeners: Vec<Listener> =
             WINDOW.into_iter().filter_map(|(name, command)| listen(&window, name, command, swarm)).collect();
         if let Some(document) = window.document() {
@@ -35,16 +38,28 @@ impl Lifecycle {
                 DOCUMENT.into_iter().filter_map(|(name, command)| listen(&document, name, command, swarm));
             listeners.extend(more);
         }
-        Self(listeners)
+        Self { _listeners: listeners }
     }
 }
 
-impl Drop for Lifecycle {
+impl Listener {
+    /// Listens; none where the browser does not let it.
+    pub(crate) fn new(
+        target: &EventTarget,
+        name: &'static str,
+        then: impl FnMut() + 'static,
+    ) -> Option<Self> {
+        let closure: Closure<dyn FnMut()> = Closure::new(then);
+        target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref()).ok()?;
+        Some(Self { target: target.clone(), name, closure })
+    }
+}
+
+impl Drop for Listener {
     fn drop(&mut self) {
-        for Listener { target, name, closure } in &self.0 {
-            // Removing fails only where there is no such target any more.
-            let _gone = target.remove_event_listener_with_callback(name, closure.as_ref().unchecked_ref());
-        }
+        // Removing fails only where there is no such target any more.
+        let closure = self.closure.as_ref().unchecked_ref();
+        let _gone = self.target.remove_event_listener_with_callback(self.name, closure);
     }
 }
 
@@ -55,10 +70,8 @@ fn listen(
     swarm: &UnboundedSender<Command>,
 ) -> Option<Listener> {
     let swarm = swarm.clone();
-    let closure: Closure<dyn FnMut()> = Closure::new(move || {
+    Listener::new(target, name, move || {
         // A swarm that has ended has nothing to close.
         let _ended = swarm.unbounded_send(command.clone());
-    });
-    target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref()).ok()?;
-    Some(Listener { target: target.clone(), name, closure })
+    })
 }

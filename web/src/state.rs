@@ -25,8 +25,11 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// Contributions kept for the list; older ones only count.
-const MAX_LISTED: usize = 200;
+/// Contributions kept; older ones only count.
+const MAX_KEPT: usize = 200;
+
+/// Contributions listed.
+const MAX_LISTED: usize = 50;
 
 /// Peers without a direct path that are remembered; that many say enough about a network.
 const MAX_UNREACHED: usize = 64;
@@ -76,6 +79,8 @@ pub(crate) struct ViewState {
     pub(crate) own_loss_round: u64,
     /// This account's contributions by round.
     pub(crate) contributions: BTreeMap<u64, Contribution>,
+    /// The latest of them, latest first, as the list shows them.
+    pub(crate) listed: Rc<Vec<Contribution>>,
     /// Contributions that the record holds, listed or not.
     pub(crate) recorded: u64,
     /// The engine in use, how fast it is and why it was chosen.

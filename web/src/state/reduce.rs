@@ -2,8 +2,8 @@
 
 use super::compare::misled;
 use super::{
-    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_LISTED, MAX_UNREACHED, Round, Run, Threads,
-    Traffic, ViewState, Words, WorkerStage,
+    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_KEPT, MAX_LISTED, MAX_UNREACHED, Round, Run,
+    Threads, Traffic, ViewState, Words, WorkerStage,
 };
 use crate::intent::Intent;
 use crate::site::Site;
@@ -424,9 +424,10 @@ impl ViewState {
             (true, false) => self.recorded = self.recorded.saturating_sub(1),
             _ => {}
         }
-        if self.contributions.len() > MAX_LISTED {
+        if self.contributions.len() > MAX_KEPT {
             self.contributions.pop_first();
         }
+        self.listed = Rc::new(self.contributions.values().rev().take(MAX_LISTED).cloned().collect());
     }
 
     fn forget_connection(&mut self) {

@@ -463,7 +463,7 @@ proptest! {
             state.apply(contribution(round, ContributionState::Recorded { index: round }), 1.0);
         }
         prop_assert_eq!(state.recorded, count);
-        prop_assert!(state.contributions.len() <= MAX_LISTED);
+        prop_assert!(state.contributions.len() <= MAX_KEPT);
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use super::copy::Copy;
 use super::icon;
+use super::owned::texts;
 use crate::format;
 use crate::state::ViewState;
 use lichen_bridge::{Contribution, ContributionState};
+use std::rc::Rc;
 use yew::prelude::*;
-
-/// Rows in the table.
-const MAX_ROWS: usize = 50;
 
 /// The contributions, latest first.
 pub(super) fn contributions(state: &ViewState) -> Html {
@@ -23,35 +22,51 @@ pub(super) fn contributions(state: &ViewState) -> Html {
                     { "Each round that this tab trains in appears here, with the relay’s signed receipt for it." }
                 </p>
             } else {
-                { table(state) }
+                <Table listed={state.listed.clone()} />
+                { left_out(state) }
             }
         </section>
     }
 }
 
-fn table(state: &ViewState) -> Html {
-    let left_out = state.contributions.len().saturating_sub(MAX_ROWS);
-    html! {
-        <>
-            <div class="scroll" tabindex="0" role="group" aria-label="Contributions, latest first">
-                <table>
-                    <caption class="visually-hidden">{ "Contributions of this browser, latest first" }</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">{ "Round" }</th>
-                            <th scope="col">{ "Receipt" }</th>
-                            <th scope="col">{ "Update" }</th>
-                            <th scope="col" class="figure">{ "Samples" }</th>
-                        </tr>
-                    </thead>
-                    <tbody>{ for state.contributions.values().rev().take(MAX_ROWS).map(row) }</tbody>
-                </table>
-            </div>
-            if left_out > 0 {
-                <p class="soft small">{ format!("{} earlier ones are not listed.", format::count(left_out as u64)) }</p>
-            }
-        </>
+/// What the table lists; it is drawn again only when that has changed.
+#[derive(Properties)]
+struct TableProps {
+    listed: Rc<Vec<Contribution>>,
+}
+
+impl PartialEq for TableProps {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.listed, &other.listed)
     }
+}
+
+#[component(Table)]
+fn table(props: &TableProps) -> Html {
+    texts(html! {
+        <div class="scroll" tabindex="0" role="group" aria-label="Contributions, latest first">
+            <table>
+                <caption class="visually-hidden">{ "Contributions of this browser, latest first" }</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">{ "Round" }</th>
+                        <th scope="col">{ "Receipt" }</th>
+                        <th scope="col">{ "Update" }</th>
+                        <th scope="col" class="figure">{ "Samples" }</th>
+                    </tr>
+                </thead>
+                <tbody>{ for props.listed.iter().map(row) }</tbody>
+            </table>
+        </div>
+    })
+}
+
+fn left_out(state: &ViewState) -> Html {
+    let left_out = state.contributions.len().saturating_sub(state.listed.len());
+    if left_out == 0 {
+        return Html::default();
+    }
+    html! { <p class="soft small">{ format!("{} earlier ones are not listed.", format::count(left_out as u64)) }</p> }
 }
 
 fn row(contribution: &Contribution) -> Html {

@@ -176,8 +176,15 @@ struct StripProps {
 
 impl PartialEq for StripProps {
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.guesses, &other.guesses) && Rc::ptr_eq(&self.campaign, &other.campaign)
+        Rc::ptr_eq(&self.campaign, &other.campaign)
+            && self.turned == other.turned
+            && self.guesses.samples.iter().map(shown_of).eq(other.guesses.samples.iter().map(shown_of))
     }
+}
+
+/// What is shown of a sample, besides the sample itself.
+fn shown_of(guess: &Guess) -> (u32, u32, u32, u8) {
+    (guess.index, guess.label, guess.guess, tens(guess.probability))
 }
 
 #[component(Strip)]
@@ -210,12 +217,21 @@ fn item(show: &Show, sample: &Guess, turned: bool) -> Html {
 }
 
 fn words(said: &str, is: &str, sample: &Guess, turned: bool) -> String {
-    let sure = reading::percent(sample.probability);
+    let sure = match tens(sample.probability) {
+        0 => "less than 10\u{a0}%".to_owned(),
+        tens => format!("at least {tens}0\u{a0}%"),
+    };
     match (is_right(sample), turned) {
         (true, true) => format!("{is}, now taken for {said}: right, {sure} sure."),
         (true, false) => format!("{is}, taken for {said}: right, {sure} sure."),
         (false, _) => format!("{is}, taken for {said}: wrong, {sure} sure."),
     }
+}
+
+/// How sure the model is, in tenths: finer steps would change with every round, and be read by nobody.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+fn tens(probability: f32) -> u8 {
+    (probability * 10.0).clamp(0.0, 9.0) as u8
 }
 
 fn name(show: &Show, class: u32) -> &str {
