@@ -2,8 +2,9 @@
 #![cfg(test)]
 
 use lichen_engine::cpu::CpuExecutor;
-use lichen_model::graph::{ConvAttributes, Graph, Init, Op, Value};
+use lichen_model::graph::{Graph, Init, Value};
 use lichen_model::lower::{Purpose, lower};
+use lichen_model::op::{ConvAttributes, Op};
 use lichen_model::program::{StepValues, random_bits};
 
 const STEP: StepValues = StepValues {

@@ -10,6 +10,7 @@ mod initial;
 pub mod layers;
 #[cfg(feature = "train")]
 pub mod lower;
+pub mod op;
 mod parameters;
 pub mod program;
 pub mod safetensors;

@@ -1,7 +1,7 @@
 //! Shape inference: what an operator makes of its inputs' shapes, or what it takes instead.
 
 use crate::error::Shape;
-use crate::graph::{ConvAttributes, Op};
+use crate::op::{ConvAttributes, Op};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;

@@ -1,7 +1,8 @@
 //! Elementwise operators and their derivatives as expressions.
 
 use super::Lowering;
-use crate::graph::{Node, Op, Value};
+use crate::graph::{Node, Value};
+use crate::op::Op;
 use crate::program::{Binary, BufferId, Instruction, Map, MapInput, Unary};
 use alloc::vec;
 use alloc::vec::Vec;

@@ -3,7 +3,8 @@
 use super::Lowering;
 use super::elementwise::contiguous;
 use super::plan;
-use crate::graph::{Node, Op, Source};
+use crate::graph::{Node, Source};
+use crate::op::Op;
 use crate::program::{
     BufferKind, Epilogue, Instruction, Kernel, MAX_MAP_INPUTS, MAX_MAP_INSTRUCTIONS, Map, MapInput,
 };

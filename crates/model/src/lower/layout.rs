@@ -2,7 +2,8 @@
 
 use super::Lowering;
 use super::elementwise::{Code, broadcast_strides, contiguous};
-use crate::graph::{Node, Op};
+use crate::graph::Node;
+use crate::op::Op;
 use crate::program::{Binary, BufferId, Copy, Dropout, Gather, GatherBackward, Kernel, Reduce, ReduceKind};
 use alloc::vec::Vec;
 

@@ -14,7 +14,8 @@ mod recurrent;
 pub use plan::{reads, writes};
 
 use crate::ModelError;
-use crate::graph::{Graph, Node, Op, Source, Value};
+use crate::graph::{Graph, Node, Source, Value};
+use crate::op::Op;
 use crate::program::{
     BufferId, BufferKind, Kernel, Map, Optimise, Program, Reduce, ReduceKind, Rule, ScaleGradients,
 };

@@ -2,7 +2,8 @@
 
 use super::Lowering;
 use super::elementwise::Code;
-use crate::graph::{Node, Op};
+use crate::graph::Node;
+use crate::op::Op;
 use crate::program::{
     BatchNormalize, BatchNormalizeBackward, Binary, BufferId, CrossEntropy, Kernel, NormShape, Normalize,
     NormalizeBackward, NormalizeParameters, Reduce, ReduceKind, Softmax, SoftmaxBackward,

@@ -2,7 +2,8 @@
 
 use super::Lowering;
 use super::elementwise::broadcast_strides;
-use crate::graph::{ConvAttributes, Node, Op, Value};
+use crate::graph::{Node, Value};
+use crate::op::{ConvAttributes, Op};
 use crate::program::{
     BufferId, Convolution, Copy, Direction, Epilogue, Gemm, Kernel, Matrix, Pool, PoolBackward, PoolKind,
     Softmax, SoftmaxBackward, Window,
