@@ -9,16 +9,18 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use futures::executor::block_on;
 use lichen_campaign::Training;
-use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_engine::{EngineChoice, EngineError, Trainer};
 use lichen_learn::{check_training, difference};
 use lichen_model::graph::Graph;
-use lichen_model::program::{random_bits, stream_key};
 use lichen_model::{Answers, Parameters, Targets, Tensor, initial_parameters, layers, pick};
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
+mod order;
+mod samples;
 mod tensors;
 
+use order::{Order, SampleOrder};
+use samples::{Samples, read_samples};
 use tensors::Tensors;
 
 /// Values beyond this are worth a word where a training diverged.
@@ -77,26 +79,11 @@ pub(crate) struct TrainArguments {
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Order {
-    /// A fresh permutation of all samples in every pass, given by the seed.
-    Shuffled,
-    /// As the file has them, again from the start when they are used up.
-    Sequential,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Engine {
     /// Reproducible to the bit.
     Cpu,
     /// WebGPU's native sibling.
     Gpu,
-}
-
-/// Samples in memory.
-struct Samples {
-    x: Vec<f32>,
-    y: Answers,
-    count: usize,
 }
 
 pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
@@ -347,129 +334,6 @@ fn check_names(parameters: &Parameters, graph: &Graph) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_samples(path: &Path, training: &Training, graph: &Graph) -> anyhow::Result<Samples> {
-    let bytes = read(path)?;
-    let in_file = || format!("in {}", path.display());
-    let mut tensors = Tensors::read(&bytes).with_context(in_file)?;
-    let samples = samples_of(&mut tensors, training, graph).with_context(in_file)?;
-    tensors.report(path);
-    Ok(samples)
-}
-
-fn samples_of(tensors: &mut Tensors<'_>, training: &Training, graph: &Graph) -> anyhow::Result<Samples> {
-    let inputs = tensors.shape("x")?;
-    let Some((&count, each)) = inputs.split_first().filter(|(count, _)| **count > 0) else {
-        bail!(
-            "x has shape {inputs:?}: its first axis must count samples, of which there must be one or more"
-        );
-    };
-    if !is_same(each, &training.model.input) {
-        bail!(
-            "x has shape {inputs:?}, {count} samples of {each:?}, but the model takes samples of {:?}",
-            training.model.input
-        );
-    }
-    let wanted = graph.shape(graph.target()).get(1..).unwrap_or_default();
-    let is_labelled = training.model.loss == Loss::SoftmaxCrossEntropy;
-    let answers = tensors.shape("y")?;
-    if answers.first() != Some(&count) || !is_same(answers.get(1..).unwrap_or_default(), wanted) {
-        let what = match (is_labelled, wanted) {
-            (true, []) => "one label, the number of its class".into(),
-            (true, _) => format!("labels of {wanted:?}"),
-            (false, _) => format!("numbers of {wanted:?}"),
-        };
-        bail!("y has shape {answers:?}, but x has {count} samples, for each of which the model takes {what}");
-    }
-    let scale = training.scale.unwrap_or(1.0);
-    let x = tensors.numbers("x")?.iter().map(|value| value * scale).collect();
-    let y = if is_labelled {
-        Answers::Labels(labels(tensors, &training.model)?)
-    } else {
-        Answers::Values(values(tensors, training.model.loss, count)?)
-    };
-    Ok(Samples { x, y, count })
-}
-
-/// Whether elements of the one shape are those of the other in the same order, for whoever gives a shape on purpose: but for
-/// extents of 1 they are equal, or one of them is a plain row.
-fn is_same(found: &[usize], wanted: &[usize]) -> bool {
-    let [found, wanted] =
-        [found, wanted].map(|shape| shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>());
-    let is_row = found.len() < 2 || wanted.len() < 2;
-    found == wanted || (is_row && found.iter().product::<usize>() == wanted.iter().product::<usize>())
-}
-
-fn values(tensors: &mut Tensors<'_>, loss: Loss, samples: usize) -> anyhow::Result<Vec<f32>> {
-    let values = tensors.numbers("y")?;
-    let is_beyond = |value: &f32| loss == Loss::BinaryCrossEntropy && (*value < 0.0 || *value > 1.0);
-    if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| is_beyond(value)) {
-        let sample = index / (values.len() / samples).max(1);
-        bail!("y has {value} in sample {sample}, but binary-cross-entropy takes numbers from 0 to 1");
-    }
-    Ok(values)
-}
-
-fn labels(tensors: &Tensors<'_>, model: &ModelSpec) -> anyhow::Result<Vec<u32>> {
-    let label = |label| {
-        model.label(label).with_context(|| {
-            format!(
-                "y has the label {label}: if such labels are to be left out, write ignore_label = {label} in [model]"
-            )
-        })
-    };
-    tensors.whole_numbers("y", "softmax-cross-entropy")?.into_iter().map(label).collect()
-}
-
-/// Which sample comes next.
-struct SampleOrder {
-    order: Order,
-    seed: u64,
-    pass: u32,
-    at: usize,
-    permutation: Vec<usize>,
-}
-
-impl SampleOrder {
-    fn new(order: Order, seed: u64, count: usize) -> Self {
-        let mut new = Self { order, seed, pass: 0, at: 0, permutation: (0..count).collect() };
-        new.shuffle();
-        new
-    }
-
-    /// Fisher and Yates's shuffle of the samples in their given order, anew for every pass.
-    fn shuffle(&mut self) {
-        if self.order == Order::Sequential {
-            return;
-        }
-        let folded = u32::try_from((self.seed ^ (self.seed >> 32)) & 0xffff_ffff).unwrap_or(0);
-        let key = stream_key(folded, self.pass);
-        self.permutation.sort_unstable();
-        for last in (1..self.permutation.len()).rev() {
-            let number = u32::try_from(last).unwrap_or(u32::MAX);
-            self.permutation.swap(last, random_bits(key, number) as usize % (last + 1));
-        }
-    }
-
-    /// Leaves out so many samples.
-    fn skip(&mut self, samples: u64) {
-        let count = self.permutation.len() as u64;
-        self.pass = u32::try_from(samples / count).unwrap_or(u32::MAX);
-        self.at = usize::try_from(samples % count).unwrap_or(0);
-        self.shuffle();
-    }
-
-    fn next(&mut self) -> usize {
-        if self.at == self.permutation.len() {
-            self.at = 0;
-            self.pass += 1;
-            self.shuffle();
-        }
-        let sample = self.permutation.get(self.at).copied().unwrap_or(0);
-        self.at += 1;
-        sample
-    }
-}
-
 /// A bar on standard error, on terminals only.
 struct Bar {
     steps: u32,
@@ -498,25 +362,5 @@ impl Bar {
         if self.is_terminal && self.shown.take().is_some() {
             eprint!("\r\x1b[2K");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pass_takes_every_sample_once() {
-        let mut order = SampleOrder::new(Order::Shuffled, 5, 10);
-        let passes: Vec<Vec<usize>> = (0..2).map(|_| (0..10).map(|_| order.next()).collect()).collect();
-        for pass in &passes {
-            let mut sorted = pass.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..10).collect::<Vec<_>>());
-        }
-        assert_ne!(passes[0], passes[1]);
-        let mut later = SampleOrder::new(Order::Shuffled, 5, 10);
-        later.skip(13);
-        assert_eq!(later.next(), passes[1][3]);
     }
 }

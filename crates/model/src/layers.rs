@@ -39,7 +39,8 @@
 //!   a bias that the next layer's normalisation takes away.
 
 use crate::ModelError;
-use crate::graph::{ConvAttributes, Graph, Init, Op, Value};
+use crate::graph::{Graph, Init, Value};
+use crate::op::{ConvAttributes, Op};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -48,6 +49,11 @@ use alloc::vec::Vec;
 use lichen_campaign::model_spec::{
     Activation, Extent, LayerSpec, Loss, ModelSpec, Padding, PaddingRule, Reduction,
 };
+
+mod loss;
+mod windows;
+
+use windows::ConvFields;
 
 /// The graph of a model for `batch` samples, loss included.
 ///
@@ -72,16 +78,6 @@ type Built<T> = Result<T, Box<ModelError>>;
 
 struct Builder {
     graph: Graph,
-}
-
-struct ConvFields<'a> {
-    filters: usize,
-    kernel: &'a Extent,
-    stride: &'a Extent,
-    padding: &'a Padding,
-    dilation: &'a Extent,
-    groups: usize,
-    bias: bool,
 }
 
 impl Builder {
@@ -323,97 +319,6 @@ impl Builder {
         self.graph.add(Op::Reshape { shape }, &[y])
     }
 
-    fn spatial(&self, extent: &Extent, x: Value, missing: usize) -> Built<[usize; 2]> {
-        let axes = self.sample(x).len().saturating_sub(1);
-        match (extent, axes) {
-            (Extent::Every(every), 1) => Ok([missing, *every]),
-            (Extent::Every(every), 2) => Ok([*every, *every]),
-            (Extent::Each(each), 1 | 2) => match (each.as_slice(), axes) {
-                (&[width], 1) => Ok([missing, width]),
-                (&[height, width], 2) => Ok([height, width]),
-                _ => self.mismatch("as many spatial axes as numbers are given", x),
-            },
-            _ => self.mismatch("[channels, length] or [channels, height, width]", x),
-        }
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "there are two spatial axes in every array")]
-    fn window(
-        &self,
-        kernel: &Extent,
-        stride: &Extent,
-        padding: &Padding,
-        dilation: &Extent,
-        groups: usize,
-        x: Value,
-    ) -> Built<ConvAttributes> {
-        let kernel = self.spatial(kernel, x, 1)?;
-        let stride = self.spatial(stride, x, 1)?;
-        let dilation = self.spatial(dilation, x, 1)?;
-        let sample = self.sample(x);
-        let extents = match *sample {
-            [_, width] => [1, width],
-            [_, height, width] => [height, width],
-            _ => return self.mismatch("[channels, length] or [channels, height, width]", x),
-        };
-        let pads = match padding {
-            Padding::Named(PaddingRule::Valid) => [[0; 2]; 2],
-            Padding::Named(PaddingRule::Same) => core::array::from_fn(|axis| {
-                let reach = dilation[axis] * (kernel[axis] - 1) + 1;
-                let outputs = extents[axis].div_ceil(stride[axis]);
-                let total = ((outputs - 1) * stride[axis] + reach).saturating_sub(extents[axis]);
-                [total / 2, total - total / 2]
-            }),
-            Padding::Zeros(extent) => self.spatial(extent, x, 0)?.map(|zeros| [zeros; 2]),
-        };
-        Ok(ConvAttributes { kernel, stride, pads, dilation, groups, output_padding: [0; 2] })
-    }
-
-    fn pool(
-        &self,
-        kernel: &Extent,
-        stride: Option<&Extent>,
-        padding: &Padding,
-        x: Value,
-    ) -> Built<ConvAttributes> {
-        self.window(kernel, stride.unwrap_or(kernel), padding, &Extent::Every(1), 1, x)
-    }
-
-    fn conv(&mut self, name: &str, fields: &ConvFields<'_>, x: Value) -> Built<Value> {
-        let attributes =
-            self.window(fields.kernel, fields.stride, fields.padding, fields.dilation, fields.groups, x)?;
-        let channels = self.sample(x).first().copied().unwrap_or(1);
-        let sides = [fields.filters, channels];
-        self.convolution(name, Op::Conv(attributes), attributes, sides, fields.filters, fields.bias, x)
-    }
-
-    /// A convolution whose weight has `[rows, columns / groups, ..]`.
-    #[expect(clippy::too_many_arguments, reason = "what two kinds of layer have in common")]
-    fn convolution(
-        &mut self,
-        name: &str,
-        op: Op,
-        attributes: ConvAttributes,
-        [rows, columns]: [usize; 2],
-        filters: usize,
-        bias: bool,
-        x: Value,
-    ) -> Built<Value> {
-        let groups = attributes.groups;
-        if rows % groups != 0 || columns % groups != 0 {
-            return self.mismatch(&format!("channels and filters in {groups} equal groups"), x);
-        }
-        let mut shape = vec![rows, columns / groups];
-        let first = 4usize.saturating_sub(self.graph.shape(x).len());
-        shape.extend(attributes.kernel.get(first..).unwrap_or_default());
-        let init = fan_in(shape.iter().skip(1).product());
-        let mut inputs = vec![x, self.parameter(name, "weight", &shape, init)?];
-        if bias {
-            inputs.push(self.parameter(name, "bias", &[filters], init)?);
-        }
-        self.graph.add(op, &inputs)
-    }
-
     #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
     fn batch_norm(&mut self, name: &str, epsilon: f64, momentum: f64, x: Value) -> Built<Value> {
         let Some(&channels) = self.sample(x).first() else { return self.mismatch("[channels, ..]", x) };
@@ -511,67 +416,6 @@ impl Builder {
         let sum = self.graph.add(Op::Add, &[y, straight])?;
         self.graph.add(Op::Relu, &[sum])
     }
-
-    fn finish(mut self, spec: &ModelSpec, output: Value) -> Built<Graph> {
-        let shape = self.graph.shape(output).to_vec();
-        let sample = shape.get(1..).unwrap_or_default().to_vec();
-        self.graph.enter_layer("loss");
-        let graph = &mut self.graph;
-        let target = graph.target();
-        let labelled = spec.loss == Loss::SoftmaxCrossEntropy;
-        let target_shape = match (labelled, shape.split_last()) {
-            (false, _) => shape.clone(),
-            (true, Some((&classes, rows))) if !sample.is_empty() => {
-                graph.classes = classes;
-                graph.ignore_label = spec.ignored();
-                rows.to_vec()
-            }
-            _ => {
-                let expected = "softmax-cross-entropy takes [.., classes]";
-                return Err(Box::new(ModelError::Loss { expected, found: sample }));
-            }
-        };
-        graph.set_target(target_shape);
-        let axes: Vec<usize> = (0..shape.len()).collect();
-        let mean = Op::ReduceMean { axes, keep: false };
-        let loss = match spec.loss {
-            Loss::SoftmaxCrossEntropy => graph.add(Op::SoftmaxCrossEntropyLoss, &[output, target])?,
-            Loss::BinaryCrossEntropy => {
-                let soft = graph.add(Op::Softplus, &[output])?;
-                let hit = graph.add(Op::Mul, &[target, output])?;
-                let each = graph.add(Op::Sub, &[soft, hit])?;
-                graph.add(mean, &[each])?
-            }
-            Loss::MeanSquaredError => {
-                let error = graph.add(Op::Sub, &[output, target])?;
-                let square = graph.add(Op::Mul, &[error, error])?;
-                graph.add(mean, &[square])?
-            }
-            Loss::MeanAbsoluteError => {
-                let error = graph.add(Op::Sub, &[output, target])?;
-                let each = graph.add(Op::Abs, &[error])?;
-                graph.add(mean, &[each])?
-            }
-            Loss::Huber => {
-                let each = huber(graph, spec.huber_delta.unwrap_or(1.0), output, target)?;
-                graph.add(mean, &[each])?
-            }
-        };
-        graph.finish(output, loss);
-        Ok(self.graph)
-    }
-}
-
-/// `min(|e|, d) (|e| - min(|e|, d) / 2)`: half the square up to d, linear behind it.
-#[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
-fn huber(graph: &mut Graph, delta: f64, output: Value, target: Value) -> Built<Value> {
-    let error = graph.add(Op::Sub, &[output, target])?;
-    let size = graph.add(Op::Abs, &[error])?;
-    let near = graph.add(Op::Clip { min: 0.0, max: delta as f32 }, &[size])?;
-    let half = graph.constant(0.5);
-    let half = graph.add(Op::Mul, &[near, half])?;
-    let rest = graph.add(Op::Sub, &[size, half])?;
-    graph.add(Op::Mul, &[near, rest])
 }
 
 /// The name of what is in a layer.
