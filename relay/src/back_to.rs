@@ -56,7 +56,21 @@ impl Request {
     /// Whether that can be done; if not it says why, and the relay goes on from where it is.
     pub(crate) fn is_possible(&self, state: &CampaignState) -> bool {
         let rounds: Vec<u64> = state.results().map(|(round, _result)| round.0).collect();
-        if rounds.contains(&self.to.0) {
+        if state.settled() >= state.rules().limit {
+            tracing::error!("cannot go back: the campaign has had all its rounds");
+            return false;
+        }
+        let mut results = state.results();
+        let result = results.find(|(round, _result)| *round == self.to).map(|(_round, result)| result);
+        if state.is_at_goal() && result.is_some() && result == state.checkpoint() {
+            tracing::error!(
+                round = self.to.0,
+                "cannot go back to this round: the campaign ended with its checkpoint. Ask again by back-to with an earlier one, \
+                 and the campaign goes on from there"
+            );
+            return false;
+        }
+        if result.is_some() {
             return true;
         }
         tracing::error!(

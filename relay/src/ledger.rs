@@ -28,6 +28,7 @@ use crate::campaign::Campaign;
 use crate::clock::{self, LogClock};
 use crate::condition::{Condition, Part, store_cause};
 use crate::faults::Faults;
+use crate::goal::{Goal, Measured, Measurement};
 use crate::kept::Kept;
 use crate::loose::Loose;
 use crate::metrics::Metrics;
@@ -174,6 +175,8 @@ pub(crate) struct Writer {
     wake: Option<u64>,
     settling: Settling,
     aggregations: JoinSet<(RoundNumber, Result<Cid>)>,
+    goal: Goal,
+    measurements: JoinSet<Measured>,
     faults: Faults,
     condition: Arc<Condition>,
     watchdog: Watchdog,
@@ -196,6 +199,7 @@ struct Batch {
     receipts: Vec<(Answer<Receipt>, Receipt)>,
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
+    measurements: Vec<Measurement>,
 }
 
 impl Writer {
@@ -236,11 +240,13 @@ impl Writer {
             loose,
             chain,
             settling: Settling::new(campaign, disk.clone())?,
+            goal: Goal::new(campaign, disk.clone())?,
             disk,
             metrics,
             clock: LogClock::after(0),
             wake: None,
             aggregations: JoinSet::new(),
+            measurements: JoinSet::new(),
             faults: Faults::default(),
             condition,
             watchdog: Watchdog::default(),
@@ -332,6 +338,10 @@ impl Writer {
                     let (round, result) = done.context("an aggregation panicked")?;
                     self.failure = result.as_ref().err().map(failure);
                     let event = aggregated(round, result);
+                    self.handle(event, &mut batch)?;
+                }
+                Some(done) = self.measurements.join_next() => {
+                    let event = self.measured(done.context("a measurement panicked")?);
                     self.handle(event, &mut batch)?;
                 }
                 () = self.clock.sleep_until(self.wake) => {
@@ -448,6 +458,9 @@ impl Writer {
                 CoordinatorAction::Aggregate { round, base, accepted } => {
                     batch.aggregations.push(Aggregation { round, base, accepted });
                 }
+                CoordinatorAction::Measure { round, checkpoint } => {
+                    batch.measurements.push(Measurement { round, checkpoint });
+                }
                 CoordinatorAction::WakeAt(time) => self.wake = Some(time),
                 CoordinatorAction::Report(change) => batch.changes.push(change),
                 CoordinatorAction::Distrust(refusal) => {
@@ -457,6 +470,13 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    fn measured(&self, Measured { of, quality, reaches_goal }: Measured) -> CoordinatorEvent {
+        if let Some(quality) = quality {
+            self.metrics.measured(self.coordinator.state(), of.round, quality.accuracy);
+        }
+        CoordinatorEvent::Measured { checkpoint: of.checkpoint, reaches_goal }
     }
 
     fn publish_head(&self) -> Result<()> {
@@ -503,6 +523,10 @@ fn report(change: &Change) {
         Change::Published { .. } | Change::Settled { .. } | Change::Finished { .. } => {
             tracing::info!(?change, "the campaign goes on");
         }
+        Change::GoalReached { round } => tracing::info!(
+            round = round.0,
+            "the goal is reached, and with it the campaign's end. `lichen-relay back-to` opens it again, from an earlier round"
+        ),
         Change::WentBack { round, to, .. } => {
             tracing::warn!(
                 round = round.0,

@@ -14,6 +14,7 @@ mod condition;
 mod connections;
 mod faults;
 mod follower;
+mod goal;
 mod health;
 mod http;
 mod hub;

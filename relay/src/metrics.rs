@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lichen_net::hub::{Cause, Reason};
 use lichen_net::swarm::transport::Traffic;
-use lichen_record::Entry;
+use lichen_record::{Entry, RoundNumber};
 use lichen_round::{CampaignState, Change, FaultKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -259,6 +259,7 @@ impl Metrics {
             Entry::Checkpointed { .. } => "checkpointed",
             Entry::Unavailable { .. } => "unavailable",
             Entry::Departed { .. } => "departed",
+            Entry::Finished { .. } => "finished",
         };
         self.entries.get_or_create(&EntryLabel { entry }).inc();
     }
@@ -285,6 +286,12 @@ impl Metrics {
         let members = state.present();
         self.members.set(number(members as u64));
         self.now.show(state, members);
+    }
+
+    /// Shows what a round's checkpoint was measured at.
+    pub(crate) fn measured(&self, state: &CampaignState, round: RoundNumber, accuracy: f64) {
+        self.now.measured(round, accuracy);
+        self.now.show(state, state.present());
     }
 
     /// The metrics as Prometheus reads them.

@@ -5,6 +5,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use axum::body::Bytes;
+use lichen_record::RoundNumber;
 use lichen_round::{CampaignState, Stage};
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ struct Numbers {
     settled: u64,
     limit: u64,
     finished: bool,
+    /// Whether it is finished because the goal was reached.
+    goal_reached: bool,
     /// The last settled checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<String>,
@@ -44,6 +47,7 @@ struct Accuracy {
     round: u64,
     /// Share of samples right, 0 to 1.
     value: f64,
+    /// `measured` by this relay on the held-out samples, which it does in campaigns that end at their goal; in others
     /// `claimed`: the median of what the round's contributors say of the samples that they trained on.
     source: &'static str,
 }
@@ -58,10 +62,18 @@ impl Now {
         self.0.read().unwrap_or_else(PoisonError::into_inner).text.clone()
     }
 
+    /// Takes in what this relay measured the checkpoint of a round at.
+    pub(crate) fn measured(&self, round: RoundNumber, value: f64) {
+        let accuracy = Accuracy { round: round.0, value, source: "measured" };
+        self.0.write().unwrap_or_else(PoisonError::into_inner).accuracy = Some(accuracy);
+    }
+
     /// Takes in where the campaign is.
     pub(crate) fn show(&self, state: &CampaignState, members: usize) {
         let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        shown.accuracy = claimed(state).or(shown.accuracy);
+        if !state.rules().ends_at_goal {
+            shown.accuracy = claimed(state).or(shown.accuracy);
+        }
         let numbers = Numbers {
             campaign: state.campaign().to_string(),
             members,
@@ -69,6 +81,7 @@ impl Now {
             settled: state.settled(),
             limit: state.rules().limit,
             finished: state.is_finished(),
+            goal_reached: state.is_at_goal(),
             checkpoint: state.checkpoint().map(|cid| cid.to_string()),
             contributions: state.contributions(),
             accuracy: shown.accuracy,

@@ -91,7 +91,7 @@ fn tell(round: RoundNumber, set_aside: &SetAside) {
     );
 }
 
-async fn blob(disk: &Disk, cid: &Cid) -> Result<Vec<u8>> {
+pub(crate) async fn blob(disk: &Disk, cid: &Cid) -> Result<Vec<u8>> {
     Ok(disk.get(cid).await?.ok_or(NotHere(*cid))?)
 }
 

@@ -131,6 +131,7 @@ mod tests {
                 minimum: 2,
                 quorum: 3,
                 limit: 1,
+                ends_at_goal: false,
                 seed: 1,
                 steps: 1,
                 split: Split { samples: 16, held_out_every: 0, shard: 8 },

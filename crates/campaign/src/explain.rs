@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::model_spec::{Loss, ModelSpec};
-use crate::{Manifest, Topology};
+use crate::{AtTarget, Manifest, Topology};
 
 /// One thing that a visitor should know before saying yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,12 @@ impl Manifest {
             Statement::new("Who runs this?", self.explain_organiser()),
             Statement::new("What becomes of the result?", self.explain_licence()),
         ]
+    }
+
+    /// The accuracy at which the campaign ends; none where it goes on.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<f64> {
+        self.campaign.target_accuracy.filter(|_target| self.campaign.at_target == AtTarget::Finish)
     }
 
     fn explain_model(&self) -> String {
@@ -119,8 +125,14 @@ impl Manifest {
     }
 
     fn explain_duration(&self) -> String {
+        let goal = self.ends_at().map_or(String::new(), |target| {
+            format!(
+                " It ends earlier if the model gets {} right in two rounds, one after the other.",
+                percent(target)
+            )
+        });
         format!(
-            "Until you leave, or until the campaign has had its {}, which start at least {} apart. You can pause or \
+            "Until you leave, or until the campaign has had its {}, which start at least {} apart.{goal} You can pause or \
              leave at any time; closing the page ends it, too.",
             counted(self.rounds.limit, "round", "rounds"),
             seconds(self.rounds.interval_ms)

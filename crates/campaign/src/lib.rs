@@ -9,6 +9,7 @@
 //! | `[campaign]` | `title`, `purpose`, `leaves_device` | plain words for visitors |
 //! | | `licence` | of the trained model (SPDX) |
 //! | | `target_accuracy` | 0 to 1; may be left out |
+//! | | `at_target` | `"finish"`: the campaign ends when two rounds in a row reach that; `"continue"` unless given |
 //! | `[campaign.organiser]` | `name`, `contact` | who runs the campaign |
 //! | `[data]` | `kind` | `"shared"`: a public file that every tab fetches |
 //! | | `file`, `cid` | a file beside the manifest, and its content id (raw) |
@@ -24,7 +25,7 @@
 //! | | `deadline_seconds` | how long a round waits for members that do not contribute |
 //! | | `minimum` | fewest contributions to close a round with |
 //! | | `quorum` | equal attestations that settle a round |
-//! | | `limit` | rounds after which the campaign is finished |
+//! | | `limit` | rounds after which the campaign is finished, whatever was reached |
 //! | | `seed` | for the initial model, shards and training order |
 //! | `[show]` | | may be left out: then no samples are shown |
 //! | | `kind` | `"image"`: a sample is a picture in one shade of ink |
@@ -58,7 +59,7 @@ mod training;
 
 pub use explain::Statement;
 pub use manifest::{
-    Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology, syntax_fault,
+    AtTarget, Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology, syntax_fault,
 };
 pub use settling::{Guard, UpdateRule};
 pub use show::{MAX_SIDE, Show};

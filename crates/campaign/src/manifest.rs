@@ -58,10 +58,22 @@ pub struct Purpose {
     pub licence: String,
     /// Accuracy on the held-out samples, 0 to 1, at which the campaign has reached its aim.
     pub target_accuracy: Option<f64>,
+    /// What follows when that is reached.
+    pub at_target: AtTarget,
     /// What leaves the visitor's device.
     pub leaves_device: String,
     /// Who runs the campaign.
     pub organiser: Organiser,
+}
+
+/// What follows when a campaign has reached its aim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtTarget {
+    /// Nothing: rounds go on until the last one.
+    #[default]
+    Continue,
+    /// The campaign ends: no further round opens.
+    Finish,
 }
 
 /// `[campaign.organiser]`: who runs the campaign.
@@ -275,6 +287,8 @@ fn read_purpose(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<
     let purpose = reader.text("purpose", PARAGRAPH);
     let licence = reader.text("licence", LINE);
     let target_accuracy = reader.optional_number("target_accuracy", 0.0..=1.0);
+    let words = [("continue", AtTarget::Continue), ("finish", AtTarget::Finish)];
+    let at_target = reader.optional_choice("at_target", &words);
     let leaves_device = reader.text("leaves_device", PARAGRAPH);
     let organiser = reader.table("organiser");
     reader.finish();
@@ -287,6 +301,7 @@ fn read_purpose(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<
         purpose: purpose?,
         licence: licence?,
         target_accuracy: target_accuracy?,
+        at_target: at_target?.unwrap_or_default(),
         leaves_device: leaves_device?,
         organiser: Organiser { name: name?, contact: contact? },
     })
@@ -394,6 +409,10 @@ fn check_answers(manifest: &Manifest, faults: &mut Vec<Fault>) {
             faults.push(Fault::new("model.loss", problem));
         }
         _ => {}
+    }
+    if campaign.at_target == AtTarget::Finish && campaign.target_accuracy.is_none() {
+        let problem = "has no meaning without target_accuracy: say at which accuracy the campaign ends";
+        faults.push(Fault::new("campaign.at_target", problem));
     }
     if campaign.target_accuracy.is_some()
         && !matches!(model.loss, Loss::SoftmaxCrossEntropy | Loss::BinaryCrossEntropy)

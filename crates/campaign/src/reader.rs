@@ -118,6 +118,18 @@ impl<'t, 'f> Reader<'t, 'f> {
         }
     }
 
+    /// One of a few words, or none where the key is left out.
+    pub(crate) fn optional_choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<Option<T>> {
+        match self.value(key) {
+            None => Some(None),
+            Some(_present) => self.choice(key, choices).map(Some),
+        }
+    }
+
     /// Text that another type reads; `expected` says what it looks like.
     pub(crate) fn parsed<T: core::str::FromStr>(&mut self, key: &'static str, expected: &str) -> Option<T> {
         let value = self.required(key)?;

@@ -3,7 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use lichen_campaign::{Manifest, ManifestError, Topology};
+use lichen_campaign::{AtTarget, Manifest, ManifestError, Topology};
 use proptest::prelude::*;
 
 const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
@@ -189,6 +189,33 @@ fn what_does_not_fit_together_is_refused() {
             "campaign.target_accuracy has no meaning for a loss without right and wrong answers: leave it out",
         ]
     );
+}
+
+#[test]
+fn the_goal_ends_a_campaign_only_where_the_manifest_says_so() {
+    let aim = "target_accuracy = 0.95";
+    let silent = Manifest::parse(DIGITS).unwrap();
+    assert_eq!((silent.campaign.at_target, silent.ends_at()), (AtTarget::Continue, None));
+    let open = Manifest::parse(&with(aim, "target_accuracy = 0.95\nat_target = \"continue\"")).unwrap();
+    assert_eq!(open, silent, "saying nothing is saying that it goes on");
+
+    let ending = Manifest::parse(&with(aim, "target_accuracy = 0.95\nat_target = \"finish\"")).unwrap();
+    assert_eq!(ending.ends_at(), Some(0.95));
+    let said = |manifest: &Manifest| manifest.explain().iter().any(|said| said.text.contains("ends earlier"));
+    assert_eq!((said(&silent), said(&ending)), (false, true));
+
+    assert_eq!(
+        faults(&with(aim, "at_target = \"finish\"")),
+        [
+            "campaign.at_target has no meaning without target_accuracy: say at which accuracy the campaign ends"
+        ]
+    );
+    for wrong in ["\"stop\"", "true", "\"Finish\""] {
+        assert_eq!(
+            faults(&with(aim, &format!("{aim}\nat_target = {wrong}"))),
+            ["campaign.at_target is not known here: use \"continue\" or \"finish\""]
+        );
+    }
 }
 
 #[test]

@@ -10,11 +10,13 @@ use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNum
 use lichen_round::{CampaignState, Change, Rules};
 use serde::Serialize;
 
+mod ending;
 mod evaluation;
 mod fault;
 #[cfg(test)]
 mod tests;
 
+use ending::Ending;
 use evaluation::Recomputer;
 pub(crate) use fault::{BlobRole, Fault, SourceError};
 
@@ -80,6 +82,8 @@ pub(crate) struct Report {
     pub(crate) loss: f64,
     /// Held-out samples that it was evaluated on.
     pub(crate) held_out: u64,
+    /// How the campaign ended, where it did so because its goal was reached.
+    pub(crate) goal_reached: Option<Ending>,
     /// The best checkpoint, where the last one is far below it.
     pub(crate) best: Option<Best>,
 }
@@ -139,6 +143,7 @@ pub(crate) fn audit(
         accuracy: evaluated.accuracy,
         loss: evaluated.loss,
         held_out: evaluated.samples,
+        goal_reached: recomputed.ending.filter(|_ending| log.is_at_goal),
         best: best.filter(|_best| recomputed.course.is_far_below),
     })
 }
@@ -153,6 +158,10 @@ struct Log {
     rounds: Vec<SettledRound>,
     /// Rounds that changed nothing though there were contributions.
     set_aside: Vec<u64>,
+    /// Rounds after which the coordinator said that the goal is reached.
+    ends: Vec<RoundNumber>,
+    /// Whether it did not go back after the last of them.
+    is_at_goal: bool,
 }
 
 /// A settled round: what everybody must be able to compute again.
@@ -192,7 +201,7 @@ fn follow_log(
 ) -> Result<Log, Fault> {
     let mut replica = Replica::new(campaign, Authority::Publisher, initial);
     let mut state = CampaignState::new(campaign, Rules::from(manifest));
-    let (mut rounds, mut set_aside) = (Vec::new(), Vec::new());
+    let (mut rounds, mut set_aside, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     let mut limit = MAX_RECORDS;
     loop {
         let from = replica.length();
@@ -218,6 +227,10 @@ fn follow_log(
                 Change::SetAside { round } => Some(round.0),
                 _ => None,
             }));
+            ends.extend(changes.iter().filter_map(|change| match change {
+                Change::GoalReached { round } => Some(*round),
+                _ => None,
+            }));
         }
         progress(Progress::Records(replica.length(), length));
         if replica.is_complete() {
@@ -238,6 +251,8 @@ fn follow_log(
         contradictions: contradicting.len() as u64,
         rounds,
         set_aside,
+        ends,
+        is_at_goal: state.is_at_goal(),
     })
 }
 
@@ -254,6 +269,8 @@ struct Recomputed {
     left_out: u64,
     not_recomputed: u64,
     course: Course,
+    /// The last end that the coordinator declared.
+    ending: Option<Ending>,
 }
 
 /// How good the checkpoints were.
@@ -300,6 +317,7 @@ fn recompute<S: Source>(
     let mut course = Course::default();
     course.add(&mut recomputer, RoundNumber(0), &checkpoint, &bytes)?;
     let (mut left_out, mut not_recomputed) = (0, 0);
+    let mut ending = None;
     let total = log.rounds.len() as u64;
     for (done, round) in (1..).zip(&log.rounds) {
         if round.base != checkpoint {
@@ -307,6 +325,7 @@ fn recompute<S: Source>(
             bytes = blobs.fetch(round.base, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
             checkpoint = round.base;
         }
+        let base = log.ends.contains(&round.number).then(|| bytes.clone());
         match round_updates(blobs, manifest, round)? {
             Some(updates) => {
                 let step = recomputer.settle(round, (&checkpoint, &bytes), &updates)?;
@@ -330,9 +349,12 @@ fn recompute<S: Source>(
             }
         }
         course.add(&mut recomputer, round.number, &checkpoint, &bytes)?;
+        if let Some(base) = base {
+            ending = Some(ending::check(manifest, data, round.number, [&base, &bytes])?);
+        }
         progress(Progress::Rounds(done, total));
     }
-    Ok(Recomputed { checkpoint, bytes, left_out, not_recomputed, course })
+    Ok(Recomputed { checkpoint, bytes, left_out, not_recomputed, course, ending })
 }
 
 /// Updates with their weights.

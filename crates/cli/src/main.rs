@@ -127,6 +127,12 @@ fn in_words(report: &Report) -> String {
             report.accuracy, report.held_out, report.loss
         ),
     ];
+    if let Some(ending) = report.goal_reached {
+        lines.push(format!(
+            "finished     with round {}: the goal of {} was reached in two rounds one after the other, with {:.4} and {:.4}",
+            ending.round, ending.goal, ending.accuracy_before, ending.accuracy
+        ));
+    }
     if report.updates_left_out > 0 {
         lines.push(format!(
             "left out     {} updates that do not decode or are longer than allowed",
@@ -169,6 +175,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     check_campaign(&manifest, &data)?;
     println!("{} is valid: campaign {}", manifest.campaign.title, CampaignId::of_manifest(&bytes));
     println!("{}", settling::describe(&manifest, &data)?);
+    println!("{}", settling::describe_goal(&manifest));
     Ok(())
 }
 

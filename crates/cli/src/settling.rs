@@ -1,4 +1,4 @@
-//! What `lichen check` says about updates and rounds' results.
+//! What `lichen check` says about updates, rounds' results and the end.
 
 use std::time::Instant;
 
@@ -17,6 +17,22 @@ pub(crate) fn describe(manifest: &Manifest, data: &[u8]) -> anyhow::Result<Strin
         None => "by default: update.max_norm sets it, and `lichen train --json` tells an honest one's",
     };
     Ok(format!("update norm  at most {bound:.4} ({whose})\n{}", describe_guard(manifest, data)?))
+}
+
+/// What will happen when the goal is reached, in one line.
+pub(crate) fn describe_goal(manifest: &Manifest) -> String {
+    let rounds = manifest.rounds.limit;
+    match (manifest.ends_at(), manifest.campaign.target_accuracy) {
+        (Some(goal), _) => format!(
+            "goal         {goal}: the campaign ends when two rounds one after the other reach it on the held-out samples, or \
+             after {rounds} rounds"
+        ),
+        (None, Some(goal)) => format!(
+            "goal         {goal}: people are thanked when it is reached, and the campaign goes on until round {rounds} \
+             (campaign.at_target = \"finish\" ends it)"
+        ),
+        (None, None) => format!("goal         none: the campaign goes on until round {rounds}"),
+    }
 }
 
 fn describe_guard(manifest: &Manifest, data: &[u8]) -> anyhow::Result<String> {

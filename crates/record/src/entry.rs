@@ -153,6 +153,13 @@ pub enum Entry {
         /// Whose connection is gone.
         account: AccountId,
     },
+    /// The coordinator ends the campaign: its goal is reached, and the manifest says that it ends then.
+    Finished {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round whose result reached the goal: the last one settled.
+        round: RoundNumber,
+    },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -173,7 +180,8 @@ impl Entry {
             | Entry::RoundClosed { campaign, .. }
             | Entry::Checkpointed { campaign, .. }
             | Entry::Unavailable { campaign, .. }
-            | Entry::Departed { campaign, .. } => *campaign,
+            | Entry::Departed { campaign, .. }
+            | Entry::Finished { campaign, .. } => *campaign,
         }
     }
 
@@ -187,7 +195,8 @@ impl Entry {
             | Entry::RoundClosed { round, .. }
             | Entry::Checkpointed { round, .. }
             | Entry::Unavailable { round, .. }
-            | Entry::Departed { round, .. } => Some(*round),
+            | Entry::Departed { round, .. }
+            | Entry::Finished { round, .. } => Some(*round),
         }
     }
 }

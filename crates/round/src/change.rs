@@ -122,7 +122,12 @@ pub enum Change {
     },
     /// An account contradicted the settled result, or itself.
     Faulted(Fault),
-    /// The last round is settled.
+    /// The coordinator ended the campaign, as its goal is reached. [`Change::Finished`] follows.
+    GoalReached {
+        /// The round whose result reached it.
+        round: RoundNumber,
+    },
+    /// The campaign is over: its last round is settled, or it ended at its goal.
     Finished {
         /// The campaign's last checkpoint.
         result: Cid,

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 
 mod departures;
+mod goal;
 
 use departures::Departures;
+use goal::{Goal, Verdict};
 
 use crate::attempt::Attempt;
 use crate::{CampaignState, Change, Refusal, Round, Stage};
@@ -39,6 +41,13 @@ pub enum CoordinatorEvent {
         /// The round.
         round: RoundNumber,
     },
+    /// Answer to [`CoordinatorAction::Measure`]: whether the checkpoint reaches the goal. What cannot be measured does not.
+    Measured {
+        /// The checkpoint.
+        checkpoint: Cid,
+        /// Whether it reaches the goal.
+        reaches_goal: bool,
+    },
     /// A member has no connection to the relay any more. Unless `PeerBack` follows within 1.5 s, the coordinator says so
     /// in the log (`Departed`) if a round waits for it. Tell it for any account, once its last connection is gone.
     PeerGone {
@@ -53,7 +62,8 @@ pub enum CoordinatorEvent {
     /// The operator goes back: the next round to open begins with what this round settled with (0: with the initial
     /// checkpoint), the ones after that go on from there. Nothing happens if the checkpoint is not remembered: see
     /// [`CampaignState::results`] before. It holds for one opening, and until the program ends; said again before the
-    /// opening, the last word counts. Where a round is under way it ends first.
+    /// opening, the last word counts. Where a round is under way it ends first. A campaign that ended at its goal goes on
+    /// again, unless the checkpoint is the one that it ended with.
     GoBack {
         /// The round that settled with the checkpoint to go on from.
         to: RoundNumber,
@@ -76,6 +86,13 @@ pub enum CoordinatorAction {
         base: Cid,
         /// The accepted updates with their weights, in the order of aggregation.
         accepted: Vec<(u32, Cid)>,
+    },
+    /// Measure a settled checkpoint on the held-out samples. Only in campaigns that end at their goal, and one at a time.
+    Measure {
+        /// The round that it came out of.
+        round: RoundNumber,
+        /// The checkpoint.
+        checkpoint: Cid,
     },
     /// Send a `Tick` at this time, in milliseconds; replaces the wake before.
     WakeAt(u64),
@@ -101,6 +118,7 @@ pub struct Coordinator {
     /// Time of the relay's clock from which it has acted.
     acting_since: u64,
     departures: Departures,
+    goal: Goal,
     /// The checkpoint that the next round is to begin with instead of the last one.
     go_back: Option<Cid>,
 }
@@ -141,6 +159,7 @@ impl Coordinator {
             wake: None,
             acting_since: 0,
             departures: Departures::new(),
+            goal: Goal::new(),
             go_back: None,
         }
     }
@@ -215,6 +234,9 @@ impl Coordinator {
                     .map(|(_round, result)| result)
                     .or(self.go_back);
             }
+            CoordinatorEvent::Measured { checkpoint, reaches_goal } => {
+                self.goal.take_in(checkpoint, reaches_goal);
+            }
             CoordinatorEvent::PeerGone { account } => self.departures.lose(now, &self.state, account),
             CoordinatorEvent::PeerBack { account } => self.departures.find(&account),
             // A timer may ring a little early, and is spent then: it is set again.
@@ -227,6 +249,11 @@ impl Coordinator {
     }
 
     fn pursue(&mut self, now: u64, actions: &mut Vec<CoordinatorAction>) {
+        if self.is_mine()
+            && let Some((round, checkpoint)) = self.goal.ask(&self.state)
+        {
+            actions.push(CoordinatorAction::Measure { round, checkpoint });
+        }
         let wake = match self.due_with_departures(now) {
             Due::Entry(entry) => {
                 if self.append.start(now) {
@@ -308,10 +335,24 @@ impl Coordinator {
             }
             Stage::Closed { at } if self.state.rules().is_mesh() => self.due_end(time, number, at),
             Stage::Closed { at } => self.due_attestation(time, at),
-            Stage::Settled { .. } => {
-                let earliest = round.opened().saturating_add(self.state.rules().interval_ms);
-                self.due_opening(time, number.next(), earliest)
+            Stage::Settled { .. } => self.due_next(time, round),
+        }
+    }
+
+    /// After a round: the end, if the goal is reached and the operator does not go back, or else the next round, which waits
+    /// for a measurement only where that may be the end.
+    fn due_next(&self, time: u64, round: &Round) -> Due {
+        let number = round.number();
+        let earliest = round.opened().saturating_add(self.state.rules().interval_ms);
+        if self.go_back.is_some() || self.state.is_finished() {
+            return self.due_opening(time, number.next(), earliest);
+        }
+        match self.goal.verdict(&self.state, round) {
+            Verdict::Reached => {
+                Due::Entry(Entry::Finished { campaign: self.state.campaign(), round: number })
             }
+            Verdict::Pending => Due::Nothing,
+            Verdict::Missed => self.due_opening(time, number.next(), earliest),
         }
     }
 
@@ -359,6 +400,11 @@ impl Coordinator {
         }
         let campaign = self.state.campaign();
         Due::Entry(Entry::Checkpointed { campaign, round: number, base, result, excluded: 0 })
+    }
+
+    /// Whether this coordinator orders the log, as far as there is one.
+    fn is_mine(&self) -> bool {
+        self.state.coordinator() == Some(self.account)
     }
 
     fn log_time(&self, now: u64) -> u64 {

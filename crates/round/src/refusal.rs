@@ -66,9 +66,12 @@ pub enum Refusal {
     /// The weight claimed for a contribution is not one that its shard allows.
     #[error("the number of samples is not one that the shard allows")]
     WrongSamples,
-    /// The campaign has had all its rounds.
+    /// The campaign has had all its rounds, or ended at its goal.
     #[error("the campaign is finished")]
     Finished,
+    /// The campaign does not end at its goal.
+    #[error("by its manifest the campaign goes on when its goal is reached")]
+    GoesOn,
     /// Only an account whose contribution to the round counts may say this.
     #[error("only an account whose contribution to the round counts may say this")]
     NotAContributor,
@@ -129,6 +132,7 @@ impl Refusal {
             Self::TooFewContributions => "too_few_contributions",
             Self::WrongSamples => "wrong_samples",
             Self::Finished => "finished",
+            Self::GoesOn => "goes_on",
             Self::NotAContributor => "not_a_contributor",
             Self::WrongExclusions => "wrong_exclusions",
             Self::NotAMesh => "not_a_mesh",

@@ -29,6 +29,8 @@ pub struct Rules {
     pub quorum: u32,
     /// Rounds after which the campaign is finished.
     pub limit: u64,
+    /// Whether the campaign ends when its goal is reached.
+    pub ends_at_goal: bool,
     /// Seed for shards and training order.
     pub seed: u64,
     /// Local optimiser steps in a round.
@@ -74,6 +76,7 @@ impl From<&Manifest> for Rules {
             minimum: rounds.minimum,
             quorum: rounds.quorum,
             limit: rounds.limit,
+            ends_at_goal: manifest.ends_at().is_some(),
             seed: rounds.seed,
             steps: manifest.train.steps,
             split,

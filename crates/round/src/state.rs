@@ -11,6 +11,7 @@ use crate::{Change, Fault, Refusal, Round, Rules, Stage};
 
 mod admission;
 mod departure;
+mod ending;
 mod fold;
 mod history;
 mod settlement;
@@ -35,6 +36,8 @@ struct Published {
     roll: Roll,
     patience: Patience,
     round: Option<Round>,
+    /// Whether the coordinator ended the campaign at its goal, and did not go back since.
+    is_at_goal: bool,
     contributions: u64,
     faults: Vec<Fault>,
 }
@@ -155,10 +158,16 @@ impl CampaignState {
         self.published.as_ref().map_or(0, Published::settled)
     }
 
-    /// Whether the last round is settled.
+    /// Whether the campaign is over: its last round is settled, or it ended at its goal.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.settled() >= self.rules.limit
+        self.published.as_ref().is_some_and(|published| published.is_finished(&self.rules))
+    }
+
+    /// Whether the coordinator ended the campaign, as its goal is reached.
+    #[must_use]
+    pub fn is_at_goal(&self) -> bool {
+        self.published.as_ref().is_some_and(|published| published.is_at_goal)
     }
 
     /// The results that the next round may be opened on instead of the last one, the latest first: those of the last 64
@@ -243,6 +252,7 @@ impl Published {
             roll: Roll::new(),
             patience: Patience::new(),
             round: None,
+            is_at_goal: false,
             contributions: 0,
             faults: Vec::new(),
         }
@@ -272,6 +282,10 @@ impl Published {
             Stage::Settled { .. } => round.number.0,
             Stage::Open | Stage::Closed { .. } => round.number.0.saturating_sub(1),
         })
+    }
+
+    fn is_finished(&self, rules: &Rules) -> bool {
+        self.settled() >= rules.limit || self.is_at_goal
     }
 
     fn is_present(&self, account: &AccountId) -> bool {

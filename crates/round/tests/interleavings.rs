@@ -91,6 +91,59 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_campaign_ends_at_its_goal_whatever_befalls_it(
+        seed: u64,
+        rules in rules(),
+        goal_from in 1u64..12,
+        weather in weather(),
+        mishaps in proptest::collection::vec((0..STORM_MS, mishaps()), 0..40),
+    ) {
+        let mut world = World::new(TABS, Rules { ends_at_goal: true, ..rules }, seed);
+        (world.weather, world.goal_from) = (weather, goal_from);
+        world.open(0);
+        world.open(1);
+        for (at, mishap) in mishaps {
+            world.schedule_mishap(at, mishap);
+        }
+        world.run_until(STORM_MS);
+        world.check_log();
+        world.weather = CALM;
+        for tab in 0..rules.minimum as usize {
+            world.open(tab);
+        }
+        let end = world.run_until_true(STORM_MS + 10 * CALM_MS, |world| world.state().is_at_goal());
+        prop_assert!(end.is_some(), "round {} and no end", world.state().settled());
+        world.run_until(end.unwrap() + CALM_MS);
+        world.check_log();
+        let length = world.log().len();
+        for tab in (0..TABS).filter(|tab| world.is_live(*tab)) {
+            prop_assert_eq!(world.participant(tab).unwrap().activity(), Activity::Finished);
+        }
+        world.run_until(end.unwrap() + 2 * CALM_MS);
+        prop_assert_eq!(world.log().len(), length, "the log rests");
+    }
+}
+
+#[test]
+fn a_relay_killed_at_any_moment_before_the_end_comes_to_it() {
+    for rules in BOTH {
+        for at in (10_000..22_000).step_by(149) {
+            let mut world = World::new(2, Rules { ends_at_goal: true, ..rules }, at);
+            world.goal_from = 3;
+            world.open(0);
+            world.open(1);
+            world.schedule_mishap(at, Mishap::RestartRelay);
+            world.run_until(at + 60_000);
+            world.check_log();
+            assert!(world.state().is_at_goal(), "after a restart at {at}");
+        }
+    }
+}
+
 fn count(world: &World, wanted: impl Fn(&Entry) -> bool) -> usize {
     world.log().iter().filter(|(_time, entry)| wanted(entry.get())).count()
 }

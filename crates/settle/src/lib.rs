@@ -6,11 +6,16 @@
 //! [`lichen_learn::Judge`] decides. What is turned down leaves the base, so that everybody attests the same id, and the log
 //! shows a round that settled on its own base.
 //!
+//! Where a campaign ends at its goal, a [`Gauge`] says whether a settled checkpoint reaches it: for the relay that ends it, and for
+//! whoever checks that it did so rightly.
+//!
 //! What the base is worth is known from the round before, so that a round costs one measurement.
 #![deny(missing_docs)]
 
+mod gauge;
 mod measure;
 mod settler;
 
+pub use gauge::Gauge;
 pub use measure::Measurer;
 pub use settler::{SetAside, SettleError, Settled, Settler, guarded};

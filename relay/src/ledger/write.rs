@@ -120,6 +120,9 @@ impl Writer {
         for aggregation in batch.aggregations {
             self.aggregations.spawn(self.settling.clone().settle(aggregation));
         }
+        for measurement in batch.measurements {
+            self.measurements.spawn(self.goal.clone().measure(measurement));
+        }
         Ok(())
     }
 }

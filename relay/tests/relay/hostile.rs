@@ -173,6 +173,7 @@ async fn entries_that_may_not_stand_there() {
                 Refusal::NotCoordinator,
                 Entry::Departed { campaign, round, account: bystander.account() },
             ),
+            ("ending the campaign", Refusal::NotCoordinator, Entry::Finished { campaign, round }),
             (
                 "a report",
                 if topology == Topology::Hub { Refusal::NotAMesh } else { Refusal::RoundNotClosed },

@@ -133,6 +133,19 @@ pub(crate) enum Fault {
         /// As settled.
         settled: Cid,
     },
+    /// The coordinator ended the campaign before its goal was reached.
+    #[error(
+        "round {round}: the coordinator ended the campaign as having reached its goal of {goal} in two rounds, and one of \
+         their checkpoints gets {accuracy:.4} right"
+    )]
+    GoalNotReached {
+        /// The round after which it did.
+        round: RoundNumber,
+        /// The lower accuracy.
+        accuracy: f64,
+        /// The accuracy to be reached.
+        goal: f64,
+    },
     /// The last checkpoint is broken, and nobody can go on from it.
     #[error(
         "round {round}: everything is as the log says, but the model is broken: its loss on the held-out samples is {loss}. \

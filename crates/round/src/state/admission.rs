@@ -5,7 +5,7 @@ use lichen_record::{AccountId, CampaignId, Cid, Entry, Metrics, RoundNumber};
 use super::Published;
 use crate::roll::Presence;
 use crate::round::{Attestation, MAX_REPORTS};
-use crate::{Refusal, Rules, Stage};
+use crate::{Refusal, Round, Rules, Stage};
 
 /// What may stand at the head of a log.
 pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Refusal> {
@@ -39,7 +39,7 @@ impl Published {
             Entry::Left { sequence, .. } => self.admit_left(account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.admit_opened(rules, time, account, *round, *base),
             Entry::Contribution { round, base, samples, metrics, .. } => {
-                self.admit_contribution(account, *round, *base)?;
+                self.admit_contribution(rules, account, *round, *base)?;
                 check_claims(rules, *samples, metrics)
             }
             Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
@@ -52,6 +52,7 @@ impl Published {
             Entry::Departed { round, account: departed, .. } => {
                 self.admit_departed(rules, account, *round, departed)
             }
+            Entry::Finished { round, .. } => self.admit_finished(rules, account, *round),
         }
     }
 
@@ -63,7 +64,7 @@ impl Published {
         if member.is_some_and(|member| matches!(member.presence, Presence::Expected | Presence::Newcomer)) {
             return Err(Refusal::Duplicate);
         }
-        if self.settled() >= rules.limit {
+        if self.is_finished(rules) {
             return Err(Refusal::Finished);
         }
         Ok(())
@@ -91,7 +92,9 @@ impl Published {
         if account != self.coordinator {
             return Err(Refusal::NotCoordinator);
         }
-        if self.settled() >= rules.limit {
+        // A campaign that ended at its goal opens again only on an earlier checkpoint.
+        let is_reopened = self.is_at_goal && base != self.checkpoint();
+        if self.settled() >= rules.limit || self.is_at_goal && !is_reopened {
             return Err(Refusal::Finished);
         }
         if round != self.next_round() {
@@ -109,18 +112,29 @@ impl Published {
         if base != self.checkpoint() && self.history.round_of(base).is_none() {
             return Err(Refusal::WrongBase);
         }
-        if self.roll.present() == 0 {
+        // Nobody can join before a campaign that had ended opens again.
+        if self.roll.present() == 0 && !is_reopened {
             return Err(Refusal::NobodyExpected);
         }
         Ok(())
     }
 
-    fn admit_contribution(&self, account: AccountId, round: RoundNumber, base: Cid) -> Result<(), Refusal> {
-        let current = self.at_round(round)?;
+    fn admit_contribution(
+        &self,
+        rules: &Rules,
+        account: AccountId,
+        round: RoundNumber,
+        base: Cid,
+    ) -> Result<(), Refusal> {
         // Before anything else: who repeats an entry after losing its receipt shall learn that it stands.
-        if current.has_contributed(&account) {
+        let is_here = |current: &&Round| current.number == round && current.has_contributed(&account);
+        if self.round.as_ref().filter(is_here).is_some() {
             return Err(Refusal::Duplicate);
         }
+        if self.is_finished(rules) {
+            return Err(Refusal::Finished);
+        }
+        let current = self.at_round(round)?;
         if current.stage != Stage::Open {
             return Err(Refusal::RoundNotOpen);
         }

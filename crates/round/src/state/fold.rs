@@ -32,6 +32,7 @@ impl Published {
             Entry::Checkpointed { round, result, .. } => self.attest(rules, time, account, *round, *result),
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
             Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
+            Entry::Finished { round, .. } => self.finish(*round),
         }
     }
 
@@ -58,6 +59,7 @@ impl Published {
 
     fn open(&mut self, rules: &Rules, time: u64, number: RoundNumber, base: Cid) -> Vec<Change> {
         let mut changes = self.go_back(number, base);
+        self.is_at_goal = false;
         let expected = self.roll.expected().clone();
         // Where nobody else is expected, nobody but newcomers can lose time by waiting for newcomers.
         let newcomers = match expected.is_empty() || self.patience.lasts(number) {

@@ -107,6 +107,8 @@ pub(crate) struct World {
     pub(crate) weather: Weather,
     /// Whether work succeeds at once, as it mostly does.
     pub(crate) faultless: bool,
+    /// The first round whose result reaches the goal.
+    pub(crate) goal_from: u64,
     rules: Rules,
     relay: Coordinator,
     relay_life: u64,
@@ -141,6 +143,7 @@ impl World {
             random: seed,
             weather: CALM,
             faultless: false,
+            goal_from: u64::MAX,
             rules,
             relay: Coordinator::new(coordinator().account(), state.clone(), initial()),
             relay_life: 0,
@@ -482,6 +485,7 @@ impl World {
     /// For the open round once, or for the next one on the checkpoint that the last one settled.
     fn assert_trains_for_good(&self, tab: usize, round: RoundNumber) {
         let known = self.participant(tab).unwrap().state();
+        assert!(!known.is_finished(), "tab {tab} trains after the end");
         let Some(open) = known.open_round() else {
             let last = known.round();
             assert!(last.is_none_or(|last| matches!(last.stage(), Stage::Settled { .. })));
@@ -536,7 +540,7 @@ impl World {
             samples,
             metrics: metrics(),
         };
-        let entry = match kind % 15 {
+        let entry = match kind % 16 {
             0 | 1 => Entry::Joined { campaign, sequence },
             2 => Entry::Left { campaign, sequence },
             3 => Entry::Published { campaign, manifest: campaign.0, base: update },
@@ -554,6 +558,7 @@ impl World {
                 let account = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);
                 Entry::Departed { campaign, round, account }
             }
+            14 => Entry::Finished { campaign, round },
             _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
         };
         let entry = Box::new(self.attacker.sign(&entry));
@@ -613,6 +618,13 @@ impl World {
                     let at = self.now + 1 + self.draw(50);
                     self.schedule(at, Happening::Coordinated { life, event });
                 }
+                CoordinatorAction::Measure { round, checkpoint } => {
+                    let reaches_goal = round.0 >= self.goal_from;
+                    let event = CoordinatorEvent::Measured { checkpoint, reaches_goal };
+                    // Longer than a round now and then.
+                    let at = self.now + 1 + self.draw(4_000);
+                    self.schedule(at, Happening::Coordinated { life, event });
+                }
                 CoordinatorAction::WakeAt(time) => {
                     let at = time.max(self.now + 1);
                     let event = CoordinatorEvent::Tick;
@@ -657,6 +669,7 @@ impl World {
             }
         }
         assert_eq!(again, *self.relay.state());
+        self.check_end();
         // Settled results are what an honest aggregator computes from the log, whatever attackers attested.
         let mut base = initial();
         for state in &self.history {
@@ -675,6 +688,22 @@ impl World {
         }
         for fault in again.faults() {
             assert_eq!(fault.account, self.attacker.account(), "an honest account is at fault");
+        }
+    }
+
+    /// The campaign ends at most once, with a second round that reached the goal, and little is said after that.
+    fn check_end(&self) {
+        let is_end = |(_time, entry): &(u64, Verified<Entry>)| matches!(entry.get(), Entry::Finished { .. });
+        let Some(place) = self.log.iter().position(is_end) else { return };
+        let (_time, end) = &self.log[place];
+        assert_eq!(end.account(), coordinator().account());
+        assert!(end.get().round().is_some_and(|round| round.0 > self.goal_from), "{end:?}");
+        for (_time, entry) in &self.log[place + 1..] {
+            let entry = entry.get();
+            assert!(
+                matches!(entry, Entry::Left { .. } | Entry::Checkpointed { .. }),
+                "{entry:?} after the end"
+            );
         }
     }
 

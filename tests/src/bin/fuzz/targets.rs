@@ -340,7 +340,7 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 10] {
+fn entries() -> [Entry; 11] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
@@ -356,6 +356,7 @@ fn entries() -> [Entry; 10] {
         Entry::Checkpointed { campaign, round, base, result, excluded: 3 },
         Entry::Unavailable { campaign, round, update },
         Entry::Departed { campaign, round, account: key(9).account() },
+        Entry::Finished { campaign, round },
     ]
 }
 
@@ -363,7 +364,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 10] {
+fn envelopes() -> [Vec<u8>; 11] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 

@@ -1,0 +1,54 @@
+//! Whether a settled checkpoint reaches the goal that ends a campaign.
+
+use lichen_campaign::Manifest;
+use lichen_learn::{Dataset, DatasetError, Quality};
+use lichen_model::Parameters;
+
+use crate::{Measurer, SettleError};
+
+/// Measures settled checkpoints against the accuracy at which a campaign ends, on all held-out samples. Whoever does so finds
+/// the same bits.
+pub struct Gauge {
+    target: f64,
+    measurer: Measurer,
+    data: Dataset,
+    indices: Vec<u32>,
+}
+
+impl Gauge {
+    /// For a campaign with this data file; none where its goal ends nothing.
+    ///
+    /// # Errors
+    /// [`DatasetError`] if the file is not the manifest's.
+    pub fn new(manifest: &Manifest, data: &[u8]) -> Result<Option<Self>, DatasetError> {
+        let Some(target) = manifest.ends_at() else { return Ok(None) };
+        let data = Dataset::decode_samples(data, manifest, &manifest.data.split.held_out())?;
+        let indices = (0..u32::try_from(data.len()).unwrap_or(u32::MAX)).collect();
+        Ok(Some(Self { target, measurer: Measurer::new(&manifest.model), data, indices }))
+    }
+
+    /// What a checkpoint is worth. `turn` is called while it is measured, now and then.
+    ///
+    /// # Errors
+    /// [`SettleError::Engine`] if it is no checkpoint of the model.
+    pub async fn measure(
+        &mut self,
+        parameters: &Parameters,
+        turn: impl AsyncFn(),
+    ) -> Result<Quality, SettleError> {
+        let measured = self.measurer.measure(parameters, &self.data, &self.indices, turn).await;
+        measured.map_err(SettleError::Engine)
+    }
+
+    /// The accuracy at which the campaign ends.
+    #[must_use]
+    pub const fn target(&self) -> f64 {
+        self.target
+    }
+
+    /// Whether a checkpoint of this worth reaches the goal.
+    #[must_use]
+    pub fn reaches(&self, quality: &Quality) -> bool {
+        quality.accuracy >= self.target
+    }
+}
