@@ -9,6 +9,7 @@ mod before_the_click;
 mod below_a_path;
 mod coming_and_going;
 mod digits;
+mod ending;
 mod engines;
 mod firefox;
 mod foreign_hands;

@@ -25,6 +25,9 @@ pub(crate) struct Now {
     /// Whether there will be no more.
     #[serde(default)]
     pub(crate) finished: bool,
+    /// Whether that is because the goal was reached.
+    #[serde(default)]
+    pub(crate) goal_reached: bool,
     /// The last settled checkpoint.
     #[serde(default)]
     pub(crate) checkpoint: Option<String>,

@@ -112,6 +112,8 @@ pub(crate) struct ViewState {
     pub(crate) effort: Effort,
     /// Whether the campaign is over, as this tab has seen for itself.
     pub(crate) has_ended: bool,
+    /// Whether it is over because the goal is reached.
+    pub(crate) has_ended_at_goal: bool,
     /// When the round under way was first heard of, on the page's clock.
     round_began: Option<f64>,
     /// Whether [`ViewState::now`] was read since it was asked for last.
@@ -376,6 +378,11 @@ impl ViewState {
     /// Whether nothing will be trained any more, as far as is known.
     pub(crate) fn is_over(&self) -> bool {
         self.has_ended || self.present().is_some_and(|now| now.finished)
+    }
+
+    /// Whether that is because the goal is reached.
+    pub(crate) fn ended_at_goal(&self) -> bool {
+        self.has_ended_at_goal || self.present().is_some_and(|now| now.goal_reached)
     }
 
     /// Where the campaign is, as the relay said last.

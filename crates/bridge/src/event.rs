@@ -300,6 +300,8 @@ pub enum Phase {
     },
     /// The campaign is over: its last round is settled.
     Finished,
+    /// The campaign is over, as its goal is reached.
+    GoalReached,
     /// The worker cannot go on by itself.
     Failed(Problem),
     /// Nothing has moved for much longer than it should take; the worker goes on by itself once that is over.

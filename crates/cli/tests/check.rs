@@ -23,6 +23,31 @@ fn lichen(words: &[&str], file: &Path) -> Output {
 }
 
 #[test]
+fn what_happens_at_the_goal_is_said() {
+    for (then, expected) in [
+        (
+            "",
+            "goal         0.95: people are thanked when it is reached, and the campaign goes on until round 1000",
+        ),
+        (
+            "\nat_target = \"finish\"",
+            "goal         0.95: the campaign ends when two rounds one after the other reach it",
+        ),
+    ] {
+        let goal = "target_accuracy = 0.95";
+        let manifest = MANIFEST.replace(goal, &format!("{goal}{then}"));
+        let folder = std::env::temp_dir().join(format!("lichen-goal-{}-{}", then.len(), std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("campaign.toml"), manifest).unwrap();
+        std::fs::write(folder.join("digits.safetensors"), DATA).unwrap();
+        let output = lichen(&["check"], &folder.join("campaign.toml"));
+        std::fs::remove_dir_all(&folder).unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_sound_campaign_passes() {
     assert_eq!(check("sound", MANIFEST.as_bytes(), DATA), (true, String::new()));
 }

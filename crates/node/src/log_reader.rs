@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use lichen_log::{Record, Replica, ReplicaError};
+use lichen_log::{ChainError, Record, Replica, ReplicaError};
 use lichen_net::hub::{Notice, Records, Reply, Request};
-use lichen_record::{Entry, Verified};
+use lichen_record::{Entry, Verified, VerifyError};
 
 use crate::Platform;
 use crate::hub::{Hub, HubError, Replies};
@@ -93,12 +93,17 @@ impl<P: Platform> LogReader<P> {
     }
 }
 
+/// Whether somebody signed an entry that this program cannot read: most likely it is of a later kind.
+pub(crate) const fn is_of_later_kind(error: &ReplicaError) -> bool {
+    matches!(error, ReplicaError::Chain(ChainError::Entry { error: VerifyError::Payload(_), .. }))
+}
+
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use lichen_log::{Authority, Chain, Head};
     use lichen_net::RequestId;
-    use lichen_record::{CampaignId, Cid, SigningKey, verify};
+    use lichen_record::{CampaignId, Cid, Signable, SigningKey, verify};
 
     use super::*;
     use crate::native::{Device, Native};
@@ -206,6 +211,26 @@ mod tests {
         let (_records, _head, is_caught_up, _notices) =
             read_with_notices(&log, vec![notice(stalled)]).await.unwrap();
         assert!(!is_caught_up, "it says nothing of where the log ends");
+    }
+
+    /// An entry as a later program may know it.
+    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Later {
+        Decorated { campaign: CampaignId },
+    }
+
+    impl Signable for Later {
+        const DOMAIN: &'static str = <Entry as Signable>::DOMAIN;
+    }
+
+    #[test]
+    fn an_entry_of_a_later_kind_makes_no_log_false() {
+        let signed = SigningKey::generate([1; 32]).sign(&Later::Decorated { campaign: campaign() }).unwrap();
+        let error = verify::<Entry>(&signed).unwrap_err();
+        assert!(is_of_later_kind(&ChainError::Entry { index: 7, error }.into()));
+        let error = verify::<Entry>(&signed[1..]).unwrap_err();
+        assert!(!is_of_later_kind(&ChainError::Entry { index: 7, error }.into()));
     }
 
     #[tokio::test(flavor = "current_thread")]

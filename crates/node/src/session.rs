@@ -16,7 +16,7 @@ use lichen_round::{CampaignState, Participant, ParticipantEvent, Rules};
 use crate::contributions::Contributions;
 use crate::hub::{Hub, HubError, Outbox};
 use crate::jobs::{self, Done, Shared};
-use crate::log_reader::{Batch, LogFault, LogReader};
+use crate::log_reader::{Batch, LogFault, LogReader, is_of_later_kind};
 use crate::mesh::Mesh;
 use crate::reported::Before;
 use crate::setup::Setup;
@@ -327,6 +327,9 @@ impl<P: Platform> Session<P> {
                 let (batch, reader) = *read;
                 self.take_in_batch(batch, reader);
             }
+            Done::Log(Err(LogFault::False(error))) if is_of_later_kind(&error) => {
+                self.fail(unknown_entry(&error.to_string()));
+            }
             Done::Log(Err(LogFault::False(error))) => self.fail(false_log(&error.to_string())),
             Done::Log(Err(LogFault::Hub(HubError::Refused(Reason::Malformed)))) if self.is_watching => {
                 self.is_watching = false;
@@ -520,7 +523,10 @@ impl<P: Platform> Session<P> {
         // There is nothing to be done here but to read, and to wait for the relay that orders the record.
         let is_read = self.is_following && read.0 >= read.1;
         let link = if is_read { Link::Down { retry_in: None } } else { self.link };
-        crate::view::phase(self.participant.activity(), link, read, &self.shared.progress)
+        match crate::view::phase(self.participant.activity(), link, read, &self.shared.progress) {
+            Phase::Finished if self.participant.state().is_at_goal() => Phase::GoalReached,
+            phase => phase,
+        }
     }
 
     /// Whether the account's key is still on this device: without it nothing more is done in the account's name.
@@ -531,6 +537,16 @@ impl<P: Platform> Session<P> {
             Ok(()) => self.shared.obstacles.unreadable(None),
         }
         self.work.push(Box::pin(jobs::check_kept(Rc::clone(&self.shared))));
+    }
+}
+
+/// Most likely this program is older than what signed the entry.
+fn unknown_entry(reason: &str) -> Problem {
+    Problem {
+        message: format!("The campaign’s record holds something that this page does not know ({reason})."),
+        remedy: "This page is probably older than the campaign: reload it. If that does not help, tell the people who run \
+            this site."
+            .into(),
     }
 }
 

@@ -33,7 +33,7 @@ impl Setup {
             // A store that fails is no reason to stop: everything in it can be fetched.
             Ok(None) | Err(_) => fetch_manifest(platform, &campaign).await?,
         };
-        let manifest = Manifest::from_bytes(&bytes).map_err(|error| invalid(&error))?;
+        let manifest = Manifest::from_bytes(&bytes).map_err(|error| unread(&error))?;
         let rules = Rules::from(&manifest);
         let max_norm = max_norm(&manifest).map_err(|error| invalid(&error))?;
         Ok(Self { campaign, manifest, bytes, rules, max_norm, showing: Showing::default() })
@@ -90,6 +90,16 @@ async fn fetch_manifest<P: Platform>(platform: &P, campaign: &CampaignId) -> Res
     // Fetched again next time if it cannot be kept.
     let _kept = platform.blobs().put(&campaign.0, &bytes).await;
     Ok(bytes)
+}
+
+/// The description may say what only later programs know.
+fn unread(error: &dyn std::fmt::Display) -> Problem {
+    Problem {
+        remedy: "This page may be older than the campaign: reload it. If that does not help, tell the people who run this \
+            site; nothing has been started on your device."
+            .into(),
+        ..invalid(error)
+    }
 }
 
 fn invalid(error: &dyn std::fmt::Display) -> Problem {

@@ -282,17 +282,6 @@ mod tests {
 
     #[test]
     fn every_stall_has_a_sentence_and_a_remedy() {
-        let stages = [
-            Stage::Connecting,
-            Stage::Reading,
-            Stage::Fetching,
-            Stage::Joining,
-            Stage::Training,
-            Stage::Sending,
-            Stage::Closing,
-            Stage::Settling,
-            Stage::Opening,
-        ];
         let causes = [
             Cause::Silent,
             Cause::Store("the store failed".into()),
@@ -300,7 +289,7 @@ mod tests {
             Cause::Lacking(2),
             Cause::Unknown,
         ];
-        for stage in stages {
+        for stage in Stage::ALL {
             for cause in &causes {
                 let Problem { message, remedy } = problem(stage, cause.clone());
                 for text in [message, remedy] {

@@ -33,8 +33,23 @@ pub(crate) enum Stage {
     Opening,
 }
 
+impl Stage {
+    /// All of them, in the order in which they are declared.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Connecting,
+        Self::Reading,
+        Self::Fetching,
+        Self::Joining,
+        Self::Training,
+        Self::Sending,
+        Self::Closing,
+        Self::Settling,
+        Self::Opening,
+    ];
+}
+
 /// How many stages there are.
-const STAGES: usize = Stage::Opening as usize + 1;
+const STAGES: usize = Stage::ALL.len();
 
 /// What a look finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::campaign::{join_and_wait_for_round, take_part, wait_for_round};
 use crate::process::Relay;
 use crate::tab::Tab;
 
-fn back_to(data: &Path, round: &str) -> Output {
+pub(crate) fn back_to(data: &Path, round: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lichen-relay"));
     command.args(["back-to", "--round", round, "--data"]).arg(data).output().unwrap()
 }

@@ -14,6 +14,7 @@ mod clock;
 mod crowds;
 mod departures;
 mod disk;
+mod ending;
 mod follower;
 mod going_back;
 mod hostile;

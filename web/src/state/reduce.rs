@@ -375,13 +375,28 @@ impl ViewState {
     fn enter(&mut self, phase: Phase, now: f64) -> Vec<Effect> {
         match phase {
             Phase::Failed(problem) => return self.broke(problem),
-            Phase::Training { step, .. } if step > 0 => self.stepped(now),
+            Phase::Training { step, .. } => {
+                self.went_on();
+                if step > 0 {
+                    self.stepped(now);
+                }
+            }
             Phase::Finished => self.has_ended = true,
+            Phase::GoalReached => (self.has_ended, self.has_ended_at_goal) = (true, true),
             _ => {}
         }
         self.effort.enter(&phase, now);
         self.phase = Some(phase);
         Vec::new()
+    }
+
+    /// The people who run a campaign may open it again by going back.
+    fn went_on(&mut self) {
+        (self.has_ended, self.has_ended_at_goal) = (false, false);
+        if let Some(now) = self.now.as_mut().filter(|now| now.finished) {
+            let now = Rc::make_mut(now);
+            (now.finished, now.goal_reached) = (false, false);
+        }
     }
 
     fn trained(&mut self, round: u64, points: &[LossPoint], now: f64) {

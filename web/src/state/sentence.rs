@@ -111,7 +111,7 @@ impl ViewState {
             return Sentence::new("starting", Lamp::Busy, Progress::Open, "Starting the worker.");
         };
         match (phase, &self.link) {
-            (Phase::Finished, _) => self.finished(),
+            (Phase::Finished | Phase::GoalReached, _) => self.finished(),
             (Phase::WaitingForOtherTab, _) => Sentence::new(
                 "standby",
                 Lamp::Off,
@@ -194,6 +194,7 @@ impl ViewState {
             | Phase::Offline { .. }
             | Phase::WaitingForOtherTab
             | Phase::Finished
+            | Phase::GoalReached
             | Phase::Failed(_) => {
                 Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")
             }
@@ -246,13 +247,12 @@ impl ViewState {
     }
 
     fn finished(&self) -> Sentence {
+        let what = if self.ended_at_goal() { "The goal is reached" } else { "The campaign is over" };
         let text = match self.accuracy() {
             Some(accuracy) => {
-                format!(
-                    "The campaign is over: the model gets {} right. Thank you.",
-                    format::percent(accuracy)
-                )
+                format!("{what}: the model gets {} right. Thank you.", format::percent(accuracy))
             }
+            None if self.ended_at_goal() => format!("{what}. Thank you."),
             None => "The campaign is over: all rounds are done. Thank you.".to_owned(),
         };
         Sentence::new("finished", Lamp::Good, Progress::None, text)

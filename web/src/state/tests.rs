@@ -182,6 +182,19 @@ fn a_campaign_that_is_over_stays_so() {
 }
 
 #[test]
+fn an_end_at_the_goal_is_told_as_one_until_the_campaign_goes_on() {
+    let mut state = joined();
+    let finished = Now { finished: true, goal_reached: true, ..present() };
+    state.apply(Event::Status(Phase::GoalReached), 1.0);
+    state.read_now(Some(finished));
+    assert!(state.is_over() && state.ended_at_goal());
+    assert_eq!(state.sentence(1.0).text, "The goal is reached. Thank you.");
+    // Whoever runs it has gone back to an earlier checkpoint.
+    state.apply(Event::Status(Phase::Training { round: 9, step: 0, steps: 60 }), 2.0);
+    assert!(!state.is_over() && !state.ended_at_goal());
+}
+
+#[test]
 fn nothing_is_started_before_the_click_and_not_without_the_words() {
     let mut state = ViewState::new(EnginePreference::Auto);
     assert_eq!(state.click(Intent::Join, 0.0), []);
@@ -360,6 +373,7 @@ fn each_phase_has_its_word() {
         (Phase::WaitingForClose, "waiting"),
         (Phase::Aggregating, "aggregating"),
         (Phase::Finished, "finished"),
+        (Phase::GoalReached, "finished"),
         (Phase::Stalled(problem("The round should have closed.")), "stalled"),
     ];
     for (phase, word) in words {

@@ -150,6 +150,13 @@ fn finished() -> ViewState {
     state
 }
 
+/// A tab whose campaign has reached its goal, which ends it.
+fn at_goal() -> ViewState {
+    let mut state = training();
+    state.apply(Event::Status(Phase::GoalReached), NOW);
+    state
+}
+
 /// Somebody who comes when all is done.
 fn too_late() -> ViewState {
     let mut state = invited();
@@ -276,6 +283,7 @@ fn states() -> Vec<(&'static str, ViewState)> {
         ("idle", invited()),
         ("looking", looking()),
         ("finished", finished()),
+        ("at-goal", at_goal()),
         ("too-late", too_late()),
         ("mesh", meshed()),
         ("walled-in", walled_in()),
@@ -508,6 +516,25 @@ fn the_goal_and_the_end_are_events() {
         assert!(page.contains(words), "{words}");
     }
     assert!(!page.contains(">Join<") && !page.contains("What it costs you"));
+}
+
+#[test]
+fn a_goal_that_ends_the_campaign_is_its_end_and_its_success() {
+    let page = drawn(at_goal());
+    for words in [
+        "The goal is reached, and the campaign is over. Thank you!",
+        "You gave 4\u{a0}contributions",
+        "Nothing is trained any more.",
+        "Download the model",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    let mut late = too_late();
+    let now = Now { goal_reached: true, ..late.present().unwrap().clone() };
+    late.read_now(Some(now));
+    let page = drawn(late);
+    assert!(page.contains("This campaign has reached its goal. Thank you"));
+    assert!(!page.contains(">Join<"));
 }
 
 #[test]

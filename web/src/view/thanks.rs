@@ -14,7 +14,11 @@ pub(super) fn thanks(state: &ViewState, now: f64) -> Html {
     let Some(campaign) = state.campaign().filter(|_| reached || over) else {
         return Html::default();
     };
-    let title = if over { "The campaign is over. Thank you!" } else { "The goal is reached. Thank you!" };
+    let title = match (over, over && state.ended_at_goal()) {
+        (true, true) => "The goal is reached, and the campaign is over. Thank you!",
+        (true, false) => "The campaign is over. Thank you!",
+        (false, _) => "The goal is reached. Thank you!",
+    };
     html! {
         <section class="card thanks stack" aria-labelledby="thanks">
             <h2 id="thanks">{ title }</h2>
@@ -33,7 +37,7 @@ pub(super) fn ended(state: &ViewState, campaign: &Campaign, now: &Now, click: &C
     html! {
         <>
             <header>
-                <p class="eyebrow">{ "This campaign is over. Thank you to everybody who took part!" }</p>
+                <p class="eyebrow">{ farewell(now) }</p>
                 <h1 id="title">{ campaign.title.clone() }</h1>
                 <p class="purpose">{ campaign.purpose.clone() }</p>
             </header>
@@ -45,6 +49,14 @@ pub(super) fn ended(state: &ViewState, campaign: &Campaign, now: &Now, click: &C
                 { facts(state, campaign) }
             </details>
         </>
+    }
+}
+
+const fn farewell(now: &Now) -> &'static str {
+    if now.goal_reached {
+        "This campaign has reached its goal. Thank you to everybody who took part!"
+    } else {
+        "This campaign is over. Thank you to everybody who took part!"
     }
 }
 

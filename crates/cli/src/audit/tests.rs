@@ -10,6 +10,8 @@ use lichen_record::{Entry, Metrics, SigningKey, verify};
 
 use super::*;
 
+mod ending;
+
 const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");
 const DATA: &[u8] = include_bytes!("../../../../relay/campaigns/digits/digits.safetensors");
 

@@ -4,17 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: [Stage; STAGES] = [
-    Stage::Connecting,
-    Stage::Reading,
-    Stage::Fetching,
-    Stage::Joining,
-    Stage::Training,
-    Stage::Sending,
-    Stage::Closing,
-    Stage::Settling,
-    Stage::Opening,
-];
+#[test]
+fn all_stages_are_listed_in_their_order() {
+    let places: Vec<usize> = Stage::ALL.iter().map(|stage| *stage as usize).collect();
+    assert_eq!(places, (0..STAGES).collect::<Vec<_>>());
+    assert_eq!(Stage::Opening as usize + 1, STAGES, "the last one");
+}
 
 fn sight(stage: Stage, mark: u64) -> Sight {
     Sight { stage, mark: [mark, 0, 0], allowed_ms: 2_000, interval_ms: 1_000 }
@@ -32,7 +27,7 @@ fn look() -> impl Strategy<Value = Look> {
     let after_ms = prop_oneof![8 => 0..1_500_u64, 1 => AWAKE_MS + 1..10_000_000];
     (after_ms, 0..STAGES, prop::bool::weighted(0.2)).prop_map(|(after_ms, stage, has_moved)| Look {
         after_ms,
-        stage: ALL[stage],
+        stage: Stage::ALL[stage],
         has_moved,
     })
 }
@@ -69,14 +64,14 @@ proptest! {
         let mut now = 0;
         for _ in 0..rounds {
             for &stage in &stages {
-                watchdog.look(now, Some(sight(ALL[stage], 7)));
+                watchdog.look(now, Some(sight(Stage::ALL[stage], 7)));
                 now += 1_000;
-                watchdog.look(now, Some(sight(ALL[stage], 7)));
+                watchdog.look(now, Some(sight(Stage::ALL[stage], 7)));
             }
         }
         for stage in stages {
-            prop_assert!(watchdog.has_stalled(&sight(ALL[stage], 7)));
-            prop_assert!(!watchdog.has_stalled(&sight(ALL[stage], 8)), "progress ends it at once");
+            prop_assert!(watchdog.has_stalled(&sight(Stage::ALL[stage], 7)));
+            prop_assert!(!watchdog.has_stalled(&sight(Stage::ALL[stage], 8)), "progress ends it at once");
         }
     }
 }
