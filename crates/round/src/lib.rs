@@ -66,6 +66,17 @@
 //! - A log with an entry that [`CampaignState::admit`] refuses is a false log: a participant that meets one believes
 //!   nobody who serves it ([`ParticipantAction::Distrust`]).
 //!
+//! # The end
+//!
+//! - After its last round (`limit`) a campaign is finished.
+//! - Where the manifest says that the goal ends it ([`Rules::ends_at_goal`]), the coordinator has settled checkpoints measured,
+//!   and says `Finished` when two rounds, one built on the other, reach the goal: one alone may be luck. The fold measures nothing
+//!   and takes that word from the coordinator alone, once, after a settled round. Whoever has the checkpoints and the data can
+//!   check it.
+//! - A finished campaign takes no joins, contributions or openings; whoever is in may leave, and late attestations stand. A
+//!   coordinator that goes back to an earlier checkpoint opens a campaign again that ended at its goal, also where everybody has
+//!   left.
+//!
 //! # In a mesh
 //!
 //! - Only contributors attest. A result settles when more than half of the round's contributors attest it, and as many
