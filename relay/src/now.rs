@@ -9,6 +9,9 @@ use lichen_record::RoundNumber;
 use lichen_round::{CampaignState, Stage};
 use serde::Serialize;
 
+const CLAIMED: &str = "claimed";
+const MEASURED: &str = "measured";
+
 /// What `now.json` says, ready to be sent.
 pub(crate) struct Now(RwLock<Shown>);
 
@@ -64,14 +67,15 @@ impl Now {
 
     /// Takes in what this relay measured the checkpoint of a round at.
     pub(crate) fn measured(&self, round: RoundNumber, value: f64) {
-        let accuracy = Accuracy { round: round.0, value, source: "measured" };
+        let accuracy = Accuracy { round: round.0, value, source: MEASURED };
         self.0.write().unwrap_or_else(PoisonError::into_inner).accuracy = Some(accuracy);
     }
 
     /// Takes in where the campaign is.
     pub(crate) fn show(&self, state: &CampaignState, members: usize) {
         let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if !state.rules().ends_at_goal {
+        // What was measured is worth more than what is claimed of a later round, which is measured in a moment.
+        if shown.accuracy.is_none_or(|accuracy| accuracy.source == CLAIMED) {
             shown.accuracy = claimed(state).or(shown.accuracy);
         }
         let numbers = Numbers {
@@ -99,5 +103,5 @@ fn claimed(state: &CampaignState) -> Option<Accuracy> {
     let mut claims: Vec<f64> = round.counted().map(|accepted| accepted.metrics.accuracy()).collect();
     claims.sort_unstable_by(f64::total_cmp);
     let value = *claims.get(claims.len() / 2)?;
-    Some(Accuracy { round: round.number().0, value, source: "claimed" })
+    Some(Accuracy { round: round.number().0, value, source: CLAIMED })
 }

@@ -131,7 +131,7 @@ proptest! {
 #[test]
 fn a_relay_killed_at_any_moment_before_the_end_comes_to_it() {
     for rules in BOTH {
-        for at in (10_000..22_000).step_by(149) {
+        for at in (10_000..22_000).step_by(293) {
             let mut world = World::new(2, Rules { ends_at_goal: true, ..rules }, at);
             world.goal_from = 3;
             world.open(0);

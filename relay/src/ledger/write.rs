@@ -9,7 +9,7 @@ use lichen_round::Change;
 use lichen_store::{Blobs, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Writer, report};
+use super::{Batch, Writer};
 use crate::condition::{Part, store_cause};
 use crate::kept::Kept;
 
@@ -124,5 +124,30 @@ impl Writer {
             self.measurements.spawn(self.goal.clone().measure(measurement));
         }
         Ok(())
+    }
+}
+
+fn report(change: &Change) {
+    match change {
+        Change::Published { .. } | Change::Settled { .. } | Change::Finished { .. } => {
+            tracing::info!(?change, "the campaign goes on");
+        }
+        Change::GoalReached { round } => tracing::info!(
+            round = round.0,
+            "the goal is reached, and with it the campaign's end. `lichen-relay back-to` opens it again, from an earlier round"
+        ),
+        Change::WentBack { round, to, .. } => {
+            tracing::warn!(
+                round = round.0,
+                to = to.0,
+                "a round begins with what an earlier one settled with"
+            );
+        }
+        Change::SetAside { round } => tracing::warn!(
+            round = round.0,
+            "the round's updates were set aside, or changed nothing: the campaign goes on from the checkpoint before it. If \
+             that happens again and again, look at who contributes; `lichen-relay back-to` goes back to an earlier checkpoint"
+        ),
+        _ => tracing::debug!(?change, "the log changed the campaign"),
     }
 }

@@ -349,12 +349,13 @@ fn every_drawing_has_words_or_is_decoration() {
 
 #[test]
 fn the_buttons_that_matter_are_there_in_every_state() {
-    let expected: [(&str, &[&str]); 15] = [
+    let expected: [(&str, &[&str]); 16] = [
         ("reading", &[]),
         ("missing", &["Try again"]),
         ("idle", &["Join", "See what it can read"]),
         ("looking", &["Join", "Clear"]),
         ("finished", &["Leave"]),
+        ("at-goal", &["Leave"]),
         ("too-late", &["See what it can read"]),
         ("mesh", &["Pause", "Leave"]),
         ("walled-in", &["Pause", "Leave"]),
