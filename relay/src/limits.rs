@@ -1,5 +1,5 @@
 //! Every limit of the relay in one table: whom it counts for, where it stands by default, which option moves it, and under
-//! which name is counted what it kept out. The README's table is this one; a test holds the two against each other.
+//! which name is counted what it kept out. The table in `relay/README.md` is this one; a test holds the two against each other.
 //!
 //! An address is an IPv4 address or an IPv6 /64, which is what one household has: [`crate::rates::network`]. A site is an IPv6
 //! /48, of which anybody may have one: [`crate::rates::site`].
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_readme_says_each_limit_as_it_is() {
-        let readme = fs::read_to_string(root().join("README.md")).unwrap();
+        let readme = fs::read_to_string(root().join("relay/README.md")).unwrap();
         let table: String = LIMITS.iter().map(row).collect();
         assert!(readme.contains(&table), "the README's table of limits should be:\n{table}");
     }
