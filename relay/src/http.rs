@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
@@ -31,10 +31,12 @@ use crate::connections::Connection;
 use crate::follower::LeaderState;
 use crate::hub::Hub;
 use crate::ice::{Ice, IceServer};
+use crate::ingress::Ingress;
 use crate::metrics::Metrics;
 use crate::origins::Origins;
 use crate::page::{Page, plain, policy};
 use crate::proxies::{Client, Proxies};
+use crate::rates::network;
 use crate::shares::Shares;
 use crate::socket::Socket;
 use crate::turn;
@@ -63,6 +65,8 @@ pub(crate) struct Site {
     pub(crate) page: Page,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sockets: mpsc::Sender<Incoming>,
+    /// How fast they are read.
+    pub(crate) ingress: Arc<Ingress>,
     pub(crate) peer: PeerId,
     pub(crate) campaign: CampaignId,
     pub(crate) coordinator: AccountId,
@@ -157,11 +161,13 @@ async fn page_or_socket(
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(move |socket| hand_over(site, socket, connection, name))
+        .on_upgrade(move |socket| {
+            let socket = Socket::new(socket, connection, network(client.address), Arc::clone(&site.ingress));
+            hand_over(site, Incoming { socket, remote: name })
+        })
 }
 
-async fn hand_over(site: Arc<Site>, socket: WebSocket, connection: Arc<Connection>, remote: Multiaddr) {
-    let incoming = Incoming { socket: Socket::new(socket, connection), remote };
+async fn hand_over(site: Arc<Site>, incoming: Incoming) {
     if site.sockets.clone().send(incoming).await.is_err() {
         tracing::debug!("the swarm has ended");
     }

@@ -75,6 +75,8 @@ pub(crate) const LIMITS: &[Limit] = &[
     limit("unread_bytes", Relay, "192 MiB sent by peers and not read yet", None, Limited),
     limit("unread_bytes_per_address", Address, "64 MiB", None, Limited),
     limit("unread_bytes_per_site", Site, "96 MiB", None, Limited),
+    limit("received_bytes_per_address", Address, "32 MiB a second, 64 MiB at once", None, Limited),
+    limit("received_bytes_per_site", Site, "what 4 addresses may send", None, Limited),
     limit("slow_readers", Connection, "20 s in which nothing moves, then 8 KiB a second", None, Limited),
     limit("slow_senders", Connection, "20 s in which nothing moves, then 8 KiB a second", None, Limited),
     limit("reservations", Relay, "5,000", Some("max-reservations"), Limited),

@@ -19,6 +19,7 @@ mod health;
 mod http;
 mod hub;
 mod ice;
+mod ingress;
 mod kept;
 mod keys;
 mod leader;
@@ -79,6 +80,7 @@ use crate::follower::{Follower, Following, LeaderState};
 use crate::http::{DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, web_socket};
 use crate::hub::{Hub, HubParts};
 use crate::ice::{Ice, IceTurn};
+use crate::ingress::Ingress;
 use crate::leader::Leader;
 use crate::ledger::{Ledger, Writer};
 use crate::loose::Loose;
@@ -353,6 +355,7 @@ async fn run(settings: Settings) -> Result<()> {
         page: Page::new(settings.page),
         metrics: Arc::clone(&metrics),
         sockets,
+        ingress: Ingress::new(Arc::clone(&metrics)),
         peer: peer_key.public().to_peer_id(),
         campaign: campaign.id,
         coordinator,
