@@ -17,8 +17,8 @@ use yew::prelude::*;
 /// How soon a change that no click asked for is drawn, in milliseconds, so that others of the same moment come along.
 const FRAME_MS: u32 = 50;
 
-/// Least time between two such drawings, in milliseconds: nobody reads faster, and each one costs.
-const GAP_MS: f64 = 500.0;
+/// Least time between two such drawings, in milliseconds: figures are read no faster, and each drawing costs.
+const GAP_MS: f64 = 1_000.0;
 
 /// The same while nobody sees the page: only its title shows, in the row of tabs.
 const HIDDEN_GAP_MS: f64 = 5_000.0;
@@ -112,7 +112,7 @@ impl Component for App {
             }
             Message::Report(report) => (self.take(report, now), false),
             Message::GoodbyeOver => (self.state.closed(), true),
-            Message::Watch => (self.state.watch(now), !is_hidden()),
+            Message::Watch => (self.state.watch(now), false),
             Message::Frame | Message::Seen => {
                 self.frame = None;
                 (Vec::new(), true)
