@@ -56,8 +56,8 @@ struct Arguments {
     /// Only these attacks
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<Attack>,
-    /// How long each attack goes on
-    #[arg(long, default_value_t = 8, value_name = "SECONDS")]
+    /// How long each attack goes on: by default longer than a round waits for those who do not do their part
+    #[arg(long, default_value_t = 16, value_name = "SECONDS")]
     seconds: u64,
     /// How updates travel
     #[arg(long, value_enum, default_value_t = Topology::Hub)]
