@@ -5,14 +5,14 @@
 mod fixture;
 
 use fixture::{
-    BOTH, ENDING, Log, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator,
+    BOTH, ENDING, Log, Person, RULES, Reader, campaign, checkpointed, cid, closed, contribution, coordinator,
     finished, initial, joined, left, opened,
 };
 use lichen_campaign::Topology;
 use lichen_record::{Cid, Entry, RoundNumber};
 use lichen_round::{
     Activity, CampaignState, Change, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event,
-    Participant, ParticipantAction, ParticipantEvent, Refusal, Rules,
+    ParticipantAction, ParticipantEvent, Refusal, Rules,
 };
 
 fn result(round: u64) -> Cid {
@@ -305,36 +305,25 @@ fn a_tab_stops_training_at_the_end_and_begins_again_when_the_campaign_does() {
     for rules in both() {
         let anna = Person::new(1);
         let mut log = settled(rules, &anna, 2);
-        let mut tab = Participant::new(anna.account(), CampaignState::new(campaign(), rules));
-        let mut told = 0;
-        let mut tell = |tab: &mut Participant, log: &Log, event: ParticipantEvent| {
-            let mut actions = Vec::new();
-            for (time, entry) in &log.records[told..] {
-                let event = ParticipantEvent::Record { time: *time, entry: entry.clone() };
-                actions.extend(tab.handle(log.time, event));
-            }
-            told = log.records.len();
-            actions.extend(tab.handle(log.time, event));
-            actions
-        };
+        let mut anna = Reader::new(&anna, rules);
         let trains = |action: &ParticipantAction| matches!(action, ParticipantAction::Train { .. });
         let stops = |action: &ParticipantAction| matches!(action, ParticipantAction::StopTraining { .. });
 
-        tell(&mut tab, &log, ParticipantEvent::Connected);
-        tell(&mut tab, &log, ParticipantEvent::Join);
-        tell(&mut tab, &log, ParticipantEvent::CaughtUp);
-        let actions = tell(&mut tab, &log, ParticipantEvent::Fetched { cid: result(2) });
+        anna.tell(&log, ParticipantEvent::Connected);
+        anna.tell(&log, ParticipantEvent::Join);
+        anna.tell(&log, ParticipantEvent::CaughtUp);
+        let actions = anna.tell(&log, ParticipantEvent::Fetched { cid: result(2) });
         assert!(actions.iter().any(trains));
         log.add(&coordinator(), &finished(2));
-        let actions = tell(&mut tab, &log, ParticipantEvent::Tick);
+        let actions = anna.tell(&log, ParticipantEvent::Tick);
         assert!(actions.iter().any(stops), "{actions:?}");
-        assert_eq!(tab.activity(), Activity::Finished);
+        assert_eq!(anna.tab.activity(), Activity::Finished);
 
         log.wait(rules.interval_ms);
         log.add(&coordinator(), &opened(3, result(1)));
-        tell(&mut tab, &log, ParticipantEvent::Tick);
-        let actions = tell(&mut tab, &log, ParticipantEvent::Fetched { cid: result(1) });
+        anna.tell(&log, ParticipantEvent::Tick);
+        let actions = anna.tell(&log, ParticipantEvent::Fetched { cid: result(1) });
         assert!(actions.iter().any(trains));
-        assert_eq!(tab.activity(), Activity::Training { round: RoundNumber(3) });
+        assert_eq!(anna.tab.activity(), Activity::Training { round: RoundNumber(3) });
     }
 }

@@ -5,12 +5,13 @@
 mod fixture;
 
 use fixture::{
-    BOTH, Log, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial, opened,
+    BOTH, Log, Person, RULES, Reader, campaign, checkpointed, cid, closed, contribution, coordinator,
+    initial, opened,
 };
 use lichen_campaign::Topology;
 use lichen_record::{Cid, RoundNumber};
 use lichen_round::{
-    CampaignState, Change, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event, Participant,
+    CampaignState, Change, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event,
     ParticipantAction, ParticipantEvent, Refusal, Rules,
 };
 
@@ -152,18 +153,7 @@ fn the_coordinator_goes_back_once_where_it_is_told_to() {
 fn a_tab_that_trained_ahead_begins_anew_from_the_checkpoint_gone_back_to() {
     let anna = Person::new(1);
     let mut log = settled(RULES, &anna, 2);
-    let mut tab = Participant::new(anna.account(), CampaignState::new(campaign(), RULES));
-    let mut told = 0;
-    let mut tell = |tab: &mut Participant, log: &Log, event: ParticipantEvent| {
-        let mut actions = Vec::new();
-        for (time, entry) in &log.records[told..] {
-            let event = ParticipantEvent::Record { time: *time, entry: entry.clone() };
-            actions.extend(tab.handle(log.time, event));
-        }
-        told = log.records.len();
-        actions.extend(tab.handle(log.time, event));
-        actions
-    };
+    let mut anna = Reader::new(&anna, RULES);
     let base_of_training = |actions: &[ParticipantAction]| {
         let train = |action: &ParticipantAction| match action {
             ParticipantAction::Train { base, .. } => Some(*base),
@@ -171,17 +161,17 @@ fn a_tab_that_trained_ahead_begins_anew_from_the_checkpoint_gone_back_to() {
         };
         actions.iter().find_map(train)
     };
-    tell(&mut tab, &log, ParticipantEvent::Connected);
-    tell(&mut tab, &log, ParticipantEvent::Join);
-    tell(&mut tab, &log, ParticipantEvent::CaughtUp);
-    let actions = tell(&mut tab, &log, ParticipantEvent::Fetched { cid: result(2) });
+    anna.tell(&log, ParticipantEvent::Connected);
+    anna.tell(&log, ParticipantEvent::Join);
+    anna.tell(&log, ParticipantEvent::CaughtUp);
+    let actions = anna.tell(&log, ParticipantEvent::Fetched { cid: result(2) });
     assert_eq!(base_of_training(&actions), Some(result(2)));
-    tell(&mut tab, &log, ParticipantEvent::Trained { round: RoundNumber(3), metrics: fixture::metrics() });
+    anna.tell(&log, ParticipantEvent::Trained { round: RoundNumber(3), metrics: fixture::metrics() });
     log.wait(RULES.interval_ms);
     log.add(&coordinator(), &opened(3, result(1)));
-    let actions = tell(&mut tab, &log, ParticipantEvent::Tick);
+    let actions = anna.tell(&log, ParticipantEvent::Tick);
     let publishes = |action: &ParticipantAction| matches!(action, ParticipantAction::Publish { .. });
     assert!(!actions.iter().any(publishes), "what it trained is for another base");
-    let actions = tell(&mut tab, &log, ParticipantEvent::Fetched { cid: result(1) });
+    let actions = anna.tell(&log, ParticipantEvent::Fetched { cid: result(1) });
     assert_eq!(base_of_training(&actions), Some(result(1)));
 }

@@ -50,6 +50,25 @@ fn rules() -> impl Strategy<Value = Rules> {
     })
 }
 
+/// Two tabs open, and everything befalls them that may.
+fn storm(world: &mut World, mishaps: Vec<(u64, Mishap)>) {
+    world.open(0);
+    world.open(1);
+    for (at, mishap) in mishaps {
+        world.schedule_mishap(at, mishap);
+    }
+    world.run_until(STORM_MS);
+    world.check_log();
+}
+
+/// As many honest tabs as a round needs; the others are as the storm has left them.
+fn calm(world: &mut World, rules: Rules) {
+    world.weather = CALM;
+    for tab in 0..rules.minimum as usize {
+        world.open(tab);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
@@ -62,19 +81,9 @@ proptest! {
     ) {
         let mut world = World::new(TABS, rules, seed);
         world.weather = weather;
-        world.open(0);
-        world.open(1);
-        for (at, mishap) in mishaps {
-            world.schedule_mishap(at, mishap);
-        }
-        world.run_until(STORM_MS);
-        world.check_log();
+        storm(&mut world, mishaps);
 
-        // As many honest tabs as a round needs; the others are as the storm has left them.
-        world.weather = CALM;
-        for tab in 0..rules.minimum as usize {
-            world.open(tab);
-        }
+        calm(&mut world, rules);
         let before = world.state().settled();
         world.run_until(STORM_MS + CALM_MS);
         world.check_log();
@@ -104,17 +113,8 @@ proptest! {
     ) {
         let mut world = World::new(TABS, Rules { ends_at_goal: true, ..rules }, seed);
         (world.weather, world.goal_from) = (weather, goal_from);
-        world.open(0);
-        world.open(1);
-        for (at, mishap) in mishaps {
-            world.schedule_mishap(at, mishap);
-        }
-        world.run_until(STORM_MS);
-        world.check_log();
-        world.weather = CALM;
-        for tab in 0..rules.minimum as usize {
-            world.open(tab);
-        }
+        storm(&mut world, mishaps);
+        calm(&mut world, rules);
         let end = world.run_until_true(STORM_MS + 10 * CALM_MS, |world| world.state().is_at_goal());
         prop_assert!(end.is_some(), "round {} and no end", world.state().settled());
         world.run_until(end.unwrap() + CALM_MS);
