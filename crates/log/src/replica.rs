@@ -94,6 +94,11 @@ impl Replica {
         Ok(head.length)
     }
 
+    /// Forgets how long the log is said to be: whoever is asked next has to say it again.
+    pub fn forget_head(&mut self) {
+        self.head = None;
+    }
+
     /// Checks the next record and moves on to it.
     ///
     /// # Errors

@@ -69,6 +69,8 @@ fn a_true_log_is_taken_page_by_page() {
     assert_eq!(replica.believe(&log.head(3), 1), Ok(3));
     take(&mut replica, &log.records[2..3]).unwrap();
     assert!(replica.is_complete());
+    replica.forget_head();
+    assert!(!replica.is_complete(), "another is asked, and has said nothing yet");
     replica.believe(&log.head(5), 2).unwrap();
     take(&mut replica, &log.records[3..]).unwrap();
     assert!(replica.is_complete());

@@ -46,7 +46,9 @@ pub(crate) enum LogFault {
 impl<P: Platform> LogReader<P> {
     /// Reads from where `replica` ends, and follows; hears how the relay is doing where `is_watching`, which a relay of an
     /// earlier version calls malformed.
-    pub(crate) fn follow(platform: Rc<P>, hub: &Rc<Hub>, replica: Replica, is_watching: bool) -> Self {
+    pub(crate) fn follow(platform: Rc<P>, hub: &Rc<Hub>, mut replica: Replica, is_watching: bool) -> Self {
+        // The end that an earlier connection told of is not the end any more.
+        replica.forget_head();
         let (campaign, from) = (replica.campaign(), replica.length());
         let replies = hub.open(&match is_watching {
             true => Request::Watch { campaign, from },
@@ -211,6 +213,23 @@ mod tests {
         let (_records, _head, is_caught_up, _notices) =
             read_with_notices(&log, vec![notice(stalled)]).await.unwrap();
         assert!(!is_caught_up, "it says nothing of where the log ends");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn each_connection_says_anew_where_the_log_ends() {
+        let log = Log::of(2);
+        let authority = Authority::Account(log.coordinator.account());
+        let mut replica = Replica::new(campaign(), authority, Cid::of_raw(b"first"));
+        replica.believe(&log.coordinator.sign(&log.heads[2]).unwrap(), 2).unwrap();
+        log.records.iter().for_each(|record| drop(replica.take(record).unwrap()));
+        assert!(replica.is_complete());
+
+        let hub = Hub::new(Rc::new(|_event| {}));
+        let tab = Rc::new(Native::new(Device::new(SigningKey::generate([1; 32])), Vec::new()));
+        let reader = LogReader::follow(tab, &hub, replica, true);
+        hub.frame(RequestId(0), Reply::Notice(Notice::default()).to_bytes().unwrap());
+        let (batch, _reader) = *reader.next().await.unwrap();
+        assert!(!batch.replica.is_complete(), "it has only said that it lives");
     }
 
     /// An entry as a later program may know it.
