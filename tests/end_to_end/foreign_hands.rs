@@ -149,8 +149,12 @@ fn a_page_that_breaks_ends_its_worker_and_says_so() {
     page.navigate(&site.relay.url()).unwrap();
     page.click("Join", SOON).unwrap();
     site.wait(&page, "a contribution", TRAINED, |state| state.contributions >= 1);
-    page.evaluate("Node.prototype.insertBefore = () => { throw new Error('not here'); }; true").unwrap();
-    page.click("Pause", SOON).unwrap();
+    // At once, before the page draws something else and breaks on that.
+    let click = "document.querySelector('[data-intent=pause]').click(); true";
+    page.evaluate(&format!(
+        "Node.prototype.insertBefore = () => {{ throw new Error('not here'); }}; {click}"
+    ))
+    .unwrap();
     let said = "document.querySelector('main[data-state=broken] [role=alert]')?.textContent";
     page.wait_for("the page to say that it stopped", said, SOON).unwrap();
     assert_eq!(page.evaluate("__ended").unwrap(), 1);

@@ -192,7 +192,8 @@ impl Site {
 
     fn fail(&self, page: &Page, error: &lichen_testkit::Error) -> ! {
         let console = page.console();
-        panic!("{error}\nconsole: {console:#?}\nrelay: {}", self.relay.log());
+        let said = page.evaluate("document.querySelector('main')?.innerText.slice(0, 400)");
+        panic!("{error}\npage: {said:?}\nconsole: {console:#?}\nrelay: {}", self.relay.log());
     }
 }
 
