@@ -2,7 +2,7 @@
 
 use lichen_testkit::Page;
 
-use super::site::{ENDLESS, SOON, Site, TRAINED};
+use super::site::{ENDLESS, Site, TRAINED};
 
 /// Too little for anything.
 const NOTHING: u64 = 1_000;

@@ -63,9 +63,9 @@ fn middle(mut values: Vec<f64>) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn told(rounds: std::ops::RangeInclusive<u64>) -> Vec<u64> {
+    fn told(last: u64) -> Vec<u64> {
         let mut before = Before::new();
-        for round in rounds {
+        for round in 1..=last {
             before.push(Reported { round, loss: 0.5, accuracy: 0.9 });
         }
         match before.told() {
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn a_long_record_is_told_in_few_rounds_from_the_first_on() {
-        assert_eq!(told(1..=3), [1, 2, 3]);
-        assert!(told(1..=0).is_empty());
-        let rounds = told(1..=100_000);
+        assert_eq!(told(3), [1, 2, 3]);
+        assert!(told(0).is_empty());
+        let rounds = told(100_000);
         assert!((MAX_ROUNDS / 2..=MAX_ROUNDS).contains(&rounds.len()), "{}", rounds.len());
         assert_eq!(rounds.first(), Some(&1));
         assert!(*rounds.last().unwrap() > 99_000, "{rounds:?}");
