@@ -29,12 +29,10 @@ use crate::keys;
 use crate::leader::{Info, Leader, LeaderError};
 use crate::ledger::{Ledger, SignedHead};
 use crate::metrics::Metrics;
+use crate::replay::replay;
 
 /// How long to wait before a leader that is away is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Records read at a time when the own copy is folded.
-const CHUNK: usize = 1024;
 
 /// Where the data folder says whom it follows.
 const FILE: &str = "following.json";
@@ -247,16 +245,7 @@ impl Follower {
         if let Some(envelope) = &envelope {
             self.replica.believe(envelope, 0)?;
         }
-        loop {
-            let records = self.disk.records(campaign, self.replica.length(), CHUNK).await?;
-            if records.is_empty() {
-                break;
-            }
-            for record in records {
-                let entry = self.replica.take(&record)?;
-                self.state.apply(record.time, &entry)?;
-            }
-        }
+        replay(&self.disk, &mut self.replica, &mut self.state).await?;
         if let Some(envelope) = envelope {
             let (found, signed) = (self.replica.length(), self.replica.signed_length());
             if found < signed {

@@ -34,6 +34,7 @@ use crate::loose::Loose;
 use crate::metrics::Metrics;
 use crate::newcomers::{self, Limited, Newcomers};
 use crate::presence::Presence;
+use crate::replay::{ReplayError, replay};
 use crate::settling::{Aggregation, NotHere, Settling};
 use crate::watchdog::Watchdog;
 
@@ -48,9 +49,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long after its start a relay gives members the time to come back.
 const RETURN_PATIENCE: Duration = Duration::from_secs(15);
-
-/// Records read at a time when the log is folded.
-const CHUNK: usize = 1024;
 
 /// Asks the log's task.
 #[derive(Clone)]
@@ -225,7 +223,10 @@ impl Writer {
             }
         }
 
-        let (chain, state) = fold(campaign, key.account(), &disk).await?;
+        let mut replica = Replica::new(campaign.id, Authority::Account(key.account()), campaign.initial);
+        let mut state = CampaignState::new(campaign.id, Rules::from(&campaign.manifest));
+        replay(&disk, &mut replica, &mut state).await.map_err(damage)?;
+        let chain = replica.into_chain();
         let coordinator = Coordinator::new(key.account(), state, campaign.initial);
         let (ask_sender, asks) = mpsc::channel(BATCH);
         let (head, head_receiver) = watch::channel(sign_head(&key, chain.head())?);
@@ -486,35 +487,20 @@ impl Writer {
     }
 }
 
-/// Reads the log on disk from the first record on, and checks all of it.
-async fn fold(campaign: &Campaign, account: AccountId, disk: &Disk) -> Result<(Chain, CampaignState)> {
-    let mut replica = Replica::new(campaign.id, Authority::Account(account), campaign.initial);
-    let mut state = CampaignState::new(campaign.id, Rules::from(&campaign.manifest));
-    loop {
-        let records = disk.records(campaign.id, replica.length(), CHUNK).await?;
-        if records.is_empty() {
-            return Ok((replica.into_chain(), state));
-        }
-        for record in records {
-            let entry = replica.take(&record).map_err(damage)?;
-            let index = record.index;
-            state
-                .apply(record.time, &entry)
-                .with_context(|| format!("the log on disk is false: record {index}"))?;
-        }
-    }
-}
-
 /// What is wrong with the log on disk, and what to do where somebody can do something.
-fn damage(error: ReplicaError) -> anyhow::Error {
+fn damage(error: ReplayError) -> anyhow::Error {
     match error {
-        ReplicaError::Publisher { .. } => anyhow!(
+        ReplayError::Replica(ReplicaError::Publisher { .. }) => anyhow!(
             "the log on disk was begun with another account.key: put that key back into the data folder"
         ),
-        ReplicaError::Base { .. } => anyhow!(
+        ReplayError::Replica(ReplicaError::Base { .. }) => anyhow!(
             "the log on disk begins with another checkpoint than this program computes from the manifest"
         ),
-        error => anyhow::Error::new(error).context("the log on disk is damaged"),
+        ReplayError::Replica(error) => anyhow::Error::new(error).context("the log on disk is damaged"),
+        ReplayError::Refused { index, refusal } => {
+            anyhow::Error::new(refusal).context(format!("the log on disk is false: record {index}"))
+        }
+        ReplayError::Disk(error) => error.into(),
     }
 }
 

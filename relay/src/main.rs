@@ -41,6 +41,7 @@ mod proxies;
 mod quota;
 mod rates;
 mod rendezvous;
+mod replay;
 mod server;
 mod settling;
 mod shares;
