@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::campaign::Campaign;
 use crate::condition::{Condition, Part, store_cause};
 use crate::http::host;
-use crate::kept::Kept;
+use crate::kept::{Keeping, Kept};
 use crate::keys;
 use crate::leader::{Info, Leader, LeaderError};
 use crate::ledger::{Ledger, SignedHead};
@@ -139,8 +139,7 @@ pub(crate) struct LeaderState {
 /// Keeps a copy up to date.
 pub(crate) struct Follower {
     leader: Leader,
-    coordinator: AccountId,
-    data: Cid,
+    keeping: Keeping,
     replica: Replica,
     state: CampaignState,
     disk: Disk,
@@ -205,8 +204,7 @@ impl Follower {
         let (lives, alive) = watch::channel(false);
         let mut follower = Self {
             leader,
-            coordinator: following.coordinator,
-            data: campaign.manifest.data.cid,
+            keeping: Keeping::of(campaign, following.coordinator),
             replica: Replica::new(campaign.id, Authority::Account(following.coordinator), campaign.initial),
             state: CampaignState::new(campaign.id, Rules::from(&campaign.manifest)),
             disk,
@@ -322,9 +320,9 @@ impl Follower {
             let changes = state
                 .apply(record.time, &entry)
                 .map_err(|refusal| FollowError::False(format!("record {}: {refusal}", record.index)))?;
-            kept.add_entry(&entry, state.rules().topology, self.coordinator, self.data);
+            kept.add_entry(&self.keeping, &entry);
             if changes.iter().any(|change| matches!(change, Change::Settled { .. })) {
-                kept.add_settled(&state);
+                kept.add_settled(&self.keeping, &state);
             }
         }
         let is_at_end = replica.is_complete();

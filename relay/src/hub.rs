@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
-use lichen_campaign::Topology;
+use lichen_campaign::{Settlement, Transport};
 use lichen_net::MAX_FRAME;
 use lichen_net::hub::{CampaignStatus, MAX_SMALL_REQUEST, Reason, Reply, Request};
 use lichen_net::swarm::frame::{self, FrameError};
@@ -84,7 +84,8 @@ pub(crate) struct Hub {
     signer: Option<Signer>,
     parameters: usize,
     max_norm: f64,
-    topology: Topology,
+    transport: Transport,
+    settlement: Settlement,
     metrics: Arc<Metrics>,
     condition: Arc<Condition>,
     entries: Quota<AccountId>,
@@ -114,8 +115,8 @@ pub(crate) struct HubParts {
     pub(crate) parameters: usize,
     /// Largest norm of an update.
     pub(crate) max_norm: f64,
-    /// Which way updates go.
-    pub(crate) topology: Topology,
+    pub(crate) transport: Transport,
+    pub(crate) settlement: Settlement,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) condition: Arc<Condition>,
     pub(crate) entries_per_minute: u32,
@@ -145,7 +146,8 @@ impl Hub {
             signer: parts.signer,
             parameters: parts.parameters,
             max_norm: parts.max_norm,
-            topology: parts.topology,
+            transport: parts.transport,
+            settlement: parts.settlement,
             metrics: parts.metrics,
             condition: parts.condition,
             clocks_said: AtomicU64::new(0),

@@ -29,7 +29,7 @@ use crate::clock::{self, LogClock};
 use crate::condition::{Condition, Part, store_cause};
 use crate::faults::Faults;
 use crate::goal::{Goal, Measured, Measurement};
-use crate::kept::Kept;
+use crate::kept::{Keeping, Kept};
 use crate::loose::Loose;
 use crate::metrics::Metrics;
 use crate::newcomers::{self, Limited, Newcomers};
@@ -162,7 +162,7 @@ pub(crate) struct Writer {
     asks: mpsc::Receiver<Ask>,
     head: watch::Sender<SignedHead>,
     key: SigningKey,
-    data: Cid,
+    keeping: Keeping,
     coordinator: Coordinator,
     newcomers: Newcomers,
     loose: Arc<Loose>,
@@ -235,7 +235,7 @@ impl Writer {
             asks,
             head,
             key,
-            data: campaign.manifest.data.cid,
+            keeping: Keeping::of(campaign, account),
             coordinator,
             newcomers: Newcomers::new(newcomers, Instant::now()),
             loose,
@@ -419,18 +419,13 @@ impl Writer {
         }
         let (record, receipt) = self.chain.append(time, &entry)?;
         batch.records.push(record);
-        batch.kept.add_entry(
-            &entry,
-            self.coordinator.state().rules().topology,
-            self.key.account(),
-            self.data,
-        );
+        batch.kept.add_entry(&self.keeping, &entry);
         self.metrics.appended(entry.get());
         let actions = self.coordinator.handle(now, CoordinatorEvent::Record { time, entry });
         let is_settled =
             |action: &CoordinatorAction| matches!(action, CoordinatorAction::Report(Change::Settled { .. }));
         if actions.iter().any(is_settled) {
-            batch.kept.add_settled(self.coordinator.state());
+            batch.kept.add_settled(&self.keeping, self.coordinator.state());
         }
         Ok(Ok((receipt, actions)))
     }

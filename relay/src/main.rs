@@ -65,7 +65,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::future::maybe_done;
-use lichen_campaign::Topology;
+use lichen_campaign::Transport;
 use lichen_store::Disk;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -319,10 +319,11 @@ async fn run(settings: Settings) -> Result<()> {
         condition: Arc::clone(&condition),
         entries_per_minute: settings.entries_per_minute,
         entries_per_minute_per_address: settings.entries_per_minute_per_address,
-        topology: campaign.manifest.rounds.topology,
-        blob_bytes_per_minute: match campaign.manifest.rounds.topology {
-            Topology::Hub => settings.blob_bytes_per_minute,
-            Topology::Mesh => settings.pinned_bytes_per_minute,
+        transport: campaign.manifest.rounds.transport,
+        settlement: campaign.manifest.rounds.settlement,
+        blob_bytes_per_minute: match campaign.manifest.rounds.transport {
+            Transport::Relay => settings.blob_bytes_per_minute,
+            Transport::Peers => settings.pinned_bytes_per_minute,
         },
         workspace: Arc::new(Workspace::new()),
         connections_per_network: settings.connections.per_address,

@@ -1,11 +1,11 @@
-//! Computes what rounds came to, for the coordinator of a hub.
+//! Computes what rounds came to, for a coordinator that settles them.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures::FutureExt;
 use futures::lock::Mutex;
-use lichen_campaign::Topology;
+use lichen_campaign::Settlement;
 use lichen_learn::Aggregation as Sum;
 use lichen_record::{Cid, RoundNumber};
 use lichen_settle::{SetAside, Settled, Settler};
@@ -25,16 +25,16 @@ pub(crate) struct Aggregation {
 #[derive(Clone)]
 pub(crate) struct Settling {
     disk: Disk,
-    /// None in a mesh, where contributors do without the relay.
+    /// None where contributors settle.
     settler: Option<Arc<Mutex<Settler>>>,
     max_norm: f64,
 }
 
 impl Settling {
     pub(crate) fn new(campaign: &Campaign, disk: Disk) -> Result<Self> {
-        let settler = match campaign.manifest.rounds.topology {
-            Topology::Hub => Some(Arc::new(Mutex::new(campaign.settler()?))),
-            Topology::Mesh => None,
+        let settler = match campaign.manifest.rounds.settlement {
+            Settlement::Coordinator => Some(Arc::new(Mutex::new(campaign.settler()?))),
+            Settlement::Contributors => None,
         };
         Ok(Self { disk, settler, max_norm: campaign.max_norm })
     }

@@ -108,7 +108,7 @@ fn contradict(round: &lichen_round::Round) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use lichen_campaign::{Split, Topology};
+    use lichen_campaign::{Settlement, Split};
     use lichen_record::{CampaignId, Cid, Metrics, SigningKey, verify};
     use lichen_round::Rules;
 
@@ -125,7 +125,7 @@ mod tests {
     impl Campaign {
         fn new() -> Self {
             let rules = Rules {
-                topology: Topology::Hub,
+                settlement: Settlement::Coordinator,
                 interval_ms: 1_000,
                 deadline_ms: DEADLINE,
                 minimum: 2,

@@ -1,7 +1,7 @@
 //! The campaign in words, for whoever looks at the page before taking part. Nothing here is proof: who takes part
 //! checks the manifest against the campaign's id.
 
-use lichen_campaign::Topology;
+use lichen_campaign::Transport;
 use serde::Serialize;
 
 use crate::campaign::Campaign;
@@ -85,7 +85,7 @@ impl Words {
             licence: campaign.licence.clone(),
             credit: manifest.data.credit.clone(),
             target_accuracy: campaign.target_accuracy,
-            mesh: manifest.rounds.topology != Topology::Hub,
+            mesh: manifest.rounds.transport == Transport::Peers,
             statements: manifest.explain().into_iter().map(statement).collect(),
             operator,
             cost,

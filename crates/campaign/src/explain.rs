@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::model_spec::{Loss, ModelSpec};
-use crate::{AtTarget, Manifest, Topology};
+use crate::{AtTarget, Manifest, Transport};
 
 /// One thing that a visitor should know before saying yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +79,12 @@ impl Manifest {
     }
 
     fn explain_leaving(&self) -> String {
-        let way = match self.rounds.topology {
-            Topology::Hub => {
+        let way = match self.rounds.transport {
+            Transport::Relay => {
                 "This goes to the server that this page comes from (the relay), which passes it on to the other \
                  volunteers. The relay sees your device's network address, as every website does."
             }
-            Topology::Mesh => {
+            Transport::Peers => {
                 "This goes to the other volunteers directly, and where there is no direct way, to the server that this \
                  page comes from (the relay). The relay sees your device's network address, as every website does; \
                  those whom you are connected to directly see it, too."

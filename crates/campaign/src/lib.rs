@@ -20,7 +20,7 @@
 //! | | `credit`, `licence` | whom to thank for the data, and how it may be used |
 //! | `[model]` | see [`model_spec::ModelSpec`] | |
 //! | `[train]` | see [`model_spec::TrainSpec`] | |
-//! | `[rounds]` | `topology` | `"hub"`: updates go to the relay; `"mesh"`: from tab to tab |
+//! | `[rounds]` | `topology` | `"hub"`: updates go by the relay and the coordinator settles; `"mesh"`: from tab to tab, contributors settle |
 //! | | `interval_seconds` | least time between two openings |
 //! | | `deadline_seconds` | how long a round waits for members that do not contribute |
 //! | | `minimum` | fewest contributions to close a round with |
@@ -52,15 +52,15 @@ mod explain;
 mod manifest;
 pub mod model_spec;
 mod reader;
+mod rounds;
 mod settling;
 mod show;
 mod split;
 mod training;
 
 pub use explain::Statement;
-pub use manifest::{
-    AtTarget, Data, Fault, Manifest, ManifestError, Organiser, Purpose, Rounds, Topology, syntax_fault,
-};
+pub use manifest::{AtTarget, Data, Fault, Manifest, ManifestError, Organiser, Purpose, syntax_fault};
+pub use rounds::{Rounds, Settlement, Transport};
 pub use settling::{Guard, UpdateRule};
 pub use show::{MAX_SIDE, Show};
 pub use split::{Split, training_seed};

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use crate::Split;
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::Reader;
+use crate::rounds::{Rounds, read_rounds};
 use crate::settling::{Guard, UpdateRule, read_guard, read_update};
 use crate::show::{Show, check_show, read_show};
 
@@ -104,35 +105,6 @@ pub struct Data {
     pub credit: String,
     /// Under which licence the data is used (SPDX identifier).
     pub licence: String,
-}
-
-/// `[rounds]`: how rounds go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Rounds {
-    /// Which way updates go.
-    pub topology: Topology,
-    /// Least time from one round's opening to the next one's, in milliseconds.
-    pub interval_ms: u64,
-    /// How long a round waits for members that do not contribute, in milliseconds.
-    pub deadline_ms: u64,
-    /// Fewest contributions to close a round with.
-    pub minimum: u32,
-    /// Equal attestations that settle a round's result.
-    pub quorum: u32,
-    /// Rounds after which the campaign is finished.
-    pub limit: u64,
-    /// Seed for the initial model, the shards and the training order.
-    pub seed: u64,
-}
-
-/// Which way updates go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topology {
-    /// To the relay and from there to everybody.
-    Hub,
-    /// From tab to tab; the relay orders the log and keeps what nobody else can serve.
-    Mesh,
 }
 
 /// Why a manifest was refused: everything that is wrong with it.
@@ -346,37 +318,6 @@ fn read_data(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Dat
 #[expect(clippy::cast_possible_truncation, reason = "the range allowed lies within that of f32")]
 pub(crate) const fn to_f32(number: f64) -> f32 {
     number as f32
-}
-
-fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Rounds> {
-    let mut reader = Reader::new("rounds", table, faults);
-    let topology = reader.choice("topology", &[("hub", Topology::Hub), ("mesh", Topology::Mesh)]);
-    let interval = reader.number("interval_seconds", 0.0..=86_400.0);
-    let deadline = reader.number("deadline_seconds", 0.1..=86_400.0);
-    let minimum = reader.whole("minimum", 1..=10_000);
-    let quorum = reader.whole("quorum", 1..=10_000);
-    let limit = reader.whole("limit", 1..=1_000_000_000);
-    let seed = reader.whole("seed", 0..=i64::MAX);
-    reader.finish();
-    Some(Rounds {
-        topology: topology?,
-        interval_ms: to_milliseconds(interval?),
-        deadline_ms: to_milliseconds(deadline?),
-        minimum: minimum?,
-        quorum: quorum?,
-        limit: limit?,
-        seed: seed?,
-    })
-}
-
-/// The nearest whole number of milliseconds.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range allowed is 0 to a day, and dropping the fraction is what this is for"
-)]
-const fn to_milliseconds(seconds: f64) -> u64 {
-    (seconds * 1000.0 + 0.5) as u64
 }
 
 /// Checks what is right by itself and wrong together.

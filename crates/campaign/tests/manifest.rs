@@ -3,7 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use lichen_campaign::{AtTarget, Manifest, ManifestError, Topology};
+use lichen_campaign::{AtTarget, Manifest, ManifestError, Rounds, Settlement, Transport};
 use proptest::prelude::*;
 
 const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
@@ -30,11 +30,21 @@ fn the_digits_campaign_is_as_written() {
     assert_eq!(manifest.model.input, [64]);
     assert_eq!(manifest.model.layers.len(), 2);
     assert_eq!(manifest.train.batch, 32);
-    assert_eq!(manifest.rounds.topology, Topology::Hub);
+    let Rounds { transport, settlement, .. } = manifest.rounds;
+    assert_eq!((transport, settlement), (Transport::Relay, Settlement::Coordinator));
     assert_eq!((manifest.rounds.interval_ms, manifest.rounds.deadline_ms), (1500, 10_000));
     assert_eq!((manifest.rounds.minimum, manifest.rounds.quorum), (1, 2));
     assert_eq!((manifest.rounds.limit, manifest.rounds.seed), (1000, 7));
     assert_eq!(Manifest::from_bytes(DIGITS.as_bytes()), Ok(manifest));
+}
+
+#[test]
+fn a_mesh_goes_from_tab_to_tab_and_its_contributors_settle() {
+    let mesh = Manifest::parse(&with("topology = \"hub\"", "topology = \"mesh\"")).unwrap();
+    let Rounds { transport, settlement, .. } = mesh.rounds;
+    assert_eq!((transport, settlement), (Transport::Peers, Settlement::Contributors));
+    let fault = faults(&with("topology = \"hub\"", "topology = \"ring\""));
+    assert!(matches!(&*fault, [fault] if fault.starts_with("rounds.topology")), "{fault:?}");
 }
 
 #[test]

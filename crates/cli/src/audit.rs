@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lichen_campaign::{Manifest, Topology};
+use lichen_campaign::{Manifest, Transport};
 use lichen_learn::Quality;
 use lichen_log::{Authority, Replica};
 use lichen_net::hub::{MAX_RECORDS, Records};
@@ -371,7 +371,7 @@ fn round_updates<S: Source>(
         match blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB) {
             Ok(bytes) => updates.push((*samples, bytes)),
             Err(Fault::Blob { error: SourceError::NotFound, .. })
-                if manifest.rounds.topology == Topology::Mesh =>
+                if manifest.rounds.transport == Transport::Peers =>
             {
                 return Ok(None);
             }

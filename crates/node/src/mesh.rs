@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use lichen_bridge::Event;
-use lichen_campaign::Topology;
+use lichen_campaign::Transport;
 use lichen_net::peer::{Announcement, MAX_HAVE, Reply, Request};
 use lichen_net::pull::{Action, AskId, PeerKey, Puller, Source};
 use lichen_net::{Command, InboundId, Path, Peer, RequestId};
@@ -94,9 +94,9 @@ pub(crate) struct Serving {
 
 impl Mesh {
     /// `cap` is the most bytes of an update or a checkpoint, `deadline_ms` the rounds' deadline.
-    pub(crate) fn new(out: Outbox, hub: Rc<Hub>, topology: Topology, cap: usize, deadline_ms: u64) -> Self {
+    pub(crate) fn new(out: Outbox, hub: Rc<Hub>, transport: Transport, cap: usize, deadline_ms: u64) -> Self {
         Self {
-            is_on: topology == Topology::Mesh,
+            is_on: transport == Transport::Peers,
             out,
             hub,
             cap,
@@ -491,7 +491,7 @@ mod tests {
     fn meeting() -> Rc<Mesh> {
         let out: Outbox = Rc::new(|_event| {});
         let hub = Hub::new(Rc::clone(&out));
-        let mesh = Rc::new(Mesh::new(out, hub, Topology::Mesh, 1_000, 10_000));
+        let mesh = Rc::new(Mesh::new(out, hub, Transport::Peers, 1_000, 10_000));
         mesh.meet(0, CampaignId::of_manifest(b"a campaign"), false);
         mesh
     }

@@ -7,11 +7,12 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, select_biased};
 use lichen_bridge::{CommandId, ContributionState, EnginePreference, Event, Phase, Problem};
+use lichen_campaign::Rounds;
 use lichen_log::{Authority, Record, Replica};
 use lichen_net::hub::{Notice, Reason};
 use lichen_net::{Command as NetCommand, Disconnection, Event as NetEvent};
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
-use lichen_round::{CampaignState, Participant, ParticipantEvent, Rules};
+use lichen_round::{CampaignState, Participant, ParticipantEvent};
 
 use crate::contributions::Contributions;
 use crate::hub::{Hub, HubError, Outbox};
@@ -125,9 +126,9 @@ impl<P: Platform> Session<P> {
         }
         let lease = platform.try_lead(&campaign).await?;
         let hub = Hub::new(Rc::clone(&out));
-        let Rules { topology, deadline_ms, .. } = setup.rules;
+        let Rounds { transport, deadline_ms, .. } = setup.manifest.rounds;
         let cap = setup.longest_blob()?;
-        let mesh = Rc::new(Mesh::new(Rc::clone(&out), Rc::clone(&hub), topology, cap, deadline_ms));
+        let mesh = Rc::new(Mesh::new(Rc::clone(&out), Rc::clone(&hub), transport, cap, deadline_ms));
         let shared = Rc::new(Shared::new(platform, out, hub, mesh, setup, account, preference));
         let state = CampaignState::new(campaign, shared.setup.rules);
         let mut session = Self {

@@ -1,7 +1,7 @@
 //! A campaign as a node needs it, fetched by its id and verified.
 
 use lichen_bridge::{Problem, Relay, Show};
-use lichen_campaign::{Manifest, Topology};
+use lichen_campaign::{Manifest, Transport};
 use lichen_learn::{check_model, max_norm};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{CampaignId, Cid, MAX_MANIFEST};
@@ -77,7 +77,7 @@ impl Setup {
                 labels: show.labels.clone(),
                 draw: show.draw,
             }),
-            mesh: self.rules.topology == Topology::Mesh,
+            mesh: self.manifest.rounds.transport == Transport::Peers,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use lichen_campaign::Settlement;
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 
 mod departures;
@@ -333,8 +334,10 @@ impl Coordinator {
                     Err(_) => Due::Nothing,
                 }
             }
-            Stage::Closed { at } if self.state.rules().is_mesh() => self.due_end(time, number, at),
-            Stage::Closed { at } => self.due_attestation(time, at),
+            Stage::Closed { at } => match self.state.rules().settlement {
+                Settlement::Coordinator => self.due_attestation(time, at),
+                Settlement::Contributors => self.due_end(time, number, at),
+            },
             Stage::Settled { .. } => self.due_next(time, round),
         }
     }
@@ -356,9 +359,9 @@ impl Coordinator {
         }
     }
 
-    /// In a mesh the coordinator attests nothing: it ends the round when nobody will attest any more, or when the deadline
-    /// has passed. Of that, members get
-    /// the whole length after a restart, for they could say nothing while the relay was away.
+    /// Where contributors settle, the coordinator attests nothing: it ends the round when nobody will attest any more, or
+    /// when the deadline has passed. Of that, members get the whole length after a restart, for they could say nothing
+    /// while the relay was away.
     fn due_end(&self, time: u64, round: RoundNumber, closed: u64) -> Due {
         let entry = Entry::RoundClosed { campaign: self.state.campaign(), round };
         if self.state.round().is_some_and(Round::is_heard_out) {

@@ -19,8 +19,9 @@
 //! 5. It settles when `quorum` accounts attest the same result, the coordinator among them. Then the next may open. A round
 //!    with contributions that settles on its own base is told of ([`Change::SetAside`]).
 //!
-//! In a mesh (`topology = "mesh"`) updates go from tab to tab. The coordinator opens and closes rounds and does no more:
-//! it need not have the updates, and attests nothing. Steps 4 and 5 are the contributors': see the last section.
+//! That is a campaign whose rounds the coordinator settles ([`lichen_campaign::Settlement`]). Where contributors settle, as
+//! in a mesh, the coordinator opens and closes rounds and does no more: it need not have the updates, and attests nothing.
+//! Steps 4 and 5 are the contributors': see the last section. How updates travel is of no concern here.
 //!
 //! # Whom a round waits for
 //!
@@ -50,7 +51,7 @@
 //!   the proof in the log. Of two results by one key neither counts.
 //! - An account with faults is barred from attesting, and not waited for, in the next 2, 4, … 64 rounds; from the third
 //!   fault on its contributions are refused for as long, too. An honest account cannot come to a fault by an update that
-//!   was excluded meanwhile: its attestation says how many were. A hub's coordinator is never barred.
+//!   was excluded meanwhile: its attestation says how many were. A coordinator that settles is never barred.
 //! - What a contribution says of itself has bounds that follow from the manifest ([`Rules::check_metrics`]): so many steps
 //!   and samples, and a loss that a training can come to.
 //! - When something settled that should not have, the coordinator opens a round on one of the last 64 results, or on the
@@ -77,7 +78,7 @@
 //!   coordinator that goes back to an earlier checkpoint opens a campaign again that ended at its goal, also where everybody has
 //!   left.
 //!
-//! # In a mesh
+//! # Where contributors settle
 //!
 //! - Only contributors attest. A result settles when more than half of the round's contributors attest it, and as many
 //!   as the quorum asks, which is lowered to the contributors who have not left. When the deadline has passed since the
@@ -91,7 +92,7 @@
 //!   second time. Then it ends: with the majority's result, or, if there is none, with the checkpoint it began with. So
 //!   no round waits for ever, whoever dies when; the price is a lost round where half of the contributors vanish within
 //!   it. Contributors that were silent are not waited for again.
-//! - **Made-up accounts.** Accounts cost nothing, and in a mesh no coordinator's word is needed. Whoever runs most of the
+//! - **Made-up accounts.** Accounts cost nothing, and no coordinator's word is needed here. Whoever runs most of the
 //!   accounts that contribute to a round decides what comes of it: it can settle a false checkpoint, or leave out
 //!   another's update. Fewer cannot. An audit that has the updates still shows a false checkpoint for what it is.
 #![no_std]

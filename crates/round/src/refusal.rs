@@ -78,9 +78,10 @@ pub enum Refusal {
     /// The result is computed from another set of contributions than the one that counts now.
     #[error("contributions were excluded since, or are said to be that were not")]
     WrongExclusions,
-    /// In a hub updates are at the relay, and nobody can say that one is not to be had.
+    /// Where the coordinator settles, it has every update, and nobody can say that one is not to be had.
     #[error("in this campaign every update is at the relay")]
-    NotAMesh,
+    #[serde(rename = "not-a-mesh")]
+    CoordinatorSettles,
     /// The update is none of another contributor's, or is excluded already.
     #[error("the update is not another contributor's that counts")]
     WrongUpdate,
@@ -135,7 +136,7 @@ impl Refusal {
             Self::GoesOn => "goes_on",
             Self::NotAContributor => "not_a_contributor",
             Self::WrongExclusions => "wrong_exclusions",
-            Self::NotAMesh => "not_a_mesh",
+            Self::CoordinatorSettles => "not_a_mesh",
             Self::WrongUpdate => "wrong_update",
             Self::AlreadyAttested => "already_attested",
             Self::RoundSettled => "round_settled",

@@ -282,7 +282,7 @@ impl Round {
         self.reports.about(update) * 2 > self.voices.counted() - owners.voices
     }
 
-    /// Whether waiting longer for a mesh's closed round is in vain: whoever of its contributors has neither left nor
+    /// Whether waiting longer for a closed round that contributors settle is in vain: whoever of them has neither left nor
     /// departed attested, or reported what it misses while nobody attested who could give it.
     pub(crate) fn is_heard_out(&self) -> bool {
         self.voices.unheard() == 0 && (self.voices.stuck() == 0 || self.tally.is_empty())

@@ -1,7 +1,7 @@
 //! The part of a manifest that decides which entries are admissible.
 
 use lichen_campaign::model_spec::Loss;
-use lichen_campaign::{Manifest, Split, Topology};
+use lichen_campaign::{Manifest, Settlement, Split};
 use lichen_record::Metrics;
 
 use crate::Refusal;
@@ -15,8 +15,8 @@ const MAX_DIFFERENCE: u64 = 1_000_000_000_000_000_000;
 /// What a campaign's manifest says about its rounds. Two nodes with the same manifest have the same rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Which way updates go, and with it who aggregates and what settles a round.
-    pub topology: Topology,
+    /// Who settles a round.
+    pub settlement: Settlement,
     /// Least time from one round's opening to the next one's, in milliseconds.
     pub interval_ms: u64,
     /// How long after its opening a round waits for members that do not contribute, and how long after its closing
@@ -24,8 +24,8 @@ pub struct Rules {
     pub deadline_ms: u64,
     /// Fewest contributions to close a round with.
     pub minimum: u32,
-    /// Equal attestations that settle a round: in a hub the coordinator's among them, in a mesh never fewer than those
-    /// of more than half of the contributors.
+    /// Equal attestations that settle a round: the coordinator's among them where it settles, and otherwise
+    /// never fewer than those of more than half of the contributors.
     pub quorum: u32,
     /// Rounds after which the campaign is finished.
     pub limit: u64,
@@ -45,10 +45,6 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub(crate) const fn is_mesh(&self) -> bool {
-        matches!(self.topology, Topology::Mesh)
-    }
-
     /// Whether a training after these rules can have looked like this.
     ///
     /// # Errors
@@ -70,7 +66,7 @@ impl From<&Manifest> for Rules {
         let rounds = &manifest.rounds;
         let split = manifest.data.split;
         Self {
-            topology: rounds.topology,
+            settlement: rounds.settlement,
             interval_ms: rounds.interval_ms,
             deadline_ms: rounds.deadline_ms,
             minimum: rounds.minimum,

@@ -8,7 +8,7 @@ use fixture::{
     BOTH, Log, Person, RULES, checkpointed, cid, close, closed, contribution, coordinator, initial, joined,
     left, open, opened, people, published,
 };
-use lichen_campaign::Topology;
+use lichen_campaign::Settlement;
 use lichen_record::{CampaignId, Entry, RoundNumber};
 use lichen_round::{CampaignState, Change, FaultKind, Presence, Refusal, Rules, Stage};
 
@@ -24,7 +24,7 @@ fn attest(log: &mut Log, contributors: &[&Person]) {
     for member in contributors {
         log.add(member, &checkpointed(1, initial(), cid("one")));
     }
-    if log.state.rules().topology == Topology::Hub {
+    if log.state.rules().settlement == Settlement::Coordinator {
         log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
     }
     assert_eq!(log.state.settled(), 1);

@@ -8,7 +8,7 @@ use fixture::{
     BOTH, Log, MESH, Person, RULES, checkpointed, checkpointed_without, cid, closed, contribution_of,
     coordinator, initial, joined, left, opened, unavailable, update_of,
 };
-use lichen_campaign::Topology;
+use lichen_campaign::Settlement;
 use lichen_record::Cid;
 use lichen_round::{Change, Presence, Refusal, Rules, Stage};
 
@@ -37,7 +37,7 @@ fn settle(log: &mut Log, round: u64, attesters: &[&Person]) -> Vec<Change> {
     for person in attesters {
         changes = log.add(person, &right);
     }
-    if log.state.rules().topology == Topology::Hub {
+    if log.state.rules().settlement == Settlement::Coordinator {
         changes = log.add(&coordinator(), &right);
     }
     assert_eq!(log.state.settled(), round);

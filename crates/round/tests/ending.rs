@@ -8,7 +8,7 @@ use fixture::{
     BOTH, ENDING, Log, Person, RULES, Reader, campaign, checkpointed, cid, closed, contribution, coordinator,
     finished, initial, joined, left, opened,
 };
-use lichen_campaign::Topology;
+use lichen_campaign::Settlement;
 use lichen_record::{Cid, Entry, RoundNumber};
 use lichen_round::{
     Activity, CampaignState, Change, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event,
@@ -38,7 +38,7 @@ fn settle(log: &mut Log, person: &Person, round: u64, (base, result): (Cid, Cid)
     log.add(person, &contribution(round, base));
     log.add(&coordinator(), &closed(round));
     log.add(person, &checkpointed(round, base, result));
-    if log.state.rules().topology == Topology::Hub {
+    if log.state.rules().settlement == Settlement::Coordinator {
         log.add(&coordinator(), &checkpointed(round, base, result));
     }
 }
@@ -118,7 +118,7 @@ fn going_back_opens_it_again_also_where_everybody_has_left() {
         log.add(&bela, &contribution(4, result(1)));
         log.add(&coordinator(), &closed(4));
         log.add(&bela, &checkpointed(4, result(1), result(4)));
-        if rules.topology == Topology::Hub {
+        if rules.settlement == Settlement::Coordinator {
             log.add(&coordinator(), &checkpointed(4, result(1), result(4)));
         }
         // It may end again.

@@ -8,7 +8,7 @@ use fixture::{
     BOTH, Log, Person, RULES, Reader, campaign, checkpointed, cid, closed, contribution, coordinator,
     initial, opened,
 };
-use lichen_campaign::Topology;
+use lichen_campaign::Settlement;
 use lichen_record::{Cid, RoundNumber};
 use lichen_round::{
     CampaignState, Change, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event,
@@ -38,7 +38,7 @@ fn finish(log: &mut Log, person: &Person, round: u64, base: Cid) {
     log.add(person, &contribution(round, base));
     log.add(&coordinator(), &closed(round));
     log.add(person, &checkpointed(round, base, result(round)));
-    if log.state.rules().topology == Topology::Hub {
+    if log.state.rules().settlement == Settlement::Coordinator {
         log.add(&coordinator(), &checkpointed(round, base, result(round)));
     }
 }

@@ -221,7 +221,7 @@ fn every_refusal_of_a_report() {
     let [anna, bela, carla] = people::<3>();
     let everybody = [anna.clone(), bela.clone(), carla.clone()];
     let mut hub = close(RULES, &everybody);
-    hub.refuse(&anna, &unavailable(1, update_of(&bela)), Refusal::NotAMesh);
+    hub.refuse(&anna, &unavailable(1, update_of(&bela)), Refusal::CoordinatorSettles);
     hub.refuse(&anna, &checkpointed_without(1, initial(), cid("one"), 1), Refusal::WrongExclusions);
 
     let mut log = Log::with_members(MESH, &[&anna, &bela, &carla]);

@@ -10,7 +10,7 @@ use fixture::{
     BOTH, Log, MESH, Person, RULES, checkpointed, checkpointed_without, cid, closed, contribution_of,
     coordinator, departed, initial, joined, left, opened,
 };
-use lichen_campaign::Topology;
+use lichen_campaign::Settlement;
 use lichen_record::{AccountId, Cid};
 use lichen_round::{Presence, Refusal, Rules, Stage};
 use proptest::prelude::*;
@@ -67,7 +67,7 @@ impl Campaign {
                 self.log.add(person, &checkpointed(self.round, self.base, result));
             }
         }
-        if self.log.state.rules().topology == Topology::Hub {
+        if self.log.state.rules().settlement == Settlement::Coordinator {
             self.log.add(&coordinator(), &checkpointed(self.round, self.base, result));
         }
         assert_eq!(self.log.state.settled(), self.round);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use lichen_campaign::Topology;
+use lichen_campaign::Transport;
 use lichen_net::hub::{MAX_SMALL_REQUEST, Reason, Reply, parts};
 use lichen_net::swarm::frame::{self, FrameError, PartsWriter};
 use lichen_net::swarm::libp2p::swarm::Stream;
@@ -142,9 +142,9 @@ impl Hub {
         if self.blob_bytes.take(account, amount, Instant::now()) {
             return Ok(());
         }
-        match self.topology {
-            Topology::Hub => Err(Reason::QuotaBytes),
-            Topology::Mesh => {
+        match self.transport {
+            Transport::Relay => Err(Reason::QuotaBytes),
+            Transport::Peers => {
                 self.metrics.limit("pinned_bytes");
                 Err(Reason::QuotaPinned)
             }

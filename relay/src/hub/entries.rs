@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lichen_campaign::Topology;
+use lichen_campaign::{Settlement, Transport};
 use lichen_learn::Update;
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply};
@@ -39,9 +39,13 @@ impl Hub {
         if entry.account() != account {
             return Err(Reason::WrongAccount);
         }
-        match self.topology {
-            Topology::Hub => self.check_update(&entry).await?,
-            Topology::Mesh => self.check_checkpoint(&entry).await?,
+        match self.transport {
+            Transport::Relay => self.check_update(&entry).await?,
+            Transport::Peers => {}
+        }
+        match self.settlement {
+            Settlement::Coordinator => {}
+            Settlement::Contributors => self.check_checkpoint(&entry).await?,
         }
         let receipt =
             self.ledger.append(entry, session.network()).await.map_err(|error| append_reason(&error))?;

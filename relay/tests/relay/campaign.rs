@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use lichen_campaign::Topology;
 use lichen_learn::{Update, aggregate_checkpoint};
 use lichen_record::{Cid, Entry, Metrics, RoundNumber};
 use tempfile::TempDir;
@@ -11,7 +10,14 @@ use tempfile::TempDir;
 use crate::process::Relay;
 use crate::tab::Tab;
 
-/// What has to hold whichever way updates go.
+/// What a manifest's `topology` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topology {
+    Hub,
+    Mesh,
+}
+
+/// What has to hold whichever way updates go and whoever settles.
 pub(crate) const BOTH: [Topology; 2] = [Topology::Hub, Topology::Mesh];
 
 /// A relay of the digits campaign in this topology, with further options.

@@ -1,6 +1,5 @@
 //! A campaign that ends when its goal is reached.
 
-use lichen_campaign::Topology;
 use lichen_learn::aggregate_checkpoint;
 use lichen_net::hub::Reason;
 use lichen_record::{Cid, Entry, RoundNumber};
@@ -9,7 +8,8 @@ use tempfile::TempDir;
 
 use crate::PATIENCE;
 use crate::campaign::{
-    BOTH, attest, changed, contribute, contribution, join_and_wait_for_round, update, wait_for_round,
+    BOTH, Topology, attest, changed, contribute, contribution, join_and_wait_for_round, update,
+    wait_for_round,
 };
 use crate::going_back::back_to;
 use crate::process::Relay;

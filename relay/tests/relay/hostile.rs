@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
-use lichen_campaign::Topology;
 use lichen_learn::Update;
 use lichen_net::MAX_FRAME;
 use lichen_net::hub::{Reason, Reply, Request};
@@ -14,7 +13,7 @@ use lichen_round::Refusal;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::campaign::{BOTH, PARAMETERS, contribution, join_and_wait_for_round, start, update};
+use crate::campaign::{BOTH, PARAMETERS, Topology, contribution, join_and_wait_for_round, start, update};
 use crate::process::Relay;
 use crate::streams::Streams;
 use crate::tab::{Tab, now, refused};
@@ -176,7 +175,7 @@ async fn entries_that_may_not_stand_there() {
             ("ending the campaign", Refusal::NotCoordinator, Entry::Finished { campaign, round }),
             (
                 "a report",
-                if topology == Topology::Hub { Refusal::NotAMesh } else { Refusal::RoundNotClosed },
+                if topology == Topology::Hub { Refusal::CoordinatorSettles } else { Refusal::RoundNotClosed },
                 Entry::Unavailable { campaign, round, update: cid },
             ),
             (

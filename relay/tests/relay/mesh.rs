@@ -1,12 +1,11 @@
 //! A campaign whose updates go from tab to tab: what the relay keeps of it, and what it refuses.
 
-use lichen_campaign::Topology;
 use lichen_learn::aggregate_checkpoint;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_record::{Cid, Entry};
 use tempfile::TempDir;
 
-use crate::campaign::{contribution, join_and_wait_for_round, start, update, wait_for_round};
+use crate::campaign::{Topology, contribution, join_and_wait_for_round, start, update, wait_for_round};
 use crate::process::Relay;
 use crate::tab::{Tab, refused};
 

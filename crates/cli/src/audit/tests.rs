@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lichen_campaign::Settlement;
 use lichen_engine::{EngineChoice, Trainer};
 use lichen_learn::{Dataset, Update, aggregate_checkpoint, difference};
 use lichen_log::{Chain, Head, HeadError, Record};
@@ -52,7 +53,7 @@ struct Campaign {
     chain: Chain,
     time: u64,
     base: Vec<u8>,
-    topology: Topology,
+    settlement: Settlement,
     max_norm: f64,
     archive: Archive,
 }
@@ -72,7 +73,7 @@ impl Campaign {
             chain: Chain::new(id),
             time: 1_764_000_000_000,
             base: base.clone(),
-            topology: manifest.rounds.topology,
+            settlement: manifest.rounds.settlement,
             max_norm: lichen_learn::max_norm(&manifest).unwrap(),
             archive: Archive {
                 records: Vec::new(),
@@ -134,7 +135,7 @@ impl Campaign {
     fn settle(&mut self, number: u64, updates: &[(u8, Vec<u8>)], result: &[u8]) {
         let (campaign, round, base) = (self.id, RoundNumber(number), Cid::of_raw(&self.base));
         let result_cid = self.keep(result);
-        let coordinator = (self.topology == Topology::Hub).then_some(0);
+        let coordinator = (self.settlement == Settlement::Coordinator).then_some(0);
         let attesting = coordinator.into_iter().chain(updates.iter().map(|(who, _update)| *who));
         for who in attesting {
             self.say(who, &Entry::Checkpointed { campaign, round, base, result: result_cid, excluded: 0 });

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use lichen_campaign::{Manifest, Topology};
+use lichen_campaign::{Manifest, Transport};
 use lichen_record::{AccountId, CampaignId};
 use lichen_round::Rules;
 use lichen_settle::Measurer;
@@ -147,7 +147,7 @@ impl Bench {
         let out: crate::hub::Outbox = Rc::new(move |event| keep.borrow_mut().push(event));
         let account = AccountId::from_sec1(&GENERATOR).unwrap();
         let hub = Hub::new(Rc::clone(&out));
-        let mesh = Rc::new(Mesh::new(Rc::clone(&out), Rc::clone(&hub), Topology::Hub, DATA.len(), 10_000));
+        let mesh = Rc::new(Mesh::new(Rc::clone(&out), Rc::clone(&hub), Transport::Relay, DATA.len(), 10_000));
         let shared = Shared::new(Rc::new(tab), out, hub, mesh, setup, account, EnginePreference::Auto);
         Self { shared, dataset, events }
     }

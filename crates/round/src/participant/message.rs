@@ -80,7 +80,8 @@ pub enum ParticipantEvent {
         round: RoundNumber,
         /// As in the action.
         excluded: u32,
-        /// Updates that, for a while, nobody gave: neither any peer nor the relay. In a hub it does not matter.
+        /// Updates that, for a while, nobody gave: neither any peer nor the relay. It matters only where
+        /// contributors settle.
         missing: Vec<Cid>,
     },
     /// Answer to [`ParticipantAction::Submit`]: the entry is in the log, by a receipt that was checked.

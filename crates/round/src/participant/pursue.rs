@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use lichen_campaign::training_seed;
+use lichen_campaign::{Settlement, training_seed};
 use lichen_record::{Cid, Entry, Metrics, RoundNumber};
 
 use super::{
@@ -36,17 +36,21 @@ impl Participant {
             return true;
         };
         let is_done = round.has_attested(&self.account) || self.intent != Intent::In;
-        // In a mesh the settled checkpoint is fetched rather than computed after the others.
-        let is_late = self.state.rules().is_mesh()
+        // Contributors settle for good: a word after that adds nothing, and the checkpoint is fetched.
+        let is_late = self.contributors_settle()
             && matches!(round.stage(), Stage::Settled { .. })
             && matches!(work.step, AttestationStep::Aggregate(_));
         is_done || is_late || work.excluded != round.excluded() || !self.has_voice_in(round)
     }
 
-    /// Whether the account's attestation may stand: in a mesh only that of a contributor who counts.
+    /// Whether the account's attestation may stand: where contributors settle, only that of one who counts.
     fn has_voice_in(&self, round: &Round) -> bool {
         let is_barred = self.member().is_some_and(|member| member.is_barred(round.number()));
-        !is_barred && (!self.state.rules().is_mesh() || round.counts(&self.account))
+        !is_barred && (!self.contributors_settle() || round.counts(&self.account))
+    }
+
+    fn contributors_settle(&self) -> bool {
+        self.state.rules().settlement == Settlement::Contributors
     }
 
     fn member(&self) -> Option<&Member> {

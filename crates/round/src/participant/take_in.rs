@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use lichen_campaign::Settlement;
 use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};
 
 use super::{
@@ -120,12 +121,12 @@ impl Participant {
     }
 
     fn take_in_aggregate_failed(&mut self, now: u64, round: RoundNumber, excluded: u32, missing: &[Cid]) {
-        let is_mesh = self.state.rules().is_mesh();
+        let can_report = self.state.rules().settlement == Settlement::Contributors;
         if let Some(work) = self.attestation_of(round, excluded)
             && let AttestationStep::Aggregate(attempt) = &mut work.step
         {
             attempt.fail(now);
-            for update in missing.iter().filter(|_update| is_mesh) {
+            for update in missing.iter().filter(|_update| can_report) {
                 work.missing.entry(*update).or_insert(Submission::new());
             }
         }

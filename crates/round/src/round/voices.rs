@@ -1,4 +1,4 @@
-//! The contributors' voices in a mesh, counted as they change.
+//! The contributors' voices where contributors settle, counted as they change.
 
 use alloc::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Whether an entry may stand next in the log: the one place where contributions are refused.
 
+use lichen_campaign::Settlement;
 use lichen_record::{AccountId, CampaignId, Cid, Entry, Metrics, RoundNumber};
 
 use super::Published;
@@ -163,8 +164,8 @@ impl Published {
         let current = self.at_round(round)?;
         match current.stage {
             Stage::Open => {}
-            // In a mesh, said again, it ends the waiting for attestations.
-            Stage::Closed { at } if rules.is_mesh() => {
+            // Where contributors settle, said again, it ends the waiting for attestations.
+            Stage::Closed { at } if rules.settlement == Settlement::Contributors => {
                 let is_over = time >= at.saturating_add(rules.deadline_ms) || current.is_heard_out();
                 return if is_over { Ok(()) } else { Err(Refusal::DeadlinePending) };
             }
@@ -198,10 +199,11 @@ impl Published {
         if excluded != current.excluded() {
             return Err(Refusal::WrongExclusions);
         }
-        if rules.is_mesh() && !current.counts(&account) {
-            return Err(Refusal::NotAContributor);
-        }
-        let is_coordinator = account == self.coordinator && !rules.is_mesh();
+        let is_coordinator = match rules.settlement {
+            Settlement::Coordinator => account == self.coordinator,
+            Settlement::Contributors if !current.counts(&account) => return Err(Refusal::NotAContributor),
+            Settlement::Contributors => false,
+        };
         if !is_coordinator && self.roll.is_barred(&account, round) {
             return Err(Refusal::Barred);
         }
@@ -224,8 +226,8 @@ impl Published {
         round: RoundNumber,
         update: Cid,
     ) -> Result<(), Refusal> {
-        if !rules.is_mesh() {
-            return Err(Refusal::NotAMesh);
+        if rules.settlement != Settlement::Contributors {
+            return Err(Refusal::CoordinatorSettles);
         }
         let current = self.at_round(round)?;
         if current.has_reported(&account, &update) {

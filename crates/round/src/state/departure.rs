@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use lichen_campaign::Settlement;
 use lichen_record::{AccountId, RoundNumber};
 
 use super::Published;
@@ -30,10 +31,10 @@ impl Published {
         match round.stage {
             Stage::Open => round.awaited.contains(account),
             Stage::Settled { .. } => false,
-            Stage::Closed { .. } if rules.is_mesh() => {
-                round.voices.get(account).is_some_and(Voice::is_awaited)
-            }
-            Stage::Closed { .. } => self.roll.is_expected(account) && !round.has_attested(account),
+            Stage::Closed { .. } => match rules.settlement {
+                Settlement::Coordinator => self.roll.is_expected(account) && !round.has_attested(account),
+                Settlement::Contributors => round.voices.get(account).is_some_and(Voice::is_awaited),
+            },
         }
     }
 

@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use lichen_campaign::Settlement;
 use lichen_record::{AccountId, Cid, Entry, Metrics, RoundNumber};
 
 use super::Published;
@@ -51,7 +52,7 @@ impl Published {
         });
         let mut changes = vec![Change::Left { account }];
         // Fewer are expected to attest: what is attested may be enough now.
-        if rules.is_mesh() {
+        if rules.settlement == Settlement::Contributors {
             self.settle(rules, time, &mut changes);
         }
         changes

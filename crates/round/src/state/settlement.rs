@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use lichen_campaign::Settlement;
 use lichen_record::{AccountId, Cid, RoundNumber};
 
 use super::Published;
@@ -17,12 +18,16 @@ impl Published {
         let Some(round) = &self.round else { return };
         let Stage::Closed { at } = round.stage else { return };
         let is_late = time >= at.saturating_add(rules.deadline_ms);
-        let result = match rules.is_mesh() {
-            true => mesh_settlement(rules, is_late, round),
-            false => self.hub_settlement(rules, is_late, round),
+        let result = match rules.settlement {
+            Settlement::Coordinator => self.settled_by_coordinator(rules, is_late, round),
+            Settlement::Contributors => settled_by_contributors(rules, is_late, round),
         };
         let Some(result) = result else { return };
-        let silent = if is_late && !rules.is_mesh() { self.silent_in_hub(rules, round) } else { Vec::new() };
+        let silent = match rules.settlement {
+            Settlement::Coordinator if is_late => self.silent_members(rules, round),
+            // Silent contributors count as missing when the round is closed for good.
+            Settlement::Coordinator | Settlement::Contributors => Vec::new(),
+        };
         self.settle_with(rules, result, changes);
         self.miss(silent, changes);
     }
@@ -56,7 +61,7 @@ impl Published {
 
     /// The coordinator's result is always among those that agree, since accounts cost nothing and any number of them
     /// may belong to one person.
-    fn hub_settlement(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
+    fn settled_by_coordinator(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
         let Some(Attestation::Result(result)) = round.tally.get(&self.coordinator) else {
             return None;
         };
@@ -64,26 +69,25 @@ impl Published {
         self.is_enough(rules, is_late, agreeing, cast).then_some(result)
     }
 
-    /// Whether a hub's round settles with so many attestations that agree with the coordinator's, that one among them, of
-    /// so many. When those who are expected have let the deadline pass, more than half of the attestations are enough.
+    /// Whether a round settles with so many attestations that agree with the coordinator's, that one among them, of so many. When those who are expected have let the deadline pass, more than half of the attestations are enough.
     pub(super) fn is_enough(&self, rules: &Rules, is_late: bool, agreeing: usize, cast: usize) -> bool {
-        agreeing >= self.hub_quorum(rules) || is_late && agreeing * 2 > cast
+        agreeing >= self.lowered_quorum(rules) || is_late && agreeing * 2 > cast
     }
 
     /// The quorum, lowered to the coordinator and the members that rounds wait for.
-    fn hub_quorum(&self, rules: &Rules) -> usize {
+    fn lowered_quorum(&self, rules: &Rules) -> usize {
         let others = self.roll.expected().len() - usize::from(self.roll.is_expected(&self.coordinator));
         (1 + others).min(rules.quorum.max(1) as usize)
     }
 
-    /// Members for whose attestation a hub's round waited in vain.
-    fn silent_in_hub(&self, rules: &Rules, round: &Round) -> Vec<AccountId> {
+    /// Members for whose attestation a round that the coordinator settles waited in vain.
+    fn silent_members(&self, rules: &Rules, round: &Round) -> Vec<AccountId> {
         let attested = round.tally.get(&self.coordinator);
         let agreeing = match attested {
             Some(Attestation::Result(result)) => round.agreeing(result),
             Some(Attestation::Void) | None => 0,
         };
-        if agreeing >= self.hub_quorum(rules) {
+        if agreeing >= self.lowered_quorum(rules) {
             return Vec::new();
         }
         let expected = self.roll.expected().iter().copied();
@@ -140,7 +144,7 @@ impl Published {
     /// ends, and whoever was silent is not waited for again.
     pub(super) fn close_for_good(&mut self, rules: &Rules, time: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        let silent = self.silent_in_mesh();
+        let silent = self.silent_contributors();
         self.settle(rules, time, &mut changes);
         if !matches!(self.round, Some(Round { stage: Stage::Settled { .. }, .. })) {
             self.exclude_all(&mut changes);
@@ -158,7 +162,7 @@ impl Published {
     }
 
     /// The round's contributors that were not heard of since.
-    fn silent_in_mesh(&self) -> Vec<AccountId> {
+    fn silent_contributors(&self) -> Vec<AccountId> {
         let Some(round) = &self.round else { return Vec::new() };
         let is_heard = |account: &AccountId| round.has_attested(account) || round.reports.is_heard(account);
         let contributors = round.contributions().iter().map(|accepted| accepted.account);
@@ -188,7 +192,7 @@ impl Published {
 
 /// More than half of the contributors who count and have not left attest the same, and the quorum as far as rounds wait
 /// for as many; when the deadline has passed, the majority is enough. Without contributions that count, nothing changes.
-fn mesh_settlement(rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
+fn settled_by_contributors(rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
     if round.count() == 0 {
         return Some(round.base);
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lichen_campaign::Topology;
+use lichen_campaign::Settlement;
 use lichen_record::{Cid, Entry, RoundNumber, Verified};
 use lichen_round::{
     Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Participant,
@@ -452,7 +452,7 @@ impl World {
     }
 
     fn is_mesh(&self) -> bool {
-        self.rules.topology == Topology::Mesh
+        self.rules.settlement == Settlement::Contributors
     }
 
     /// Whether the tab can get the blob: from its own device, from an open tab, or from the relay.

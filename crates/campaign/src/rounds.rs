@@ -1,0 +1,86 @@
+//! `[rounds]` of a manifest: how rounds go, how updates travel, and who settles.
+
+use alloc::vec::Vec;
+
+use toml::de::DeTable;
+
+use crate::Fault;
+use crate::reader::Reader;
+
+/// What `topology` stands for: the pairs of transport and settlement that work together.
+const TOPOLOGIES: [(&str, (Transport, Settlement)); 2] = [
+    ("hub", (Transport::Relay, Settlement::Coordinator)),
+    ("mesh", (Transport::Peers, Settlement::Contributors)),
+];
+
+/// `[rounds]`: how rounds go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// How updates travel.
+    pub transport: Transport,
+    /// Who settles a round.
+    pub settlement: Settlement,
+    /// Least time from one round's opening to the next one's, in milliseconds.
+    pub interval_ms: u64,
+    /// How long a round waits for members that do not contribute, in milliseconds.
+    pub deadline_ms: u64,
+    /// Fewest contributions to close a round with.
+    pub minimum: u32,
+    /// Equal attestations that settle a round's result.
+    pub quorum: u32,
+    /// Rounds after which the campaign is finished.
+    pub limit: u64,
+    /// Seed for the initial model, the shards and the training order.
+    pub seed: u64,
+}
+
+/// How updates and checkpoints travel, and with it who keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// By the relay: it has every update before the contribution stands in the log, and keeps all of them.
+    Relay,
+    /// From tab to tab: whoever made a blob serves it, and the relay keeps what nobody else can serve.
+    Peers,
+}
+
+/// Whose attestations settle a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// The coordinator's, with those of as many members as the quorum asks.
+    Coordinator,
+    /// Those of most of the round's contributors; the coordinator attests nothing.
+    Contributors,
+}
+
+pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Rounds> {
+    let mut reader = Reader::new("rounds", table, faults);
+    let topology = reader.choice("topology", &TOPOLOGIES);
+    let interval = reader.number("interval_seconds", 0.0..=86_400.0);
+    let deadline = reader.number("deadline_seconds", 0.1..=86_400.0);
+    let minimum = reader.whole("minimum", 1..=10_000);
+    let quorum = reader.whole("quorum", 1..=10_000);
+    let limit = reader.whole("limit", 1..=1_000_000_000);
+    let seed = reader.whole("seed", 0..=i64::MAX);
+    reader.finish();
+    let (transport, settlement) = topology?;
+    Some(Rounds {
+        transport,
+        settlement,
+        interval_ms: to_milliseconds(interval?),
+        deadline_ms: to_milliseconds(deadline?),
+        minimum: minimum?,
+        quorum: quorum?,
+        limit: limit?,
+        seed: seed?,
+    })
+}
+
+/// The nearest whole number of milliseconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range allowed is 0 to a day, and dropping the fraction is what this is for"
+)]
+const fn to_milliseconds(seconds: f64) -> u64 {
+    (seconds * 1000.0 + 0.5) as u64
+}
