@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lichen_testkit::Page;
+use serde_json::json;
 
 use super::site::{DIGITS, ENDLESS, SOON, Site, TRAINED};
 
@@ -24,6 +25,15 @@ const KEPT: &str = r"(async () => {
     }
     return names.map(String).join(' ');
 })()";
+
+/// What has moved since the page was opened without anybody's doing: the elements, and by how much. A painting is
+/// watched for as well, so that there is something to be told where nothing has moved.
+const MOVED: &str = r"new Promise(done => {
+    const observer = new PerformanceObserver(list => done(list.getEntriesByType('layout-shift')
+        .filter(shift => !shift.hadRecentInput)
+        .flatMap(shift => shift.sources.map(({ node }) => `${node?.nodeName} ${node?.className} ${shift.value}`))));
+    for (const type of ['layout-shift', 'paint']) observer.observe({ type, buffered: true });
+})";
 
 /// Draws lines through these places, from 0 to 1 across and down, as a pointer does.
 fn draw(page: &Page, strokes: &[&[(f64, f64)]]) {
@@ -102,6 +112,7 @@ fn before_the_click_the_model_is_shown_on_request_and_nothing_else_happens() {
     let page = site.open(&site.profile(), "");
     let told = "document.querySelector('.here')?.innerText.includes('1\u{a0}person is here now')";
     page.wait_for("the present to be told", told, SOON).unwrap();
+    assert_eq!(page.evaluate(MOVED).unwrap(), json!([]), "what a visitor aims at moves away");
     assert_eq!(page.workers(), 0, "a worker was started");
     assert!(!page.requests().iter().any(|request| request.url.contains("/blob/")), "{:?}", page.requests());
 

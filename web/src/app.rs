@@ -102,7 +102,8 @@ impl Component for App {
             Message::Click(intent) => (self.state.click(intent, now), true),
             Message::Site(read) => {
                 self.state.read_site(read);
-                (Vec::new(), true)
+                // Who is here stands above the button: whoever aims at it must not have it move away.
+                (Vec::new(), self.state.is_now_told())
             }
             Message::Now(read) => (self.state.read_now(read), true),
             Message::Report(report) if is_unseen(&report) => {

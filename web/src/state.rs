@@ -385,6 +385,11 @@ impl ViewState {
         self.has_ended_at_goal || self.present().is_some_and(|now| now.goal_reached)
     }
 
+    /// Whether the relay has said where the campaign is, or has not been able to.
+    pub(crate) fn is_now_told(&self) -> bool {
+        self.is_now_fresh
+    }
+
     /// Where the campaign is, as the relay said last.
     pub(crate) fn present(&self) -> Option<&Now> {
         let campaign = self.campaign()?;

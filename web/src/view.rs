@@ -24,7 +24,7 @@ mod thanks;
 mod trial;
 
 use crate::intent::Intent;
-use crate::state::{Run, ViewState};
+use crate::state::{Run, ViewState, Words};
 use wasm_bindgen::JsCast;
 use web_sys::Element;
 use yew::prelude::*;
@@ -42,7 +42,11 @@ pub(crate) fn page(state: &ViewState, now: f64, click: &Callback<Intent>) -> Htm
             <a class="skip" href="#main">{ "Skip to the content" }</a>
             { banner() }
             { main_part(state, now, click) }
-            { footer() }
+            // Once there is something above it: what is drawn in the middle of the window and then pushed out of it
+            // makes the whole page jump.
+            if !matches!(state.words, Words::Reading) {
+                { footer() }
+            }
         </div>
     })
 }

@@ -85,7 +85,9 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
 /// Who takes part at the moment, and how far they are.
 fn here_now(state: &ViewState) -> Html {
     let Some(now) = state.present() else {
-        return Html::default();
+        let untold =
+            if state.is_now_told() { "Who is here now could not be asked." } else { "Asking who is here…" };
+        return html! { <p class="here number">{ untold }</p> };
     };
     let people = match now.members {
         0 => "Nobody is here at the moment: you would be the first.".to_owned(),
