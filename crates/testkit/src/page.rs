@@ -46,6 +46,18 @@ pub struct Request {
     pub method: String,
 }
 
+/// Where in the window the middle of an element is, and from then on the element notes whether a click reaches it;
+/// what is in the way where something is.
+const AIM: &str = "function() {
+    const box = this.getBoundingClientRect();
+    const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+    const hit = document.elementFromPoint(x, y);
+    if (!this.contains(hit)) return hit ? hit.outerHTML.slice(0, 80) : 'nothing';
+    this.tookClick = false;
+    this.addEventListener('click', () => { this.tookClick = true }, { once: true, capture: true });
+    return [x, y];
+}";
+
 impl Page {
     pub(crate) fn open(browser: Browser, context: &str) -> Result<Self, Error> {
         let connection = browser.connection();
@@ -161,30 +173,54 @@ impl Page {
         TabState::wait(what, limit, || self.state(), holds)
     }
 
-    /// Clicks the button of that accessible name as a person does: with the mouse, in the middle of it.
+    /// Clicks the button of that accessible name as a person does: with the mouse, in the middle of it, and once more
+    /// where the page moved it away from under the pointer.
     ///
     /// # Errors
-    /// [`Error::Deadline`] when no such enabled button is there within `limit`.
+    /// [`Error::Deadline`] when no such enabled button has taken a click within `limit`.
     pub fn click(&self, name: &str, limit: Duration) -> Result<(), Error> {
-        let node = wait::until(&format!("a button named {name:?}"), limit, || self.find_button(name))?;
+        wait::until(&format!("a button named {name:?} to take a click"), limit, || {
+            match self.find_button(name)? {
+                Ok(node) => self.click_node(node),
+                Err(seen) => Ok(Err(seen)),
+            }
+        })
+    }
+
+    /// Presses and releases the mouse in the middle of an element; says what was in the way where it got no click.
+    fn click_node(&self, node: u64) -> Result<Result<(), String>, Error> {
         let node = json!({ "backendNodeId": node });
-        self.call("DOM.scrollIntoViewIfNeeded", node.clone())?;
-        let quads = self.call("DOM.getContentQuads", node)?;
-        let quad: Vec<f64> = quads
-            .pointer("/quads/0")
-            .and_then(Value::as_array)
-            .map(|numbers| numbers.iter().filter_map(Value::as_f64).collect())
-            .unwrap_or_default();
-        let [x1, y1, _, _, x3, y3, ..] = quad[..] else {
-            return Err(Error::Script(format!("the button {name:?} has no place on the page")));
+        let resolved = self
+            .call("DOM.scrollIntoViewIfNeeded", node.clone())
+            .and_then(|_| self.call("DOM.resolveNode", node));
+        let element = match resolved {
+            Ok(answer) => answer.pointer("/object/objectId").cloned().unwrap_or_default(),
+            // The page has replaced it.
+            Err(Error::Refused { message, .. }) => return Ok(Err(message)),
+            Err(error) => return Err(error),
         };
-        let (x, y) = ((x1 + x3) / 2.0, (y1 + y3) / 2.0);
+        let middle = self.ask_element(&element, AIM)?;
+        let [Some(x), Some(y)] = [0, 1].map(|axis| middle.get(axis).and_then(Value::as_f64)) else {
+            return Ok(Err(format!("it is covered: {middle}")));
+        };
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let button = if kind == "mouseMoved" { "none" } else { "left" };
             let params = json!({ "type": kind, "x": x, "y": y, "button": button, "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", params)?;
         }
-        Ok(())
+        match self.ask_element(&element, "function() { return this.tookClick === true }") {
+            Ok(Value::Bool(false)) => Ok(Err("the click went elsewhere".into())),
+            // A click that took the document away with it was taken.
+            Ok(_) | Err(Error::Refused { .. }) => Ok(Ok(())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Calls a function with an element as its `this`.
+    fn ask_element(&self, element: &Value, function: &str) -> Result<Value, Error> {
+        let params = json!({ "objectId": element, "functionDeclaration": function, "returnByValue": true });
+        let answer = self.call("Runtime.callFunctionOn", params)?;
+        Ok(answer.pointer("/result/value").cloned().unwrap_or_default())
     }
 
     /// Whether there is an enabled button of that accessible name now.
