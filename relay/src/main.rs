@@ -1,60 +1,20 @@
 //! The relay: bootstrap, ordered log, blob store, and the page.
 //!
 //! ```text
-//! one TCP port ─► server (limits) ─► http ─┬─► page, lichen.json, log, blobs, health, metrics
-//!                                          └─► WebSocket ─► swarm ─► hub ─► ledger ─► disk
+//! one TCP port ─► accepting (limits) ─► serving ─┬─► page, lichen.json, log, blobs, health, metrics
+//!                                                └─► WebSocket ─► peers (swarm ─► hub) ─► log ─► disk
 //! ```
+//!
+//! Beside them, `traversal` helps tabs to reach each other. All of these share what is in `fairness` and `operating`.
 
-mod accepted;
-mod back_to;
-mod campaign;
-mod circuits;
-mod clock;
-mod condition;
-mod connections;
-mod faults;
-mod follower;
-mod goal;
-mod health;
-mod http;
-mod hub;
-mod ice;
-mod ingress;
-mod kept;
-mod keys;
-mod leader;
-mod ledger;
-mod limits;
-mod loose;
-mod metrics;
-mod muxer;
-mod newcomers;
-mod now;
+mod accepting;
+mod fairness;
+mod log;
+mod operating;
 mod options;
-mod origins;
-mod pace;
-mod page;
-mod parts;
-mod patient;
-mod presence;
-mod proxies;
-mod quota;
-mod rates;
-mod rendezvous;
-mod replay;
-mod server;
-mod settling;
-mod shares;
-mod signer;
-mod socket;
-mod stun;
-mod swarm;
-mod tls;
-mod turn;
-mod unread;
-mod watchdog;
-mod words;
-mod workspace;
+mod peers;
+mod serving;
+mod traversal;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -74,33 +34,36 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
-use crate::campaign::Campaign;
-use crate::condition::Condition;
-use crate::connections::Connections;
-use crate::follower::{Follower, Following, LeaderState};
-use crate::http::{DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, web_socket};
-use crate::hub::{Hub, HubParts};
-use crate::ice::{Ice, IceTurn};
-use crate::ingress::Ingress;
-use crate::leader::Leader;
-use crate::ledger::{Ledger, Writer};
-use crate::loose::Loose;
-use crate::metrics::Metrics;
+use crate::accepting::connections::Connections;
+use crate::accepting::ingress::Ingress;
+use crate::accepting::origins::Origins;
+use crate::accepting::proxies::Proxies;
+use crate::accepting::server::Service;
+use crate::accepting::tls::Certificate;
+use crate::accepting::{accepted, origins, server};
+use crate::fairness::shares::Shares;
+use crate::fairness::workspace::Workspace;
+use crate::log::campaign::Campaign;
+use crate::log::follower::{Follower, Following, LeaderState};
+use crate::log::leader::Leader;
+use crate::log::ledger::{Ledger, Writer};
+use crate::log::signer::Signer;
+use crate::log::{back_to, follower};
+use crate::operating::condition::Condition;
+use crate::operating::loose::Loose;
+use crate::operating::metrics::Metrics;
+use crate::operating::parts::Parts;
+use crate::operating::{clock, health, keys};
 use crate::options::{Command, Settings};
-use crate::origins::Origins;
-use crate::page::Page;
-use crate::parts::Parts;
-use crate::proxies::Proxies;
-use crate::rendezvous::Rendezvous;
-use crate::server::Service;
-use crate::shares::Shares;
-use crate::signer::Signer;
-use crate::stun::Stun;
-use crate::swarm::{Peers, PeersParts};
-use crate::tls::Certificate;
-use crate::turn::{Credentials, Turn};
-use crate::words::Words;
-use crate::workspace::Workspace;
+use crate::peers::hub::{Hub, HubParts};
+use crate::peers::rendezvous::Rendezvous;
+use crate::peers::swarm::{Peers, PeersParts};
+use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, web_socket};
+use crate::serving::page::Page;
+use crate::serving::words::Words;
+use crate::traversal::ice::{Ice, IceTurn};
+use crate::traversal::stun::Stun;
+use crate::traversal::turn::{Credentials, Turn};
 
 /// Longest time for requests under way to finish once the relay is asked to end.
 const FINISH_PATIENCE: Duration = Duration::from_secs(3);

@@ -11,8 +11,11 @@ use lichen_net::MAX_ADDRESSES;
 use lichen_net::swarm::libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
-use crate::circuits::Limits;
-use crate::{connections, loose, newcomers, origins, proxies, turn};
+use crate::accepting::{connections, origins, proxies};
+use crate::log::newcomers;
+use crate::operating::loose;
+use crate::traversal::circuits::Limits;
+use crate::traversal::turn;
 
 /// Serves a Lichen campaign: the page, the ordered log, the blobs, and the way in to the peer-to-peer network.
 ///

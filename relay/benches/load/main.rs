@@ -13,7 +13,7 @@ mod memory;
 mod process;
 mod report;
 mod signalling;
-#[path = "../../src/signer.rs"]
+#[path = "../../src/log/signer.rs"]
 #[allow(unused_imports, reason = "its tests run with the relay's")]
 mod signer;
 

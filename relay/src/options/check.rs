@@ -8,7 +8,7 @@ use lichen_net::MAX_ADDRESS;
 use lichen_net::swarm::libp2p::Multiaddr;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
 
-use crate::http::host;
+use crate::serving::http::host;
 
 /// What a part of the program may log at.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -165,7 +165,9 @@ mod tests {
 
     #[test]
     fn a_level_is_one_of_six() {
-        for right in ["info", "WARN", "off", "info,libp2p_swarm=debug", "error, lichen_relay::hub=trace"] {
+        for right in
+            ["info", "WARN", "off", "info,libp2p_swarm=debug", "error, lichen_relay::peers::hub=trace"]
+        {
             log_level(right).unwrap();
         }
         for wrong in ["verbose", "", "info,", "info,libp2p", "a=loud", "=info", "3"] {

@@ -23,7 +23,7 @@ use turn_server_proto::types::stun::message::{
 
 use crate::targets::Target;
 
-#[path = "../../../../relay/src/stun/answer.rs"]
+#[path = "../../../../relay/src/traversal/stun/answer.rs"]
 mod answer;
 
 /// Longest datagram that is relayed.

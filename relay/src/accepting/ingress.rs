@@ -1,0 +1,116 @@
+//! How fast what a network's peers send is read: every byte costs deciphering, whatever becomes of it.
+//!
+//! Whoever sends faster is not refused. Its sockets are read later, so that it has to wait, as TCP has it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::fairness::rates::site;
+use crate::operating::metrics::Metrics;
+
+/// Bytes of one network that are read a second.
+const RATE: u64 = 32 * 1024 * 1024;
+
+/// What may be read at once after a while without any, in time at that rate.
+const BURST: Duration = Duration::from_secs(2);
+
+/// How many times as much the networks of one site may send together.
+const OF_SITE: u32 = 4;
+
+/// Networks remembered before those that owe nothing are forgotten.
+const FORGET_FROM: usize = 1024;
+
+/// Whom something is charged to. The first network of a site has the site's address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Payer {
+    Network(IpAddr),
+    Site(IpAddr),
+}
+
+/// What networks have sent lately.
+pub(crate) struct Ingress {
+    start: Instant,
+    /// Until when, since the start, what each network and each site has sent is paid for.
+    paid: Mutex<HashMap<Payer, Duration>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Ingress {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), paid: Mutex::default(), metrics })
+    }
+
+    /// Takes in that so many bytes of a network were read; how long to wait before more of it is read.
+    pub(crate) fn read(&self, network: IpAddr, bytes: usize, now: Instant) -> Option<Duration> {
+        let now = now.saturating_duration_since(self.start);
+        let cost = Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / RATE);
+        // Each change leaves the map whole, whatever happened to another thread.
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        if paid.len() >= FORGET_FROM {
+            paid.retain(|_payer, until| *until > now);
+        }
+        let mut charge = |payer, cost| {
+            let until = paid.entry(payer).or_default();
+            *until = (*until).max(now).saturating_add(cost);
+            until.checked_sub(now.saturating_add(BURST)).filter(|wait| !wait.is_zero())
+        };
+        let own = charge(Payer::Network(network), cost);
+        let of_site = site(network).and_then(|site| charge(Payer::Site(site), cost / OF_SITE));
+        drop(paid);
+        if own.is_some() {
+            self.metrics.limit("received_bytes_per_address");
+        } else if of_site.is_some() {
+            self.metrics.limit("received_bytes_per_site");
+        }
+        own.max(of_site)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: usize = 32 * 1024 * 1024;
+
+    fn ingress() -> Arc<Ingress> {
+        Ingress::new(Arc::new(Metrics::new()))
+    }
+
+    #[test]
+    fn whoever_sends_too_fast_waits_and_others_do_not() {
+        let ingress = ingress();
+        let (fast, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let begin = ingress.start;
+        assert_eq!(ingress.read(fast, 2 * SECOND, begin), None);
+        assert_eq!(ingress.read(fast, SECOND / 2, begin), Some(Duration::from_millis(500)));
+        assert_eq!(ingress.read(other, SECOND, begin), None);
+        let text = ingress.metrics.text().unwrap();
+        assert!(text.contains("limited_total{limit=\"received_bytes_per_address\"} 1"), "{text}");
+        // Half a second later it has waited for that, and after a long silence no more than the burst is its due.
+        assert_eq!(ingress.read(fast, 0, begin + Duration::from_millis(500)), None);
+        let later = begin + Duration::from_secs(100);
+        assert_eq!(ingress.read(fast, 3 * SECOND, later), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_networks_of_a_site_share() {
+        let ingress = ingress();
+        let network = |number| [0x2001, 0xdb8, 0, number, 0, 0, 0, 0].into();
+        let waits: Vec<bool> =
+            (0..5).map(|number| ingress.read(network(number), 2 * SECOND, ingress.start).is_some()).collect();
+        assert_eq!(waits, [false, false, false, false, true]);
+    }
+
+    #[test]
+    fn those_who_owe_nothing_are_forgotten() {
+        let ingress = ingress();
+        let later = ingress.start + Duration::from_secs(60);
+        for number in 0..3000_u32 {
+            let now = if number < 2000 { ingress.start } else { later };
+            ingress.read(std::net::Ipv4Addr::from(number).into(), SECOND, now);
+        }
+        assert!(ingress.paid.lock().unwrap().len() <= FORGET_FROM);
+    }
+}

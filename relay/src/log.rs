@@ -1,0 +1,16 @@
+//! The campaign's log: ordered and settled here, or followed and checked.
+
+pub(crate) mod back_to;
+pub(crate) mod campaign;
+pub(crate) mod faults;
+pub(crate) mod follower;
+pub(crate) mod goal;
+pub(crate) mod kept;
+pub(crate) mod leader;
+pub(crate) mod ledger;
+pub(crate) mod newcomers;
+pub(crate) mod presence;
+pub(crate) mod replay;
+pub(crate) mod settling;
+pub(crate) mod signer;
+pub(crate) mod watchdog;

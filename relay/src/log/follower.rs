@@ -1,0 +1,371 @@
+//! A copy of a log that another relay orders, kept up to date and checked as an auditor would check it.
+//!
+//! Each page of records is verified (chain, signatures, the fold, the coordinator's head), the blobs that it names are
+//! fetched, and then all of it is written and shown. What is shown is never more than the coordinator has signed. A leader
+//! that is away is asked again and again; one that shows another log than before is followed no longer.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use lichen_log::{Authority, Replica, ReplicaError};
+use lichen_net::MAX_ADDRESS;
+use lichen_net::hub::{Cause, Records};
+use lichen_record::{AccountId, CampaignId, Cid};
+use lichen_round::{CampaignState, Change, Rules};
+use lichen_store::{Blobs, Disk, StoreError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::log::campaign::Campaign;
+use crate::log::kept::{Keeping, Kept};
+use crate::log::leader::{Info, Leader, LeaderError};
+use crate::log::ledger::{Ledger, SignedHead};
+use crate::log::replay::replay;
+use crate::operating::condition::{Condition, Part, store_cause};
+use crate::operating::keys;
+use crate::operating::metrics::Metrics;
+use crate::serving::http::host;
+
+/// How long to wait before a leader that is away is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Where the data folder says whom it follows.
+const FILE: &str = "following.json";
+
+/// Whom a data folder follows. What is in it was true when the leader was asked last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Following {
+    /// The leader's page.
+    pub(crate) leader: String,
+    pub(crate) campaign: CampaignId,
+    /// Who must have signed the log's beginning and its heads.
+    pub(crate) coordinator: AccountId,
+    /// Where tabs reach the leader.
+    pub(crate) address: String,
+}
+
+impl Following {
+    /// Reads whom the folder follows, if anybody.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let following = serde_json::from_slice(&bytes);
+                Ok(Some(following.with_context(|| format!("{} is faulty", path.display()))?))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        let unfinished = folder.join("following.new");
+        fs::write(&unfinished, serde_json::to_vec_pretty(self)?)?;
+        fs::rename(unfinished, folder.join(FILE)).context("cannot note whom this relay follows")
+    }
+
+    /// Follows nobody from now on.
+    pub(crate) fn forget(folder: &Path) -> Result<()> {
+        fs::remove_file(folder.join(FILE)).context("cannot forget whom this relay followed")
+    }
+
+    /// Whether this relay may take the leader's place: it has the key, and the leader is gone.
+    pub(crate) async fn check_promotion(&self, folder: &Path) -> Result<()> {
+        let key = keys::account_file(folder);
+        if !key.is_file() {
+            bail!(
+                "this data folder follows {}: give --follow again, or put that relay's account.key there as {} to \
+                 take its place",
+                self.leader,
+                key.display()
+            );
+        }
+        match Leader::new(&self.leader).info().await {
+            Ok(info) if info.campaign == self.campaign && info.leader.is_none() => bail!(
+                "{} still orders the log: stop it for good first, as two relays with one key would fork it",
+                self.leader
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whom the folder follows from now on: as the leader says, and where it is away as it said before.
+    pub(crate) async fn of(leader: &Leader, folder: &Path) -> Result<Self> {
+        let before = Self::read(folder)?;
+        let info = match (leader.info().await, &before) {
+            (Ok(info), _) => info,
+            (Err(error), Some(before)) => {
+                tracing::warn!(%error, "the leader {} is away; its copy is served", leader.url());
+                return Ok(before.clone());
+            }
+            (Err(error), None) => {
+                bail!("nothing of the leader's is here yet, and {}: {error}", leader.url());
+            }
+        };
+        if let Some(whom) = info.leader {
+            bail!("{} only follows {whom}: follow that one", leader.url());
+        }
+        let Info { campaign, coordinator, address, .. } = info;
+        if before.as_ref().is_some_and(|one| (one.campaign, one.coordinator) != (campaign, coordinator)) {
+            bail!(
+                "the folder holds a copy of another log than that of {}: give it another one",
+                leader.url()
+            );
+        }
+        let following = Self { leader: leader.url().to_owned(), campaign, coordinator, address };
+        if before.as_ref() != Some(&following) {
+            following.write(folder)?;
+        }
+        Ok(following)
+    }
+}
+
+/// What tabs and the page are told about the leader.
+#[derive(Clone)]
+pub(crate) struct LeaderState {
+    /// The address of its page.
+    pub(crate) url: String,
+    /// Where tabs reach it.
+    pub(crate) address: lichen_net::swarm::libp2p::Multiaddr,
+    /// Whether it answered last.
+    pub(crate) lives: watch::Receiver<bool>,
+}
+
+/// Keeps a copy up to date.
+pub(crate) struct Follower {
+    leader: Leader,
+    keeping: Keeping,
+    replica: Replica,
+    state: CampaignState,
+    disk: Disk,
+    head: watch::Sender<SignedHead>,
+    lives: watch::Sender<bool>,
+    metrics: Arc<Metrics>,
+    condition: Arc<Condition>,
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Leader(#[from] LeaderError),
+    /// The leader does not go on from what it has shown and signed before.
+    #[error("{0}")]
+    False(String),
+    #[error("cannot write the copy: {0}")]
+    Disk(#[from] StoreError),
+}
+
+impl From<ReplicaError> for FollowError {
+    fn from(error: ReplicaError) -> Self {
+        Self::False(error.to_string())
+    }
+}
+
+/// The campaign that is followed, from the own copy or from the leader.
+pub(crate) async fn campaign(leader: &Leader, following: &Following, disk: &Disk) -> Result<Campaign> {
+    let manifest = blob(leader, disk, &following.campaign.0).await?;
+    let data = Campaign::data_of(&manifest)?;
+    let data = blob(leader, disk, &data).await?;
+    Campaign::of_bytes(manifest, data)
+}
+
+async fn blob(leader: &Leader, disk: &Disk, cid: &Cid) -> Result<Vec<u8>> {
+    if let Some(bytes) = disk.get(cid).await? {
+        return Ok(bytes);
+    }
+    let bytes = leader.blob(cid).await.with_context(|| format!("the leader {} and {cid}", leader.url()))?;
+    disk.put(cid, &bytes).await?;
+    Ok(bytes)
+}
+
+impl Follower {
+    /// Checks the own copy; where there is none, waits until the leader has given its log so far.
+    pub(crate) async fn open(
+        leader: Leader,
+        following: &Following,
+        campaign: &Campaign,
+        disk: Disk,
+        metrics: Arc<Metrics>,
+        condition: Arc<Condition>,
+    ) -> Result<(Ledger, LeaderState, Self)> {
+        for (cid, bytes) in campaign.blobs() {
+            // What is here needs no room, of which a full disk has none.
+            if !disk.has(&cid).await? {
+                disk.put(&cid, bytes).await?;
+            }
+        }
+        let (head, heads) = watch::channel(SignedHead { length: 0, envelope: Arc::from([]) });
+        let (lives, alive) = watch::channel(false);
+        let mut follower = Self {
+            leader,
+            keeping: Keeping::of(campaign, following.coordinator),
+            replica: Replica::new(campaign.id, Authority::Account(following.coordinator), campaign.initial),
+            state: CampaignState::new(campaign.id, Rules::from(&campaign.manifest)),
+            disk,
+            head,
+            lives,
+            metrics,
+            condition,
+        };
+        follower.fold().await.context("the copy of the log on disk is damaged")?;
+        // What is here is served without the leader; else it has to give its log so far.
+        loop {
+            let step = follower.step().await;
+            let has_copy = follower.head.borrow().length > 0;
+            match step {
+                Err(FollowError::Leader(_) | FollowError::Disk(_)) if has_copy => break,
+                step => step.with_context(|| format!("cannot copy {}", follower.leader.url()))?,
+            }
+            if has_copy {
+                follower.lives.send_replace(true);
+                break;
+            }
+        }
+        let address = following.address.parse().context("the leader's address is no multiaddress")?;
+        if following.address.len() > MAX_ADDRESS || host(&address).is_none() {
+            bail!("tabs cannot go to the leader's address {}", following.address);
+        }
+        let state = LeaderState { url: follower.leader.url().to_owned(), address, lives: alive };
+        Ok((Ledger::following(campaign.id, following.coordinator, heads), state, follower))
+    }
+
+    /// Reads and checks the own copy, and shows as much of it as is signed. A relay that ordered the log before has all of
+    /// it and no head, which it signed itself.
+    async fn fold(&mut self) -> Result<()> {
+        let campaign = self.replica.campaign();
+        let envelope = self.disk.head(campaign).await?;
+        if let Some(envelope) = &envelope {
+            self.replica.believe(envelope, 0)?;
+        }
+        replay(&self.disk, &mut self.replica, &mut self.state).await?;
+        if let Some(envelope) = envelope {
+            let (found, signed) = (self.replica.length(), self.replica.signed_length());
+            if found < signed {
+                bail!("it ends at record {found}, and {signed} are signed");
+            }
+            self.show(signed, &envelope);
+        }
+        Ok(())
+    }
+
+    /// Follows until the token is cancelled.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<()> {
+        loop {
+            let step = tokio::select! {
+                step = self.step() => step,
+                () = stop.cancelled() => return Ok(()),
+            };
+            match step {
+                Ok(()) => {
+                    if !self.lives.send_replace(true) {
+                        tracing::info!(leader = self.leader.url(), "the leader is there again");
+                    }
+                    self.metrics.leader_reachable.set(1);
+                    self.condition.set(Part::Leader, None, &"");
+                    self.condition.set(Part::Log, None, &"");
+                    continue;
+                }
+                Err(FollowError::Leader(error)) => {
+                    self.condition.set(Part::Leader, Some(Cause::Leader), &error);
+                    if self.lives.send_replace(false) {
+                        tracing::warn!(
+                            leader = self.leader.url(),
+                            %error,
+                            "the leader is away: nothing is appended until it is back or this relay is promoted"
+                        );
+                    }
+                }
+                Err(FollowError::False(fault)) => {
+                    self.lives.send_replace(false);
+                    self.condition.set(Part::Leader, Some(Cause::Leader), &fault);
+                    self.metrics.leader_reachable.set(0);
+                    self.metrics.leader_faults.inc();
+                    tracing::error!(
+                        leader = self.leader.url(),
+                        fault,
+                        "the leader shows a false log and is followed no longer; the copy stays as it is"
+                    );
+                    stop.cancelled().await;
+                    return Ok(());
+                }
+                Err(FollowError::Disk(error)) => {
+                    let cause = store_cause(&error);
+                    let Some(cause) = cause else { return Err(error).context("the copy of the log") };
+                    self.condition.set(Part::Log, Some(cause), &error);
+                }
+            }
+            self.metrics.leader_reachable.set(0);
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes over one page of the log.
+    async fn step(&mut self) -> Result<(), FollowError> {
+        let campaign = self.replica.campaign();
+        let Records { records, head: envelope } = self.page().await?;
+        // Nothing of a page counts before all of it is checked, and on disk.
+        let (mut replica, mut state, mut kept) = (self.replica.clone(), self.state.clone(), Kept::default());
+        let length = replica.believe(&envelope, records.len())?;
+        for record in &records {
+            let entry = replica.take(record)?;
+            let changes = state
+                .apply(record.time, &entry)
+                .map_err(|refusal| FollowError::False(format!("record {}: {refusal}", record.index)))?;
+            kept.add_entry(&self.keeping, &entry);
+            if changes.iter().any(|change| matches!(change, Change::Settled { .. })) {
+                kept.add_settled(&self.keeping, &state);
+            }
+        }
+        let is_at_end = replica.is_complete();
+        if records.is_empty() && !is_at_end {
+            return Err(LeaderError::Malformed("its log ends before its head".into()).into());
+        }
+        if !records.is_empty() {
+            let kept = self.fetch(kept).await?;
+            self.disk.append(campaign, records, kept).await?;
+            (self.replica, self.state) = (replica, state);
+        }
+        if is_at_end && self.head.borrow().length < length {
+            self.disk.keep_head(campaign, envelope.clone()).await?;
+            self.show(length, &envelope);
+        }
+        Ok(())
+    }
+
+    async fn page(&self) -> Result<Records, LeaderError> {
+        // One that was away is to be known to be back at once, and not when its log has grown.
+        let is_to_wait = *self.lives.borrow();
+        self.leader.records(self.replica.campaign(), self.replica.length(), is_to_wait).await
+    }
+
+    /// Fetches what is not here yet; what is to be kept then.
+    async fn fetch(&self, kept: Kept) -> Result<Vec<Cid>, FollowError> {
+        let mut here = Vec::new();
+        let optional = kept.if_here.into_iter().map(|cid| (cid, false));
+        for (cid, is_required) in kept.required.into_iter().map(|cid| (cid, true)).chain(optional) {
+            if !self.disk.has(&cid).await? {
+                match self.leader.blob(&cid).await {
+                    Ok(bytes) => self.disk.put(&cid, &bytes).await?,
+                    Err(LeaderError::NotFound) if !is_required => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            here.push(cid);
+        }
+        Ok(here)
+    }
+
+    fn show(&self, length: u64, envelope: &[u8]) {
+        self.head.send_replace(SignedHead { length, envelope: envelope.into() });
+        self.metrics.show(&self.state);
+    }
+}

@@ -1,0 +1,153 @@
+//! Writes what is ordered, however long the disk is full or fails, and tells everybody.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use lichen_log::Record;
+use lichen_record::Cid;
+use lichen_round::Change;
+use lichen_store::{Blobs, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use super::{Batch, Writer};
+use crate::log::kept::Kept;
+use crate::operating::condition::{Part, store_cause};
+
+/// How long to wait before a disk that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Writer {
+    /// Writes the batch, then tells everybody; false if it could not be written before the relay was asked to end. Nobody
+    /// has been told of it then.
+    pub(super) async fn commit(&mut self, batch: Batch, stop: &CancellationToken) -> Result<bool> {
+        while let Err(error) = self.write(&batch).await {
+            let cause = store_cause(&error);
+            let Some(cause) = cause else { return Err(error).context("cannot write the log") };
+            self.condition.set(Part::Log, Some(cause), &error);
+            if !self.wait_refusing(stop).await {
+                return Ok(false);
+            }
+        }
+        self.condition.set(Part::Log, None, &"");
+        self.tell(batch)?;
+        Ok(true)
+    }
+
+    /// As [`Writer::commit`], tried once: what cannot be written is written first when the log's task runs.
+    pub(super) async fn commit_or_keep(&mut self, batch: Batch) -> Result<()> {
+        match self.write(&batch).await {
+            Ok(()) => self.tell(batch),
+            Err(error) => {
+                let Some(cause) = store_cause(&error) else {
+                    return Err(error).context("cannot write the log");
+                };
+                self.condition.set(Part::Log, Some(cause), &error);
+                self.unwritten = Some(batch);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits a while, and refuses what is asked meanwhile; false if the relay is asked to end.
+    async fn wait_refusing(&mut self, stop: &CancellationToken) -> bool {
+        let mut again = std::pin::pin!(tokio::time::sleep(AGAIN));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = again.as_mut() => return true,
+                ask = self.asks.recv() => match ask {
+                    Some(ask) => ask.refuse(),
+                    None => return false,
+                },
+            }
+        }
+    }
+
+    async fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.records.is_empty() {
+            return Ok(());
+        }
+        self.condition.begin_write();
+        let written = self.append(&batch.records, &batch.kept).await;
+        self.condition.end_write();
+        written
+    }
+
+    async fn append(&self, records: &[Record], kept: &Kept) -> Result<(), StoreError> {
+        let start = Instant::now();
+        let campaign = self.chain.head().campaign;
+        let mut keep: Vec<Cid> = kept.required.clone();
+        for cid in &kept.if_here {
+            if self.disk.has(cid).await? {
+                keep.push(*cid);
+            }
+        }
+        let named = keep.clone();
+        match self.disk.append(campaign, records.to_vec(), keep).await {
+            // A write may have reached the disk and failed all the same.
+            Err(StoreError::NotNext { .. }) if self.is_written(records).await? => {}
+            written => written?,
+        }
+        self.loose.named(&named);
+        self.metrics.append_seconds.observe(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    async fn is_written(&self, records: &[Record]) -> Result<bool, StoreError> {
+        let Some(first) = records.first() else { return Ok(true) };
+        let campaign = self.chain.head().campaign;
+        Ok(self.disk.records(campaign, first.index, records.len().saturating_add(1)).await? == records)
+    }
+
+    fn tell(&mut self, batch: Batch) -> Result<()> {
+        if !batch.records.is_empty() {
+            self.publish_head()?;
+        }
+        for (answer, receipt) in batch.receipts {
+            // Whoever asked may have gone meanwhile, and then nobody misses the answer.
+            let _gone = answer.send(Ok(receipt));
+        }
+        for change in batch.changes {
+            report(&change);
+            self.faults.count(&change);
+            self.metrics.changed(&change);
+            if let (Change::Opened { .. }, Some(request)) = (&change, &self.back_to) {
+                request.forget();
+                self.back_to = None;
+            }
+        }
+        self.faults.warn(Instant::now());
+        for aggregation in batch.aggregations {
+            self.aggregations.spawn(self.settling.clone().settle(aggregation));
+        }
+        for measurement in batch.measurements {
+            self.measurements.spawn(self.goal.clone().measure(measurement));
+        }
+        Ok(())
+    }
+}
+
+fn report(change: &Change) {
+    match change {
+        Change::Published { .. } | Change::Settled { .. } | Change::Finished { .. } => {
+            tracing::info!(?change, "the campaign goes on");
+        }
+        Change::GoalReached { round } => tracing::info!(
+            round = round.0,
+            "the goal is reached, and with it the campaign's end. `lichen-relay back-to` opens it again, from an earlier round"
+        ),
+        Change::WentBack { round, to, .. } => {
+            tracing::warn!(
+                round = round.0,
+                to = to.0,
+                "a round begins with what an earlier one settled with"
+            );
+        }
+        Change::SetAside { round } => tracing::warn!(
+            round = round.0,
+            "the round's updates were set aside, or changed nothing: the campaign goes on from the checkpoint before it. If \
+             that happens again and again, look at who contributes; `lichen-relay back-to` goes back to an earlier checkpoint"
+        ),
+        _ => tracing::debug!(?change, "the log changed the campaign"),
+    }
+}

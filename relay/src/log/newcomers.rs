@@ -1,0 +1,149 @@
+//! How fast tabs may make the log grow, and who goes first.
+//!
+//! Whoever joins checks the whole log, some hundred entries a second. So all tabs together get a rate that a joiner keeps
+//! up with, and half of it is for accounts that have contributed before: newcomers in any number leave them room. Accounts
+//! cost nothing, so what new ones may do is limited by the network that they come from. The relay's own entries are never
+//! held up.
+//!
+//! A puzzle to be solved for each account would be the other way. It would cost a phone more than an attacker, and the first
+//! visit the seconds that decide whether there is a second one.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use lichen_record::{AccountId, Entry, Verified};
+use lichen_round::{CampaignState, Member, Presence};
+
+use crate::fairness::quota::{Allowance, Quota};
+
+/// So many seconds' worth of entries may come at once.
+const BURST: u32 = 4;
+
+/// Which part of the allowance is there for those who have contributed.
+const KEPT_FOR_MEMBERS: f64 = 0.5;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// What an operator may set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Entries of all tabs in a second.
+    pub(crate) entries_per_second: u32,
+    /// Accounts of one network that the log does not know yet.
+    pub(crate) accounts_per_minute: u32,
+    pub(crate) accounts_per_hour: u32,
+    /// Members of one network that rounds wait for.
+    pub(crate) members: usize,
+}
+
+/// Which limit an entry ran into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limited {
+    Entries,
+    Accounts,
+    Members,
+}
+
+/// What came in lately, and from where.
+pub(crate) struct Newcomers {
+    limits: Limits,
+    entries: Allowance,
+    by_minute: Quota<IpAddr>,
+    by_hour: Quota<IpAddr>,
+    /// Where members joined from since the relay started.
+    networks: HashMap<AccountId, IpAddr>,
+    members: HashMap<IpAddr, Vec<AccountId>>,
+}
+
+impl Newcomers {
+    pub(crate) fn new(limits: Limits, now: Instant) -> Self {
+        Self {
+            limits,
+            entries: Allowance::full(limits.entries_per_second.saturating_mul(BURST), now),
+            by_minute: Quota::per_minute(limits.accounts_per_minute),
+            by_hour: Quota::per(limits.accounts_per_hour, HOUR),
+            networks: HashMap::new(),
+            members: HashMap::new(),
+        }
+    }
+
+    /// Whether an entry that came from this network, and that the fold would take, may be appended now; it is counted if
+    /// so.
+    ///
+    /// # Errors
+    /// The limit that it ran into.
+    pub(crate) fn admit(
+        &mut self,
+        state: &CampaignState,
+        entry: &Verified<Entry>,
+        network: IpAddr,
+        now: Instant,
+    ) -> Result<(), Limited> {
+        let account = entry.account();
+        let member = state.member(&account);
+        let is_known = member.is_some_and(|member| member.contributions() > 0);
+        self.check_entries(is_known, now)?;
+        if matches!(entry.get(), Entry::Joined { .. }) {
+            self.check_members(state, network)?;
+            if member.is_none() {
+                self.check_accounts(network, now)?;
+            }
+        }
+        self.entries.spend(1.0);
+        match entry.get() {
+            Entry::Joined { .. } => self.enter(account, network),
+            Entry::Left { .. } => self.leave(account),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_entries(&mut self, is_known: bool, now: Instant) -> Result<(), Limited> {
+        let whole = f64::from(self.limits.entries_per_second.saturating_mul(BURST));
+        let left = self.entries.refill(whole, Duration::from_secs(BURST.into()), now);
+        let kept = if is_known { 0.0 } else { whole * KEPT_FOR_MEMBERS };
+        if left - kept >= 1.0 { Ok(()) } else { Err(Limited::Entries) }
+    }
+
+    fn check_accounts(&self, network: IpAddr, now: Instant) -> Result<(), Limited> {
+        let is_within = self.by_minute.take(network, 1, now) && self.by_hour.take(network, 1, now);
+        if is_within { Ok(()) } else { Err(Limited::Accounts) }
+    }
+
+    /// Whoever missed a round is not waited for, and counts no more.
+    fn check_members(&mut self, state: &CampaignState, network: IpAddr) -> Result<(), Limited> {
+        let Some(members) = self.members.get_mut(&network) else { return Ok(()) };
+        if members.len() < self.limits.members {
+            return Ok(());
+        }
+        let is_expected = |account: &AccountId| {
+            let presence = state.member(account).map(Member::presence);
+            matches!(presence, Some(Presence::Expected | Presence::Newcomer))
+        };
+        let networks = &mut self.networks;
+        members.retain(|account| {
+            let stays = is_expected(account);
+            if !stays {
+                networks.remove(account);
+            }
+            stays
+        });
+        if members.len() < self.limits.members { Ok(()) } else { Err(Limited::Members) }
+    }
+
+    fn enter(&mut self, account: AccountId, network: IpAddr) {
+        self.leave(account);
+        self.networks.insert(account, network);
+        self.members.entry(network).or_default().push(account);
+    }
+
+    fn leave(&mut self, account: AccountId) {
+        let Some(network) = self.networks.remove(&account) else { return };
+        let Some(members) = self.members.get_mut(&network) else { return };
+        members.retain(|member| *member != account);
+        if members.is_empty() {
+            self.members.remove(&network);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Computes what rounds came to, for a coordinator that settles them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use futures::FutureExt;
+use futures::lock::Mutex;
+use lichen_campaign::Settlement;
+use lichen_learn::Aggregation as Sum;
+use lichen_record::{Cid, RoundNumber};
+use lichen_settle::{SetAside, Settled, Settler};
+use lichen_store::{Blobs, Disk};
+
+use crate::log::campaign::Campaign;
+
+/// A round whose result is wanted.
+pub(crate) struct Aggregation {
+    pub(crate) round: RoundNumber,
+    pub(crate) base: Cid,
+    /// Weights and updates, in the order of aggregation.
+    pub(crate) accepted: Vec<(u32, Cid)>,
+}
+
+/// Computes results, one at a time.
+#[derive(Clone)]
+pub(crate) struct Settling {
+    disk: Disk,
+    /// None where contributors settle.
+    settler: Option<Arc<Mutex<Settler>>>,
+    max_norm: f64,
+}
+
+impl Settling {
+    pub(crate) fn new(campaign: &Campaign, disk: Disk) -> Result<Self> {
+        let settler = match campaign.manifest.rounds.settlement {
+            Settlement::Coordinator => Some(Arc::new(Mutex::new(campaign.settler()?))),
+            Settlement::Contributors => None,
+        };
+        Ok(Self { disk, settler, max_norm: campaign.max_norm })
+    }
+
+    /// Computes a round's result and stores it.
+    pub(crate) async fn settle(self, aggregation: Aggregation) -> (RoundNumber, Result<Cid>) {
+        let round = aggregation.round;
+        (round, self.compute(aggregation).await)
+    }
+
+    async fn compute(self, Aggregation { round, base, accepted }: Aggregation) -> Result<Cid> {
+        let settler = self.settler.context("this campaign's rounds are settled by its contributors")?;
+        let bytes = blob(&self.disk, &base).await?;
+        let mut sum = Sum::new(&bytes, self.max_norm)?;
+        drop(bytes);
+        // One update at a time is in memory.
+        for (samples, update) in accepted {
+            let bytes = blob(&self.disk, &update).await?;
+            let add = move || {
+                sum.add(samples, &bytes);
+                sum
+            };
+            sum = tokio::task::spawn_blocking(add).await?;
+        }
+        let mut settler = settler.lock_owned().await;
+        let settle = move || {
+            // It waits for nothing: nobody else has a turn here.
+            settler
+                .settle(&base, sum, async || {})
+                .now_or_never()
+                .context("it waits for something")?
+                .map_err(anyhow::Error::from)
+        };
+        let Settled { result, checkpoint, set_aside } = tokio::task::spawn_blocking(settle).await??;
+        if let Some(set_aside) = set_aside {
+            tell(round, &set_aside);
+        }
+        if let Some(bytes) = checkpoint {
+            self.disk.put(&result, &bytes).await?;
+        }
+        Ok(result)
+    }
+}
+
+fn tell(round: RoundNumber, set_aside: &SetAside) {
+    let SetAside { base, result } = set_aside;
+    tracing::info!(
+        round = round.0,
+        loss = result.loss,
+        accuracy = result.accuracy,
+        loss_before = base.loss,
+        accuracy_before = base.accuracy,
+        "with this round's updates the model would be far worse"
+    );
+}
+
+pub(crate) async fn blob(disk: &Disk, cid: &Cid) -> Result<Vec<u8>> {
+    Ok(disk.get(cid).await?.ok_or(NotHere(*cid))?)
+}
+
+/// A blob that the log names is not here.
+#[derive(Debug, thiserror::Error)]
+#[error("the blob {0} is not here")]
+pub(crate) struct NotHere(Cid);

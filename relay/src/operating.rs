@@ -1,0 +1,11 @@
+//! What an operator sees and counts on: metrics, condition and health, the limits, keys, clocks and room on the disk.
+
+pub(crate) mod clock;
+pub(crate) mod condition;
+pub(crate) mod health;
+pub(crate) mod keys;
+pub(crate) mod limits;
+pub(crate) mod loose;
+pub(crate) mod metrics;
+pub(crate) mod now;
+pub(crate) mod parts;
