@@ -8,6 +8,7 @@
 //! Beside them, `traversal` helps tabs to reach each other. All of these share what is in `fairness` and `operating`.
 
 mod accepting;
+mod address;
 mod fairness;
 mod log;
 mod operating;
@@ -41,11 +42,12 @@ use crate::accepting::proxies::Proxies;
 use crate::accepting::server::Service;
 use crate::accepting::tls::Certificate;
 use crate::accepting::{accepted, origins, server};
+use crate::address::web_socket;
 use crate::fairness::shares::Shares;
 use crate::fairness::workspace::Workspace;
 use crate::log::campaign::Campaign;
-use crate::log::follower::{Follower, Following, LeaderState};
-use crate::log::leader::Leader;
+use crate::log::follower::{Follower, Following};
+use crate::log::leader::{Leader, LeaderState};
 use crate::log::ledger::{Ledger, Writer};
 use crate::log::signer::Signer;
 use crate::log::{back_to, follower};
@@ -58,7 +60,7 @@ use crate::options::{Command, Settings};
 use crate::peers::hub::{Hub, HubParts};
 use crate::peers::rendezvous::Rendezvous;
 use crate::peers::swarm::{Peers, PeersParts};
-use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, web_socket};
+use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site};
 use crate::serving::page::Page;
 use crate::serving::words::Words;
 use crate::traversal::ice::{Ice, IceTurn};
@@ -105,7 +107,10 @@ fn start() -> Result<()> {
         .init();
     let runtime = tokio::runtime::Runtime::new()?;
     if settings.health {
-        return runtime.block_on(health::ask(&settings));
+        return runtime.block_on(health::ask(
+            settings.listen,
+            settings.tls.as_ref().map(|tls| tls.certificate.as_path()),
+        ));
     }
     raise_file_limit(settings.connections.all);
     let ended = runtime.block_on(run(settings));

@@ -7,7 +7,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 use lichen_net::swarm::libp2p::Multiaddr;
 
-use crate::serving::http::web_origin;
+use crate::address::web_origin;
 
 /// Stands for every site.
 const ANY: &str = "*";

@@ -21,15 +21,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::address::host;
 use crate::log::campaign::Campaign;
 use crate::log::kept::{Keeping, Kept};
-use crate::log::leader::{Info, Leader, LeaderError};
+use crate::log::leader::{Info, Leader, LeaderError, LeaderState};
 use crate::log::ledger::{Ledger, SignedHead};
 use crate::log::replay::replay;
 use crate::operating::condition::{Condition, Part, store_cause};
 use crate::operating::keys;
 use crate::operating::metrics::Metrics;
-use crate::serving::http::host;
 
 /// How long to wait before a leader that is away is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -123,17 +123,6 @@ impl Following {
         }
         Ok(following)
     }
-}
-
-/// What tabs and the page are told about the leader.
-#[derive(Clone)]
-pub(crate) struct LeaderState {
-    /// The address of its page.
-    pub(crate) url: String,
-    /// Where tabs reach it.
-    pub(crate) address: lichen_net::swarm::libp2p::Multiaddr,
-    /// Whether it answered last.
-    pub(crate) lives: watch::Receiver<bool>,
 }
 
 /// Keeps a copy up to date.

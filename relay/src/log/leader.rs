@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use lichen_log::MAX_RECORD;
 use lichen_net::hub::{MAX_RECORDS, Records};
+use lichen_net::swarm::libp2p::Multiaddr;
 use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_ENVELOPE, decode};
 use serde::Deserialize;
+use tokio::sync::watch;
 use ureq::http::StatusCode;
 
 /// Longest time that the leader holds an answer back while its log does not grow, in seconds.
@@ -43,6 +45,17 @@ pub(crate) struct Info {
     /// Whom it follows itself, if it does.
     #[serde(default)]
     pub(crate) leader: Option<String>,
+}
+
+/// What tabs and the page are told about the leader.
+#[derive(Clone)]
+pub(crate) struct LeaderState {
+    /// The address of its page.
+    pub(crate) url: String,
+    /// Where tabs reach it.
+    pub(crate) address: Multiaddr,
+    /// Whether it answered last.
+    pub(crate) lives: watch::Receiver<bool>,
 }
 
 /// Why the leader did not give what it was asked for.

@@ -1,6 +1,7 @@
 //! Asks a running relay whether it is ready, for a container's health check: the image has no other program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,20 +15,19 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::options::Settings;
-
 /// Longest time for the answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Longest answer read, in bytes.
 const MAX_ANSWER: u64 = 4096;
 
-/// Asks the relay that runs with these settings.
+/// Asks the relay that listens there, and speaks TLS where it has a certificate.
 ///
 /// # Errors
 /// If it does not say that it is ready.
-pub(crate) async fn ask(settings: &Settings) -> Result<()> {
-    let answer = tokio::time::timeout(PATIENCE, request(settings)).await.context("no answer in time")??;
+pub(crate) async fn ask(listen: SocketAddr, certificate: Option<&Path>) -> Result<()> {
+    let answer =
+        tokio::time::timeout(PATIENCE, request(listen, certificate)).await.context("no answer in time")??;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split("\r\n").next() {
         Some(status) if status.starts_with("HTTP/1.1 200 ") => Ok(()),
@@ -35,11 +35,11 @@ pub(crate) async fn ask(settings: &Settings) -> Result<()> {
     }
 }
 
-async fn request(settings: &Settings) -> Result<String> {
-    let address = reachable(settings.listen);
+async fn request(listen: SocketAddr, certificate: Option<&Path>) -> Result<String> {
+    let address = reachable(listen);
     let stream = TcpStream::connect(address).await.with_context(|| format!("nobody listens on {address}"))?;
-    let Some(tls) = &settings.tls else { return exchange(stream).await };
-    let own = CertificateDer::from_pem_file(&tls.certificate).context("cannot read the certificate")?;
+    let Some(certificate) = certificate else { return exchange(stream).await };
+    let own = CertificateDer::from_pem_file(certificate).context("cannot read the certificate")?;
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?

@@ -8,7 +8,13 @@ use lichen_net::MAX_ADDRESS;
 use lichen_net::swarm::libp2p::Multiaddr;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
 
-use crate::serving::http::host;
+use super::Options;
+use crate::address::host;
+use crate::serving::words::Operator;
+
+/// Longest name and link of an operator, in characters.
+const OPERATOR_NAME: usize = 120;
+const OPERATOR_LINK: usize = 500;
 
 /// What a part of the program may log at.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -148,6 +154,79 @@ pub(super) fn file(option: &str, file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses files and folders that are not there, and what cannot be logged.
+pub(super) fn files(options: &Options) -> Result<()> {
+    if let Some(folder) = &options.page {
+        page(folder)?;
+    }
+    if let Some(filter) = &options.log_level {
+        log_level(filter)?;
+    }
+    if let Some(folder) = &options.campaign {
+        file("--campaign", &folder.join("campaign.toml"))?;
+    }
+    let files = [("--tls-certificate", &options.tls_certificate), ("--tls-key", &options.tls_key)];
+    for (option, path) in files {
+        if let Some(path) = path {
+            file(option, path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses limits that let nothing through. Those on reservations and circuits may: then there is no mesh by this relay.
+pub(super) fn numbers(options: &Options) -> Result<()> {
+    let narrow = [
+        ("stun-per-minute", options.stun_per_minute),
+        ("turn-bytes-per-second", options.turn_bytes_per_second),
+        ("turn-passwords-per-minute", options.turn_passwords_per_minute),
+        ("circuit-seconds", options.circuit_seconds),
+        ("circuit-requests-per-minute", options.circuit_requests_per_minute),
+        ("entries-per-minute", options.entries_per_minute),
+        ("entries-per-minute-per-address", options.entries_per_minute_per_address),
+        ("blob-bytes-per-minute", options.blob_bytes_per_minute),
+        ("pinned-bytes-per-minute", options.pinned_bytes_per_minute),
+        ("loose-blob-minutes", options.loose_blob_minutes),
+    ];
+    let wide = [
+        ("max-connections", options.max_connections),
+        ("max-connections-per-address", options.max_connections_per_address),
+        ("max-pending-connections", options.max_pending_connections),
+        ("max-pending-connections-per-address", options.max_pending_connections_per_address),
+        ("max-circuits-per-peer", options.max_circuits_per_peer),
+        ("turn-allocations", options.turn_allocations),
+        ("turn-allocations-per-address", options.turn_allocations_per_address),
+    ];
+    narrow.iter().try_for_each(|(name, number)| at_least_one(name, *number))?;
+    wide.iter().try_for_each(|(name, number)| at_least_one(name, *number))
+}
+
+/// Visitors read the name and follow the link: neither may be something else than it looks like.
+pub(super) fn operator(name: Option<String>, link: Option<String>) -> Result<Option<Operator>> {
+    let Some(name) = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()) else {
+        if link.is_some() {
+            bail!("--operator-link needs --operator-name");
+        }
+        return Ok(None);
+    };
+    if name.chars().count() > OPERATOR_NAME || name.chars().any(is_invisible) {
+        bail!("--operator-name: use at most {OPERATOR_NAME} characters, all of them visible");
+    }
+    if let Some(link) = &link {
+        let is_address = ["https://", "mailto:"].iter().any(|scheme| link.starts_with(scheme));
+        if !is_address || link.len() > OPERATOR_LINK || link.contains(|one: char| !one.is_ascii_graphic()) {
+            bail!("--operator-link {link}: it is neither https://... nor mailto:...");
+        }
+    }
+    Ok(Some(Operator { name, link }))
+}
+
+/// Characters that show nothing, or turn the direction of reading.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,5 +313,24 @@ mod tests {
         for wrong in ["relay.example.org", "ftp://relay.example.org", "https://a/?b", "https://"] {
             assert!(leader(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_operator_is_named_as_they_are_and_not_otherwise() {
+        let named = |name: &str, link: Option<&str>| operator(Some(name.into()), link.map(Into::into));
+        let operator_of =
+            |name: &str, link: Option<&str>| Some(Operator { name: name.into(), link: link.map(Into::into) });
+        assert_eq!(operator(None, None).unwrap(), None);
+        assert_eq!(named(" ", None).unwrap(), None);
+        assert_eq!(named("City school", None).unwrap(), operator_of("City school", None));
+        for link in ["https://school.example/about", "mailto:it@school.example"] {
+            assert_eq!(named("School", Some(link)).unwrap(), operator_of("School", Some(link)));
+        }
+        for link in ["http://school.example", "javascript:alert(1)", "https://a b", "school.example"] {
+            assert!(named("School", Some(link)).is_err(), "{link}");
+        }
+        assert!(operator(None, Some("https://school.example".into())).is_err());
+        assert!(named(&"x".repeat(121), None).is_err());
+        assert!(named("School\u{202e}", None).is_err());
     }
 }

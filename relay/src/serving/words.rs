@@ -5,7 +5,6 @@ use lichen_campaign::Transport;
 use serde::Serialize;
 
 use crate::log::campaign::Campaign;
-use crate::options::Operator;
 
 /// What `lichen.json` says about the campaign.
 #[derive(Serialize)]
@@ -27,6 +26,14 @@ pub(crate) struct Words {
     /// How samples are shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     show: Option<Show>,
+}
+
+/// Who runs the relay, as they say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Operator {
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) link: Option<String>,
 }
 
 /// What goes over the wire, and how often.
