@@ -14,3 +14,4 @@ pub(crate) mod replay;
 pub(crate) mod settling;
 pub(crate) mod signer;
 pub(crate) mod watchdog;
+pub(crate) mod writer;

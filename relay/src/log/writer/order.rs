@@ -1,0 +1,108 @@
+//! Gives entries their place in the log, and does what the coordinator wants because of them. Nothing is written here.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use lichen_log::Receipt;
+use lichen_record::{Entry, Verified, verify};
+use lichen_round::{Change, CoordinatorAction, CoordinatorEvent};
+
+use super::{Batch, Writer};
+use crate::log::goal::Measurement;
+use crate::log::ledger::{AppendError, Ask};
+use crate::log::settling::Aggregation;
+
+impl Writer {
+    /// Does what is asked; an entry is acknowledged once the batch is written.
+    pub(super) fn answer(&mut self, ask: Ask, batch: &mut Batch) -> Result<()> {
+        // Whoever asked may have gone meanwhile, and then nobody misses the answer.
+        match ask {
+            Ask::Admit { entry, answer } => {
+                let admitted = self.coordinator.admit(self.clock.now(), &entry);
+                let _gone = answer.send(admitted.map(drop).map_err(AppendError::Refused));
+            }
+            Ask::Append { entry, network, answer } => match self.order(entry, Some(network), batch)? {
+                Ok((receipt, actions)) => {
+                    batch.receipts.push((answer, receipt));
+                    self.perform(actions, batch)?;
+                }
+                Err(error) => {
+                    let _gone = answer.send(Err(error));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Gives an entry its place, if it may have one. One that came from a network of tabs also has to wait its turn.
+    fn order(
+        &mut self,
+        entry: Verified<Entry>,
+        network: Option<IpAddr>,
+        batch: &mut Batch,
+    ) -> Result<Result<(Receipt, Vec<CoordinatorAction>), AppendError>> {
+        let now = self.clock.now();
+        let time = match self.coordinator.admit(now, &entry) {
+            Ok(time) => time,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        if let Some(network) = network
+            && let Err(limited) =
+                self.newcomers.admit(self.coordinator.state(), &entry, network, Instant::now())
+        {
+            return Ok(Err(AppendError::Limited(limited)));
+        }
+        let (record, receipt) = self.chain.append(time, &entry)?;
+        batch.records.push(record);
+        batch.kept.add_entry(&self.keeping, &entry);
+        self.metrics.appended(entry.get());
+        let actions = self.coordinator.handle(now, CoordinatorEvent::Record { time, entry });
+        let is_settled =
+            |action: &CoordinatorAction| matches!(action, CoordinatorAction::Report(Change::Settled { .. }));
+        if actions.iter().any(is_settled) {
+            batch.kept.add_settled(&self.keeping, self.coordinator.state());
+        }
+        Ok(Ok((receipt, actions)))
+    }
+
+    /// Tells the coordinator what happened, and does what it wants.
+    pub(super) fn handle(&mut self, event: CoordinatorEvent, batch: &mut Batch) -> Result<()> {
+        let actions = self.coordinator.handle(self.clock.now(), event);
+        self.perform(actions, batch)
+    }
+
+    /// Does what the coordinator wants, and what it wants because of that.
+    fn perform(&mut self, actions: Vec<CoordinatorAction>, batch: &mut Batch) -> Result<()> {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            match action {
+                CoordinatorAction::Append(entry) => {
+                    let entry = verify::<Entry>(&self.key.sign(&entry)?)?;
+                    match self.order(entry, None, batch)? {
+                        Ok((_receipt, more)) => actions.extend(more),
+                        Err(error) => {
+                            tracing::warn!(%error, "an own entry is not admissible any more");
+                            let event = CoordinatorEvent::AppendFailed;
+                            actions.extend(self.coordinator.handle(self.clock.now(), event));
+                        }
+                    }
+                }
+                CoordinatorAction::Aggregate { round, base, accepted } => {
+                    batch.aggregations.push(Aggregation { round, base, accepted });
+                }
+                CoordinatorAction::Measure { round, checkpoint } => {
+                    batch.measurements.push(Measurement { round, checkpoint });
+                }
+                CoordinatorAction::WakeAt(time) => self.wake = Some(time),
+                CoordinatorAction::Report(change) => batch.changes.push(change),
+                CoordinatorAction::Distrust(refusal) => {
+                    bail!("an entry just admitted was refused: {refusal}")
+                }
+                other => bail!("the coordinator asks for something unknown: {other:?}"),
+            }
+        }
+        Ok(())
+    }
+}
