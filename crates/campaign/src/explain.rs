@@ -10,7 +10,6 @@ use crate::{AtTarget, Manifest, Transport};
 
 /// One thing that a visitor should know before saying yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Statement {
     /// The question that a visitor has.
     pub heading: String,

@@ -27,7 +27,6 @@ const PARAGRAPH: usize = 2000;
 /// The campaign's id is the content id of the manifest's bytes, so that nobody can change a campaign that people
 /// have joined.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Manifest {
     /// What the campaign is for, in words.
     pub campaign: Purpose,
@@ -49,7 +48,6 @@ pub struct Manifest {
 
 /// `[campaign]`: what the campaign is for, in words.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Purpose {
     /// A few words.
     pub title: String,
@@ -79,7 +77,6 @@ pub enum AtTarget {
 
 /// `[campaign.organiser]`: who runs the campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Organiser {
     /// Name of a person or an institution.
     pub name: String,
@@ -89,7 +86,6 @@ pub struct Organiser {
 
 /// `[data]`: a public data set that every tab can fetch.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Data {
     /// The file's name beside the manifest.
     pub file: String,

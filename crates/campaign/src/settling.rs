@@ -9,7 +9,6 @@ use crate::reader::Reader;
 
 /// `[update]`: what an update may be. The table may be left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct UpdateRule {
     /// Largest L2 norm of an update; `learn::max_norm` says which unless given.
     pub max_norm: Option<f64>,
@@ -18,7 +17,6 @@ pub struct UpdateRule {
 /// `[guard]`: when a round's result is turned down and the round settles on the checkpoint that it began with. The table
 /// may be left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Guard {
     /// How many of the held-out samples base and result are measured on, the first ones: 512 unless given, fewer where
     /// there are fewer. 0 turns the guard off.

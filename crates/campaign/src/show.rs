@@ -21,7 +21,6 @@ const LABEL: usize = 24;
 
 /// How samples are shown: each as a picture of one shade of ink, row by row, and classes by their labels.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Show {
     /// Cells in a row.
     pub width: usize,

@@ -222,15 +222,30 @@ fn follow_log(
             let entry = replica.take(record)?;
             let refused = |refusal| Fault::Inadmissible { index: record.index, refusal };
             let changes = state.apply(record.time, &entry).map_err(refused)?;
-            rounds.extend(changes.iter().filter_map(|change| settled_round(&state, change)));
-            set_aside.extend(changes.iter().filter_map(|change| match change {
-                Change::SetAside { round } => Some(round.0),
-                _ => None,
-            }));
-            ends.extend(changes.iter().filter_map(|change| match change {
-                Change::GoalReached { round } => Some(*round),
-                _ => None,
-            }));
+            for change in changes {
+                match change {
+                    Change::Settled { round, result, .. } => {
+                        rounds.extend(settled_round(&state, round, result));
+                    }
+                    Change::SetAside { round } => set_aside.push(round.0),
+                    Change::GoalReached { round } => ends.push(round),
+                    // What else there is to say about them is in the state at the end.
+                    Change::Published { .. }
+                    | Change::Joined { .. }
+                    | Change::Left { .. }
+                    | Change::WentBack { .. }
+                    | Change::Opened { .. }
+                    | Change::Contributed { .. }
+                    | Change::Closed { .. }
+                    | Change::Missed { .. }
+                    | Change::Departed { .. }
+                    | Change::Unavailable { .. }
+                    | Change::Excluded { .. }
+                    | Change::Attested { .. }
+                    | Change::Faulted(_)
+                    | Change::Finished { .. } => {}
+                }
+            }
         }
         progress(Progress::Records(replica.length(), length));
         if replica.is_complete() {
@@ -256,10 +271,9 @@ fn follow_log(
     })
 }
 
-fn settled_round(state: &CampaignState, change: &Change) -> Option<SettledRound> {
-    let Change::Settled { round: number, result, .. } = change else { return None };
+fn settled_round(state: &CampaignState, number: RoundNumber, result: Cid) -> Option<SettledRound> {
     let round = state.round()?;
-    Some(SettledRound { number: *number, base: round.base(), accepted: round.accepted(), result: *result })
+    Some(SettledRound { number, base: round.base(), accepted: round.accepted(), result })
 }
 
 /// The last checkpoint as computed here.

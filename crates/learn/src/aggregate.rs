@@ -10,7 +10,6 @@ use crate::Update;
 
 /// Why there is no aggregate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AggregateError {
     /// The base is no checkpoint.
     #[error("the base is no checkpoint: {0}")]

@@ -19,7 +19,6 @@ pub struct Dataset {
 
 /// Why a data file was refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum DatasetError {
     /// The file is larger than a blob may be.
     #[error("the data file has {0} bytes, more than a blob may have")]

@@ -16,7 +16,6 @@ pub struct Update {
 
 /// Why something is no update of this model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum UpdateError {
     /// The bytes are too many or not the canonical form of an update.
     #[error("the update does not decode: {0}")]

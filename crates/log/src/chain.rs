@@ -31,7 +31,6 @@ pub struct Record {
 
 /// Why a record does not continue a chain; each names the record's place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ChainError {
     /// A record is missing, repeated or out of order.
     #[error("record {expected}: found the record of index {found} in its place")]
@@ -65,6 +64,12 @@ pub enum ChainError {
         /// What is wrong with the entry.
         error: VerifyError,
     },
+    /// The record's entry is rightly signed, and of a later version than this program.
+    #[error("record {index}: its entry is of a later version than this program")]
+    Later {
+        /// Place of the record.
+        index: u64,
+    },
     /// The entry belongs to another campaign's log.
     #[error("record {index}: its entry belongs to campaign {found}")]
     Campaign {
@@ -84,6 +89,7 @@ impl ChainError {
             | ChainError::Time { index, .. }
             | ChainError::Hash { index }
             | ChainError::Entry { index, .. }
+            | ChainError::Later { index }
             | ChainError::Campaign { index, .. } => *index,
         }
     }
@@ -152,7 +158,10 @@ impl Chain {
         if record.hash != self.next_hash(record.time, &record.entry) {
             return Err(ChainError::Hash { index });
         }
-        let entry = verify::<Entry>(&record.entry).map_err(|error| ChainError::Entry { index, error })?;
+        let entry = verify::<Entry>(&record.entry).map_err(|error| match error {
+            VerifyError::Later => ChainError::Later { index },
+            error => ChainError::Entry { index, error },
+        })?;
         self.check_place(record.time, entry.get())?;
         self.advance(record);
         Ok(entry)

@@ -53,7 +53,6 @@ impl Signable for Receipt {
 
 /// Why a signed head does not confirm a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum HeadError {
     /// Signed by another than the coordinator.
     #[error("the head is signed by {0}, not by the coordinator")]
@@ -79,7 +78,6 @@ pub enum HeadError {
 
 /// Why a receipt is not for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ReceiptError {
     /// Signed by another than the coordinator.
     #[error("the receipt is signed by {0}, not by the coordinator")]

@@ -47,6 +47,14 @@ pub enum ReplicaError {
     },
 }
 
+impl ReplicaError {
+    /// Whether the log is not at fault: it goes on with an entry that only a later version of this program knows.
+    #[must_use]
+    pub const fn is_later(&self) -> bool {
+        matches!(self, Self::Chain(ChainError::Later { .. }))
+    }
+}
+
 /// A log as far as it has been read and checked: the chain, every signature, its beginning, and the signed head.
 ///
 /// Whether an entry may stand where it stands is for the round protocol to say, which folds what this gives out. To take

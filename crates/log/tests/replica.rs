@@ -1,6 +1,8 @@
 //! A replica takes in one log, the one that its authority signs, and nothing else.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
 
+mod later;
+
 use lichen_log::{Authority, Chain, ChainError, Head, HeadError, Record, Replica, ReplicaError};
 use lichen_record::{CampaignId, Cid, Entry, SigningKey, verify};
 
@@ -127,6 +129,28 @@ fn a_record_that_does_not_come_next_changes_nothing() {
     let expected = ChainError::Index { expected: 0, found: 1 };
     assert_eq!(replica.take(&log.records[1]).map(drop), Err(expected.into()));
     assert_eq!(replica, before);
+}
+
+#[test]
+fn a_record_of_a_later_version_is_no_false_one() {
+    let log = Log::of(2);
+    let (record, head) = later::record(&log.key, &log.heads[2], 2);
+    let mut replica = log.replica();
+    replica.believe(&log.key.sign(&head).unwrap(), 3).unwrap();
+    take(&mut replica, &log.records).unwrap();
+    let before = replica.clone();
+    let error = take(&mut replica, std::slice::from_ref(&record)).unwrap_err();
+    assert_eq!(error, ChainError::Later { index: 2 }.into());
+    assert!(error.is_later());
+    assert_eq!(replica, before);
+    // It has to stand in the log, and somebody has to have signed it.
+    let elsewhere = Record { time: 3, ..record.clone() };
+    assert_eq!(take(&mut replica, &[elsewhere]), Err(ChainError::Hash { index: 2 }.into()));
+    let mut forged = log.heads[2];
+    forged.length = 2;
+    let (mut unsigned, _head) = later::record(&log.key, &forged, 2);
+    *unsigned.entry.last_mut().unwrap() ^= 1;
+    assert!(!take(&mut replica, &[unsigned]).unwrap_err().is_later());
 }
 
 #[test]

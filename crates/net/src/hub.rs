@@ -180,13 +180,10 @@ impl Request {
     /// [`DecodeError`] if the bytes are too many or not the canonical form of a request.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let request = decode(bytes, MAX_FRAME)?;
-        match request {
-            Request::PutBlob { .. } => Ok(request),
-            _ if bytes.len() > MAX_SMALL_REQUEST => {
-                Err(DecodeError::TooLarge { size: bytes.len(), cap: MAX_SMALL_REQUEST })
-            }
-            _ => Ok(request),
+        if bytes.len() > MAX_SMALL_REQUEST && !matches!(request, Request::PutBlob { .. }) {
+            return Err(DecodeError::TooLarge { size: bytes.len(), cap: MAX_SMALL_REQUEST });
         }
+        Ok(request)
     }
 }
 

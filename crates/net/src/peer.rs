@@ -68,7 +68,6 @@ pub enum Announcement {
 
 /// Why bytes of a peer are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PeerError {
     /// Too many bytes, or not the canonical form of a message.
     #[error(transparent)]

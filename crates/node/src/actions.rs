@@ -40,8 +40,6 @@ impl<P: Platform> Session<P> {
             }
             ParticipantAction::Report(change) => self.report(&change),
             ParticipantAction::Distrust(refusal) => self.fail(false_log(&refusal.to_string())),
-            // The enum may grow; what this driver does not know, it cannot do.
-            _ => {}
         }
     }
 
@@ -189,7 +187,18 @@ impl<P: Platform> Session<P> {
             Change::SetAside { round } if self.is_live => {
                 (self.shared.out)(settling::set_aside(&self.shared, *round));
             }
-            _ => {}
+            Change::Published { .. }
+            | Change::WentBack { .. }
+            | Change::Opened { .. }
+            | Change::Contributed { .. }
+            | Change::Closed { .. }
+            | Change::Unavailable { .. }
+            | Change::Excluded { .. }
+            | Change::Attested { .. }
+            | Change::SetAside { .. }
+            | Change::Faulted(_)
+            | Change::GoalReached { .. }
+            | Change::Finished { .. } => {}
         }
     }
 

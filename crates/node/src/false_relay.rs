@@ -19,6 +19,9 @@ use tokio::task::LocalSet;
 
 use crate::native::{Device, Native};
 
+#[path = "../../log/tests/later/mod.rs"]
+mod later;
+
 pub(crate) const MANIFEST: &[u8] = include_bytes!("../../../relay/campaigns/digits/campaign.toml");
 const DATA: &[u8] = include_bytes!("../../../relay/campaigns/digits/digits.safetensors");
 
@@ -37,6 +40,8 @@ pub(crate) enum Lie {
     StrangersLog,
     /// The log holds an entry that may not stand there.
     InadmissibleEntry,
+    /// None: the log goes on with an entry of a later version.
+    LaterEntry,
     /// A record's entry is changed after it was ordered.
     ChangedEntry,
     /// It hands out other bytes than it is asked for.
@@ -85,6 +90,17 @@ impl Relay {
             relay.append(&opened);
         }
         relay
+    }
+
+    /// The log as it stands, and its signed head.
+    fn log(&self) -> (Vec<Record>, Vec<u8>) {
+        let (mut records, mut head) = (self.records.clone(), *self.chain.head());
+        if self.lie == Lie::LaterEntry {
+            let (record, after) = later::record(&self.coordinator, &head, self.chain.time());
+            records.push(record);
+            head = after;
+        }
+        (records, self.coordinator.sign(&head).unwrap())
     }
 
     /// Orders an entry without asking whether it may stand.
@@ -174,8 +190,8 @@ impl Relay {
 
     fn send_records(&self, from: usize) {
         let Some(id) = self.follower else { return };
-        let head = self.coordinator.sign(self.chain.head()).unwrap();
-        self.reply(id, &Reply::Records(Records { records: self.records[from..].to_vec(), head }));
+        let (records, head) = self.log();
+        self.reply(id, &Reply::Records(Records { records: records[from..].to_vec(), head }));
     }
 
     fn reply(&self, id: RequestId, reply: &Reply) {
@@ -305,6 +321,21 @@ async fn a_relay_with_a_false_log_is_believed_no_more() {
                 let is_recorded = |event| matches!(state(event), Some(ContributionState::Recorded { .. }));
                 assert!(!seen.iter().any(is_recorded), "{lie:?}: {seen:?}");
             }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_log_of_a_later_version_asks_for_a_reload() {
+    LocalSet::new()
+        .run_until(async {
+            let mut events = join(Lie::LaterEntry);
+            let seen = until(&mut events, failed).await;
+            let Some(Event::Status(Phase::Failed(Problem { message, remedy }))) = seen.last() else {
+                panic!()
+            };
+            assert!(message.contains("older than the campaign"), "{message}");
+            assert!(remedy.starts_with("Reload the page"), "{remedy}");
         })
         .await;
 }

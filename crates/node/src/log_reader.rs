@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use lichen_log::{ChainError, Record, Replica, ReplicaError};
+use lichen_log::{Record, Replica, ReplicaError};
 use lichen_net::hub::{Notice, Records, Reply, Request};
-use lichen_record::{Entry, Verified, VerifyError};
+use lichen_record::{Entry, Verified};
 
 use crate::Platform;
 use crate::hub::{Hub, HubError, Replies};
@@ -40,7 +40,16 @@ pub(crate) enum LogFault {
     Hub(#[from] HubError),
     /// What the relay serves is not the campaign's log.
     #[error("the relay serves a false log: {0}")]
-    False(#[from] ReplicaError),
+    False(ReplicaError),
+    /// The log goes on with something that this program does not know.
+    #[error("the log is of a later version: {0}")]
+    Later(ReplicaError),
+}
+
+impl From<ReplicaError> for LogFault {
+    fn from(error: ReplicaError) -> Self {
+        if error.is_later() { Self::Later(error) } else { Self::False(error) }
+    }
 }
 
 impl<P: Platform> LogReader<P> {
@@ -95,17 +104,12 @@ impl<P: Platform> LogReader<P> {
     }
 }
 
-/// Whether somebody signed an entry that this program cannot read: most likely it is of a later kind.
-pub(crate) const fn is_of_later_kind(error: &ReplicaError) -> bool {
-    matches!(error, ReplicaError::Chain(ChainError::Entry { error: VerifyError::Payload(_), .. }))
-}
-
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use lichen_log::{Authority, Chain, Head};
     use lichen_net::RequestId;
-    use lichen_record::{CampaignId, Cid, Signable, SigningKey, verify};
+    use lichen_record::{CampaignId, Cid, SigningKey, verify};
 
     use super::*;
     use crate::native::{Device, Native};
@@ -230,26 +234,6 @@ mod tests {
         hub.frame(RequestId(0), Reply::Notice(Notice::default()).to_bytes().unwrap());
         let (batch, _reader) = *reader.next().await.unwrap();
         assert!(!batch.replica.is_complete(), "it has only said that it lives");
-    }
-
-    /// An entry as a later program may know it.
-    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-    #[serde(rename_all = "kebab-case")]
-    enum Later {
-        Decorated { campaign: CampaignId },
-    }
-
-    impl Signable for Later {
-        const DOMAIN: &'static str = <Entry as Signable>::DOMAIN;
-    }
-
-    #[test]
-    fn an_entry_of_a_later_kind_makes_no_log_false() {
-        let signed = SigningKey::generate([1; 32]).sign(&Later::Decorated { campaign: campaign() }).unwrap();
-        let error = verify::<Entry>(&signed).unwrap_err();
-        assert!(is_of_later_kind(&ChainError::Entry { index: 7, error }.into()));
-        let error = verify::<Entry>(&signed[1..]).unwrap_err();
-        assert!(!is_of_later_kind(&ChainError::Entry { index: 7, error }.into()));
     }
 
     #[tokio::test(flavor = "current_thread")]

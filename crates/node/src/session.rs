@@ -17,7 +17,7 @@ use lichen_round::{CampaignState, Participant, ParticipantEvent};
 use crate::contributions::Contributions;
 use crate::hub::{Hub, HubError, Outbox};
 use crate::jobs::{self, Done, Shared};
-use crate::log_reader::{Batch, LogFault, LogReader, is_of_later_kind};
+use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::mesh::Mesh;
 use crate::reported::Before;
 use crate::setup::Setup;
@@ -252,10 +252,8 @@ impl<P: Platform> Session<P> {
     fn moved(&mut self, event: NetEvent) {
         let now = self.shared.platform.elapsed();
         let (hub, mesh) = (&self.shared.hub, &self.shared.mesh);
-        match &event {
-            NetEvent::Frame { .. } => self.vigil.heard(self.shared.platform.clock()),
-            NetEvent::Traffic { received, sent } => self.vigil.moved(received.saturating_add(*sent)),
-            _ => {}
+        if matches!(event, NetEvent::Frame { .. }) {
+            self.vigil.heard(self.shared.platform.clock());
         }
         match event {
             NetEvent::Frame { id, bytes } if mesh.is_asking(id) => mesh.frame(now, id, &bytes),
@@ -279,7 +277,11 @@ impl<P: Platform> Session<P> {
                 mesh.no_direct_path(now, peer);
                 self.pin();
             }
-            _ => {}
+            NetEvent::Traffic { received, sent } => self.vigil.moved(received.saturating_add(sent)),
+            NetEvent::Started { .. }
+            | NetEvent::Connecting { .. }
+            | NetEvent::Connected { .. }
+            | NetEvent::Disconnected { .. } => {}
         }
     }
 
@@ -328,9 +330,7 @@ impl<P: Platform> Session<P> {
                 let (batch, reader) = *read;
                 self.take_in_batch(batch, reader);
             }
-            Done::Log(Err(LogFault::False(error))) if is_of_later_kind(&error) => {
-                self.fail(unknown_entry(&error.to_string()));
-            }
+            Done::Log(Err(LogFault::Later(error))) => self.fail(later_log(&error.to_string())),
             Done::Log(Err(LogFault::False(error))) => self.fail(false_log(&error.to_string())),
             Done::Log(Err(LogFault::Hub(HubError::Refused(Reason::Malformed)))) if self.is_watching => {
                 self.is_watching = false;
@@ -542,12 +542,10 @@ impl<P: Platform> Session<P> {
 }
 
 /// Most likely this program is older than what signed the entry.
-fn unknown_entry(reason: &str) -> Problem {
+fn later_log(reason: &str) -> Problem {
     Problem {
-        message: format!("The campaign’s record holds something that this page does not know ({reason})."),
-        remedy: "This page is probably older than the campaign: reload it. If that does not help, tell the people who run \
-            this site."
-            .into(),
+        message: format!("This page is older than the campaign, and cannot read its record on ({reason})."),
+        remedy: "Reload the page. If that does not help, tell the people who run this site.".into(),
     }
 }
 

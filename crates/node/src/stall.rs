@@ -137,7 +137,9 @@ impl<P: Platform> Session<P> {
         let (rules, activity) = (&self.shared.setup.rules, self.participant.activity());
         let (number, count) = state.round().map_or((0, 0), |round| match round.stage() {
             RoundStage::Open => (round.number().0, round.contributions().len()),
-            _ => (round.number().0, round.attestations().count()),
+            RoundStage::Closed { .. } | RoundStage::Settled { .. } => {
+                (round.number().0, round.attestations().count())
+            }
         });
         let (count, moved) = (count as u64, self.vigil.moved);
         let progress = &self.shared.progress;

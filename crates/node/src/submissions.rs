@@ -36,9 +36,10 @@ impl<P: Platform> Session<P> {
     }
 
     pub(crate) fn send(&mut self, ticket: Ticket, entry: &Entry, envelope: Vec<u8>) {
-        let contribution = match entry {
-            Entry::Contribution { round, update, .. } => Some((*round, *update)),
-            _ => None,
+        let contribution = if let Entry::Contribution { round, update, .. } = entry {
+            Some((*round, *update))
+        } else {
+            None
         };
         let id = Cid::of_cbor(&envelope);
         self.submissions.insert(id, Submission { ticket, contribution, record: None, receipt: None });

@@ -20,7 +20,6 @@ pub struct AccountId([u8; 33]);
 
 /// Why something is not an [`AccountId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AccountIdError {
     /// Not a point of P-256 in SEC1 form, or the point at infinity.
     #[error("not a point of P-256")]

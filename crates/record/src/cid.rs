@@ -114,7 +114,6 @@ impl CidHasher {
 
 /// Why something is not a [`Cid`] of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum CidError {
     /// Not a content id at all, or not in its shortest binary form.
     #[error("not a content id")]

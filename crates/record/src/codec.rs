@@ -13,7 +13,6 @@ pub struct EncodeError(String);
 
 /// Why bytes are not the canonical DAG-CBOR form of the expected type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum DecodeError {
     /// More bytes than allowed; nothing of them was read.
     #[error("{size} bytes, at most {cap} allowed")]

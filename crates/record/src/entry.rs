@@ -1,8 +1,10 @@
 //! The entries of a campaign's log.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, Cid, Signable};
@@ -203,6 +205,12 @@ impl Entry {
 
 impl Signable for Entry {
     const DOMAIN: &'static str = "entry";
+
+    /// Every version of an entry is a map of one kind to its fields. Later versions add kinds, and fields to kinds.
+    fn is_later(payload: &[u8]) -> bool {
+        let kinds = serde_ipld_dagcbor::from_slice::<BTreeMap<&str, BTreeMap<&str, IgnoredAny>>>(payload);
+        kinds.is_ok_and(|kinds| kinds.len() == 1)
+    }
 }
 
 /// What a contributor measured while training; finite, the accuracy between 0 and 1.
@@ -224,7 +232,6 @@ struct MetricsFields {
 
 /// Why numbers are not [`Metrics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum MetricsError {
     /// The loss is infinite or not a number.
     #[error("the loss is not finite")]

@@ -15,6 +15,12 @@ use crate::{AccountId, AccountIdError, Cid, DecodeError, EncodeError, MAX_ENVELO
 pub trait Signable: Serialize + DeserializeOwned {
     /// Name of the kind of message, unique in the project, lower case letters only.
     const DOMAIN: &'static str;
+
+    /// Whether a payload that does not decode may be one that only later versions of this program know.
+    #[must_use]
+    fn is_later(_payload: &[u8]) -> bool {
+        false
+    }
 }
 
 /// The bytes over which `account` signs the canonical `payload` of a `T`.
@@ -49,7 +55,6 @@ struct Unread {
 
 /// Why a signature made outside cannot go into an [`Envelope`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AssembleError {
     /// Not 64 bytes `r ‖ s` with both in range.
     #[error("not a raw P-256 signature")]
@@ -109,7 +114,6 @@ impl Envelope {
 
 /// Why an envelope was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum VerifyError {
     /// The envelope is too large, malformed or not canonical.
     #[error("envelope: {0}")]
@@ -126,6 +130,9 @@ pub enum VerifyError {
     /// The signed payload is malformed or not canonical.
     #[error("payload: {0}")]
     Payload(DecodeError),
+    /// The signed payload has the form of such a message, and says what only a later version of this program knows.
+    #[error("it is of a later version than this program")]
+    Later,
 }
 
 /// A message whose signature was checked. Only [`verify`] makes one.
@@ -181,7 +188,10 @@ pub fn verify<T: Signable>(envelope_bytes: &[u8]) -> Result<Verified<T>, VerifyE
     let malformed = |error: AccountIdError| VerifyError::Envelope(DecodeError::Malformed(error.to_string()));
     let (account, key) = AccountId::with_key(&account).map_err(malformed)?;
     check_signature(&key, &signing_bytes::<T>(&account, &payload), &signature)?;
-    let payload = decode(&payload, MAX_ENVELOPE).map_err(VerifyError::Payload)?;
+    let payload = decode(&payload, MAX_ENVELOPE).map_err(|error| match error {
+        DecodeError::Malformed(_) if T::is_later(&payload) => VerifyError::Later,
+        error => VerifyError::Payload(error),
+    })?;
     Ok(Verified { payload, account, id: Cid::of_cbor(envelope_bytes), envelope: envelope_bytes.to_vec() })
 }
 

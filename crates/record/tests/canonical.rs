@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use lichen_record::{
     AccountId, CampaignId, Cid, DecodeError, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber,
-    SessionCertificate, SigningKey, Verified, VerifyError, decode, encode, verify,
+    SessionCertificate, Signable, SigningKey, Verified, VerifyError, decode, encode, signing_bytes, verify,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -415,6 +415,52 @@ fn a_signature_is_bound_to_its_account() {
     let stolen =
         Envelope::assemble(other.account(), envelope.payload().to_vec(), envelope.signature()).unwrap();
     assert_eq!(verify::<Entry>(&stolen.to_bytes().unwrap()), Err(VerifyError::Signature));
+}
+
+/// Entries as a later version of this program may know them: of another kind, with another field, with another value.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Later {
+    Decorated { campaign: CampaignId, colours: Vec<Cid>, nested: BTreeMap<String, Option<f64>> },
+    Joined { campaign: CampaignId, sequence: u64, species: String },
+    Left { campaign: CampaignId, sequence: String },
+}
+
+impl Signable for Later {
+    const DOMAIN: &'static str = <Entry as Signable>::DOMAIN;
+}
+
+#[test]
+fn what_a_later_version_signed_is_told_from_what_nobody_can_mean() {
+    let campaign = CampaignId::of_manifest(b"a");
+    let key = SigningKey::generate([1; 32]);
+    for later in [
+        Later::Decorated { campaign, colours: vec![campaign.0], nested: [("a".into(), Some(0.5))].into() },
+        Later::Joined { campaign, sequence: 1, species: "Cladonia".into() },
+        Later::Left { campaign, sequence: "one".into() },
+    ] {
+        let mut signed = key.sign(&later).unwrap();
+        assert_eq!(verify::<Entry>(&signed), Err(VerifyError::Later), "{later:?}");
+        *signed.last_mut().unwrap() ^= 1;
+        assert_ne!(
+            verify::<Entry>(&signed),
+            Err(VerifyError::Later),
+            "{later:?}: the signature does not fit"
+        );
+    }
+    // What has not the form of an entry is none in any version.
+    let forms = [
+        encode(&"joined").unwrap(),
+        encode(&BTreeMap::from([("joined", 1)])).unwrap(),
+        encode(&BTreeMap::from([("a", BTreeMap::from([("b", 1)])), ("c", BTreeMap::new())])).unwrap(),
+        encode(&BTreeMap::<String, u8>::new()).unwrap(),
+    ];
+    for payload in forms {
+        let signature = key.sign_bytes(&signing_bytes::<Entry>(&key.account(), &payload));
+        let signed =
+            Envelope::assemble(key.account(), payload.clone(), &signature).unwrap().to_bytes().unwrap();
+        assert!(matches!(verify::<Entry>(&signed), Err(VerifyError::Payload(_))), "{payload:x?}");
+    }
 }
 
 #[test]

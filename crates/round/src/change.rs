@@ -4,7 +4,6 @@ use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
 
 /// What an entry changed, for showing and counting.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Change {
     /// The campaign is there.
     Published {

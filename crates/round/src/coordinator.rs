@@ -16,7 +16,6 @@ use crate::{CampaignState, Change, Refusal, Round, Stage};
 
 /// What happened to the relay that orders a campaign's log.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum CoordinatorEvent {
     /// The log's next record is stored: read back after a start, or just appended for a tab or for the coordinator
     /// itself.
@@ -75,7 +74,6 @@ pub enum CoordinatorEvent {
 
 /// What the relay that orders a campaign's log has to do.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum CoordinatorAction {
     /// Sign this entry, append it to the log and store it; answered by its `Record` or by `AppendFailed`.
     Append(Entry),

@@ -185,14 +185,11 @@ impl Participant {
         if !self.state.is_present(&self.account) {
             return Activity::Joining;
         }
-        match self.state.round() {
-            Some(round) if round.stage() == Stage::Open => {
-                Activity::WaitingForOthers { round: round.number() }
-            }
-            Some(round) if matches!(round.stage(), Stage::Closed { .. }) => {
-                Activity::Aggregating { round: round.number() }
-            }
-            _ => Activity::WaitingForRound,
+        let Some(round) = self.state.round() else { return Activity::WaitingForRound };
+        match round.stage() {
+            Stage::Open => Activity::WaitingForOthers { round: round.number() },
+            Stage::Closed { .. } => Activity::Aggregating { round: round.number() },
+            Stage::Settled { .. } => Activity::WaitingForRound,
         }
     }
 }

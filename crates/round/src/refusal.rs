@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
 )]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Refusal {
     /// The entry belongs to another campaign's log.
     #[error("the entry belongs to another campaign")]

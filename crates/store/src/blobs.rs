@@ -35,7 +35,6 @@ pub trait Blobs {
 
 /// Why a store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StoreError {
     /// More bytes than a blob may have.
     #[error("a blob of {size} bytes, at most {MAX_BLOB} allowed")]

@@ -143,6 +143,9 @@ pub(crate) struct Follower {
 enum FollowError {
     #[error(transparent)]
     Leader(#[from] LeaderError),
+    /// The leader's log goes on with what only a later version of this program knows.
+    #[error("{0}: start a later version of lichen-relay")]
+    Later(ReplicaError),
     /// The leader does not go on from what it has shown and signed before.
     #[error("{0}")]
     False(String),
@@ -152,7 +155,7 @@ enum FollowError {
 
 impl From<ReplicaError> for FollowError {
     fn from(error: ReplicaError) -> Self {
-        Self::False(error.to_string())
+        if error.is_later() { Self::Later(error) } else { Self::False(error.to_string()) }
     }
 }
 
@@ -202,13 +205,15 @@ impl Follower {
             metrics,
             condition,
         };
-        follower.fold().await.context("the copy of the log on disk is damaged")?;
+        follower.fold().await.context("the copy of the log on disk cannot be used")?;
         // What is here is served without the leader; else it has to give its log so far.
         loop {
             let step = follower.step().await;
             let has_copy = follower.head.borrow().length > 0;
             match step {
-                Err(FollowError::Leader(_) | FollowError::Disk(_)) if has_copy => break,
+                Err(FollowError::Leader(_) | FollowError::Later(_) | FollowError::Disk(_)) if has_copy => {
+                    break;
+                }
                 step => step.with_context(|| format!("cannot copy {}", follower.leader.url()))?,
             }
             if has_copy {
@@ -269,6 +274,18 @@ impl Follower {
                             "the leader is away: nothing is appended until it is back or this relay is promoted"
                         );
                     }
+                }
+                Err(later @ FollowError::Later(_)) => {
+                    self.lives.send_replace(false);
+                    self.condition.set(Part::Leader, Some(Cause::Leader), &later);
+                    self.metrics.leader_reachable.set(0);
+                    tracing::error!(
+                        leader = self.leader.url(),
+                        %later,
+                        "this relay is older than the leader's log, and follows no longer; the copy stays as it is"
+                    );
+                    stop.cancelled().await;
+                    return Ok(());
                 }
                 Err(FollowError::False(fault)) => {
                     self.lives.send_replace(false);

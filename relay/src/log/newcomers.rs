@@ -94,7 +94,14 @@ impl Newcomers {
         match entry.get() {
             Entry::Joined { .. } => self.enter(account, network),
             Entry::Left { .. } => self.leave(account),
-            _ => {}
+            Entry::Published { .. }
+            | Entry::RoundOpened { .. }
+            | Entry::Contribution { .. }
+            | Entry::RoundClosed { .. }
+            | Entry::Checkpointed { .. }
+            | Entry::Unavailable { .. }
+            | Entry::Departed { .. }
+            | Entry::Finished { .. } => {}
         }
         Ok(())
     }

@@ -12,12 +12,21 @@ const CHUNK: usize = 1024;
 pub(crate) enum ReplayError {
     /// A record is damaged, or of another log.
     #[error(transparent)]
-    Replica(#[from] ReplicaError),
+    Replica(ReplicaError),
+    /// The log was gone on with by a later version of this program.
+    #[error("{0}: start the version of lichen-relay that wrote it, or a later one")]
+    Later(ReplicaError),
     /// An entry may not stand where it stands.
     #[error("record {index}: {refusal}")]
     Refused { index: u64, refusal: Refusal },
     #[error(transparent)]
     Disk(#[from] StoreError),
+}
+
+impl From<ReplicaError> for ReplayError {
+    fn from(error: ReplicaError) -> Self {
+        if error.is_later() { Self::Later(error) } else { Self::Replica(error) }
+    }
 }
 
 /// Takes in what is on disk beyond the replica's records, and folds it.

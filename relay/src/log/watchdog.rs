@@ -63,20 +63,20 @@ impl Watchdog {
 /// nobody is there or all is done.
 fn expected(state: &CampaignState) -> Option<(Step, RoundNumber, u64)> {
     let rules = state.rules();
-    match state.round() {
-        Some(round) if round.stage() == Stage::Open => {
+    let Some(round) = state.round() else { return opening(state, RoundNumber::FIRST) };
+    match round.stage() {
+        Stage::Open => {
             let is_at_work = round.awaited().next().is_some() || !round.contributions().is_empty();
             (is_at_work && state.present() > 0).then_some((Step::Closing, round.number(), rules.deadline_ms))
         }
-        Some(round) if matches!(round.stage(), Stage::Closed { .. }) => {
-            Some((Step::Settling, round.number(), rules.deadline_ms))
-        }
-        last => {
-            let round = last.map_or(RoundNumber::FIRST, |round| round.number().next());
-            let is_due = !state.is_finished() && state.present() > 0;
-            is_due.then_some((Step::Opening, round, rules.interval_ms))
-        }
+        Stage::Closed { .. } => Some((Step::Settling, round.number(), rules.deadline_ms)),
+        Stage::Settled { .. } => opening(state, round.number().next()),
     }
+}
+
+fn opening(state: &CampaignState, round: RoundNumber) -> Option<(Step, RoundNumber, u64)> {
+    let is_due = !state.is_finished() && state.present() > 0;
+    is_due.then_some((Step::Opening, round, state.rules().interval_ms))
 }
 
 fn cause(state: &CampaignState, what: Step, failure: Option<Cause>) -> Cause {

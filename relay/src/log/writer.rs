@@ -296,6 +296,7 @@ fn damage(error: ReplayError) -> anyhow::Error {
             "the log on disk begins with another checkpoint than this program computes from the manifest"
         ),
         ReplayError::Replica(error) => anyhow::Error::new(error).context("the log on disk is damaged"),
+        error @ ReplayError::Later(_) => anyhow::Error::new(error).context("the log on disk cannot be read"),
         ReplayError::Refused { index, refusal } => {
             anyhow::Error::new(refusal).context(format!("the log on disk is false: record {index}"))
         }

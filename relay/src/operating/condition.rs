@@ -200,7 +200,12 @@ pub(crate) const fn store_cause(error: &StoreError) -> Option<Cause> {
     match error {
         StoreError::NoSpace => Some(Cause::StoreFull),
         StoreError::Medium(_) => Some(Cause::StoreFailing),
-        _ => None,
+        StoreError::TooLarge { .. }
+        | StoreError::Mismatch { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::DamagedRecord { .. }
+        | StoreError::NotNext { .. }
+        | StoreError::Missing { .. } => None,
     }
 }
 

@@ -2,16 +2,23 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use lichen_log::Head;
 use lichen_net::Event;
 use lichen_net::hub::{Reason, Records, Reply, Request};
-use lichen_record::{Entry, decode};
+use lichen_record::{Entry, SigningKey, decode, encode, verify};
+use lichen_testkit::http::{self, Response};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
 use crate::campaign::{contribution, join_and_wait_for_round, update, wait_for_round};
+use crate::later;
 use crate::process::Relay;
 use crate::tab::{Tab, refused};
 
@@ -129,6 +136,66 @@ async fn a_leader_with_another_log_than_before_is_followed_no_longer() {
         other.append_well(&Entry::Left { campaign, sequence: sequence + 1 }).await;
     }
     follower.metric_reaches("lichen_leader_faults_total", 1).await;
+    assert_eq!(log(&follower).await, copied);
+}
+
+/// The address of a server that gives what the leader gives, and, once that is said, ends its log with a record of a later
+/// version.
+async fn ahead(leader: &Relay) -> (String, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let secret = fs::read(leader.data.path().join("account.key")).unwrap();
+    let key = SigningKey::from_bytes(&secret.try_into().unwrap()).unwrap();
+    let (is_ahead, leader) = (Arc::new(AtomicBool::new(false)), leader.url.clone());
+    let said = Arc::clone(&is_ahead);
+    tokio::spawn(async move {
+        while let Ok((stream, _from)) = listener.accept().await {
+            tokio::spawn(pass_on(stream, leader.clone(), key.clone(), Arc::clone(&said)));
+        }
+    });
+    (address, is_ahead)
+}
+
+async fn pass_on(mut stream: TcpStream, leader: String, key: SigningKey, is_ahead: Arc<AtomicBool>) {
+    let mut request = String::new();
+    BufReader::new(&mut stream).read_line(&mut request).await.unwrap();
+    let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+    let url = format!("{leader}{path}");
+    let answer = tokio::task::spawn_blocking(move || http::get(&url, &[], PATIENCE)).await.unwrap();
+    let Ok(Response { status, mut body, .. }) = answer else { return };
+    if path.starts_with("log/") && is_ahead.load(Ordering::SeqCst) {
+        let Records { mut records, head } = decode(&body, 1 << 20).unwrap();
+        let head = *verify::<Head>(&head).unwrap().get();
+        let (record, head) = later::record(&key, &head, records.last().unwrap().time);
+        records.push(record);
+        body = encode(&Records { records, head: key.sign(&head).unwrap() }).unwrap();
+    }
+    let answer =
+        format!("HTTP/1.1 {status} .\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let _gone = stream.write_all(&[answer.as_bytes(), &body].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_is_older_than_the_log_says_so_and_keeps_its_copy() {
+    let leader = Relay::start().await;
+    Tab::start(&leader, 1).await.join(1).await;
+    let (address, is_ahead) = ahead(&leader).await;
+    let mut follower = Relay::start_with(&["--follow", &address]).await;
+    follower.metric_reaches("lichen_log_length", leader.length().await).await;
+    let copied = log(&follower).await;
+
+    is_ahead.store(true, Ordering::SeqCst);
+    Tab::start(&leader, 2).await.join(1).await;
+    let said = async {
+        while !follower.log().contains("start a later version of lichen-relay") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, said).await.unwrap();
+    assert_eq!(follower.metric("lichen_leader_reachable").await, 0);
+    assert_eq!(follower.metric("lichen_leader_faults_total").await, 0, "nobody has lied");
+    assert_eq!(log(&follower).await, copied);
+    follower.kill_and_restart().await;
     assert_eq!(log(&follower).await, copied);
 }
 

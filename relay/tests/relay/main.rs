@@ -19,6 +19,8 @@ mod follower;
 mod going_back;
 mod hostile;
 mod http;
+#[path = "../../../crates/log/tests/later/mod.rs"]
+mod later;
 mod loose;
 mod memory;
 mod mesh;

@@ -66,6 +66,15 @@ pub(crate) enum Fault {
     /// A record does not continue the chain, or its signature does not fit.
     #[error("{0}")]
     Chain(ChainError),
+    /// An entry that is rightly signed and that only a later version of this program knows.
+    #[error(
+        "record {index}: its entry is of a later version than this program: nothing is wrong with the log so far; check it \
+         with a newer lichen"
+    )]
+    Later {
+        /// Place of the record.
+        index: u64,
+    },
     /// An entry that is rightly signed but may not stand where it stands.
     #[error("record {index}: the entry may not stand here: {refusal}")]
     Inadmissible {
@@ -172,6 +181,7 @@ pub(crate) enum Fault {
 impl From<ReplicaError> for Fault {
     fn from(error: ReplicaError) -> Self {
         match error {
+            ReplicaError::Chain(ChainError::Later { index }) => Self::Later { index },
             ReplicaError::Chain(error) => Self::Chain(error),
             ReplicaError::Signature(error) => Self::HeadSignature(error),
             ReplicaError::Head(error) => Self::Head(error),

@@ -11,6 +11,9 @@ use lichen_record::{Entry, Metrics, SigningKey, verify};
 
 use super::*;
 
+#[path = "../../../log/tests/later/mod.rs"]
+mod later;
+
 mod ending;
 
 const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");
@@ -339,6 +342,20 @@ fn a_log_cut_short_is_found() {
     let signed = archive.records.len() as u64;
     archive.records.clear();
     assert_eq!(run((id, archive)), Err(Fault::LogEnds { found: 0, signed }));
+}
+
+#[test]
+fn a_record_of_a_later_version_asks_for_a_newer_program() {
+    let (id, mut archive) = honest();
+    let head = *verify::<Head>(&archive.head).unwrap().get();
+    let time = archive.records.last().unwrap().time;
+    let (record, head) = later::record(&key(0), &head, time);
+    let index = record.index;
+    archive.records.push(record);
+    archive.head = key(0).sign(&head).unwrap();
+    let fault = run((id, archive)).unwrap_err();
+    assert_eq!(fault, Fault::Later { index });
+    assert!(fault.to_string().contains("newer lichen"), "{fault}");
 }
 
 #[test]

@@ -19,7 +19,6 @@ pub struct Notice {
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
 )]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Cause {
     /// A part of the relay has died.
     #[error("a part of the relay has died")]

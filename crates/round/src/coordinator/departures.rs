@@ -51,7 +51,18 @@ impl Departures {
                 self.find(account);
             }
             Change::Opened { .. } | Change::Closed { .. } => self.look_again(state),
-            _ => {}
+            Change::Published { .. }
+            | Change::Joined { .. }
+            | Change::WentBack { .. }
+            | Change::Contributed { .. }
+            | Change::Unavailable { .. }
+            | Change::Excluded { .. }
+            | Change::Attested { .. }
+            | Change::Settled { .. }
+            | Change::SetAside { .. }
+            | Change::Faulted(_)
+            | Change::GoalReached { .. }
+            | Change::Finished { .. } => {}
         }
     }
 

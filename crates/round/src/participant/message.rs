@@ -8,7 +8,6 @@ use crate::{Change, Refusal};
 
 /// What happened to a tab that takes part in a campaign.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum ParticipantEvent {
     /// The log's next record arrived and stands in the chain.
     Record {
@@ -101,7 +100,6 @@ pub enum ParticipantEvent {
 
 /// What a tab that takes part has to do.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum ParticipantAction {
     /// Get a blob, from the own store if it is there, and keep it.
     Fetch {

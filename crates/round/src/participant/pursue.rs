@@ -69,11 +69,13 @@ impl Participant {
     ///
     /// Round, base and shard of the next round are known before it opens: who comes between two rounds need not wait.
     fn trainable(&self) -> Option<(RoundNumber, Cid)> {
-        match self.state.round() {
-            Some(round) if round.stage() == Stage::Open => Some((round.number(), round.base())),
-            Some(round) if matches!(round.stage(), Stage::Closed { .. }) => None,
-            _ if self.state.is_finished() => None,
-            _ => Some((RoundNumber(self.state.settled()).next(), self.state.checkpoint()?)),
+        match self.state.round().map(|round| (round, round.stage())) {
+            Some((round, Stage::Open)) => Some((round.number(), round.base())),
+            Some((_, Stage::Closed { .. })) => None,
+            Some((_, Stage::Settled { .. })) | None if self.state.is_finished() => None,
+            Some((_, Stage::Settled { .. })) | None => {
+                Some((RoundNumber(self.state.settled()).next(), self.state.checkpoint()?))
+            }
         }
     }
 

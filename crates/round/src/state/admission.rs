@@ -13,7 +13,15 @@ pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Ref
     match entry {
         Entry::Published { manifest, .. } if *manifest == campaign.0 => Ok(()),
         Entry::Published { .. } => Err(Refusal::WrongManifest),
-        _ => Err(Refusal::NotPublished),
+        Entry::Joined { .. }
+        | Entry::Left { .. }
+        | Entry::RoundOpened { .. }
+        | Entry::Contribution { .. }
+        | Entry::RoundClosed { .. }
+        | Entry::Checkpointed { .. }
+        | Entry::Unavailable { .. }
+        | Entry::Departed { .. }
+        | Entry::Finished { .. } => Err(Refusal::NotPublished),
     }
 }
 

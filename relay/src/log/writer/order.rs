@@ -100,7 +100,6 @@ impl Writer {
                 CoordinatorAction::Distrust(refusal) => {
                     bail!("an entry just admitted was refused: {refusal}")
                 }
-                other => bail!("the coordinator asks for something unknown: {other:?}"),
             }
         }
         Ok(())

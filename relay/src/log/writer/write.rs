@@ -148,6 +148,16 @@ fn report(change: &Change) {
             "the round's updates were set aside, or changed nothing: the campaign goes on from the checkpoint before it. If \
              that happens again and again, look at who contributes; `lichen-relay back-to` goes back to an earlier checkpoint"
         ),
-        _ => tracing::debug!(?change, "the log changed the campaign"),
+        Change::Joined { .. }
+        | Change::Left { .. }
+        | Change::Opened { .. }
+        | Change::Contributed { .. }
+        | Change::Closed { .. }
+        | Change::Missed { .. }
+        | Change::Departed { .. }
+        | Change::Unavailable { .. }
+        | Change::Excluded { .. }
+        | Change::Attested { .. }
+        | Change::Faulted(_) => tracing::debug!(?change, "the log changed the campaign"),
     }
 }

@@ -19,7 +19,7 @@ pub(super) const fn decode_reason(error: &DecodeError) -> Reason {
     match error {
         DecodeError::TooLarge { .. } => Reason::TooLarge,
         DecodeError::NotCanonical => Reason::NotCanonical,
-        _ => Reason::Malformed,
+        DecodeError::Malformed(_) => Reason::Malformed,
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) const fn verify_reason(error: &VerifyError) -> Reason {
     match error {
         VerifyError::Envelope(error) | VerifyError::Payload(error) => decode_reason(error),
         VerifyError::Malformed | VerifyError::HighS | VerifyError::Signature => Reason::WrongSignature,
-        _ => Reason::Malformed,
+        VerifyError::Later => Reason::Malformed,
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) const fn update_reason(error: &UpdateError) -> Reason {
         UpdateError::Count { .. } | UpdateError::Length { .. } | UpdateError::Shapes => Reason::UpdateShape,
         UpdateError::NotFinite { .. } => Reason::UpdateNotFinite,
         UpdateError::TooLong { .. } => Reason::UpdateTooLong,
-        _ => Reason::UpdateMalformed,
+        UpdateError::Decode(_) | UpdateError::Encoding(_) => Reason::UpdateMalformed,
     }
 }
 
