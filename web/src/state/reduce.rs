@@ -182,7 +182,14 @@ impl ViewState {
                 }
             }
             Net::Traffic { received, sent } => self.traffic = Traffic { received: *received, sent: *sent },
-            _ => {}
+            Net::Started { .. }
+            | Net::Frame { .. }
+            | Net::Ended { .. }
+            | Net::Failed { .. }
+            | Net::Asked { .. }
+            | Net::Unasked { .. }
+            | Net::Announced { .. }
+            | Net::Found { .. } => {}
         }
     }
 
@@ -383,7 +390,17 @@ impl ViewState {
             }
             Phase::Finished => self.has_ended = true,
             Phase::GoalReached => (self.has_ended, self.has_ended_at_goal) = (true, true),
-            _ => {}
+            Phase::Idle
+            | Phase::WaitingForOtherTab
+            | Phase::Connecting
+            | Phase::CatchingUp { .. }
+            | Phase::WaitingForRound
+            | Phase::Sending
+            | Phase::WaitingForClose
+            | Phase::Aggregating
+            | Phase::Paused
+            | Phase::Offline { .. }
+            | Phase::Stalled(_) => {}
         }
         self.effort.enter(&phase, now);
         self.phase = Some(phase);
