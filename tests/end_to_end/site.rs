@@ -152,7 +152,7 @@ impl Site {
         let coordinator = log[0].account();
         for state in shown {
             let attested = log.iter().find_map(|entry| match entry.get() {
-                Entry::Checkpointed { round, result, .. }
+                Entry::Attestation { round, result, .. }
                     if round.0 == state.round && entry.account() == coordinator =>
                 {
                     Some(result.to_string())

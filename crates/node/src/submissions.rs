@@ -53,7 +53,7 @@ impl<P: Platform> Session<P> {
 
     /// The checkpoint that an entry attests, and how many contributed before this account.
     fn attested(&self, entry: &Entry) -> Option<(Cid, usize)> {
-        let Entry::Checkpointed { result, .. } = entry else { return None };
+        let Entry::Attestation { result, .. } = entry else { return None };
         let account = self.participant.account();
         let rank =
             self.participant.state().round()?.counted().position(|accepted| accepted.account == account);

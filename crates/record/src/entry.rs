@@ -122,8 +122,9 @@ pub enum Entry {
         /// The round.
         round: RoundNumber,
     },
-    /// The account aggregated the round's contributions and attests the result.
-    Checkpointed {
+    /// The account aggregated the round's contributions and attests the result. On the wire it is called `checkpointed`.
+    #[serde(rename = "checkpointed")]
+    Attestation {
         /// The campaign.
         campaign: CampaignId,
         /// The round.
@@ -180,7 +181,7 @@ impl Entry {
             | Entry::RoundOpened { campaign, .. }
             | Entry::Contribution { campaign, .. }
             | Entry::RoundClosed { campaign, .. }
-            | Entry::Checkpointed { campaign, .. }
+            | Entry::Attestation { campaign, .. }
             | Entry::Unavailable { campaign, .. }
             | Entry::Departed { campaign, .. }
             | Entry::Finished { campaign, .. } => *campaign,
@@ -195,7 +196,7 @@ impl Entry {
             Entry::RoundOpened { round, .. }
             | Entry::Contribution { round, .. }
             | Entry::RoundClosed { round, .. }
-            | Entry::Checkpointed { round, .. }
+            | Entry::Attestation { round, .. }
             | Entry::Unavailable { round, .. }
             | Entry::Departed { round, .. }
             | Entry::Finished { round, .. } => Some(*round),

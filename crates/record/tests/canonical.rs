@@ -267,9 +267,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             3 => Entry::RoundOpened { campaign, round, base },
             4 => Entry::Contribution { campaign, round, base, update: other, samples, metrics },
             5 => Entry::RoundClosed { campaign, round },
-            6 => {
-                Entry::Checkpointed { campaign, round, base, result: other, excluded: samples % 2 * samples }
-            }
+            6 => Entry::Attestation { campaign, round, base, result: other, excluded: samples % 2 * samples },
             7 => Entry::Unavailable { campaign, round, update: other },
             8 => Entry::Finished { campaign, round },
             _ => {

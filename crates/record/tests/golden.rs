@@ -34,11 +34,9 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
             metrics: Metrics::new(core::f64::consts::LN_2, 0.8125, 60).unwrap(),
         },
         "round-closed" => Entry::RoundClosed { campaign, round: RoundNumber(24) },
-        "checkpointed" => {
-            Entry::Checkpointed { campaign, round: RoundNumber(255), base, result, excluded: 0 }
-        }
+        "checkpointed" => Entry::Attestation { campaign, round: RoundNumber(255), base, result, excluded: 0 },
         "checkpointed-without" => {
-            Entry::Checkpointed { campaign, round: RoundNumber(255), base, result, excluded: 2 }
+            Entry::Attestation { campaign, round: RoundNumber(255), base, result, excluded: 2 }
         }
         "unavailable" => Entry::Unavailable { campaign, round: RoundNumber(256), update },
         "departed" => Entry::Departed { campaign, round: RoundNumber(65_536), account },

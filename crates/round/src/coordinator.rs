@@ -400,7 +400,7 @@ impl Coordinator {
             return Due::At(deadline);
         }
         let campaign = self.state.campaign();
-        Due::Entry(Entry::Checkpointed { campaign, round: number, base, result, excluded: 0 })
+        Due::Entry(Entry::Attestation { campaign, round: number, base, result, excluded: 0 })
     }
 
     /// Whether this coordinator orders the log, as far as there is one.

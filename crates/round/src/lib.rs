@@ -13,7 +13,7 @@
 //! 3. The coordinator closes it (`RoundClosed`) when there are at least `minimum` contributions and the cohort is
 //!    complete or the deadline has passed.
 //! 4. Members and the coordinator compute the result from the base and the contributions in log order, and attest it
-//!    (`Checkpointed`).
+//!    (`Attestation`).
 //!    What would leave the model far worse is turned down by whoever computes it (`learn::Judge`): then the result is the
 //!    base, for everybody alike.
 //! 5. It settles when `quorum` accounts attest the same result, the coordinator among them. Then the next may open. A round

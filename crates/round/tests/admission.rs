@@ -5,7 +5,7 @@
 mod fixture;
 
 use fixture::{
-    BOTH, Log, Person, RULES, checkpointed, cid, close, closed, contribution, coordinator, initial, joined,
+    BOTH, Log, Person, RULES, attestation, cid, close, closed, contribution, coordinator, initial, joined,
     left, open, opened, people, published,
 };
 use lichen_campaign::Settlement;
@@ -22,10 +22,10 @@ fn settle(rules: Rules, members: &[&Person]) -> Log {
 /// Everybody whose word counts attests that round 1 ends with the checkpoint `one`.
 fn attest(log: &mut Log, contributors: &[&Person]) {
     for member in contributors {
-        log.add(member, &checkpointed(1, initial(), cid("one")));
+        log.add(member, &attestation(1, initial(), cid("one")));
     }
     if log.state.rules().settlement == Settlement::Coordinator {
-        log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+        log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     }
     assert_eq!(log.state.settled(), 1);
 }
@@ -70,7 +70,7 @@ fn a_log_begins_with_its_publication() {
             opened(1, initial()),
             contribution(1, initial()),
             closed(1),
-            checkpointed(1, initial(), cid("one")),
+            attestation(1, initial(), cid("one")),
         ] {
             log.refuse(&anna, &entry, Refusal::NotPublished);
         }
@@ -311,14 +311,14 @@ fn whoever_missed_a_round_is_expected_again_after_contributing_but_not_after_joi
 fn attestations_are_for_the_closed_round() {
     let (anna, bela, _) = people();
     let mut log = Log::with_members(RULES, &[&anna]);
-    let one = || checkpointed(1, initial(), cid("one"));
+    let one = || attestation(1, initial(), cid("one"));
     log.refuse(&anna, &one(), Refusal::RoundNotOpen);
     log.add(&coordinator(), &opened(1, initial()));
     log.add(&anna, &contribution(1, initial()));
     log.refuse(&anna, &one(), Refusal::RoundNotClosed);
     log.add(&coordinator(), &closed(1));
-    log.refuse(&anna, &checkpointed(2, initial(), cid("one")), Refusal::WrongRound);
-    log.refuse(&anna, &checkpointed(1, cid("other"), cid("one")), Refusal::WrongBase);
+    log.refuse(&anna, &attestation(2, initial(), cid("one")), Refusal::WrongRound);
+    log.refuse(&anna, &attestation(1, cid("other"), cid("one")), Refusal::WrongBase);
     log.refuse(&bela, &one(), Refusal::NotAMember);
     log.add(&anna, &one());
     log.refuse(&anna, &one(), Refusal::Duplicate);
@@ -331,7 +331,7 @@ fn attestations_are_for_the_closed_round() {
 fn a_quorum_with_the_coordinator_settles() {
     let (anna, bela, carla) = people();
     let mut log = close(Rules { quorum: 3, ..RULES }, &[&anna, &bela, &carla]);
-    let one = checkpointed(1, initial(), cid("one"));
+    let one = attestation(1, initial(), cid("one"));
     for person in [&anna, &bela, &carla] {
         log.add(person, &one);
     }
@@ -346,9 +346,9 @@ fn the_quorum_is_lowered_to_who_is_there() {
     let (anna, bela, _) = people();
     let mut log = close(Rules { quorum: 3, ..RULES }, &[&anna, &bela]);
     log.add(&bela, &left(2));
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.settled(), 0);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.settled(), 1);
 }
 
@@ -357,7 +357,7 @@ fn when_members_are_silent_the_deadline_settles() {
     let (anna, bela, _) = people();
     let mut log = close(RULES, &[&anna, &bela]);
     log.wait(RULES.deadline_ms);
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.settled(), 1);
 }
 
@@ -365,13 +365,13 @@ fn when_members_are_silent_the_deadline_settles() {
 fn a_tie_is_no_settlement_however_late() {
     let (anna, bela, _) = people();
     let mut log = close(RULES, &[&anna]);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
     log.wait(100 * RULES.deadline_ms);
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("two")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("two")));
     assert_eq!(log.state.settled(), 0);
     // A third opinion decides.
     log.add(&bela, &joined(1));
-    let changes = log.add(&bela, &checkpointed(1, initial(), cid("two")));
+    let changes = log.add(&bela, &attestation(1, initial(), cid("two")));
     let kind = FaultKind::Disagreed { attested: cid("one"), settled: cid("two") };
     assert!(
         matches!(changes[2], Change::Faulted(fault) if fault.account == anna.account() && fault.kind == kind)
@@ -384,10 +384,10 @@ fn a_false_coordinator_cannot_settle_against_its_members() {
     let (anna, bela, carla) = people();
     let mut log = close(RULES, &[&anna, &bela, &carla]);
     for person in [&anna, &bela, &carla] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+        log.add(person, &attestation(1, initial(), cid("one")));
     }
     log.wait(100 * RULES.deadline_ms);
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("false")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("false")));
     assert_eq!(log.state.settled(), 0);
 }
 
@@ -395,11 +395,11 @@ fn a_false_coordinator_cannot_settle_against_its_members() {
 fn whoever_contradicts_the_settled_result_is_at_fault() {
     let (anna, bela, carla) = people();
     let mut log = close(RULES, &[&anna, &bela, &carla]);
-    log.add(&bela, &checkpointed(1, initial(), cid("false")));
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&bela, &attestation(1, initial(), cid("false")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     // Late, and just as wrong.
-    log.add(&carla, &checkpointed(1, initial(), cid("late")));
+    log.add(&carla, &attestation(1, initial(), cid("late")));
     let faulty: Vec<_> = log.state.faults().iter().map(|fault| (fault.account, fault.kind)).collect();
     let disagreed = |attested| FaultKind::Disagreed { attested: cid(attested), settled: cid("one") };
     assert_eq!(faulty, [(bela.account(), disagreed("false")), (carla.account(), disagreed("late"))]);
@@ -410,15 +410,15 @@ fn whoever_contradicts_the_settled_result_is_at_fault() {
 fn two_results_by_one_key_are_a_fault_and_count_for_none() {
     let (anna, bela, carla) = people();
     let mut log = close(Rules { quorum: 3, ..RULES }, &[&anna, &bela, &carla]);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
-    let changes = log.add(&anna, &checkpointed(1, initial(), cid("two")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
+    let changes = log.add(&anna, &attestation(1, initial(), cid("two")));
     let kind = FaultKind::Equivocated { first: cid("one"), second: cid("two") };
     assert!(matches!(changes[..], [Change::Faulted(fault)] if fault.kind == kind));
     for result in ["one", "two", "three"] {
-        log.refuse(&anna, &checkpointed(1, initial(), cid(result)), Refusal::Duplicate);
+        log.refuse(&anna, &attestation(1, initial(), cid(result)), Refusal::Duplicate);
     }
-    log.add(&bela, &checkpointed(1, initial(), cid("one")));
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&bela, &attestation(1, initial(), cid("one")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.settled(), 0, "the vote that was taken back does not count");
 }
 
@@ -426,7 +426,7 @@ fn two_results_by_one_key_are_a_fault_and_count_for_none() {
 fn equivocating_after_the_settlement_changes_no_result() {
     let (anna, ..) = people();
     let mut log = settle(RULES, &[&anna]);
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("two")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("two")));
     assert_eq!(log.state.checkpoint(), Some(cid("one")));
     assert_eq!(log.state.faults().len(), 1);
 }
@@ -435,8 +435,8 @@ fn equivocating_after_the_settlement_changes_no_result() {
 fn a_finished_campaign_takes_no_more() {
     let (anna, bela, _) = people();
     let mut log = close(Rules { limit: 1, ..RULES }, &[&anna]);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
-    let changes = log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
+    let changes = log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(changes.last(), Some(&Change::Finished { result: cid("one") }));
     assert!(log.state.is_finished());
     log.wait(RULES.interval_ms);

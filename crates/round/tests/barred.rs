@@ -5,7 +5,7 @@
 mod fixture;
 
 use fixture::{
-    BOTH, Log, MESH, Person, RULES, checkpointed, checkpointed_without, cid, closed, contribution_of,
+    BOTH, Log, MESH, Person, RULES, attestation, attestation_without, cid, closed, contribution_of,
     coordinator, initial, joined, left, opened, unavailable, update_of,
 };
 use lichen_campaign::Settlement;
@@ -32,7 +32,7 @@ fn close(log: &mut Log, round: u64, contributors: &[&Person]) {
 
 /// Has these settle it.
 fn settle(log: &mut Log, round: u64, attesters: &[&Person]) -> Vec<Change> {
-    let right = checkpointed(round, result(round - 1), result(round));
+    let right = attestation(round, result(round - 1), result(round));
     let mut changes = Vec::new();
     for person in attesters {
         changes = log.add(person, &right);
@@ -45,7 +45,7 @@ fn settle(log: &mut Log, round: u64, attesters: &[&Person]) -> Vec<Change> {
 }
 
 fn lie(round: u64) -> lichen_record::Entry {
-    checkpointed(round, result(round - 1), cid("false"))
+    attestation(round, result(round - 1), cid("false"))
 }
 
 #[test]
@@ -135,11 +135,11 @@ fn contradicting_oneself_costs_the_word_from_the_next_round_on() {
         let [anna, bela, carla, liar] = people::<4>();
         let mut log = Log::with_members(rules, &[&anna, &bela, &carla, &liar]);
         close(&mut log, 1, &[&anna, &bela, &carla, &liar]);
-        log.add(&liar, &checkpointed(1, initial(), result(1)));
+        log.add(&liar, &attestation(1, initial(), result(1)));
         log.add(&liar, &lie(1));
         settle(&mut log, 1, &[&anna, &bela, &carla]);
         close(&mut log, 2, &[&anna, &bela, &carla, &liar]);
-        log.refuse(&liar, &checkpointed(2, result(1), result(2)), Refusal::Barred);
+        log.refuse(&liar, &attestation(2, result(1), result(2)), Refusal::Barred);
         settle(&mut log, 2, &[&anna, &bela, &carla]);
     }
 }
@@ -162,13 +162,13 @@ fn whoever_computed_a_set_that_changed_meanwhile_is_barred_from_nothing() {
     let everybody: Vec<&Person> = people.iter().collect();
     let mut log = Log::with_members(Rules { quorum: 5, ..MESH }, &everybody);
     close(&mut log, 1, &everybody);
-    log.add(&people[0], &checkpointed(1, initial(), cid("with all")));
+    log.add(&people[0], &attestation(1, initial(), cid("with all")));
     for person in &people[1..4] {
         log.add(person, &unavailable(1, update_of(&people[4])));
     }
-    log.refuse(&people[1], &checkpointed(1, initial(), cid("with all")), Refusal::WrongExclusions);
+    log.refuse(&people[1], &attestation(1, initial(), cid("with all")), Refusal::WrongExclusions);
     for person in &people[..4] {
-        log.add(person, &checkpointed_without(1, initial(), cid("without one"), 1));
+        log.add(person, &attestation_without(1, initial(), cid("without one"), 1));
     }
     assert!(matches!(log.state.round().unwrap().stage(), Stage::Settled { .. }));
     for person in &people {

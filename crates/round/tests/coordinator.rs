@@ -5,7 +5,7 @@
 mod fixture;
 
 use fixture::{
-    Log, MESH, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, departed,
+    Log, MESH, Person, RULES, attestation, campaign, cid, closed, contribution, coordinator, departed,
     initial, joined, left, opened, published,
 };
 use lichen_record::RoundNumber;
@@ -119,7 +119,7 @@ fn the_coordinator_attests_when_its_word_settles() {
         tell(&mut relay, log.time, Event::Aggregated { round: ROUND, result }),
         [Action::WakeAt(deadline)]
     );
-    let one = checkpointed(1, initial(), result);
+    let one = attestation(1, initial(), result);
     let mut waiting = relay.clone();
     assert_eq!(tell(&mut waiting, deadline, Event::Tick), [Action::Append(one.clone())], "nobody else spoke");
     assert_eq!(add(&mut relay, &mut log, &anna, &one), [Action::Append(one.clone())]);
@@ -133,9 +133,9 @@ fn the_coordinator_attests_when_its_word_settles() {
 fn the_coordinator_never_attests_twice() {
     let anna = Person::new(1);
     let mut log = closed_log(&[&anna]);
-    log.add(&anna, &checkpointed(1, initial(), cid("false")));
+    log.add(&anna, &attestation(1, initial(), cid("false")));
     log.wait(RULES.deadline_ms);
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.settled(), 0);
     let (mut relay, actions) = started(&log, log.time + 60_000);
     assert_eq!(actions, []);
@@ -200,7 +200,7 @@ fn in_a_mesh_the_coordinator_attests_nothing_and_ends_the_round_at_its_deadline(
     let (_late, actions) = started(&log, deadline + 5_000);
     assert_eq!(actions, [Action::WakeAt(deadline + 5_000 + MESH.deadline_ms)]);
     let mut settled = log;
-    let actions = add(&mut settling, &mut settled, &anna, &checkpointed(1, initial(), cid("one")));
+    let actions = add(&mut settling, &mut settled, &anna, &attestation(1, initial(), cid("one")));
     assert_eq!(actions, [Action::WakeAt(settled.time + MESH.interval_ms)]);
 }
 
@@ -285,7 +285,7 @@ fn in_a_mesh_a_round_ends_when_nobody_is_left_to_attest() {
         log.add(person, &contribution(1, initial()));
     }
     log.add(&coordinator(), &closed(1));
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
     let (mut relay, _) = started(&log, log.time);
     tell(&mut relay, log.time, Event::PeerGone { account: bela.account() });
     log.wait(GRACE_MS);

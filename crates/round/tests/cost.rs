@@ -7,7 +7,7 @@ mod fixture;
 use std::time::{Duration, Instant};
 
 use fixture::{
-    BOTH, MESH, RULES, campaign, checkpointed, cid, closed, coordinator, initial, joined, metrics, opened,
+    BOTH, MESH, RULES, attestation, campaign, cid, closed, coordinator, initial, joined, metrics, opened,
     published, unavailable,
 };
 use lichen_record::{Cid, Entry, RoundNumber, SigningKey, Verified, verify};
@@ -90,7 +90,7 @@ fn a_report_costs_the_same_however_many_contribute() {
 fn an_attestation_costs_the_same_however_many_contribute() {
     for rules in BOTH {
         let rules = Rules { quorum: 1_000, ..rules };
-        let attest = |number| sign(number, &checkpointed(1, initial(), cid(&format!("result {number}"))));
+        let attest = |number| sign(number, &attestation(1, initial(), cid(&format!("result {number}"))));
         check("an attestation", rules, true, &(0..FEW / 4).map(attest).collect::<Vec<_>>());
     }
 }

@@ -5,7 +5,7 @@
 mod fixture;
 
 use fixture::{
-    BOTH, Log, MESH, Person, RULES, checkpointed, cid, close, closed, contribution_of, coordinator, departed,
+    BOTH, Log, MESH, Person, RULES, attestation, cid, close, closed, contribution_of, coordinator, departed,
     initial, joined, left, open, opened, people,
 };
 use lichen_record::RoundNumber;
@@ -53,9 +53,9 @@ fn only_the_coordinator_says_so_and_only_of_whom_the_round_waits_for() {
         log.add(&coordinator(), &departed(1, &bela));
         log.refuse(&coordinator(), &departed(1, &bela), Refusal::NotAwaited);
         log.add(&coordinator(), &closed(1));
-        log.add(&anna, &checkpointed(1, initial(), cid("one")));
+        log.add(&anna, &attestation(1, initial(), cid("one")));
         if rules == RULES {
-            log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+            log.add(&coordinator(), &attestation(1, initial(), cid("one")));
         }
         log.refuse(&coordinator(), &departed(1, &anna), Refusal::NotAwaited);
         assert_eq!(log.state.settled(), 1);
@@ -66,10 +66,10 @@ fn only_the_coordinator_says_so_and_only_of_whom_the_round_waits_for() {
 fn a_hub_lowers_its_quorum_by_whoever_departed() {
     let (anna, bela, _) = people();
     let mut log = close(Rules { quorum: 3, ..RULES }, &[&anna, &bela]);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
     log.refuse(&coordinator(), &departed(1, &anna), Refusal::NotAwaited);
     let mut patient = Log { state: log.state.clone(), records: Vec::new(), time: log.time };
-    patient.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    patient.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(patient.state.settled(), 0);
     let changes = patient.add(&coordinator(), &departed(1, &bela));
     assert!(
@@ -77,7 +77,7 @@ fn a_hub_lowers_its_quorum_by_whoever_departed() {
         "{changes:?}"
     );
     log.add(&coordinator(), &departed(1, &bela));
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.settled(), 1);
 }
 
@@ -86,7 +86,7 @@ fn a_mesh_settles_with_the_majority_when_the_others_departed() {
     let (anna, bela, carla) = people();
     let mut log = close(Rules { quorum: 3, ..MESH }, &[&anna, &bela, &carla]);
     for person in [&anna, &bela] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+        log.add(person, &attestation(1, initial(), cid("one")));
     }
     log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
     let changes = log.add(&coordinator(), &departed(1, &carla));
@@ -103,7 +103,7 @@ fn a_mesh_without_a_majority_ends_the_round_at_once() {
     let mut log = close(MESH, &[&anna, &bela, &carla]);
     log.add(&coordinator(), &departed(1, &bela));
     log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
     log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
     log.add(&carla, &left(2));
     // Two of three have not left, and one of them attests: that is no majority.
@@ -121,7 +121,7 @@ fn who_is_back_in_a_closed_round_may_still_attest() {
     let mut log = close(MESH, &[&anna, &bela, &carla]);
     log.add(&coordinator(), &departed(1, &bela));
     for person in [&anna, &bela] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+        log.add(person, &attestation(1, initial(), cid("one")));
     }
     assert_eq!(log.state.checkpoint(), Some(cid("one")));
 }
@@ -134,9 +134,9 @@ fn a_mesh_waits_for_who_misses_an_update_while_somebody_can_give_it() {
     log.add(&coordinator(), &departed(1, &carla));
     log.add(&anna, &fixture::unavailable(1, lost));
     log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
-    log.add(&bela, &checkpointed(1, initial(), cid("one")));
+    log.add(&bela, &attestation(1, initial(), cid("one")));
     log.refuse(&coordinator(), &closed(1), Refusal::DeadlinePending);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.checkpoint(), Some(cid("one")));
 }
 

@@ -5,7 +5,7 @@
 mod fixture;
 
 use fixture::{
-    BOTH, ENDING, Log, Person, RULES, Reader, campaign, checkpointed, cid, closed, contribution, coordinator,
+    BOTH, ENDING, Log, Person, RULES, Reader, attestation, campaign, cid, closed, contribution, coordinator,
     finished, initial, joined, left, opened,
 };
 use lichen_campaign::Settlement;
@@ -37,9 +37,9 @@ fn settle(log: &mut Log, person: &Person, round: u64, (base, result): (Cid, Cid)
     log.add(&coordinator(), &opened(round, base));
     log.add(person, &contribution(round, base));
     log.add(&coordinator(), &closed(round));
-    log.add(person, &checkpointed(round, base, result));
+    log.add(person, &attestation(round, base, result));
     if log.state.rules().settlement == Settlement::Coordinator {
-        log.add(&coordinator(), &checkpointed(round, base, result));
+        log.add(&coordinator(), &attestation(round, base, result));
     }
 }
 
@@ -117,9 +117,9 @@ fn going_back_opens_it_again_also_where_everybody_has_left() {
         log.add(&bela, &joined(1));
         log.add(&bela, &contribution(4, result(1)));
         log.add(&coordinator(), &closed(4));
-        log.add(&bela, &checkpointed(4, result(1), result(4)));
+        log.add(&bela, &attestation(4, result(1), result(4)));
         if rules.settlement == Settlement::Coordinator {
-            log.add(&coordinator(), &checkpointed(4, result(1), result(4)));
+            log.add(&coordinator(), &attestation(4, result(1), result(4)));
         }
         // It may end again.
         log.add(&coordinator(), &finished(4));
@@ -225,8 +225,8 @@ fn each_checkpoint_is_measured_once_while_rounds_go_on() {
     assert_eq!(relay.catch_up(), [closed(2)]);
     for (person, entry) in [
         (coordinator(), closed(2)),
-        (anna.clone(), checkpointed(2, result(1), result(2))),
-        (coordinator(), checkpointed(2, result(1), result(2))),
+        (anna.clone(), attestation(2, result(1), result(2))),
+        (coordinator(), attestation(2, result(1), result(2))),
     ] {
         relay.log.add(&person, &entry);
         assert_eq!(relay.catch_up(), []);

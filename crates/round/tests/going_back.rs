@@ -5,8 +5,8 @@
 mod fixture;
 
 use fixture::{
-    BOTH, Log, Person, RULES, Reader, campaign, checkpointed, cid, closed, contribution, coordinator,
-    initial, opened,
+    BOTH, Log, Person, RULES, Reader, attestation, campaign, cid, closed, contribution, coordinator, initial,
+    opened,
 };
 use lichen_campaign::Settlement;
 use lichen_record::{Cid, RoundNumber};
@@ -37,9 +37,9 @@ fn settle(log: &mut Log, person: &Person, round: u64, base: Cid) {
 fn finish(log: &mut Log, person: &Person, round: u64, base: Cid) {
     log.add(person, &contribution(round, base));
     log.add(&coordinator(), &closed(round));
-    log.add(person, &checkpointed(round, base, result(round)));
+    log.add(person, &attestation(round, base, result(round)));
     if log.state.rules().settlement == Settlement::Coordinator {
-        log.add(&coordinator(), &checkpointed(round, base, result(round)));
+        log.add(&coordinator(), &attestation(round, base, result(round)));
     }
 }
 
@@ -101,9 +101,9 @@ fn who_contradicted_what_stands_no_longer_is_forgiven() {
         log.add(person, &contribution(1, initial()));
     }
     log.add(&coordinator(), &closed(1));
-    log.add(&carla, &checkpointed(1, initial(), cid("the truth")));
-    log.add(&anna, &checkpointed(1, initial(), result(1)));
-    log.add(&coordinator(), &checkpointed(1, initial(), result(1)));
+    log.add(&carla, &attestation(1, initial(), cid("the truth")));
+    log.add(&anna, &attestation(1, initial(), result(1)));
+    log.add(&coordinator(), &attestation(1, initial(), result(1)));
     assert_eq!(log.state.member(&carla.account()).unwrap().faults(), 1);
     log.wait(RULES.interval_ms);
     log.add(&coordinator(), &opened(2, initial()));

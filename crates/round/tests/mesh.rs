@@ -5,7 +5,7 @@
 mod fixture;
 
 use fixture::{
-    Log, MESH, Person, RULES, checkpointed, checkpointed_without, cid, closed, contribution_of, coordinator,
+    Log, MESH, Person, RULES, attestation, attestation_without, cid, closed, contribution_of, coordinator,
     initial, joined, left, opened, unavailable, update_of,
 };
 use lichen_record::RoundNumber;
@@ -30,7 +30,7 @@ fn close(rules: Rules, members: &[Person]) -> Log {
 }
 
 fn one() -> lichen_record::Entry {
-    checkpointed(1, initial(), cid("one"))
+    attestation(1, initial(), cid("one"))
 }
 
 fn is_closed(log: &Log) -> bool {
@@ -78,7 +78,7 @@ fn only_contributors_have_a_voice() {
     for late in 10..20 {
         let made_up = Person::new(late);
         log.add(&made_up, &joined(1));
-        log.refuse(&made_up, &checkpointed(1, initial(), cid("false")), Refusal::NotAContributor);
+        log.refuse(&made_up, &attestation(1, initial(), cid("false")), Refusal::NotAContributor);
         log.refuse(&made_up, &unavailable(1, update_of(&people[0])), Refusal::NotAContributor);
     }
 }
@@ -88,7 +88,7 @@ fn less_than_a_majority_settles_nothing_whatever_the_quorum() {
     let people = people::<5>();
     let mut log = close(Rules { quorum: 1, ..MESH }, &people);
     for liar in &people[..2] {
-        log.add(liar, &checkpointed(1, initial(), cid("false")));
+        log.add(liar, &attestation(1, initial(), cid("false")));
     }
     assert!(is_closed(&log), "two of five");
     for honest in &people[2..] {
@@ -133,7 +133,7 @@ fn without_a_majority_nothing_comes_of_the_round() {
     let people = people::<4>();
     let mut log = close(MESH, &people);
     log.add(&people[0], &one());
-    log.add(&people[1], &checkpointed(1, initial(), cid("two")));
+    log.add(&people[1], &attestation(1, initial(), cid("two")));
     log.wait(MESH.deadline_ms);
     let changes = log.add(&coordinator(), &closed(1));
     assert!(changes.contains(&Change::Settled { round: ROUND, result: initial(), attestations: 0 }));
@@ -142,7 +142,7 @@ fn without_a_majority_nothing_comes_of_the_round() {
     assert_eq!(log.state.contributions(), 0);
     // Whoever was silent is not waited for again; a late word changes nothing and is nobody's fault.
     log.refuse(&people[2], &one(), Refusal::WrongExclusions);
-    log.refuse(&people[2], &checkpointed_without(1, initial(), cid("one"), 4), Refusal::NotAContributor);
+    log.refuse(&people[2], &attestation_without(1, initial(), cid("one"), 4), Refusal::NotAContributor);
     let changes = log.add(&coordinator(), &opened(2, initial()));
     assert!(matches!(changes[..], [Change::Opened { cohort: 2, .. }]), "{changes:?}");
 }
@@ -161,9 +161,9 @@ fn an_update_that_most_others_cannot_get_is_left_out() {
     assert_eq!(log.state.round().unwrap().excluded(), 1);
     assert_eq!(log.state.member(&people[2].account()).unwrap().presence(), Presence::Missed);
     assert_eq!(log.state.contributions(), 2);
-    log.refuse(&people[2], &checkpointed_without(1, initial(), cid("one"), 1), Refusal::NotAContributor);
+    log.refuse(&people[2], &attestation_without(1, initial(), cid("one"), 1), Refusal::NotAContributor);
     for person in &people[..2] {
-        log.add(person, &checkpointed_without(1, initial(), cid("one"), 1));
+        log.add(person, &attestation_without(1, initial(), cid("one"), 1));
     }
     assert_eq!(log.state.checkpoint(), Some(cid("one")));
 }
@@ -172,15 +172,15 @@ fn an_update_that_most_others_cannot_get_is_left_out() {
 fn what_is_attested_before_an_exclusion_is_void_and_no_fault() {
     let people = people::<5>();
     let mut log = close(Rules { quorum: 5, ..MESH }, &people);
-    log.add(&people[0], &checkpointed(1, initial(), cid("with all")));
+    log.add(&people[0], &attestation(1, initial(), cid("with all")));
     for person in &people[1..4] {
         log.add(person, &unavailable(1, update_of(&people[4])));
     }
     assert!(!log.state.round().unwrap().has_attested(&people[0].account()));
     // One that was under way meanwhile is refused, and so nobody seems to say two things.
-    log.refuse(&people[1], &checkpointed(1, initial(), cid("with all")), Refusal::WrongExclusions);
+    log.refuse(&people[1], &attestation(1, initial(), cid("with all")), Refusal::WrongExclusions);
     for person in &people[..4] {
-        log.add(person, &checkpointed_without(1, initial(), cid("without one"), 1));
+        log.add(person, &attestation_without(1, initial(), cid("without one"), 1));
     }
     assert_eq!(log.state.checkpoint(), Some(cid("without one")));
     assert_eq!(log.state.faults(), []);
@@ -191,7 +191,7 @@ fn equivocation_stays_a_fault_across_an_exclusion() {
     let people = people::<3>();
     let mut log = close(MESH, &people);
     log.add(&people[0], &one());
-    let changes = log.add(&people[0], &checkpointed(1, initial(), cid("two")));
+    let changes = log.add(&people[0], &attestation(1, initial(), cid("two")));
     assert!(
         matches!(changes[..], [Change::Faulted(fault)] if matches!(fault.kind, FaultKind::Equivocated { .. }))
     );
@@ -222,7 +222,7 @@ fn every_refusal_of_a_report() {
     let everybody = [anna.clone(), bela.clone(), carla.clone()];
     let mut hub = close(RULES, &everybody);
     hub.refuse(&anna, &unavailable(1, update_of(&bela)), Refusal::CoordinatorSettles);
-    hub.refuse(&anna, &checkpointed_without(1, initial(), cid("one"), 1), Refusal::WrongExclusions);
+    hub.refuse(&anna, &attestation_without(1, initial(), cid("one"), 1), Refusal::WrongExclusions);
 
     let mut log = Log::with_members(MESH, &[&anna, &bela, &carla]);
     log.refuse(&anna, &unavailable(1, update_of(&bela)), Refusal::RoundNotOpen);

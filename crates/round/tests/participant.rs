@@ -5,8 +5,8 @@
 mod fixture;
 
 use fixture::{
-    Log, MESH, Person, RULES, campaign, checkpointed, cid, closed, contribution, coordinator, initial,
-    joined, left, metrics, opened,
+    Log, MESH, Person, RULES, attestation, campaign, cid, closed, contribution, coordinator, initial, joined,
+    left, metrics, opened,
 };
 use lichen_record::{Cid, Entry, RoundNumber};
 use lichen_round::{
@@ -203,9 +203,9 @@ fn a_round_from_training_to_settlement() {
     );
     let (_ticket, entry) =
         submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));
-    assert_eq!(entry, checkpointed(1, initial(), cid("one")));
+    assert_eq!(entry, attestation(1, initial(), cid("one")));
     log.add(&anna, &entry);
-    log.add(&coordinator(), &checkpointed(1, initial(), cid("one")));
+    log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     // What was computed here need not be fetched, and what the next round starts from is known.
     let actions = tab.follow(&log);
     let [Action::Train { round: RoundNumber(2), base, .. }, evaluate] = &actions[..] else {
@@ -292,7 +292,7 @@ fn every_request_is_repeated_after_reconnecting() {
     assert!(matches!(again[..], [Action::Aggregate { .. }]), "{again:?}");
     tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") });
     let (_ticket, entry) = submitted(&reconnect(&mut tab, &log));
-    assert_eq!(entry, checkpointed(1, initial(), cid("one")));
+    assert_eq!(entry, attestation(1, initial(), cid("one")));
 }
 
 #[test]
@@ -474,7 +474,7 @@ fn a_round_settled_long_ago_is_not_attested() {
     log.add(&bela, &contribution(1, initial()));
     log.add(&coordinator(), &closed(1));
     for person in [&bela, &coordinator()] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+        log.add(person, &attestation(1, initial(), cid("one")));
     }
     log.add(&anna, &joined(1));
     let (_tab, actions) = Tab::live(&anna, &log);
@@ -492,12 +492,12 @@ fn a_result_computed_as_the_round_settles_is_attested_still() {
     log.add(&coordinator(), &closed(1));
     tab.follow(&log);
     for person in [&bela, &coordinator()] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+        log.add(person, &attestation(1, initial(), cid("one")));
     }
     tab.follow(&log);
     let (_ticket, entry) =
         submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));
-    assert_eq!(entry, checkpointed(1, initial(), cid("one")));
+    assert_eq!(entry, attestation(1, initial(), cid("one")));
 }
 
 #[test]
@@ -569,7 +569,7 @@ fn in_a_mesh_an_exclusion_begins_the_aggregation_anew() {
     assert_eq!(tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("with all") }), []);
     let (_ticket, entry) =
         submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 1, result: cid("without") }));
-    assert_eq!(entry, fixture::checkpointed_without(1, initial(), cid("without"), 1));
+    assert_eq!(entry, fixture::attestation_without(1, initial(), cid("without"), 1));
 }
 
 #[test]
@@ -579,7 +579,7 @@ fn in_a_mesh_whoever_did_not_contribute_fetches_what_settled() {
     log.add(&bela, &joined(1));
     let (mut tab, actions) = Tab::live(&bela, &log);
     assert_eq!(actions, [Action::Fetch { cid: initial() }]);
-    log.add(&anna, &checkpointed(1, initial(), cid("one")));
+    log.add(&anna, &attestation(1, initial(), cid("one")));
     assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one") }]);
 }
 
@@ -590,7 +590,7 @@ fn in_a_mesh_whoever_is_too_late_with_aggregating_fetches_what_settled() {
     let mut log = closed_mesh(&[&anna, &bela, &carla]);
     let (mut tab, _accepted) = aggregating(&log, &anna);
     for person in [&bela, &carla] {
-        log.add(person, &checkpointed(1, initial(), cid("one")));
+        log.add(person, &attestation(1, initial(), cid("one")));
     }
     assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one") }]);
     let failed =

@@ -7,7 +7,7 @@ mod fixture;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fixture::{
-    BOTH, Log, MESH, Person, RULES, checkpointed, checkpointed_without, cid, closed, contribution_of,
+    BOTH, Log, MESH, Person, RULES, attestation, attestation_without, cid, closed, contribution_of,
     coordinator, departed, initial, joined, left, opened,
 };
 use lichen_campaign::Settlement;
@@ -64,11 +64,11 @@ impl Campaign {
         let result = cid(&format!("result {}", self.round));
         for person in contributors {
             if !matches!(self.log.state.round().unwrap().stage(), Stage::Settled { .. }) {
-                self.log.add(person, &checkpointed(self.round, self.base, result));
+                self.log.add(person, &attestation(self.round, self.base, result));
             }
         }
         if self.log.state.rules().settlement == Settlement::Coordinator {
-            self.log.add(&coordinator(), &checkpointed(self.round, self.base, result));
+            self.log.add(&coordinator(), &attestation(self.round, self.base, result));
         }
         assert_eq!(self.log.state.settled(), self.round);
         self.base = result;
@@ -260,9 +260,9 @@ fn who_contributes_and_never_attests_is_not_waited_for_again() {
         campaign.contribute(&anna);
         campaign.contribute(&bela);
         campaign.log.add(&coordinator(), &closed(1));
-        campaign.log.add(&anna, &checkpointed(1, initial(), cid("one")));
+        campaign.log.add(&anna, &attestation(1, initial(), cid("one")));
         campaign.log.wait(rules.deadline_ms);
-        let last = if rules == MESH { closed(1) } else { checkpointed(1, initial(), cid("one")) };
+        let last = if rules == MESH { closed(1) } else { attestation(1, initial(), cid("one")) };
         campaign.log.add(&coordinator(), &last);
         assert_eq!(campaign.log.state.settled(), 1);
         assert_eq!(presence(&campaign, &bela), Presence::Missed);
@@ -287,7 +287,7 @@ fn in_a_mesh_who_owes_contributions_is_no_part_of_the_quorum() {
         campaign.log.add(&coordinator(), &closed(campaign.round));
         let result = cid(&format!("result {}", campaign.round));
         for person in [&anna, &bela] {
-            campaign.log.add(person, &checkpointed_without(campaign.round, campaign.base, result, 0));
+            campaign.log.add(person, &attestation_without(campaign.round, campaign.base, result, 0));
         }
         if campaign.log.state.settled() < campaign.round {
             held_up += 1;

@@ -40,14 +40,14 @@ impl Kept {
                 Transport::Peers => self.if_here.push(*update),
             },
             // A tab may attest what nobody else has; the coordinator attests what it has stored.
-            Entry::Checkpointed { result, .. } if entry.account() == keeping.coordinator => {
+            Entry::Attestation { result, .. } if entry.account() == keeping.coordinator => {
                 self.required.push(*result);
             }
             Entry::Joined { .. }
             | Entry::Left { .. }
             | Entry::RoundOpened { .. }
             | Entry::RoundClosed { .. }
-            | Entry::Checkpointed { .. }
+            | Entry::Attestation { .. }
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
             | Entry::Finished { .. } => {}

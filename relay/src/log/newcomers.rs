@@ -98,7 +98,7 @@ impl Newcomers {
             | Entry::RoundOpened { .. }
             | Entry::Contribution { .. }
             | Entry::RoundClosed { .. }
-            | Entry::Checkpointed { .. }
+            | Entry::Attestation { .. }
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
             | Entry::Finished { .. } => {}

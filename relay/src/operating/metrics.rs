@@ -256,7 +256,7 @@ impl Metrics {
             Entry::RoundOpened { .. } => "round_opened",
             Entry::Contribution { .. } => "contribution",
             Entry::RoundClosed { .. } => "round_closed",
-            Entry::Checkpointed { .. } => "checkpointed",
+            Entry::Attestation { .. } => "attestation",
             Entry::Unavailable { .. } => "unavailable",
             Entry::Departed { .. } => "departed",
             Entry::Finished { .. } => "finished",

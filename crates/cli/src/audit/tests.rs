@@ -141,7 +141,7 @@ impl Campaign {
         let coordinator = (self.settlement == Settlement::Coordinator).then_some(0);
         let attesting = coordinator.into_iter().chain(updates.iter().map(|(who, _update)| *who));
         for who in attesting {
-            self.say(who, &Entry::Checkpointed { campaign, round, base, result: result_cid, excluded: 0 });
+            self.say(who, &Entry::Attestation { campaign, round, base, result: result_cid, excluded: 0 });
         }
         self.base = result.to_vec();
     }
@@ -433,7 +433,7 @@ fn a_contradiction_is_counted_and_does_not_hide_the_result() {
     let base = Cid::of_raw(&campaign.base);
     campaign.round(1, &[(1, update(1)), (2, update(2))]);
     let entry =
-        Entry::Checkpointed { campaign: campaign.id, round: RoundNumber(1), base, result: base, excluded: 0 };
+        Entry::Attestation { campaign: campaign.id, round: RoundNumber(1), base, result: base, excluded: 0 };
     campaign.say(2, &entry);
     let report = run(campaign.finish()).unwrap();
     assert_eq!((report.contradictions, report.rounds), (1, 1));

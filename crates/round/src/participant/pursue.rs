@@ -207,7 +207,7 @@ impl Participant {
                 }
             }
             AttestationStep::Submit { result, submission } => {
-                let entry = Entry::Checkpointed { campaign, round: number, base, result: *result, excluded };
+                let entry = Entry::Attestation { campaign, round: number, base, result: *result, excluded };
                 self.submit(now, submission, entry, actions);
             }
         }

@@ -18,7 +18,7 @@ pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Ref
         | Entry::RoundOpened { .. }
         | Entry::Contribution { .. }
         | Entry::RoundClosed { .. }
-        | Entry::Checkpointed { .. }
+        | Entry::Attestation { .. }
         | Entry::Unavailable { .. }
         | Entry::Departed { .. }
         | Entry::Finished { .. } => Err(Refusal::NotPublished),
@@ -52,8 +52,8 @@ impl Published {
                 check_claims(rules, *samples, metrics)
             }
             Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
-            Entry::Checkpointed { round, base, result, excluded, .. } => {
-                self.admit_checkpointed(rules, account, *round, *base, *result, *excluded)
+            Entry::Attestation { round, base, result, excluded, .. } => {
+                self.admit_attestation(rules, account, *round, *base, *result, *excluded)
             }
             Entry::Unavailable { round, update, .. } => {
                 self.admit_unavailable(rules, account, *round, *update)
@@ -188,7 +188,7 @@ impl Published {
         Ok(())
     }
 
-    fn admit_checkpointed(
+    fn admit_attestation(
         &self,
         rules: &Rules,
         account: AccountId,

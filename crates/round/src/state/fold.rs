@@ -30,7 +30,7 @@ impl Published {
                 self.contribute(account, *round, *update, *samples, *metrics)
             }
             Entry::RoundClosed { round, .. } => self.close(rules, time, *round),
-            Entry::Checkpointed { round, result, .. } => self.attest(rules, time, account, *round, *result),
+            Entry::Attestation { round, result, .. } => self.attest(rules, time, account, *round, *result),
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
             Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
             Entry::Finished { round, .. } => self.finish(*round),

@@ -240,7 +240,7 @@ impl World {
             Happening::Put { tab, connection, ticket, entry } => {
                 // Whoever has gone since puts nothing.
                 if self.tabs[tab].connection == connection
-                    && let Entry::Checkpointed { result, .. } = entry.get()
+                    && let Entry::Attestation { result, .. } = entry.get()
                 {
                     self.pinned.insert(*result);
                     self.receive(tab, connection, ticket, &entry);
@@ -465,7 +465,7 @@ impl World {
 
     /// In a mesh the relay takes no attestation of a checkpoint that it does not hold.
     fn is_missing_its_checkpoint(&self, entry: &Verified<Entry>) -> bool {
-        let is_missing = |entry: &Entry| matches!(entry, Entry::Checkpointed { result, .. } if !self.pinned.contains(result));
+        let is_missing = |entry: &Entry| matches!(entry, Entry::Attestation { result, .. } if !self.pinned.contains(result));
         self.is_mesh() && self.relay.admit(self.now, entry).is_ok() && is_missing(entry.get())
     }
 
@@ -548,8 +548,8 @@ impl World {
             6 => contribution(round, base, 16),
             7 => contribution(round.next(), base, 16),
             8 => contribution(round, update, u32::MAX),
-            9 => Entry::Checkpointed { campaign, round, base, result: update, excluded },
-            10 => Entry::Checkpointed { campaign, round, base, result: cid("another lie"), excluded },
+            9 => Entry::Attestation { campaign, round, base, result: update, excluded },
+            10 => Entry::Attestation { campaign, round, base, result: cid("another lie"), excluded },
             11 | 12 => {
                 Entry::Unavailable { campaign, round, update: victim.map_or(update, |victim| victim.update) }
             }
@@ -699,7 +699,7 @@ impl World {
         for (_time, entry) in &self.log[place + 1..] {
             let entry = entry.get();
             assert!(
-                matches!(entry, Entry::Left { .. } | Entry::Checkpointed { .. }),
+                matches!(entry, Entry::Left { .. } | Entry::Attestation { .. }),
                 "{entry:?} after the end"
             );
         }

@@ -77,7 +77,7 @@ impl Hub {
 
     /// Checks that the checkpoint that is attested is here, once the fold would take the attestation.
     async fn check_checkpoint(&self, entry: &Verified<Entry>) -> Result<(), Reason> {
-        let Entry::Checkpointed { result, .. } = entry.get() else { return Ok(()) };
+        let Entry::Attestation { result, .. } = entry.get() else { return Ok(()) };
         self.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
         if self.disk.has(result).await.map_err(internal)? { Ok(()) } else { Err(Reason::CheckpointMissing) }
     }
