@@ -7,7 +7,7 @@ use lichen_learn::Quality;
 use lichen_log::{Authority, Replica};
 use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber};
-use lichen_round::{CampaignState, Change, Rules};
+use lichen_round::{CampaignState, Change, Input, Rules};
 use serde::Serialize;
 
 mod ending;
@@ -130,7 +130,7 @@ pub(crate) fn audit(
         records: log.records,
         signatures: log.records + 1,
         contributors: log.contributors,
-        contributions: log.rounds.iter().map(|round| round.accepted.len() as u64).sum(),
+        contributions: log.rounds.iter().map(|round| round.inputs.len() as u64).sum(),
         updates_left_out: recomputed.left_out,
         rounds: log.rounds.len() as u64,
         rounds_set_aside: log.set_aside,
@@ -169,7 +169,7 @@ struct SettledRound {
     number: RoundNumber,
     /// What it began with: an earlier result than the last one, where the coordinator went back.
     base: Cid,
-    accepted: Vec<(u32, Cid)>,
+    inputs: Vec<Input>,
     result: Cid,
 }
 
@@ -273,7 +273,7 @@ fn follow_log(
 
 fn settled_round(state: &CampaignState, number: RoundNumber, result: Cid) -> Option<SettledRound> {
     let round = state.round()?;
-    Some(SettledRound { number, base: round.base(), accepted: round.accepted(), result })
+    Some(SettledRound { number, base: round.base(), inputs: round.inputs(), result })
 }
 
 /// The last checkpoint as computed here.
@@ -380,8 +380,8 @@ fn round_updates<S: Source>(
     manifest: &Manifest,
     round: &SettledRound,
 ) -> Result<Option<Updates>, Fault> {
-    let mut updates = Vec::with_capacity(round.accepted.len());
-    for (samples, update) in &round.accepted {
+    let mut updates = Vec::with_capacity(round.inputs.len());
+    for Input { samples, update, .. } in &round.inputs {
         match blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB) {
             Ok(bytes) => updates.push((*samples, bytes)),
             Err(Fault::Blob { error: SourceError::NotFound, .. })

@@ -32,8 +32,8 @@ impl<P: Platform> Session<P> {
             ParticipantAction::Submit { ticket, entry } => {
                 self.link_work.push(Box::pin(jobs::sign_entry(shared, ticket, entry)));
             }
-            ParticipantAction::Aggregate { round, base, accepted, excluded } => {
-                self.link_work.push(Box::pin(jobs::aggregate(shared, round, base, accepted, excluded)));
+            ParticipantAction::Aggregate { round, base, inputs, excluded } => {
+                self.link_work.push(Box::pin(jobs::aggregate(shared, round, base, inputs, excluded)));
             }
             ParticipantAction::Evaluate { round, cid } => {
                 self.work.push(Box::pin(settling::evaluate(shared, round, cid)));

@@ -10,7 +10,7 @@ use lichen_learn::{Dataset, difference};
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, SessionCertificate, Verified, verify};
-use lichen_round::{Refusal, Ticket};
+use lichen_round::{Input, Refusal, Ticket};
 use lichen_store::Blobs;
 
 use crate::blobs::{CHECKPOINT_LIMIT_MS, checkpoint, dataset, obtain};
@@ -404,10 +404,10 @@ pub(crate) async fn aggregate<P: Platform>(
     shared: Rc<Shared<P>>,
     round: RoundNumber,
     base: Cid,
-    accepted: Vec<(u32, Cid)>,
+    inputs: Vec<Input>,
     excluded: u32,
 ) -> Done<P> {
-    let result = match updates(&shared, accepted).await {
+    let result = match updates(&shared, inputs).await {
         Ok(updates) => settling::combine(&shared, round, base, &updates).await.ok_or(Vec::new()),
         Err(missing) => Err(missing),
     };
@@ -417,15 +417,18 @@ pub(crate) async fn aggregate<P: Platform>(
 /// The updates with their weights, in the order given; or those that nobody gave.
 async fn updates<P: Platform>(
     shared: &Rc<Shared<P>>,
-    accepted: Vec<(u32, Cid)>,
+    inputs: Vec<Input>,
 ) -> Result<Vec<(u32, Vec<u8>)>, Vec<Cid>> {
     let at_a_time = if shared.mesh.is_on() { PULLS_AT_A_TIME } else { FETCHES_AT_A_TIME };
     let until = shared.platform.elapsed().saturating_add(shared.mesh.limit_ms());
-    let got: Vec<_> = stream::iter(accepted)
-        .map(|(samples, cid)| async move { (samples, cid, update(shared, &cid, until).await) })
-        .buffered(at_a_time)
-        .collect()
-        .await;
+    let got: Vec<_> =
+        stream::iter(inputs)
+            .map(|Input { samples, update: cid, .. }| async move {
+                (samples, cid, update(shared, &cid, until).await)
+            })
+            .buffered(at_a_time)
+            .collect()
+            .await;
     let missing: Vec<Cid> =
         got.iter().filter(|(_samples, _cid, bytes)| bytes.is_none()).map(|(_samples, cid, _)| *cid).collect();
     if !missing.is_empty() {

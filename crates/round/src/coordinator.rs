@@ -12,7 +12,7 @@ use departures::Departures;
 use goal::{Goal, Verdict};
 
 use crate::attempt::Attempt;
-use crate::{CampaignState, Change, Refusal, Round, Stage};
+use crate::{CampaignState, Change, Input, Refusal, Round, Stage};
 
 /// What happened to the relay that orders a campaign's log.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,8 +83,8 @@ pub enum CoordinatorAction {
         round: RoundNumber,
         /// The checkpoint that the round started from.
         base: Cid,
-        /// The accepted updates with their weights, in the order of aggregation.
-        accepted: Vec<(u32, Cid)>,
+        /// What is aggregated, in this order.
+        inputs: Vec<Input>,
     },
     /// Measure a settled checkpoint on the held-out samples. Only in campaigns that end at their goal, and one at a time.
     Measure {
@@ -285,8 +285,8 @@ impl Coordinator {
             other => other.insert(Aggregation { round, attempt: Attempt::new(), result: None }),
         };
         if aggregation.attempt.start(now) {
-            let accepted = self.state.round().map_or(Vec::new(), Round::accepted);
-            actions.push(CoordinatorAction::Aggregate { round, base, accepted });
+            let inputs = self.state.round().map_or(Vec::new(), Round::inputs);
+            actions.push(CoordinatorAction::Aggregate { round, base, inputs });
         }
         aggregation.attempt.due_from()
     }

@@ -117,6 +117,6 @@ pub use coordinator::{Coordinator, CoordinatorAction, CoordinatorEvent};
 pub use participant::{Activity, Participant, ParticipantAction, ParticipantEvent, Ticket};
 pub use refusal::Refusal;
 pub use roll::{Member, Presence};
-pub use round::{Accepted, Round, Stage};
+pub use round::{Accepted, Input, Round, Stage};
 pub use rules::Rules;
 pub use state::CampaignState;

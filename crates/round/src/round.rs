@@ -73,6 +73,17 @@ pub enum Stage {
     },
 }
 
+/// What of a contribution goes into the round's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Whose.
+    pub account: AccountId,
+    /// Samples trained on: the update's weight.
+    pub samples: u32,
+    /// The update's bytes.
+    pub update: Cid,
+}
+
 /// A contribution that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accepted {
@@ -175,15 +186,17 @@ impl Round {
         self.contributions.len() - self.excluded
     }
 
-    /// Weights and updates of the contributions that count, in the order of aggregation: that of their accounts' ids.
+    /// What is aggregated: the contributions that count, in the order of their accounts' ids.
     ///
     /// Sums of floating-point numbers depend on their order. This one does not depend on who was faster, so that the
     /// same contributions give the same checkpoint whichever way they came.
     #[must_use]
-    pub fn accepted(&self) -> Vec<(u32, Cid)> {
+    pub fn inputs(&self) -> Vec<Input> {
         let in_order = self.by_account.values().filter_map(|place| self.contributions.get(*place));
         let counted = in_order.filter(|accepted| !accepted.is_excluded);
-        counted.map(|accepted| (accepted.samples, accepted.update)).collect()
+        let input =
+            |&Accepted { account, samples, update, .. }: &Accepted| Input { account, samples, update };
+        counted.map(input).collect()
     }
 
     /// How many contributions were excluded.

@@ -10,7 +10,7 @@ use fixture::{
 };
 use lichen_record::RoundNumber;
 use lichen_round::{
-    CampaignState, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event, Refusal, Rules,
+    CampaignState, Coordinator, CoordinatorAction as Action, CoordinatorEvent as Event, Input, Refusal, Rules,
 };
 
 const ROUND: RoundNumber = RoundNumber(1);
@@ -111,8 +111,8 @@ fn the_coordinator_attests_when_its_word_settles() {
     let anna = Person::new(1);
     let mut log = closed_log(&[&anna]);
     let (mut relay, actions) = started(&log, log.time);
-    let accepted = vec![(16, cid("an update"))];
-    assert_eq!(actions, [Action::Aggregate { round: ROUND, base: initial(), accepted }]);
+    let inputs = vec![Input { account: anna.account(), samples: 16, update: cid("an update") }];
+    assert_eq!(actions, [Action::Aggregate { round: ROUND, base: initial(), inputs }]);
     let result = cid("one");
     let deadline = log.time + RULES.deadline_ms;
     assert_eq!(

@@ -48,13 +48,13 @@ fn excluded(changes: &[Change]) -> Vec<lichen_record::AccountId> {
 #[test]
 fn updates_are_combined_in_one_order_whoever_was_first() {
     let mut people = people::<5>();
-    let accepted = |people: &[Person]| close(MESH, people).state.round().unwrap().accepted();
-    let one_way = accepted(&people);
+    let inputs = |people: &[Person]| close(MESH, people).state.round().unwrap().inputs();
+    let one_way = inputs(&people);
     assert_eq!(one_way.len(), 5);
     people.reverse();
-    assert_eq!(accepted(&people), one_way);
+    assert_eq!(inputs(&people), one_way);
     people.swap(1, 3);
-    assert_eq!(accepted(&people), one_way);
+    assert_eq!(inputs(&people), one_way);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_update_that_most_others_cannot_get_is_left_out() {
     log.refuse(&people[0], &unavailable(1, lost), Refusal::Duplicate);
     let changes = log.add(&people[1], &unavailable(1, lost));
     assert_eq!(excluded(&changes), [people[2].account()]);
-    assert_eq!(log.state.round().unwrap().accepted().len(), 2);
+    assert_eq!(log.state.round().unwrap().inputs().len(), 2);
     assert_eq!(log.state.round().unwrap().excluded(), 1);
     assert_eq!(log.state.member(&people[2].account()).unwrap().presence(), Presence::Missed);
     assert_eq!(log.state.contributions(), 2);

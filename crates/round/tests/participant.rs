@@ -10,8 +10,8 @@ use fixture::{
 };
 use lichen_record::{Cid, Entry, RoundNumber};
 use lichen_round::{
-    Activity, CampaignState, Participant, ParticipantAction as Action, ParticipantEvent as Event, Refusal,
-    Rules, Ticket,
+    Activity, CampaignState, Input, Participant, ParticipantAction as Action, ParticipantEvent as Event,
+    Refusal, Rules, Ticket,
 };
 
 const ROUND: RoundNumber = RoundNumber(1);
@@ -196,11 +196,8 @@ fn a_round_from_training_to_settlement() {
     assert_eq!(tab.tell(Event::Appended { ticket }), []);
     assert_eq!(tab.follow(&log), []);
     log.add(&coordinator(), &closed(1));
-    let accepted = vec![(samples, update)];
-    assert_eq!(
-        tab.follow(&log),
-        [Action::Aggregate { round: ROUND, base: initial(), accepted, excluded: 0 }]
-    );
+    let inputs = vec![Input { account: anna.account(), samples, update }];
+    assert_eq!(tab.follow(&log), [Action::Aggregate { round: ROUND, base: initial(), inputs, excluded: 0 }]);
     let (_ticket, entry) =
         submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));
     assert_eq!(entry, attestation(1, initial(), cid("one")));
@@ -526,12 +523,12 @@ fn closed_mesh(members: &[&Person]) -> Log {
 }
 
 /// A tab that has come to the closed round of a mesh, and the updates that it is to aggregate.
-fn aggregating(log: &Log, person: &Person) -> (Tab, Vec<(u32, Cid)>) {
+fn aggregating(log: &Log, person: &Person) -> (Tab, Vec<Input>) {
     let (tab, actions) = Tab::live(person, log);
-    let [Action::Aggregate { accepted, excluded: 0, .. }, Action::Fetch { .. }] = &actions[..] else {
+    let [Action::Aggregate { inputs, excluded: 0, .. }, Action::Fetch { .. }] = &actions[..] else {
         panic!("{actions:?}")
     };
-    (tab, accepted.clone())
+    (tab, inputs.clone())
 }
 
 #[test]
@@ -539,7 +536,7 @@ fn in_a_mesh_what_nobody_gave_is_reported_once_and_tried_again() {
     let (anna, bela) = people();
     let carla = Person::new(3);
     let mut log = closed_mesh(&[&anna, &bela, &carla]);
-    let (mut tab, _accepted) = aggregating(&log, &anna);
+    let (mut tab, _inputs) = aggregating(&log, &anna);
     let lost = fixture::update_of(&carla);
     let missing = vec![lost];
     let failed = Event::AggregateFailed { round: ROUND, excluded: 0, missing };
@@ -558,12 +555,12 @@ fn in_a_mesh_an_exclusion_begins_the_aggregation_anew() {
     let (anna, bela) = people();
     let carla = Person::new(3);
     let mut log = closed_mesh(&[&anna, &bela, &carla]);
-    let (mut tab, accepted) = aggregating(&log, &anna);
-    assert_eq!(accepted.len(), 3);
+    let (mut tab, inputs) = aggregating(&log, &anna);
+    assert_eq!(inputs.len(), 3);
     log.add(&anna, &fixture::unavailable(1, fixture::update_of(&carla)));
     log.add(&bela, &fixture::unavailable(1, fixture::update_of(&carla)));
-    let accepted = accepted.into_iter().filter(|(_, update)| *update != fixture::update_of(&carla)).collect();
-    let anew = Action::Aggregate { round: ROUND, base: initial(), accepted, excluded: 1 };
+    let inputs = inputs.into_iter().filter(|input| input.update != fixture::update_of(&carla)).collect();
+    let anew = Action::Aggregate { round: ROUND, base: initial(), inputs, excluded: 1 };
     assert_eq!(tab.follow(&log), [anew]);
     // What the first came to is about another set.
     assert_eq!(tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("with all") }), []);
@@ -588,7 +585,7 @@ fn in_a_mesh_whoever_is_too_late_with_aggregating_fetches_what_settled() {
     let (anna, bela) = people();
     let carla = Person::new(3);
     let mut log = closed_mesh(&[&anna, &bela, &carla]);
-    let (mut tab, _accepted) = aggregating(&log, &anna);
+    let (mut tab, _inputs) = aggregating(&log, &anna);
     for person in [&bela, &carla] {
         log.add(person, &attestation(1, initial(), cid("one")));
     }

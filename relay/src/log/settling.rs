@@ -8,6 +8,7 @@ use futures::lock::Mutex;
 use lichen_campaign::Settlement;
 use lichen_learn::Aggregation as Sum;
 use lichen_record::{Cid, RoundNumber};
+use lichen_round::Input;
 use lichen_settle::{SetAside, Settled, Settler};
 use lichen_store::{Blobs, Disk};
 
@@ -17,8 +18,7 @@ use crate::log::campaign::Campaign;
 pub(crate) struct Aggregation {
     pub(crate) round: RoundNumber,
     pub(crate) base: Cid,
-    /// Weights and updates, in the order of aggregation.
-    pub(crate) accepted: Vec<(u32, Cid)>,
+    pub(crate) inputs: Vec<Input>,
 }
 
 /// Computes results, one at a time.
@@ -45,13 +45,13 @@ impl Settling {
         (round, self.compute(aggregation).await)
     }
 
-    async fn compute(self, Aggregation { round, base, accepted }: Aggregation) -> Result<Cid> {
+    async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Cid> {
         let settler = self.settler.context("this campaign's rounds are settled by its contributors")?;
         let bytes = blob(&self.disk, &base).await?;
         let mut sum = Sum::new(&bytes, self.max_norm)?;
         drop(bytes);
         // One update at a time is in memory.
-        for (samples, update) in accepted {
+        for Input { samples, update, .. } in inputs {
             let bytes = blob(&self.disk, &update).await?;
             let add = move || {
                 sum.add(samples, &bytes);

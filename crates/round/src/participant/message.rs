@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};
 
-use crate::{Change, Refusal};
+use crate::{Change, Input, Refusal};
 
 /// What happened to a tab that takes part in a campaign.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,8 +144,8 @@ pub enum ParticipantAction {
         round: RoundNumber,
         /// The checkpoint that the round started from.
         base: Cid,
-        /// The updates that count, with their weights, in the order of aggregation.
-        accepted: Vec<(u32, Cid)>,
+        /// What is aggregated, in this order.
+        inputs: Vec<Input>,
         /// Contributions excluded so far. When that changes, the action comes anew, and this one's answer is worth
         /// nothing.
         excluded: u32,

@@ -202,8 +202,8 @@ impl Participant {
         match &mut work.step {
             AttestationStep::Aggregate(attempt) => {
                 if attempt.start(now) {
-                    let accepted = round.accepted();
-                    actions.push(ParticipantAction::Aggregate { round: number, base, accepted, excluded });
+                    let inputs = round.inputs();
+                    actions.push(ParticipantAction::Aggregate { round: number, base, inputs, excluded });
                 }
             }
             AttestationStep::Submit { result, submission } => {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lichen_campaign::Settlement;
 use lichen_record::{Cid, Entry, RoundNumber, Verified};
 use lichen_round::{
-    Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Participant,
+    Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Input, Participant,
     ParticipantAction, ParticipantEvent, Rules, Stage, Ticket,
 };
 
@@ -420,8 +420,8 @@ impl World {
                 };
                 self.answer(tab, 50, event);
             }
-            ParticipantAction::Aggregate { round, base, accepted, excluded } => {
-                let (pause, event) = self.aggregate(tab, round, base, &accepted, excluded);
+            ParticipantAction::Aggregate { round, base, inputs, excluded } => {
+                let (pause, event) = self.aggregate(tab, round, base, &inputs, excluded);
                 self.answer(tab, pause, event);
             }
             ParticipantAction::Distrust(refusal) => panic!("tab {tab} distrusts an honest log: {refusal}"),
@@ -436,16 +436,16 @@ impl World {
         tab: usize,
         round: RoundNumber,
         base: Cid,
-        accepted: &[(u32, Cid)],
+        inputs: &[Input],
         excluded: u32,
     ) -> (u64, ParticipantEvent) {
         let failing = self.draw(10) == 0 && !self.faultless;
-        let updates = accepted.iter().map(|(_samples, update)| *update);
+        let updates = inputs.iter().map(|input| input.update);
         let missing: Vec<Cid> = updates.clone().filter(|update| !self.is_to_be_had(tab, *update)).collect();
         if failing || !missing.is_empty() {
             return (1_000, ParticipantEvent::AggregateFailed { round, excluded, missing });
         }
-        let result = aggregated(round, base, accepted);
+        let result = aggregated(round, base, inputs);
         self.tabs[tab].blobs.extend(updates.chain([result]));
         (50, ParticipantEvent::Aggregated { round, excluded, result })
     }
@@ -607,12 +607,10 @@ impl World {
                     let at = self.now + self.draw(5);
                     self.schedule(at, Happening::Appended { life, entry });
                 }
-                CoordinatorAction::Aggregate { round, base, accepted } => {
+                CoordinatorAction::Aggregate { round, base, inputs } => {
                     let event = match self.draw(10) {
                         0 if !self.faultless => CoordinatorEvent::AggregateFailed { round },
-                        _ => {
-                            CoordinatorEvent::Aggregated { round, result: aggregated(round, base, &accepted) }
-                        }
+                        _ => CoordinatorEvent::Aggregated { round, result: aggregated(round, base, &inputs) },
                     };
                     let at = self.now + 1 + self.draw(50);
                     self.schedule(at, Happening::Coordinated { life, event });
@@ -673,7 +671,7 @@ impl World {
         for state in &self.history {
             let Some(round) = state.round() else { continue };
             if let Stage::Settled { result } = round.stage() {
-                let is_honest = result == aggregated(round.number(), round.base(), &round.accepted());
+                let is_honest = result == aggregated(round.number(), round.base(), &round.inputs());
                 assert!(is_honest || self.is_mesh() && self.is_attackers(round), "a false result settled");
                 assert!(
                     !self.is_mesh() || self.pinned.contains(&result),
@@ -713,9 +711,9 @@ impl World {
 }
 
 /// What everybody who aggregates honestly gets: of nothing, nothing.
-fn aggregated(round: RoundNumber, base: Cid, accepted: &[(u32, Cid)]) -> Cid {
-    if accepted.is_empty() {
+fn aggregated(round: RoundNumber, base: Cid, inputs: &[Input]) -> Cid {
+    if inputs.is_empty() {
         return base;
     }
-    cid(&format!("checkpoint {round} {base} {accepted:?}"))
+    cid(&format!("checkpoint {round} {base} {inputs:?}"))
 }

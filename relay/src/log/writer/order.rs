@@ -89,8 +89,8 @@ impl Writer {
                         }
                     }
                 }
-                CoordinatorAction::Aggregate { round, base, accepted } => {
-                    batch.aggregations.push(Aggregation { round, base, accepted });
+                CoordinatorAction::Aggregate { round, base, inputs } => {
+                    batch.aggregations.push(Aggregation { round, base, inputs });
                 }
                 CoordinatorAction::Measure { round, checkpoint } => {
                     batch.measurements.push(Measurement { round, checkpoint });
