@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures::executor::block_on;
 use lichen_campaign::{Manifest, training_seed};
-use lichen_engine::{EngineChoice, Trainer};
+use lichen_engine::{EngineKind, Trainer};
 use lichen_learn::{Dataset, difference};
 use lichen_model::Parameters;
 use lichen_node::Batches;
@@ -77,7 +77,7 @@ fn replay(site: &Site, account: &str, contribution: &Entry) -> Vec<u8> {
     let shard = rules.split.shard(rules.seed, *round, &account);
     let seed = training_seed(rules.seed, *round, &account);
     let trained = block_on(async {
-        let mut trainer = Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await.unwrap();
+        let mut trainer = Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train).await.unwrap();
         trainer.load(&base, seed).await.unwrap();
         let mut batches = Batches::new(shard, manifest.train.batch, seed);
         for _ in 0..rules.steps {

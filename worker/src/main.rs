@@ -9,7 +9,7 @@ mod failure;
 #[cfg(target_arch = "wasm32")]
 mod key;
 #[cfg(target_arch = "wasm32")]
-mod leader;
+mod lease;
 #[cfg(target_arch = "wasm32")]
 mod port;
 #[cfg(target_arch = "wasm32")]

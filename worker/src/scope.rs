@@ -17,7 +17,7 @@ use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, Su
 
 use crate::failure::problem;
 use crate::key::{self, AccountKey};
-use crate::leader::{self, Lease, LockManager, Patience};
+use crate::lease::{self, Lease, LockManager, Patience};
 use crate::threads::Threads;
 use crate::turns::{Turns, sleep};
 
@@ -57,7 +57,7 @@ impl Scope {
         // Both are there in secure contexts only.
         let crypto = global.crypto().map_err(refused("The browser offers no cryptography to this page"))?;
         let locks =
-            leader::manager(&global.navigator()).map_err(refused("This page cannot see other tabs"))?;
+            lease::manager(&global.navigator()).map_err(refused("This page cannot see other tabs"))?;
         let store = open_store(&global).await?;
         let (subtle, threads) = (crypto.subtle(), Threads::find());
         Ok(Self { global, turns, subtle, locks, store, key: RefCell::new(None), threads })
@@ -87,9 +87,9 @@ impl Scope {
         Ok(Uint8Array::new(&body).to_vec())
     }
 
-    async fn ask_to_lead(&self, campaign: &CampaignId, patience: Patience) -> Result<Option<Lease>, Problem> {
+    async fn ask_for_lease(&self, campaign: &CampaignId, patience: Patience) -> Result<Option<Lease>, Problem> {
         let name = format!("lichen/{campaign}");
-        let lease = leader::lead(&self.locks, &name, patience).await;
+        let lease = lease::take(&self.locks, &name, patience).await;
         lease.map_err(|error| problem("This page cannot tell whether another tab takes part", &error, RELOAD))
     }
 }
@@ -181,12 +181,12 @@ impl Platform for Scope {
         key.sign(bytes).await.map_err(|error| problem("The browser refused to sign", &error, RELOAD))
     }
 
-    async fn try_lead(&self, campaign: &CampaignId) -> Result<Option<Lease>, Problem> {
-        self.ask_to_lead(campaign, Patience::GoOn).await
+    async fn try_lease(&self, campaign: &CampaignId) -> Result<Option<Lease>, Problem> {
+        self.ask_for_lease(campaign, Patience::GoOn).await
     }
 
-    async fn lead(&self, campaign: &CampaignId) -> Result<Lease, Problem> {
-        let lease = self.ask_to_lead(campaign, Patience::Wait).await?;
+    async fn lease(&self, campaign: &CampaignId) -> Result<Lease, Problem> {
+        let lease = self.ask_for_lease(campaign, Patience::Wait).await?;
         lease.ok_or_else(|| problem("Another tab takes part", &"the browser gave no lock".into(), RELOAD))
     }
 

@@ -1,6 +1,6 @@
 //! What the worker tells the page.
 
-use lichen_record::{CampaignId, Cid};
+use lichen_record::{CampaignId, Cid, EngineKind};
 use serde::{Deserialize, Serialize};
 
 use crate::CommandId;
@@ -324,15 +324,6 @@ pub struct Engine {
     pub samples_per_second: Option<f64>,
     /// Why this engine, one plain sentence.
     pub why: String,
-}
-
-/// Where the arithmetic happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EngineKind {
-    /// The CPU engine.
-    Cpu,
-    /// The WebGPU engine.
-    Gpu,
 }
 
 /// The training loss after one local step.

@@ -19,9 +19,10 @@ pub mod transfer;
 
 pub use command::{Command, CommandId, EnginePreference, Relay};
 pub use event::{
-    Campaign, Contribution, ContributionState, Engine, EngineKind, Event, Guess, Guesses, IdentityOrigin,
-    LossPoint, Outcome, Phase, Problem, Reported, Show, Statement,
+    Campaign, Contribution, ContributionState, Engine, Event, Guess, Guesses, IdentityOrigin, LossPoint,
+    Outcome, Phase, Problem, Reported, Show, Statement,
 };
+pub use lichen_record::EngineKind;
 pub use message::{BridgeError, MAX_MESSAGE, Message};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.

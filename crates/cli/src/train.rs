@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use futures::executor::block_on;
 use lichen_campaign::Training;
-use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_engine::{EngineError, EngineKind, Trainer};
 use lichen_learn::{check_training, difference};
 use lichen_model::graph::Graph;
 use lichen_model::{Answers, Parameters, Targets, Tensor, initial_parameters, layers, pick};
@@ -104,7 +104,7 @@ pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<()> {
     for path in [&arguments.out, &arguments.save_state, &arguments.save_gradients].into_iter().flatten() {
         check_place(path)?;
     }
-    let choice = if arguments.engine == Engine::Cpu { EngineChoice::Cpu } else { EngineChoice::Gpu };
+    let choice = if arguments.engine == Engine::Cpu { EngineKind::Cpu } else { EngineKind::Gpu };
     let started = Instant::now();
     let trained =
         pool(arguments)?.install(|| block_on(run(arguments, &training, choice, &samples, &parameters)))?;
@@ -192,7 +192,7 @@ struct Trained {
 async fn run(
     arguments: &TrainArguments,
     training: &Training,
-    choice: EngineChoice,
+    choice: EngineKind,
     samples: &Samples,
     parameters: &Parameters,
 ) -> anyhow::Result<Trained> {
@@ -271,9 +271,9 @@ fn place_of(error: &EngineError, chosen: &[usize], inputs: usize, answers: usize
     chosen.get(index / each).map_or(String::new(), |sample| format!(", sample {sample} of the data"))
 }
 
-async fn open(choice: EngineChoice, training: &Training) -> anyhow::Result<Trainer> {
+async fn open(choice: EngineKind, training: &Training) -> anyhow::Result<Trainer> {
     let opened = Trainer::new(choice, &training.model, &training.train).await;
-    if cfg!(not(feature = "gpu")) && choice == EngineChoice::Gpu {
+    if cfg!(not(feature = "gpu")) && choice == EngineKind::Gpu {
         return opened.context("build this program with its feature gpu, or train with --engine cpu");
     }
     match opened {

@@ -2,7 +2,7 @@
 
 use crate::cpu::{self, CpuExecutor};
 use crate::workloads::{self, SEED, Workload};
-use crate::{EngineChoice, EngineError, Trainer};
+use crate::{EngineError, EngineKind, Trainer};
 use lichen_model::initial_parameters;
 use lichen_model::program::{PARAMETERS, STATISTICS};
 use std::future::Future;
@@ -24,7 +24,7 @@ impl Bench {
     /// [`EngineError::Empty`] if there is no such workload; else as [`Trainer::new`].
     pub fn new(index: usize) -> Result<Self, EngineError> {
         let workload = workloads::all().into_iter().nth(index).ok_or(EngineError::Empty)?;
-        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &workload.model, &workload.train))?;
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &workload.model, &workload.train))?;
         ready(trainer.load(&initial_parameters(&workload.model, SEED)?, SEED))?;
         let batches = (0..workloads::BATCHES).map(|number| workload.batch(number)).collect();
         Ok(Self { trainer, workload, batches, step: 0 })

@@ -62,7 +62,7 @@ async fn timed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EngineChoice;
+    use crate::EngineKind;
     use crate::testing::{adam, dense, ready, spec};
     use lichen_campaign::model_spec::{Activation, Loss};
     use std::cell::Cell;
@@ -78,7 +78,7 @@ mod tests {
         };
         let train = adam(0.1, 8);
         let measure = |rival| {
-            let trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+            let trainer = ready(Trainer::new(EngineKind::Cpu, &model, &train)).unwrap();
             ready(measure_engine(trainer, &model, &now, rival)).unwrap()
         };
         let cpu_ms = measure(f64::INFINITY);

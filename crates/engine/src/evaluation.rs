@@ -162,7 +162,7 @@ fn largest(row: &[f32]) -> usize {
 mod tests {
     use super::*;
     use crate::testing::{adam, blobs, dense, ready, spec};
-    use crate::{EngineChoice, Trainer};
+    use crate::{EngineKind, Trainer};
     use lichen_campaign::model_spec::Activation;
     use lichen_model::initial_parameters;
 
@@ -174,7 +174,7 @@ mod tests {
         let mut evaluator = Evaluator::new(&model);
         for seed in 1..3 {
             let parameters = initial_parameters(&model, seed).unwrap();
-            let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &adam(0.02, 16))).unwrap();
+            let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &adam(0.02, 16))).unwrap();
             ready(trainer.load(&parameters, 1)).unwrap();
             let found = evaluator.evaluate(&parameters, &x, &y).unwrap();
             assert_eq!(found, ready(trainer.evaluate(&model, &x, &y)).unwrap());

@@ -2,12 +2,12 @@
 
 use crate::testing::ready;
 use crate::workloads::{self, SEED, Workload};
-use crate::{EngineChoice, Trainer};
+use crate::{EngineKind, Trainer};
 use lichen_model::{Parameters, initial_parameters};
 
 /// Losses and parameters after so many steps on the CPU.
 fn trained(workload: &Workload, steps: u32) -> (Vec<f32>, Parameters) {
-    let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &workload.model, &workload.train)).unwrap();
+    let mut trainer = ready(Trainer::new(EngineKind::Cpu, &workload.model, &workload.train)).unwrap();
     ready(trainer.load(&initial_parameters(&workload.model, SEED).unwrap(), SEED)).unwrap();
     for step in 0..steps {
         let (x, y) = workload.batch(step);

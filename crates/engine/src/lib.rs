@@ -26,5 +26,6 @@ pub use choice::measure_engine;
 pub use error::EngineError;
 pub use evaluation::{Evaluation, Evaluator};
 pub use lichen_model::Targets;
+pub use lichen_record::EngineKind;
 pub use predict::Predictor;
-pub use trainer::{EngineChoice, EngineKind, Executor, Trainer, step_program};
+pub use trainer::{Executor, Trainer, step_program};

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::testing::{adam, blobs, dense, ready, spec};
     use crate::workloads;
-    use crate::{EngineChoice, Trainer};
+    use crate::{EngineKind, Trainer};
     use lichen_campaign::model_spec::Activation;
     use lichen_model::initial_parameters;
 
@@ -101,7 +101,7 @@ mod tests {
             Loss::SoftmaxCrossEntropy,
             vec![dense("a", 16, Activation::Relu), dense("b", 3, Activation::None)],
         );
-        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &adam(0.02, 16))).unwrap();
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &adam(0.02, 16))).unwrap();
         let (x, y) = blobs(160, 4, 3);
         ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
         let mut predictor = Predictor::new(&model).unwrap();

@@ -12,28 +12,10 @@ use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
 use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS, StepValues};
 use lichen_model::{ModelError, Parameters, Targets, Tensor, layers};
+use lichen_record::EngineKind;
 use std::sync::Arc;
 
 mod state;
-
-/// The back end that runs the steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EngineKind {
-    /// The reproducible one.
-    Cpu,
-    /// WebGPU.
-    Gpu,
-}
-
-/// A request for a back end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EngineChoice {
-    /// The reproducible one.
-    #[default]
-    Cpu,
-    /// WebGPU; an error where there is none.
-    Gpu,
-}
 
 /// Runs the step program of a model and its training somewhere else than in this module's memory, with the same bits as
 /// [`CpuExecutor`]: on threads that share a memory of their own, for instance.
@@ -85,13 +67,9 @@ impl Trainer {
     /// # Errors
     /// [`EngineError::Model`] if the layers do not fit, [`EngineError::Train`] for a training specification out
     /// of range, [`EngineError::Gpu`] if a GPU is asked for and cannot be had.
-    pub async fn new(
-        choice: EngineChoice,
-        model: &ModelSpec,
-        train: &TrainSpec,
-    ) -> Result<Self, EngineError> {
+    pub async fn new(choice: EngineKind, model: &ModelSpec, train: &TrainSpec) -> Result<Self, EngineError> {
         let program = Arc::new(step_program(model, train)?);
-        if choice == EngineChoice::Gpu && train.clip_sample_norm.is_some() {
+        if choice == EngineKind::Gpu && train.clip_sample_norm.is_some() {
             return Err(EngineError::Train("train.clip_sample_norm is for the CPU only".into()));
         }
         let backend = open(choice, &program).await?;
@@ -301,17 +279,17 @@ pub fn step_program(model: &ModelSpec, train: &TrainSpec) -> Result<Program, Eng
     Ok(lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?)
 }
 
-async fn open(choice: EngineChoice, program: &Arc<Program>) -> Result<Backend, EngineError> {
+async fn open(choice: EngineKind, program: &Arc<Program>) -> Result<Backend, EngineError> {
     match choice {
-        EngineChoice::Cpu => Ok(Backend::Cpu(Box::new(CpuExecutor::new(Arc::clone(program))))),
+        EngineKind::Cpu => Ok(Backend::Cpu(Box::new(CpuExecutor::new(Arc::clone(program))))),
         #[cfg(feature = "gpu")]
-        EngineChoice::Gpu => {
+        EngineKind::Gpu => {
             let gpu = std::rc::Rc::new(Gpu::open().await?);
             let program = Box::new(GpuProgram::new(&gpu, Arc::clone(program))?);
             Ok(Backend::Gpu { gpu, program })
         }
         #[cfg(not(feature = "gpu"))]
-        EngineChoice::Gpu => Err(EngineError::Gpu("this build has no GPU back end".into())),
+        EngineKind::Gpu => Err(EngineError::Gpu("this build has no GPU back end".into())),
     }
 }
 
@@ -397,7 +375,7 @@ mod tests {
     #[test]
     fn a_dense_model_learns() {
         let (model, train) = (small(), adam(0.02, 16));
-        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &train)).unwrap();
         ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
         let (x, y) = blobs(160, 4, 3);
         let before = ready(trainer.evaluate(&model, &x, &y)).unwrap();
@@ -413,7 +391,7 @@ mod tests {
     #[test]
     fn bad_batches_are_refused_and_change_nothing() {
         let (model, train) = (small(), adam(0.02, 2));
-        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &train)).unwrap();
         let parameters = initial_parameters(&model, 1).unwrap();
         assert!(ready(trainer.step(&[0.0; 8], &[0u32, 1][..])).is_err(), "nothing is loaded yet");
         ready(trainer.load(&parameters, 1)).unwrap();
@@ -433,7 +411,7 @@ mod tests {
     fn clipped(limit: Option<f64>) -> (Vec<f32>, f32) {
         let model = small();
         let train = TrainSpec { clip_sample_norm: limit, ..adam(0.02, 16) };
-        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &train)).unwrap();
         ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
         let (x, y) = blobs(16, 4, 3);
         ready(trainer.step(&x, &y)).unwrap();
@@ -455,7 +433,7 @@ mod tests {
     #[test]
     fn degenerate_models_train() {
         let model = spec(&[1], Loss::Huber, vec![dense("a", 1, Activation::None)]);
-        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &adam(0.1, 1))).unwrap();
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &adam(0.1, 1))).unwrap();
         ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
         for _ in 0..300 {
             ready(trainer.step(&[1.0], &[3.0f32][..])).unwrap();
@@ -469,7 +447,7 @@ mod tests {
     #[test]
     fn parameters_of_another_model_are_refused() {
         let (model, train) = (small(), adam(0.02, 2));
-        let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &train)).unwrap();
         let other = spec(&[5], Loss::SoftmaxCrossEntropy, model.layers.clone());
         let error = ready(trainer.load(&initial_parameters(&other, 1).unwrap(), 1)).unwrap_err();
         assert_eq!(error.to_string(), "parameter a.weight has shape [16, 5], but the model takes [16, 4]");

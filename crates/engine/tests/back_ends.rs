@@ -5,7 +5,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "counts are small")]
 
 use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, Schedule, TrainSpec};
-use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_engine::{EngineError, EngineKind, Trainer};
 use lichen_model::program::random_bits;
 use lichen_model::{Parameters, initial_parameters};
 
@@ -59,7 +59,7 @@ fn batch(step: usize) -> (Vec<f32>, Vec<u32>) {
     (labels.iter().enumerate().flat_map(pixel).collect(), labels)
 }
 
-async fn train(choice: EngineChoice) -> Result<(Vec<f32>, Parameters), EngineError> {
+async fn train(choice: EngineKind) -> Result<(Vec<f32>, Parameters), EngineError> {
     let (model, training) = (digits(), training());
     let mut trainer = Trainer::new(choice, &model, &training).await?;
     trainer.load(&initial_parameters(&model, 5).unwrap(), 1).await?;
@@ -72,8 +72,8 @@ async fn train(choice: EngineChoice) -> Result<(Vec<f32>, Parameters), EngineErr
 
 /// The whole comparison; `false` where there is no adapter to compare with.
 async fn same_losses() -> bool {
-    let (cpu_losses, cpu) = train(EngineChoice::Cpu).await.unwrap();
-    let (gpu_losses, gpu) = match train(EngineChoice::Gpu).await {
+    let (cpu_losses, cpu) = train(EngineKind::Cpu).await.unwrap();
+    let (gpu_losses, gpu) = match train(EngineKind::Gpu).await {
         Ok(trained) => trained,
         Err(EngineError::Gpu(_)) => return false,
         Err(error) => panic!("{error}"),
@@ -100,7 +100,7 @@ async fn abandoned_read_backs() -> bool {
     use std::task::{Context, Waker};
 
     let (model, training) = (digits(), training());
-    let mut trainer = match Trainer::new(EngineChoice::Gpu, &model, &training).await {
+    let mut trainer = match Trainer::new(EngineKind::Gpu, &model, &training).await {
         Ok(trainer) => trainer,
         Err(EngineError::Gpu(_)) => return false,
         Err(error) => panic!("{error}"),
@@ -139,7 +139,7 @@ async fn abandoned_read_backs() -> bool {
 /// Every step is one submit, whether its loss is read at once, late or never; `false` where there is no adapter.
 async fn one_submit_per_step() -> bool {
     let (model, training) = (digits(), training());
-    let mut trainer = match Trainer::new(EngineChoice::Gpu, &model, &training).await {
+    let mut trainer = match Trainer::new(EngineKind::Gpu, &model, &training).await {
         Ok(trainer) => trainer,
         Err(EngineError::Gpu(_)) => return false,
         Err(error) => panic!("{error}"),
@@ -181,7 +181,7 @@ async fn same_gradients_of_attention() -> bool {
         let x: Vec<f32> = tokens(1).map(|token| token as f32).collect();
         let labels: Vec<u32> = tokens(2).collect();
         let mut gradients = Vec::new();
-        for choice in [EngineChoice::Cpu, EngineChoice::Gpu] {
+        for choice in [EngineKind::Cpu, EngineKind::Gpu] {
             let mut trainer = match Trainer::new(choice, &model, &training).await {
                 Ok(trainer) => trainer,
                 Err(EngineError::Gpu(_)) => return false,

@@ -3,7 +3,7 @@
 #![cfg(any(target_os = "linux", all(target_arch = "wasm32", feature = "gpu")))]
 
 use lichen_campaign::Training;
-use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_engine::{EngineError, EngineKind, Trainer};
 use lichen_model::initial_parameters;
 
 /// The campaign's model and batches of 32 are what matters here.
@@ -13,7 +13,7 @@ const STEPS: usize = 10_000;
 const SETTLED: usize = 2_000;
 
 /// What `measure` finds after [`SETTLED`] steps and after all of them.
-async fn before_and_after<M>(choice: EngineChoice, measure: impl Fn() -> M) -> Result<[M; 2], EngineError> {
+async fn before_and_after<M>(choice: EngineKind, measure: impl Fn() -> M) -> Result<[M; 2], EngineError> {
     let Training { model, train, .. } = Training::parse(MANIFEST).unwrap();
     let mut trainer = Trainer::new(choice, &model, &train).await?;
     trainer.load(&initial_parameters(&model, 1)?, 1).await?;
@@ -49,7 +49,7 @@ mod native {
     /// One test, since each would measure the other.
     #[test]
     fn memory_is_flat_over_10_000_steps() {
-        for choice in [EngineChoice::Cpu, EngineChoice::Gpu] {
+        for choice in [EngineKind::Cpu, EngineKind::Gpu] {
             match block_on(before_and_after(choice, resident)) {
                 Ok([before, after]) => {
                     let grown = after.saturating_sub(before);
@@ -105,7 +105,7 @@ mod browser {
 
     #[wasm_bindgen_test]
     async fn memory_is_flat_over_10_000_steps_on_the_cpu() {
-        let [before, after] = before_and_after(EngineChoice::Cpu, pages).await.unwrap();
+        let [before, after] = before_and_after(EngineKind::Cpu, pages).await.unwrap();
         assert_eq!(before, after, "pages after {SETTLED} and after {STEPS} steps");
     }
 
@@ -113,7 +113,7 @@ mod browser {
     async fn memory_is_flat_over_10_000_steps_on_the_gpu() {
         let buffers_at_first = living_buffers();
         let measure = || (pages(), living_buffers(), other_objects());
-        let [before, after] = before_and_after(EngineChoice::Gpu, measure).await.unwrap();
+        let [before, after] = before_and_after(EngineKind::Gpu, measure).await.unwrap();
         assert!(before.1 > buffers_at_first && before.2 > 0, "nothing was counted: {before:?}");
         assert_eq!(
             before, after,

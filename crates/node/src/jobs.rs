@@ -167,7 +167,7 @@ pub(crate) enum Failure {
 
 /// Waits to be the device's only tab in the campaign.
 pub(crate) async fn lead<P: Platform>(shared: Rc<Shared<P>>) -> Done<P> {
-    Done::Led(shared.platform.lead(&shared.setup.campaign).await)
+    Done::Led(shared.platform.lease(&shared.setup.campaign).await)
 }
 
 /// Waits for about a second.

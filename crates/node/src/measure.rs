@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use futures::future::{Either, select};
 use lichen_bridge::Engine;
-use lichen_engine::{EngineChoice, EngineError, measure_engine};
+use lichen_engine::{EngineError, EngineKind, measure_engine};
 use lichen_record::{decode, encode};
 use serde::{Deserialize, Serialize};
 
@@ -52,16 +52,16 @@ pub(crate) async fn faster<P: Platform>(shared: &Shared<P>) -> Result<First, Eng
         return Ok(First { chosen, unmatched: None });
     }
     // Never measured, long ago, or a GPU that has gone since.
-    let cpu_ms = measure(shared, EngineChoice::Cpu, f64::INFINITY).await?;
+    let cpu_ms = measure(shared, EngineKind::Cpu, f64::INFINITY).await?;
     if cpu_ms * f64::from(shared.setup.manifest.train.steps) < SHORT_MS {
         let why = "The CPU begins; the GPU is measured after the first round.";
-        let mut chosen = open(shared, EngineChoice::Cpu, why).await?;
+        let mut chosen = open(shared, EngineKind::Cpu, why).await?;
         chosen.shown.cpu_ms = Some(cpu_ms);
         return Ok(First { chosen, unmatched: Some(cpu_ms) });
     }
     let chosen = match beside(shared, cpu_ms).await {
         Some(measured) => open_faster(shared, measured).await?,
-        None => open(shared, EngineChoice::Cpu, TOO_LONG).await?,
+        None => open(shared, EngineKind::Cpu, TOO_LONG).await?,
     };
     Ok(First { chosen, unmatched: None })
 }
@@ -72,7 +72,7 @@ pub(crate) const TOO_LONG: &str = "The GPU takes long to get ready here, so the 
 /// The GPU measured beside the CPU, and remembered; none where that takes too long, which is not remembered: the next
 /// session tries again, perhaps with shaders that the browser then has compiled.
 pub(crate) async fn beside<P: Platform>(shared: &Shared<P>, cpu_ms: f64) -> Option<Measurement> {
-    let measuring = pin!(measure(shared, EngineChoice::Gpu, cpu_ms));
+    let measuring = pin!(measure(shared, EngineKind::Gpu, cpu_ms));
     let gpu_ms = match select(measuring, pin!(shared.platform.sleep(MOST_MS))).await {
         Either::Left((gpu_ms, _limit)) => gpu_ms.ok(),
         Either::Right(((), _measuring)) => return None,
@@ -84,7 +84,7 @@ pub(crate) async fn beside<P: Platform>(shared: &Shared<P>, cpu_ms: f64) -> Opti
 
 async fn measure<P: Platform>(
     shared: &Shared<P>,
-    choice: EngineChoice,
+    choice: EngineKind,
     rival: f64,
 ) -> Result<f64, EngineError> {
     let (trainer, _threads) = trainer(shared, choice).await?;
@@ -96,7 +96,7 @@ pub(crate) async fn open_faster<P: Platform>(
     shared: &Shared<P>,
     measured: Measurement,
 ) -> Result<Chosen, EngineError> {
-    let choice = if measured.is_gpu_faster() { EngineChoice::Gpu } else { EngineChoice::Cpu };
+    let choice = if measured.is_gpu_faster() { EngineKind::Gpu } else { EngineKind::Cpu };
     let mut chosen = open(shared, choice, "").await?;
     measured.describe(&mut chosen.shown);
     Ok(chosen)

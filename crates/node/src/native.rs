@@ -129,7 +129,7 @@ impl Platform for Native {
         Ok(self.device.key.sign_bytes(bytes).to_vec())
     }
 
-    async fn try_lead(&self, _campaign: &CampaignId) -> Result<Option<Lease>, Problem> {
+    async fn try_lease(&self, _campaign: &CampaignId) -> Result<Option<Lease>, Problem> {
         let lock = &self.device.lock;
         Ok(lock.try_acquire().ok().map(|permit| {
             permit.forget();
@@ -137,7 +137,7 @@ impl Platform for Native {
         }))
     }
 
-    async fn lead(&self, _campaign: &CampaignId) -> Result<Lease, Problem> {
+    async fn lease(&self, _campaign: &CampaignId) -> Result<Lease, Problem> {
         let lock = &self.device.lock;
         let permit = lock.acquire().await.map_err(|_closed| Problem {
             message: "The device's lock is gone.".into(),

@@ -91,13 +91,13 @@ pub trait Platform: 'static {
     ///
     /// # Errors
     /// What went wrong, for the person.
-    async fn try_lead(&self, campaign: &CampaignId) -> Result<Option<Self::Lease>, Problem>;
+    async fn try_lease(&self, campaign: &CampaignId) -> Result<Option<Self::Lease>, Problem>;
 
     /// The lease on this campaign, however long that takes.
     ///
     /// # Errors
     /// What went wrong, for the person.
-    async fn lead(&self, campaign: &CampaignId) -> Result<Self::Lease, Problem>;
+    async fn lease(&self, campaign: &CampaignId) -> Result<Self::Lease, Problem>;
 
     /// Keeps small bytes under a name, in place of what was there.
     ///

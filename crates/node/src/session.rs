@@ -124,7 +124,7 @@ impl<P: Platform> Session<P> {
         if let Some(evaluated) = saved_evaluation(&*platform, campaign).await {
             loose.push(evaluated.checkpoint);
         }
-        let lease = platform.try_lead(&campaign).await?;
+        let lease = platform.try_lease(&campaign).await?;
         let hub = Hub::new(Rc::clone(&out));
         let Rounds { transport, deadline_ms, .. } = setup.manifest.rounds;
         let cap = setup.longest_blob()?;

@@ -1,7 +1,7 @@
 //! Trains for one round in short slices, with pauses and progress.
 
-use lichen_bridge::{Engine, EngineKind, EnginePreference, Event, LossPoint, Phase, Problem};
-use lichen_engine::{EngineChoice, EngineError, Trainer};
+use lichen_bridge::{Engine, EnginePreference, Event, LossPoint, Phase, Problem};
+use lichen_engine::{EngineError, EngineKind, Trainer};
 use lichen_learn::Dataset;
 use lichen_model::Parameters;
 use lichen_record::{Cid, Metrics, RoundNumber};
@@ -106,10 +106,10 @@ impl Training {
             return Ok(());
         }
         let chosen = match self.preference {
-            EnginePreference::Cpu => open(shared, EngineChoice::Cpu, "You asked for the CPU.").await,
-            EnginePreference::Gpu => match open(shared, EngineChoice::Gpu, "You asked for the GPU.").await {
+            EnginePreference::Cpu => open(shared, EngineKind::Cpu, "You asked for the CPU.").await,
+            EnginePreference::Gpu => match open(shared, EngineKind::Gpu, "You asked for the GPU.").await {
                 Err(EngineError::Gpu(reason)) => {
-                    open(shared, EngineChoice::Cpu, &format!("The GPU cannot be used here: {reason}.")).await
+                    open(shared, EngineKind::Cpu, &format!("The GPU cannot be used here: {reason}.")).await
                 }
                 opened => opened,
             },
@@ -156,7 +156,7 @@ impl Training {
                 // Nobody waits for the outcome of a training that was stopped.
                 TrainingError::Stopped => return Err(Failure::Retry),
             };
-            let cpu = open(shared, EngineChoice::Cpu, why).await;
+            let cpu = open(shared, EngineKind::Cpu, why).await;
             self.keep(shared, cpu).map_err(Failure::Fatal)?;
         }
     }
@@ -210,14 +210,11 @@ impl From<EngineError> for TrainingError {
 /// Opens an engine for the campaign's model.
 pub(crate) async fn open<P: Platform>(
     shared: &Shared<P>,
-    choice: EngineChoice,
+    choice: EngineKind,
     why: &str,
 ) -> Result<Chosen, EngineError> {
     let (trainer, threads) = trainer(shared, choice).await?;
-    let kind = match trainer.engine() {
-        lichen_engine::EngineKind::Cpu => EngineKind::Cpu,
-        lichen_engine::EngineKind::Gpu => EngineKind::Gpu,
-    };
+    let kind = trainer.engine();
     let shown =
         Engine { kind, cpu_ms: None, gpu_ms: None, threads, samples_per_second: None, why: why.into() };
     Ok(Chosen { trainer, shown })
@@ -226,12 +223,12 @@ pub(crate) async fn open<P: Platform>(
 /// A trainer of the campaign's model, and how many threads of the processor it has.
 pub(crate) async fn trainer<P: Platform>(
     shared: &Shared<P>,
-    choice: EngineChoice,
+    choice: EngineKind,
 ) -> Result<(Trainer, u32), EngineError> {
     let Setup { manifest, bytes, .. } = &*shared.setup;
     let (model, train) = (&manifest.model, &manifest.train);
     // Clipping sample by sample is for one thread.
-    if choice == EngineChoice::Cpu
+    if choice == EngineKind::Cpu
         && train.clip_sample_norm.is_none()
         && let Some(executor) = shared.platform.executor(bytes)
     {

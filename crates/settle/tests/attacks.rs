@@ -5,7 +5,7 @@
 
 use futures::executor::block_on;
 use lichen_campaign::Manifest;
-use lichen_engine::{EngineChoice, Trainer};
+use lichen_engine::{EngineKind, Trainer};
 use lichen_learn::{Aggregation, Dataset, Quality, Update, difference, max_norm};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::Cid;
@@ -49,7 +49,7 @@ impl Campaign {
         let samples = self.manifest.data.split.training();
         let train = &self.manifest.train;
         let trained = block_on(async {
-            let mut trainer = Trainer::new(EngineChoice::Cpu, &self.manifest.model, train).await.unwrap();
+            let mut trainer = Trainer::new(EngineKind::Cpu, &self.manifest.model, train).await.unwrap();
             trainer.load(&self.base, 1).await.unwrap();
             let batches = samples.chunks_exact(train.batch).cycle().skip(round * 7);
             for batch in batches.take(train.steps as usize) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lichen_campaign::Settlement;
-use lichen_engine::{EngineChoice, Trainer};
+use lichen_engine::{EngineKind, Trainer};
 use lichen_learn::{Dataset, Update, aggregate_checkpoint, difference};
 use lichen_log::{Chain, Head, HeadError, Record};
 use lichen_model::{Parameters, initial_parameters};
@@ -219,7 +219,7 @@ fn train(manifest: &Manifest, data: &Dataset, base: &[u8], round: RoundNumber) -
     let base = Parameters::from_safetensors(base).unwrap();
     let shard = manifest.data.split.shard(manifest.rounds.seed, round, &key(1).account());
     let trained = futures::executor::block_on(async {
-        let mut trainer = Trainer::new(EngineChoice::Cpu, &manifest.model, &manifest.train).await.unwrap();
+        let mut trainer = Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train).await.unwrap();
         trainer.load(&base, 0).await.unwrap();
         let batches = shard.chunks_exact(manifest.train.batch).cycle();
         for batch in batches.take(usize::try_from(manifest.train.steps).unwrap()) {

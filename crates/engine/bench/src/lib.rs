@@ -5,7 +5,7 @@
 mod peak;
 
 use lichen_engine::workloads::{self, BATCHES, SEED, Workload};
-use lichen_engine::{EngineChoice, Trainer};
+use lichen_engine::{EngineKind, Trainer};
 use lichen_model::{Parameters, initial_parameters};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsError, UnwrapThrowExt as _};
@@ -91,7 +91,7 @@ impl Training {
     /// # Errors
     /// When our engine cannot train it, or there is no WebGPU.
     pub async fn open(data: Data, gpu: bool) -> Result<Self, JsError> {
-        let choice = if gpu { EngineChoice::Gpu } else { EngineChoice::Cpu };
+        let choice = if gpu { EngineKind::Gpu } else { EngineKind::Cpu };
         let mut trainer = Trainer::new(choice, &data.workload.model, &data.workload.train).await?;
         trainer.load(&data.parameters, SEED).await?;
         Ok(Self { trainer, batches: data.all_batches, next: 0 })

@@ -23,7 +23,7 @@ pub async fn train(
 
 #[cfg(feature = "engine")]
 async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) -> Result<Vec<u8>, JsError> {
-    use lichen_engine::{EngineChoice, Trainer, measure_engine};
+    use lichen_engine::{EngineKind, Trainer, measure_engine};
     use lichen_model::{Parameters, initial_parameters};
 
     let (model, train) = (&manifest.model, &manifest.train);
@@ -32,14 +32,14 @@ async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) 
     } else {
         Parameters::from_safetensors(&base)?
     };
-    let cpu = Trainer::new(EngineChoice::Cpu, model, train).await?;
+    let cpu = Trainer::new(EngineKind::Cpu, model, train).await?;
     let cpu_ms = measure_engine(cpu, model, &now, f64::INFINITY).await?;
-    let gpu_ms = match Trainer::new(EngineChoice::Gpu, model, train).await {
+    let gpu_ms = match Trainer::new(EngineKind::Gpu, model, train).await {
         Ok(gpu) => measure_engine(gpu, model, &now, cpu_ms).await,
         Err(error) => Err(error),
     };
     let is_gpu_faster = gpu_ms.is_ok_and(|gpu_ms| gpu_ms < cpu_ms);
-    let choice = if is_gpu_faster { EngineChoice::Gpu } else { EngineChoice::Cpu };
+    let choice = if is_gpu_faster { EngineKind::Gpu } else { EngineKind::Cpu };
     let mut trainer = Trainer::new(choice, model, train).await?;
     trainer.load(&base, manifest.rounds.seed).await?;
     trainer.step(x, labels).await?;

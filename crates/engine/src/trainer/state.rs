@@ -121,7 +121,7 @@ fn mismatch(name: &str, problem: &str) -> ModelError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EngineChoice;
+    use crate::EngineKind;
     use crate::testing::{adam, blobs, dense, ready, spec};
     use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Schedule};
     use lichen_model::initial_parameters;
@@ -154,7 +154,7 @@ mod tests {
             for momentum in [None, Some(0.9)] {
                 let schedule = Schedule::Cosine;
                 let train = TrainSpec { optimizer, momentum, schedule, warmup: 5, ..adam(0.01, 16) };
-                let open = || ready(Trainer::new(EngineChoice::Cpu, &model(), &train)).unwrap();
+                let open = || ready(Trainer::new(EngineKind::Cpu, &model(), &train)).unwrap();
                 let first = initial_parameters(&model(), 1).unwrap();
                 let mut whole = open();
                 ready(whole.load(&first, 9)).unwrap();
@@ -184,7 +184,7 @@ mod tests {
         let first = initial_parameters(&model, 1).unwrap();
         let open = |optimizer| {
             let train = TrainSpec { optimizer, ..adam(0.01, 16) };
-            let mut trainer = ready(Trainer::new(EngineChoice::Cpu, &model, &train)).unwrap();
+            let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &train)).unwrap();
             ready(trainer.load(&first, 1)).unwrap();
             trainer
         };

@@ -100,11 +100,11 @@ impl Platform for Tab {
         keyless()
     }
 
-    async fn try_lead(&self, _campaign: &CampaignId) -> Result<Option<()>, Problem> {
+    async fn try_lease(&self, _campaign: &CampaignId) -> Result<Option<()>, Problem> {
         Ok(Some(()))
     }
 
-    async fn lead(&self, _campaign: &CampaignId) -> Result<(), Problem> {
+    async fn lease(&self, _campaign: &CampaignId) -> Result<(), Problem> {
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! One leading tab per device and campaign, by Web Locks.
+//! The lease by which one tab per device and campaign acts for it, by Web Locks.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 }
 
-/// Leading the device's tabs in a campaign; the next tab in line leads once this is dropped, or its tab closed.
+/// This tab acts for the device in a campaign; the next tab in line does once this is dropped, or its tab closed.
 pub(crate) struct Lease {
     /// Settles the promise for as long as which the browser holds the lock.
     release: Function,
@@ -53,8 +53,8 @@ pub(crate) fn manager(navigator: &JsValue) -> Result<LockManager, JsValue> {
     Ok(locks.unchecked_into())
 }
 
-/// Asks for the lock of this name.
-pub(crate) async fn lead(
+/// Takes the lock of this name.
+pub(crate) async fn take(
     locks: &LockManager,
     name: &str,
     patience: Patience,
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[wasm_bindgen_test]
-    async fn only_one_leads_and_the_next_follows() {
+    async fn only_one_has_the_lease_and_the_next_follows() {
         let locks = locks();
-        let first = lead(&locks, "test", Patience::GoOn).await.unwrap();
+        let first = take(&locks, "test", Patience::GoOn).await.unwrap();
         assert!(first.is_some());
-        assert!(lead(&locks, "test", Patience::GoOn).await.unwrap().is_none());
-        assert!(lead(&locks, "another", Patience::GoOn).await.unwrap().is_some());
-        let waiting = lead(&locks, "test", Patience::Wait);
+        assert!(take(&locks, "test", Patience::GoOn).await.unwrap().is_none());
+        assert!(take(&locks, "another", Patience::GoOn).await.unwrap().is_some());
+        let waiting = take(&locks, "test", Patience::Wait);
         let (lease, ()) = futures::join!(waiting, async { drop(first) });
         assert!(lease.unwrap().is_some());
     }
@@ -116,12 +116,12 @@ mod tests {
     #[wasm_bindgen_test]
     async fn a_lease_that_nobody_waits_for_is_given_back() {
         let locks = locks();
-        let first = lead(&locks, "given-back", Patience::GoOn).await.unwrap();
+        let first = take(&locks, "given-back", Patience::GoOn).await.unwrap();
         {
-            let mut waiting = Box::pin(lead(&locks, "given-back", Patience::Wait));
+            let mut waiting = Box::pin(take(&locks, "given-back", Patience::Wait));
             assert!(futures::poll!(&mut waiting).is_pending());
         }
         drop(first);
-        assert!(lead(&locks, "given-back", Patience::Wait).await.unwrap().is_some());
+        assert!(take(&locks, "given-back", Patience::Wait).await.unwrap().is_some());
     }
 }
