@@ -128,7 +128,7 @@ async fn whoever_uses_the_relay_only_takes_part() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn whoever_serves_wrong_bytes_is_shunned() {
+async fn whoever_serves_wrong_bytes_is_banned() {
     let (relay, _folder) = relay(&[MESH]);
     LocalSet::new()
         .run_until(async {
@@ -139,8 +139,8 @@ async fn whoever_serves_wrong_bytes_is_shunned() {
             }
             network.set_liar(tabs[2].peer());
             for tab in &mut tabs[..2] {
-                tab.until("the liar to be shunned", |event| {
-                    matches!(event, Event::Transfers { shunned: 1.., .. })
+                tab.until("the liar to be banned", |event| {
+                    matches!(event, Event::Transfers { banned: 1.., .. })
                 })
                 .await;
                 settled(tab, 3).await;

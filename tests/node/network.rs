@@ -22,8 +22,8 @@ struct Inner {
     /// Who asks, by what which tab is asked.
     asked: BTreeMap<InboundId, Asked>,
     next: u64,
-    /// Peers shunned, by whom.
-    shunned: BTreeSet<(Key, Key)>,
+    /// Peers banned, by whom.
+    banned: BTreeSet<(Key, Key)>,
     are_apart: bool,
     liar: Option<Key>,
     carried: u64,
@@ -113,8 +113,8 @@ impl Network {
                     inner.tell(&peer, Event::Announced { peer: from.clone(), bytes: bytes.clone() });
                 }
             }
-            Command::Shun { peer } => {
-                inner.shunned.insert((from.clone(), peer));
+            Command::Ban { peer } => {
+                inner.banned.insert((from.clone(), peer));
                 inner.tell_peers();
             }
             Command::Connect { .. } | Command::Request { .. } | Command::Suspend | Command::Wake => {}
@@ -132,8 +132,8 @@ impl Inner {
     fn is_path(&self, one: &Key, other: &Key) -> bool {
         let pair = |one: &Key, other: &Key| (one.clone(), other.clone());
         !self.are_apart
-            && !self.shunned.contains(&pair(one, other))
-            && !self.shunned.contains(&pair(other, one))
+            && !self.banned.contains(&pair(one, other))
+            && !self.banned.contains(&pair(other, one))
     }
 
     fn others(&self, peer: &Key) -> Vec<Key> {

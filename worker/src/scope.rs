@@ -87,7 +87,11 @@ impl Scope {
         Ok(Uint8Array::new(&body).to_vec())
     }
 
-    async fn ask_for_lease(&self, campaign: &CampaignId, patience: Patience) -> Result<Option<Lease>, Problem> {
+    async fn ask_for_lease(
+        &self,
+        campaign: &CampaignId,
+        patience: Patience,
+    ) -> Result<Option<Lease>, Problem> {
         let name = format!("lichen/{campaign}");
         let lease = lease::take(&self.locks, &name, patience).await;
         lease.map_err(|error| problem("This page cannot tell whether another tab takes part", &error, RELOAD))

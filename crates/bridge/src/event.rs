@@ -114,7 +114,7 @@ pub enum Event {
         /// Through the relay.
         relayed: u64,
         /// Peers dropped because what they sent was wrong.
-        shunned: u32,
+        banned: u32,
     },
     /// How the relay says that it is doing; told when it changes, and at its default once the connection is lost.
     Relay {

@@ -136,7 +136,7 @@ pub enum Command {
         bytes: Vec<u8>,
     },
     /// Disconnect a peer that misbehaved, and neither dial nor accept it for a while, longer each time.
-    Shun {
+    Ban {
         /// The peer's id, in its binary form.
         #[serde(with = "serde_bytes")]
         peer: Vec<u8>,

@@ -2,7 +2,7 @@
 //!
 //! A [`Puller`] knows the connected peers and what they announced. It asks for a blob window by window, several windows
 //! of several peers at a time, and goes on at the same place with another peer where one breaks off or stalls. Nothing
-//! counts before the whole has its id. Whoever alone gave bytes that have not is to be shunned; where several gave, the
+//! counts before the whole has its id. Whoever alone gave bytes that have not is to be banned; where several gave, the
 //! blob is pulled anew from one at a time, so that the liar shows.
 //!
 //! Events go in by the methods, with the time in milliseconds of any clock that does not go back; what to do comes out of
@@ -77,7 +77,7 @@ pub enum Action {
         cid: Cid,
     },
     /// Drop this peer: it sent what is no message, or bytes that are not what their id names.
-    Shun {
+    Ban {
         /// Whom.
         peer: PeerKey,
     },
@@ -216,7 +216,7 @@ impl Puller {
         match Reply::from_bytes(bytes) {
             Ok(Reply::Chunk { total, offset, bytes }) => self.chunk(now, id, total, offset, &bytes),
             Ok(Reply::Absent) => self.end(now, id, true),
-            Err(_no_message) => self.shun_asked(now, id),
+            Err(_no_message) => self.ban_asked(now, id),
         }
         self.pursue(now);
     }
@@ -274,7 +274,7 @@ impl Puller {
         let Some(blob) = self.blobs.get_mut(&ask.cid) else { return };
         let end = offset.saturating_add(bytes.len() as u64);
         if offset != ask.next || end > ask.end || total > blob.cap {
-            return self.shun_asked(now, id);
+            return self.ban_asked(now, id);
         }
         ask.next = end;
         let (cid, peer, is_end) = (ask.cid, ask.peer.clone(), end == ask.end.min(total));
@@ -300,7 +300,7 @@ impl Puller {
         let Some(blob) = self.blobs.get(cid) else { return };
         if let [liar] = &blob.givers.iter().collect::<Vec<_>>()[..] {
             let liar = (*liar).clone();
-            self.shun(now, &liar);
+            self.ban(now, &liar);
         }
         self.start_over(now, cid);
     }
@@ -315,14 +315,14 @@ impl Puller {
         }
     }
 
-    fn shun_asked(&mut self, now: u64, id: AskId) {
+    fn ban_asked(&mut self, now: u64, id: AskId) {
         if let Some(ask) = self.asks.get(&id) {
             let peer = ask.peer.clone();
-            self.shun(now, &peer);
+            self.ban(now, &peer);
         }
     }
 
-    fn shun(&mut self, now: u64, peer: &PeerKey) {
+    fn ban(&mut self, now: u64, peer: &PeerKey) {
         self.connected.remove(peer);
         self.announced.remove(peer);
         let of_peer: Vec<_> =
@@ -334,7 +334,7 @@ impl Puller {
         for blob in self.blobs.values_mut().filter(|blob| blob.givers.contains(peer)) {
             blob.distrust(peer);
         }
-        self.actions.push_back(Action::Shun { peer: peer.clone() });
+        self.actions.push_back(Action::Ban { peer: peer.clone() });
     }
 
     /// Ends an ask; the rest of its window is free for others.

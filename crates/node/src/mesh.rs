@@ -71,7 +71,7 @@ struct Asks {
 struct Tally {
     direct: u64,
     relayed: u64,
-    shunned: u32,
+    banned: u32,
 }
 
 /// What becomes of a blob that is waited for.
@@ -197,14 +197,14 @@ impl Mesh {
         }
         match Announcement::from_bytes(bytes) {
             Ok(Announcement::Have { cids }) => self.puller.borrow_mut().announced(now, peer, &cids),
-            Err(_no_announcement) => self.shun(peer.clone()),
+            Err(_no_announcement) => self.ban(peer.clone()),
         }
         self.carry_out();
     }
 
-    fn shun(&self, peer: PeerKey) {
-        self.count(|tally| tally.shunned = tally.shunned.saturating_add(1));
-        self.tell(Command::Shun { peer });
+    fn ban(&self, peer: PeerKey) {
+        self.count(|tally| tally.banned = tally.banned.saturating_add(1));
+        self.tell(Command::Ban { peer });
     }
 
     // Pulling.
@@ -262,7 +262,7 @@ impl Mesh {
                     }
                 }
                 Action::AskRelay { cid } => self.note_first(&cid, Note::AskRelay),
-                Action::Shun { peer } => self.shun(peer),
+                Action::Ban { peer } => self.ban(peer),
                 Action::Got { cid, bytes, source } => self.got(&cid, &bytes, source),
                 Action::Missing { cid } => {
                     for waiting in self.waiting.borrow_mut().remove(&cid).unwrap_or_default() {
@@ -348,7 +348,7 @@ impl Mesh {
                 return Some(Serving { id, cid, offset, credit });
             }
             Ok(Request::Pull { .. }) => self.answer(id, &Reply::Absent),
-            Err(_no_request) => self.shun(peer),
+            Err(_no_request) => self.ban(peer),
         }
         self.tell(Command::Finish { id });
         None
@@ -433,8 +433,8 @@ impl Mesh {
     pub(crate) fn show(&self) {
         let tally = self.tally.get();
         if self.shown.replace(tally) != tally {
-            let Tally { direct, relayed, shunned } = tally;
-            (self.out)(Event::Transfers { direct, relayed, shunned });
+            let Tally { direct, relayed, banned } = tally;
+            (self.out)(Event::Transfers { direct, relayed, banned });
         }
     }
 

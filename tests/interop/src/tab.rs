@@ -124,9 +124,9 @@ pub fn announce(text: &str) -> Result<(), JsError> {
 }
 
 /// Keeps a peer away.
-#[wasm_bindgen(js_name = tabShun)]
-pub fn shun(peer: &str) -> Result<(), JsError> {
-    tell(Command::Shun { peer: peer.parse::<PeerId>()?.to_bytes() })
+#[wasm_bindgen(js_name = tabBan)]
+pub fn ban(peer: &str) -> Result<(), JsError> {
+    tell(Command::Ban { peer: peer.parse::<PeerId>()?.to_bytes() })
 }
 
 /// What the tab has seen so far, as JSON.

@@ -32,7 +32,7 @@ enum Kind {
 }
 
 impl Kind {
-    const fn may_be_shunned(self) -> bool {
+    const fn may_be_banned(self) -> bool {
         matches!(self, Kind::Liar | Kind::WrongLength | Kind::Junk | Kind::Disorder)
     }
 }
@@ -50,7 +50,7 @@ struct World {
     asks: BTreeMap<AskId, PeerKey>,
     got: BTreeMap<Cid, Source>,
     missing: BTreeSet<Cid>,
-    shunned: BTreeSet<PeerKey>,
+    banned: BTreeSet<PeerKey>,
     relay_asked: usize,
 }
 
@@ -83,7 +83,7 @@ impl World {
             asks: BTreeMap::new(),
             got: BTreeMap::new(),
             missing: BTreeSet::new(),
-            shunned: BTreeSet::new(),
+            banned: BTreeSet::new(),
             relay_asked: 0,
         }
     }
@@ -116,9 +116,9 @@ impl World {
                     self.relay_asked += 1;
                     self.schedule(self.delay + 1, Arrival::Relay(cid));
                 }
-                Action::Shun { peer } => {
-                    assert!(self.peers[&peer].may_be_shunned(), "{:?} was shunned", self.peers[&peer]);
-                    self.shunned.insert(peer);
+                Action::Ban { peer } => {
+                    assert!(self.peers[&peer].may_be_banned(), "{:?} was banned", self.peers[&peer]);
+                    self.banned.insert(peer);
                 }
                 Action::Got { cid, bytes, source } => {
                     assert!(cid.matches(&bytes));
@@ -136,7 +136,7 @@ impl World {
     }
 
     fn ask(&mut self, id: AskId, peer: PeerKey, request: Request) {
-        assert!(!self.shunned.contains(&peer), "asks whom it shunned");
+        assert!(!self.banned.contains(&peer), "asks whom it banned");
         assert_eq!(Request::from_bytes(&request.to_bytes().unwrap()), Ok(request));
         let kind = self.peers[&peer];
         let Request::Pull { cid, offset, credit } = request;
@@ -342,12 +342,12 @@ fn whoever_turns_out_to_be_alone_asks_the_relay_at_once() {
 }
 
 #[test]
-fn a_liar_is_shunned_and_the_blob_got_from_another() {
+fn a_liar_is_banned_and_the_blob_got_from_another() {
     let mut world = World::new(&[Kind::Liar, Kind::Liar, Kind::Honest], &[10_000; 6], 20);
     world.want_all(u64::MAX);
     world.run_until(60_000);
     assert_eq!(world.got.len(), 6);
-    assert_eq!(world.shunned.len(), 2, "with six blobs each liar was asked once");
+    assert_eq!(world.banned.len(), 2, "with six blobs each liar was asked once");
 }
 
 #[test]

@@ -15,17 +15,17 @@ const COURTESY: u64 = 2_000;
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
 
 /// How long a misbehaving peer is kept away: from the first time to the longest.
-const SHUN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+const BAN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
 
-/// Shunned peers remembered; past it, whoever is let in again first is forgotten. New names cost nothing, so a
+/// Banned peers remembered; past it, whoever is let in again first is forgotten. New names cost nothing, so a
 /// longer list would keep nobody away either.
-const MAX_SHUNNED: usize = 1024;
+const MAX_BANNED: usize = 1024;
 
 /// The peers that a tab knows of.
 pub(super) struct Neighbours {
     local: PeerId,
     known: BTreeMap<PeerId, Neighbour>,
-    shunned: BTreeMap<PeerId, Shunned>,
+    banned: BTreeMap<PeerId, Banned>,
 }
 
 #[derive(Debug)]
@@ -46,14 +46,14 @@ enum State {
 }
 
 #[derive(Clone, Copy)]
-struct Shunned {
+struct Banned {
     times: u32,
     until: u64,
 }
 
 impl Neighbours {
     pub(super) fn new(local: PeerId) -> Self {
-        Self { local, known: BTreeMap::new(), shunned: BTreeMap::new() }
+        Self { local, known: BTreeMap::new(), banned: BTreeMap::new() }
     }
 
     /// Replaces the relay's list.
@@ -98,7 +98,7 @@ impl Neighbours {
 
     /// Whether a connection with this peer may stand.
     pub(super) fn accepts(&self, peer: &PeerId, now: u64) -> bool {
-        if self.shunned.get(peer).is_some_and(|shunned| now < shunned.until) {
+        if self.banned.get(peer).is_some_and(|banned| now < banned.until) {
             return false;
         }
         self.is(peer, State::Connected) || self.count(State::Connected) < MAX_DEGREE
@@ -131,16 +131,16 @@ impl Neighbours {
     }
 
     /// Keeps a peer away for a while, longer each time.
-    pub(super) fn shun(&mut self, peer: PeerId, now: u64) {
+    pub(super) fn ban(&mut self, peer: PeerId, now: u64) {
         self.forgive(now);
-        let times = self.shunned.get(&peer).map_or(1, |shunned| shunned.times.saturating_add(1));
-        let wait = backoff::between(SHUN, times, u32::MAX);
-        self.shunned.insert(peer, Shunned { times, until: now + millis(wait) });
-        if self.shunned.len() > MAX_SHUNNED
+        let times = self.banned.get(&peer).map_or(1, |banned| banned.times.saturating_add(1));
+        let wait = backoff::between(BAN, times, u32::MAX);
+        self.banned.insert(peer, Banned { times, until: now + millis(wait) });
+        if self.banned.len() > MAX_BANNED
             && let Some(first) =
-                self.shunned.iter().min_by_key(|(_, shunned)| shunned.until).map(|(peer, _)| *peer)
+                self.banned.iter().min_by_key(|(_, banned)| banned.until).map(|(peer, _)| *peer)
         {
-            self.shunned.remove(&first);
+            self.banned.remove(&first);
         }
     }
 
@@ -153,10 +153,10 @@ impl Neighbours {
         }
     }
 
-    /// Forgets who was shunned once it has been let in again for as long as it was kept away.
+    /// Forgets who was banned once it has been let in again for as long as it was kept away.
     fn forgive(&mut self, now: u64) {
-        self.shunned.retain(|_, shunned| {
-            now < shunned.until.saturating_add(millis(backoff::between(SHUN, shunned.times, u32::MAX)))
+        self.banned.retain(|_, banned| {
+            now < banned.until.saturating_add(millis(backoff::between(BAN, banned.times, u32::MAX)))
         });
     }
 
@@ -176,7 +176,7 @@ impl Neighbours {
         if neighbour.state != State::Idle || !neighbour.is_listed {
             return None;
         }
-        let until = self.shunned.get(peer).map_or(0, |shunned| shunned.until);
+        let until = self.banned.get(peer).map_or(0, |banned| banned.until);
         Some(neighbour.not_before.max(until))
     }
 

@@ -158,17 +158,17 @@ fn a_relay_that_dies_during_signalling_costs_one_attempt() {
 }
 
 #[test]
-fn a_shunned_peer_stays_away() {
+fn a_banned_peer_stays_away() {
     let site = Site::start(&BrowserOptions::default());
     let (near, far) = (site.tab(), site.tab());
     near.meet();
     far.meet();
     near.wait("the other", |seen| seen["direct"] == 1);
     far.wait("the other", |seen| seen["direct"] == 1);
-    near.call(&format!("tabShun({:?})", far.id));
+    near.call(&format!("tabBan({:?})", far.id));
     near.wait("it is gone", |seen| seen["direct"] == 0);
     far.wait("it is gone", |seen| seen["direct"] == 0);
-    // The shunned one goes on trying and is turned away each time.
+    // The banned one goes on trying and is turned away each time.
     let before = far.seen()["made"].as_u64();
     let circuits = |site: &Site| {
         site.relay.metrics().expect("metrics").get("lichen_circuits_total{outcome=\"opened\"}").copied()

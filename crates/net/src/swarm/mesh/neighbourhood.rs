@@ -120,9 +120,9 @@ impl Behaviour {
     }
 
     /// Disconnects a peer and keeps it away for a while.
-    pub(super) fn shun(&mut self, peer: PeerId) {
+    pub(super) fn ban(&mut self, peer: PeerId) {
         let now = self.now();
-        self.neighbours.shun(peer, now);
+        self.neighbours.ban(peer, now);
         self.disconnect(peer);
     }
 
@@ -177,7 +177,7 @@ impl Behaviour {
         let Some((peer, path)) = self.connections.remove(&closed.connection_id) else { return };
         if is_flood(closed.cause) {
             tracing::debug!(%peer, "a peer floods us with streams");
-            self.shun(peer);
+            self.ban(peer);
         }
         if path == Path::Direct && self.count(|(other, path)| *other == peer && *path == Path::Direct) == 0 {
             let now = self.now();

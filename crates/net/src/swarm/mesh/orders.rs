@@ -59,9 +59,9 @@ impl Driver {
                 self.announce(bytes);
                 Ok(())
             }
-            Command::Shun { peer } => {
+            Command::Ban { peer } => {
                 if let Ok(peer) = PeerId::from_bytes(&peer) {
-                    self.swarm.behaviour_mut().mesh.neighbourhood.shun(peer);
+                    self.swarm.behaviour_mut().mesh.neighbourhood.ban(peer);
                 }
                 Ok(())
             }
@@ -190,7 +190,7 @@ impl Driver {
                 match self.mesh.inbound.admit(peer, stream, &self.events) {
                     Admission::Taken(task) => self.mesh.tasks.push(task),
                     Admission::Refused => tracing::debug!(%peer, "a peer asks too much at once"),
-                    Admission::Flooded => self.swarm.behaviour_mut().mesh.neighbourhood.shun(peer),
+                    Admission::Flooded => self.swarm.behaviour_mut().mesh.neighbourhood.ban(peer),
                 }
                 Ok(())
             }

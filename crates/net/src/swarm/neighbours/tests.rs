@@ -80,29 +80,29 @@ fn others_are_tried_before_whoever_failed() {
 }
 
 #[test]
-fn a_shunned_peer_stays_away_longer_each_time() {
+fn a_banned_peer_stays_away_longer_each_time() {
     let peers = peers(2);
     let mut neighbours = Neighbours::new(peers[0]);
     neighbours.list(peers.clone(), 0);
-    neighbours.shun(peers[1], 0);
+    neighbours.ban(peers[1], 0);
     assert_eq!(neighbours.due(0), []);
     assert!(!neighbours.accepts(&peers[1], 59_999));
     assert!(neighbours.accepts(&peers[1], 60_000));
     assert_eq!(neighbours.wake_at(), Some(60_000));
-    neighbours.shun(peers[1], 60_000);
+    neighbours.ban(peers[1], 60_000);
     assert!(!neighbours.accepts(&peers[1], 60_000 + 119_999));
     // Long after, it starts anew.
-    neighbours.shun(peers[1], 100_000_000);
+    neighbours.ban(peers[1], 100_000_000);
     assert!(neighbours.accepts(&peers[1], 100_060_000));
 }
 
 #[test]
-fn shunning_everybody_takes_no_more_memory_than_it_may() {
+fn banning_everybody_takes_no_more_memory_than_it_may() {
     let mut neighbours = Neighbours::new(PeerId::random());
     for now in 0..3_000 {
-        neighbours.shun(PeerId::random(), now);
+        neighbours.ban(PeerId::random(), now);
     }
-    assert_eq!(neighbours.shunned.len(), MAX_SHUNNED);
+    assert_eq!(neighbours.banned.len(), MAX_BANNED);
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ enum Step {
     Disconnected(u8),
     Failed(u8),
     Crossed(u8),
-    Shun(u8),
+    Ban(u8),
     Wait(u32),
 }
 
@@ -124,14 +124,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         peer().prop_map(Step::Disconnected),
         peer().prop_map(Step::Failed),
         peer().prop_map(Step::Crossed),
-        peer().prop_map(Step::Shun),
+        peer().prop_map(Step::Ban),
         (0..400_000_u32).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 0..60)
 }
 
 proptest! {
-    /// Whatever happens: dials stay within the degree, nobody is dialled twice at once or while shunned, and a free
+    /// Whatever happens: dials stay within the degree, nobody is dialled twice at once or while banned, and a free
     /// place with a listed peer left is filled in the end.
     #[test]
     fn whatever_happens_the_rules_hold(steps in steps(), random in any::<u32>()) {
@@ -152,7 +152,7 @@ proptest! {
                 Step::Disconnected(index) => neighbours.disconnected(&peers[usize::from(index)], now, random),
                 Step::Failed(index) => neighbours.dial_failed(&peers[usize::from(index)], now, random),
                 Step::Crossed(index) => neighbours.dial_crossed(&peers[usize::from(index)], now),
-                Step::Shun(index) => neighbours.shun(peers[usize::from(index)], now),
+                Step::Ban(index) => neighbours.ban(peers[usize::from(index)], now),
                 Step::Wait(time) => now += u64::from(time),
             }
             for peer in neighbours.due(now) {
