@@ -62,9 +62,11 @@ fn a_page_without_its_code_says_what_is_missing_and_comes_back_with_it() {
 
 #[test]
 fn the_bar_is_full_when_the_code_is_there() {
-    let page = fs::read_to_string(dist().join("index.html")).unwrap();
-    let call = page.split_once("await __trunkInitializer(init, '").unwrap().1;
-    let (name, rest) = call.split_once("', ").unwrap();
+    let folder = copy();
+    let start = only_plain(folder.path(), |name| name.starts_with("lichen-") && name.ends_with(".mjs"));
+    let script = fs::read_to_string(start).unwrap();
+    let call = script.split_once("load(init, \"").unwrap().1;
+    let (name, rest) = call.split_once("\", ").unwrap();
     let size: u64 = rest.split_once(',').unwrap().0.parse().unwrap();
     assert_eq!(size, fs::metadata(dist().join(name)).unwrap().len());
 }

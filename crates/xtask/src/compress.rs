@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context as _, Result};
 
@@ -16,17 +18,20 @@ const BUFFER: usize = 64 * 1024;
 
 /// Writes `NAME.br` and `NAME.gz` beside each file of `folder` that gets smaller.
 pub(crate) fn folder(folder: &Path) -> Result<()> {
-    for file in workspace::files_under(folder)?.into_values() {
-        if is_compressed(&file) {
-            continue;
-        }
-        let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-        for (ending, compressed) in [("br", brotli(&bytes)?), ("gz", gzip(&bytes)?)] {
-            if bytes.len() >= SHORTEST && compressed.len() < bytes.len() {
-                let mut name = file.clone().into_os_string();
-                name.push(format!(".{ending}"));
-                fs::write(&name, compressed).with_context(|| format!("writing {}", name.display()))?;
-            }
+    let files: Vec<PathBuf> = workspace::files_under(folder)?.into_values().collect();
+    thread::scope(|scope| {
+        let plain = files.iter().filter(|file| !is_compressed(file));
+        let under_way: Vec<_> = plain.map(|file| scope.spawn(move || one(file))).collect();
+        under_way.into_iter().try_for_each(|file| file.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+fn one(file: &Path) -> Result<()> {
+    let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    for (ending, compressed) in [("br", brotli(&bytes)?), ("gz", gzip(&bytes)?)] {
+        if bytes.len() >= SHORTEST && compressed.len() < bytes.len() {
+            let name = file.with_added_extension(ending);
+            fs::write(&name, compressed).with_context(|| format!("writing {}", name.display()))?;
         }
     }
     Ok(())

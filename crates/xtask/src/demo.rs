@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use lichen_testkit::{RelayOptions, RelayProcess, http};
 
 use crate::setup::{self, Toolchain};
-use crate::{build, say, workspace};
+use crate::{build, page, say, workspace};
 use options::Options;
 
 const PORT: u16 = 8080;
@@ -22,7 +22,7 @@ const PORT: u16 = 8080;
 pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     let toolchain = Toolchain::ensure()?;
-    let dist = build::page(&toolchain)?;
+    let dist = page::build(&toolchain)?;
     let programs = build::programs(&toolchain, &dist)?;
     if options.tabs > 0 {
         setup::browser()?;
@@ -67,7 +67,7 @@ pub(crate) fn choose_port(asked: Option<u16>) -> Result<u16> {
 /// `.lichen/` or, as another campaign has another log, `.lichen-mesh/`; or an empty folder of its own.
 fn data_folder(options: &Options, port: u16) -> Result<PathBuf> {
     if options.fresh {
-        return empty_folder(&format!("fresh-{port}"));
+        return workspace::empty_folder(&format!("fresh-{port}"));
     }
     Ok(workspace::root().join(if options.is_mesh { ".lichen-mesh" } else { ".lichen" }))
 }
@@ -75,7 +75,7 @@ fn data_folder(options: &Options, port: u16) -> Result<PathBuf> {
 /// The digits campaign with updates that go from tab to tab.
 pub(crate) fn mesh_campaign() -> Result<PathBuf> {
     let shipped = workspace::root().join("relay/campaigns/digits");
-    let folder = empty_folder("campaign-mesh")?;
+    let folder = workspace::empty_folder("campaign-mesh")?;
     let manifest = shipped.join("campaign.toml");
     let text = fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
     let changed = text.replace("topology = \"hub\"", "topology = \"mesh\"");
@@ -85,15 +85,5 @@ pub(crate) fn mesh_campaign() -> Result<PathBuf> {
     fs::write(folder.join("campaign.toml"), changed).context("writing the mesh's manifest")?;
     let data = "digits.safetensors";
     fs::copy(shipped.join(data), folder.join(data)).with_context(|| format!("copying {data}"))?;
-    Ok(folder)
-}
-
-/// An empty folder for a relay's data, kept until the next one of that name is asked for.
-pub(crate) fn empty_folder(name: &str) -> Result<PathBuf> {
-    let folder = workspace::target().join("xtask").join(name);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(folder)
 }

@@ -8,6 +8,7 @@ mod compress;
 mod demo;
 mod fuzz;
 mod names;
+mod page;
 mod run;
 mod say;
 mod screenshots;

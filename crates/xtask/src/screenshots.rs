@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use lichen_testkit::{Browser, BrowserOptions, Page, RelayOptions, RelayProcess, http};
 
 use crate::setup::{self, Toolchain};
-use crate::{build, demo, say, workspace};
+use crate::{build, page, say, workspace};
 
 const TABS: usize = 3;
 const LIMIT: Duration = Duration::from_secs(120);
@@ -34,10 +34,10 @@ pub(crate) fn screenshots(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         return Err(argument.unexpected().into());
     }
     let toolchain = Toolchain::ensure()?;
-    let dist = build::page(&toolchain)?;
+    let dist = page::build(&toolchain)?;
     let programs = build::programs(&toolchain, &dist)?;
     setup::browser()?;
-    let data = demo::empty_folder("screenshots")?;
+    let data = workspace::empty_folder("screenshots")?;
     let log = Some(data.join("relay.log"));
     let port = http::free_port()?;
     let relay = RelayProcess::start(RelayOptions {

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
+use crate::page::{self, Index};
 use crate::setup::{Toolchain, Tools};
-use crate::{bind, build, compress, run, threads, workspace};
+use crate::{bind, compress, run, threads, workspace};
 
 /// Page and worker together stay below this, compressed with brotli.
 const LIMIT: usize = 900_000;
@@ -24,7 +25,7 @@ pub(crate) fn size(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 }
 
 fn page() -> Result<ExitCode> {
-    let dist = build::page(&Toolchain::ensure()?)?;
+    let dist = page::build(&Toolchain::ensure()?)?;
     println!("{:>10} {:>10} {:>10}  file", "bytes", "gzip", "brotli");
     let mut total = [0, 0, 0];
     for (name, file) in workspace::files_under(&dist)? {
@@ -95,7 +96,7 @@ fn module(toolchain: &Toolchain, name: &str, features: &[&str]) -> Result<Sizes>
     let built = workspace::target().join("wasm32-unknown-unknown/wasm/lichen_engine_size.wasm");
     let folder = workspace::target().join("xtask/engine-size").join(name);
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let wasm = bind::bind(&tools, &built, &folder, &[])?;
+    let wasm = bind::bind(&tools, &built, &folder, &Index::read()?.worker()?.optimise)?;
     Ok([sizes(&wasm)?, sizes(&folder.join("lichen_engine_size.js"))?])
 }
 

@@ -13,7 +13,7 @@ use lexopt::ValueExt as _;
 use serde_json::{Value, json};
 
 use crate::setup::{self, Toolchain};
-use crate::{build, check, run, say, workspace};
+use crate::{build, check, page, run, say, workspace};
 use tally::Tally;
 
 /// A part of the tests, by the name that `--only` takes.
@@ -196,7 +196,7 @@ fn capabilities_text() -> String {
 /// The end-to-end tests, over the page and the programs that `cargo xtask demo` would start.
 fn end_to_end(toolchain: &Toolchain) -> Result<Command> {
     setup::firefox()?;
-    let dist = build::page(toolchain)?;
+    let dist = page::build(toolchain)?;
     let programs = build::programs(toolchain, &dist)?;
     let mut cargo = toolchain.cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "lichen-tests"]);

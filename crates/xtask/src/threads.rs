@@ -30,8 +30,8 @@ const LINKED: [&str; 6] = [
     "--export=__tls_base",
 ];
 
-/// Builds the module into `dist`.
-pub(crate) fn engine(toolchain: &Toolchain, tools: &Tools, dist: &Path) -> Result<()> {
+/// Builds the module into `dist`, optimised as the worker is.
+pub(crate) fn engine(toolchain: &Toolchain, tools: &Tools, optimise: &[String], dist: &Path) -> Result<()> {
     let target = workspace::target().join("threads");
     let mut cargo = toolchain.with_source()?.cargo();
     cargo.args(["build", "--package", NAME, "--profile", "wasm", "-Zbuild-std=std,panic_abort"]);
@@ -45,7 +45,8 @@ pub(crate) fn engine(toolchain: &Toolchain, tools: &Tools, dist: &Path) -> Resul
     let built = target.join("wasm32-unknown-unknown/wasm/lichen_engine_threads.wasm");
     let named = target.join(NAME).with_extension("wasm");
     fs::copy(&built, &named).with_context(|| format!("copying {}", built.display()))?;
-    bind::bind(tools, &named, dist, &["--enable-threads"])?;
+    let optimise = [optimise, &["--enable-threads".to_owned()]].concat();
+    bind::bind(tools, &named, dist, &optimise)?;
     for (script, name) in SCRIPTS {
         let script = workspace::root().join("worker/js").join(script);
         fs::copy(&script, dist.join(name)).with_context(|| format!("copying {}", script.display()))?;

@@ -29,6 +29,16 @@ pub(crate) fn dist() -> PathBuf {
     root().join("dist")
 }
 
+/// An empty folder in the build folder, kept until the next one of that name is asked for.
+pub(crate) fn empty_folder(name: &str) -> Result<PathBuf> {
+    let folder = target().join("xtask").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
+
 /// A file with what something was last built from.
 pub(crate) struct Stamp {
     file: PathBuf,

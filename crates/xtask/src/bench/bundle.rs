@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use lichen_testkit::process;
 
 use super::report::Sizes;
+use crate::page::Index;
 use crate::setup::{self, Toolchain, Tools};
 use crate::{bind, compress, run, workspace};
 
@@ -44,7 +45,7 @@ fn our_engine(toolchain: &Toolchain, folder: &Path) -> Result<()> {
     if stamp.is_fresh(&wasm) {
         return Ok(());
     }
-    bind::bind(&tools, &built, folder, &[])?;
+    bind::bind(&tools, &built, folder, &Index::read()?.worker()?.optimise)?;
     stamp.write(&wasm)
 }
 

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::setup::Toolchain;
-use crate::{build, run};
+use crate::{build, page, run};
 
 /// The `bench hostile` command: its options are those of the program it runs.
 pub(super) fn hostile(toolchain: &Toolchain, mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let dist = build::page(toolchain)?;
+    let dist = page::build(toolchain)?;
     let relay = build::programs(toolchain, &dist)?.relay;
     let mut cargo = toolchain.cargo();
     cargo.args(["bench", "--package", super::TESTS, "--bench", super::HOSTILE, "--"]);

@@ -12,7 +12,7 @@ use lichen_testkit::{Browser, BrowserOptions, Page, RelayOptions, RelayProcess, 
 use serde_json::{Value, json};
 
 use crate::setup::{self, Toolchain};
-use crate::{build, demo, say};
+use crate::{build, page, say, workspace};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -45,10 +45,10 @@ struct Options {
 /// The `bench page` command.
 pub(super) fn page(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = parse(arguments)?;
-    let built = build::page(toolchain)?;
+    let built = page::build(toolchain)?;
     let programs = build::programs(toolchain, &built)?;
     setup::browser()?;
-    let data = demo::empty_folder("bench-page")?;
+    let data = workspace::empty_folder("bench-page")?;
     let mut relay = RelayProcess::start(RelayOptions {
         program: programs.relay,
         port: http::free_port()?,

@@ -12,27 +12,18 @@ use crate::run;
 
 /// Must equal the `wasm-bindgen` library's version in `Cargo.toml`.
 const WASM_BINDGEN: &str = "0.2.108";
-const TRUNK: &str = "0.21.14";
 const BINARYEN: &str = "132";
 
 /// The tools that build page and worker.
 pub(crate) struct Tools {
     wasm_bindgen: PathBuf,
-    trunk: PathBuf,
     wasm_opt: PathBuf,
 }
 
 impl Tools {
     /// The tools, installed if need be.
     pub(crate) fn ensure() -> Result<Self> {
-        let wasm_bindgen = wasm_bindgen()?;
-        let trunk = cargo_install("trunk", "trunk", TRUNK, "3 to 6 minutes, once", true)?;
-        Ok(Self { wasm_bindgen, trunk, wasm_opt: binaryen()? })
-    }
-
-    /// Trunk.
-    pub(crate) fn trunk(&self) -> PathBuf {
-        self.trunk.join("trunk")
+        Ok(Self { wasm_bindgen: wasm_bindgen()?, wasm_opt: binaryen()? })
     }
 
     /// wasm-bindgen.
@@ -43,14 +34,14 @@ impl Tools {
     /// A search path on which these tools come before others of the same name.
     pub(crate) fn path(&self) -> Result<OsString> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let ours = [&self.wasm_bindgen, &self.trunk, &self.wasm_opt].map(PathBuf::from);
+        let ours = [&self.wasm_bindgen, &self.wasm_opt].map(PathBuf::from);
         std::env::join_paths(ours.into_iter().chain(std::env::split_paths(&path)))
             .context("the PATH cannot be used")
     }
 
     /// What versions these are.
-    pub(crate) fn versions() -> [&'static str; 3] {
-        [WASM_BINDGEN, TRUNK, BINARYEN]
+    pub(crate) fn versions() -> [&'static str; 2] {
+        [WASM_BINDGEN, BINARYEN]
     }
 }
 
