@@ -70,3 +70,21 @@ fn the_bar_is_full_when_the_code_is_there() {
     let size: u64 = rest.split_once(',').unwrap().0.parse().unwrap();
     assert_eq!(size, fs::metadata(dist().join(name)).unwrap().len());
 }
+
+#[test]
+fn a_page_built_without_the_engine_for_threads_offers_none() {
+    let folder = copy();
+    let index = only_plain(folder.path(), |name| name == "index.html");
+    let html = fs::read_to_string(&index).unwrap();
+    let without = html.replace("<meta name=\"lichen-threads\">", "");
+    assert_ne!(html, without);
+    let offered = "document.querySelector('select[aria-describedby=threads]') !== null";
+    for (html, offers) in [(html, true), (without, false)] {
+        fs::write(&index, html).unwrap();
+        let site = Site::start_on(folder.path().into(), ENDLESS, &BrowserOptions::default());
+        let page = site.open(&site.profile(), "");
+        site.wait(&page, "the invitation", SOON, |state| state.state == "idle");
+        page.wait_for("the offer", "document.querySelector('.button-join') !== null", SOON).unwrap();
+        assert_eq!(page.evaluate(offered).unwrap(), offers);
+    }
+}

@@ -1,11 +1,12 @@
 //! Builds the relay and the command line.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
 use crate::setup::Toolchain;
-use crate::{run, workspace};
+use crate::{page, run, workspace};
 
 /// The optimised programs.
 pub(crate) struct Programs {
@@ -13,6 +14,20 @@ pub(crate) struct Programs {
     pub(crate) relay: PathBuf,
     /// The organiser's command line.
     pub(crate) cli: PathBuf,
+}
+
+/// The `build` command.
+pub(crate) fn build(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    if let Some(argument) = arguments.next()? {
+        return Err(argument.unexpected().into());
+    }
+    let toolchain = Toolchain::ensure()?;
+    let dist = page::build(&toolchain, page::Threads::Offered)?;
+    let Programs { relay, cli } = programs(&toolchain, &dist)?;
+    for made in [dist, relay, cli] {
+        println!("{}", made.display());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds relay and command line in release mode; `dist` goes into the relay.

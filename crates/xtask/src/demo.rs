@@ -22,7 +22,7 @@ const PORT: u16 = 8080;
 pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     let toolchain = Toolchain::ensure()?;
-    let dist = page::build(&toolchain)?;
+    let dist = page::build(&toolchain, options.threads)?;
     let programs = build::programs(&toolchain, &dist)?;
     if options.tabs > 0 {
         setup::browser()?;

@@ -38,8 +38,10 @@ Developer commands of Lichen.
         --engine auto|cpu|gpu force an engine (default auto: the faster one, measured)
         --topology hub|mesh   how updates travel: through the relay, or from tab to tab (default hub)
         --port PORT           listen there (default 8080, or a free port where that is taken)
+        --threads             build the engine for several threads too, so that the page offers them
                               exit codes: 0 mark reached, 1 not built or started, 2 out of time,
                               3 a tab failed, 4 the relay ended
+    cargo xtask build         build what an operator runs: the page with all it offers, the relay, the command line
     cargo xtask test          all tests: native, in the browser, end to end, with js-libp2p
         --only PART           native, browser, end-to-end or interop alone
         --name TEXT           only tests whose name contains this
@@ -127,6 +129,7 @@ fn dispatch() -> Result<ExitCode> {
     }
     match command.as_str() {
         "demo" => demo::demo(arguments),
+        "build" => build::build(arguments),
         "test" => test::test(arguments),
         "check" => check::check(arguments),
         "fuzz" => fuzz::fuzz(arguments),
@@ -176,7 +179,7 @@ mod tests {
         );
         let bench = help_of("bench").unwrap();
         assert!(bench.contains("bench relay") && bench.contains("bench webrtc"), "{bench}");
-        for command in ["test", "check", "fuzz", "size", "screenshots", "setup", "help"] {
+        for command in ["build", "test", "check", "fuzz", "size", "screenshots", "setup", "help"] {
             assert!(help_of(command).is_some(), "{command}");
         }
         assert_eq!(help_of("nothing"), None);

@@ -46,25 +46,49 @@ const SOURCES: [&str; 24] = [
 /// Fetches the page's module and starts it.
 const LOAD: &str = "web/load.mjs";
 
-/// Builds `dist/`, unless it is up to date.
-pub(crate) fn build(toolchain: &Toolchain) -> Result<PathBuf> {
+/// What `web::threads` looks for before it offers several threads.
+const THREADS: &str = "<meta name=\"lichen-threads\">";
+
+/// Whether the page offers to train with several threads, which takes an engine of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// It does.
+    Offered,
+    /// It need not: the engine takes half a minute to build.
+    Unasked,
+}
+
+impl Threads {
+    /// The name of the stamp of a page of that kind.
+    const fn stamp(self) -> &'static str {
+        match self {
+            Self::Offered => "page-threads",
+            Self::Unasked => "page",
+        }
+    }
+}
+
+/// Builds `dist/`, unless it is up to date. A page with more than was asked for will do.
+pub(crate) fn build(toolchain: &Toolchain, threads: Threads) -> Result<PathBuf> {
     let tools = Tools::ensure()?;
     let dist = workspace::dist();
     let mut settings = Tools::versions().to_vec();
     let version = toolchain.version()?;
     settings.push(&version);
-    let stamp = Stamp::new("page", &SOURCES, &settings)?;
-    if stamp.is_fresh(&dist) {
+    let stamp = |threads: Threads| Stamp::new(threads.stamp(), &SOURCES, &settings);
+    if stamp(threads)?.is_fresh(&dist) || stamp(Threads::Offered)?.is_fresh(&dist) {
         return Ok(dist);
     }
     let index = Index::read()?;
     compile(toolchain, &index)?;
     let made = workspace::empty_folder("page-new")?;
-    Assembly { tools: &tools, folder: &made }.index(&index)?;
-    threads::engine(toolchain, &tools, &index.worker()?.optimise, &made)?;
+    Assembly { tools: &tools, folder: &made, threads }.index(&index)?;
+    if threads == Threads::Offered {
+        threads::engine(toolchain, &tools, &index.worker()?.optimise, &made)?;
+    }
     compress::folder(&made)?;
     replace(&dist, &made)?;
-    stamp.write(&dist)?;
+    stamp(threads)?.write(&dist)?;
     Ok(dist)
 }
 
@@ -99,6 +123,7 @@ fn replace(dist: &Path, made: &Path) -> Result<()> {
 struct Assembly<'a> {
     tools: &'a Tools,
     folder: &'a Path,
+    threads: Threads,
 }
 
 impl Assembly<'_> {
@@ -146,6 +171,9 @@ impl Assembly<'_> {
         let script = with_hash("lichen.mjs", start.as_bytes());
         self.write(&script, start.as_bytes())?;
         let mut tags = format!("<script type=\"module\" src=\"./{script}\"></script>");
+        if self.threads == Threads::Offered {
+            tags.push_str(THREADS);
+        }
         for needed in [&bindings, &initializer, &load] {
             write!(tags, "<link rel=\"modulepreload\" href=\"./{needed}\">")?;
         }

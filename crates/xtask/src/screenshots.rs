@@ -34,7 +34,7 @@ pub(crate) fn screenshots(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         return Err(argument.unexpected().into());
     }
     let toolchain = Toolchain::ensure()?;
-    let dist = page::build(&toolchain)?;
+    let dist = page::build(&toolchain, page::Threads::Offered)?;
     let programs = build::programs(&toolchain, &dist)?;
     setup::browser()?;
     let data = workspace::empty_folder("screenshots")?;

@@ -25,7 +25,7 @@ pub(crate) fn size(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 }
 
 fn page() -> Result<ExitCode> {
-    let dist = page::build(&Toolchain::ensure()?)?;
+    let dist = page::build(&Toolchain::ensure()?, page::Threads::Offered)?;
     println!("{:>10} {:>10} {:>10}  file", "bytes", "gzip", "brotli");
     let mut total = [0, 0, 0];
     for (name, file) in workspace::files_under(&dist)? {

@@ -196,7 +196,7 @@ fn capabilities_text() -> String {
 /// The end-to-end tests, over the page and the programs that `cargo xtask demo` would start.
 fn end_to_end(toolchain: &Toolchain) -> Result<Command> {
     setup::firefox()?;
-    let dist = page::build(toolchain)?;
+    let dist = page::build(toolchain, page::Threads::Offered)?;
     let programs = build::programs(toolchain, &dist)?;
     let mut cargo = toolchain.cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "lichen-tests"]);

@@ -9,7 +9,7 @@ use crate::{build, page, run};
 
 /// The `bench hostile` command: its options are those of the program it runs.
 pub(super) fn hostile(toolchain: &Toolchain, mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let dist = page::build(toolchain)?;
+    let dist = page::build(toolchain, page::Threads::Offered)?;
     let relay = build::programs(toolchain, &dist)?.relay;
     let mut cargo = toolchain.cargo();
     cargo.args(["bench", "--package", super::TESTS, "--bench", super::HOSTILE, "--"]);

@@ -45,7 +45,7 @@ struct Options {
 /// The `bench page` command.
 pub(super) fn page(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = parse(arguments)?;
-    let built = page::build(toolchain)?;
+    let built = page::build(toolchain, page::Threads::Offered)?;
     let programs = build::programs(toolchain, &built)?;
     setup::browser()?;
     let data = workspace::empty_folder("bench-page")?;

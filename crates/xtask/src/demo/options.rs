@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use lexopt::{Arg, ValueExt as _};
 
+use crate::page::Threads;
+
 /// More windows than this need more than one machine.
 const MAX_TABS: usize = 64;
 
@@ -28,6 +30,8 @@ pub(super) struct Options {
     pub(super) is_mesh: bool,
     /// The port asked for.
     pub(super) port: Option<u16>,
+    /// Whether the page offers to train with several threads.
+    pub(super) threads: Threads,
 }
 
 impl Options {
@@ -41,6 +45,7 @@ impl Options {
             engine: None,
             is_mesh: false,
             port: None,
+            threads: Threads::Unasked,
         };
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -50,6 +55,7 @@ impl Options {
                     let seconds = number(&mut arguments, "--timeout")?;
                     options.timeout = Duration::try_from_secs_f64(seconds).context("--timeout")?;
                 }
+                Arg::Long("threads") => options.threads = Threads::Offered,
                 Arg::Long("fresh") => options.fresh = true,
                 Arg::Long("json") => options.json = true,
                 Arg::Long("port") => options.port = Some(number(&mut arguments, "--port")?),
@@ -106,7 +112,8 @@ mod tests {
                 .unwrap();
         assert_eq!((options.tabs, options.until, options.timeout), (3, 0.9, Duration::from_secs(60)));
         assert_eq!((options.fresh, options.json, options.engine.as_deref()), (true, true, Some("gpu")));
-        assert_eq!(options.port, Some(81));
+        assert_eq!((options.port, options.threads), (Some(81), Threads::Unasked));
+        assert_eq!(parse("--threads").unwrap().threads, Threads::Offered);
         assert!(!options.is_mesh && parse("--tabs 2 --topology mesh").unwrap().is_mesh);
         assert_eq!(parse("").unwrap().until, 0.95);
         assert_eq!(parse("--tabs 1 --engine auto").unwrap().engine, None);
