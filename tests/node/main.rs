@@ -59,7 +59,7 @@ async fn a_round_from_joining_to_its_settlement() {
             let mut tab = Tab::open(&relay, &Person::new(1));
             assert_eq!(tab.next().await, Event::Ready { version: lichen_bridge::VERSION });
             tab.start(EnginePreference::Cpu).await;
-            assert!(tab.seen(|event| matches!(event, Event::Campaign(campaign) if campaign.title.contains("digits"))));
+            assert!(tab.seen(|event| matches!(event, Event::Campaign(campaign) if campaign.card.title.contains("digits"))));
             assert!(!tab.seen(|event| matches!(event, Event::Identity { .. } | Event::Net(_))), "before the click");
             tab.join().await;
             tab.until("the first step", |event| {

@@ -2,7 +2,7 @@
 
 use crate::state::{Campaign, Cost, Operator};
 use crate::way::Place;
-use lichen_bridge::{Problem, Relay, Show, Statement};
+use lichen_bridge::{Card, Problem, Relay};
 use lichen_net::IceServer;
 use lichen_record::text::{is_plain, plain};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ impl Site {
     }
 }
 
-/// What the page needs of `/lichen.json`. Fields it does not know are for later.
+/// What the page needs of `/lichen.json` besides the card. Fields it does not know are for later.
 #[derive(Deserialize)]
 struct Told {
     address: String,
@@ -39,44 +39,18 @@ struct Told {
     #[serde(default)]
     turn: bool,
     campaign: String,
-    title: String,
-    purpose: String,
-    licence: String,
-    credit: String,
-    #[serde(default)]
-    target_accuracy: Option<f64>,
-    #[serde(default)]
-    mesh: bool,
-    organiser: Organiser,
-    statements: Vec<Line>,
     #[serde(default)]
     operator: Option<Operator>,
     #[serde(default)]
     cost: Option<Cost>,
-    #[serde(default)]
-    show: Option<Show>,
 }
 
-impl Told {
-    /// All that a visitor reads.
-    fn words(&self) -> impl Iterator<Item = &str> {
-        let statements = self.statements.iter().flat_map(|line| [&line.heading, &line.text]);
-        let Organiser { name, contact } = &self.organiser;
-        let lines = [&self.campaign, &self.title, &self.purpose, &self.licence, &self.credit, name, contact];
-        lines.into_iter().chain(statements).map(String::as_str)
-    }
-}
-
-#[derive(Deserialize)]
-struct Organiser {
-    name: String,
-    contact: String,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    heading: String,
-    text: String,
+/// All that a visitor reads before joining.
+fn words<'a>(id: &'a str, card: &'a Card) -> impl Iterator<Item = &'a str> {
+    let statements = card.statements.iter().flat_map(|statement| [&*statement.heading, &*statement.text]);
+    let Card { title, purpose, licence, credit, organiser, .. } = card;
+    let lines = [title, purpose, licence, credit, &organiser.name, &organiser.contact];
+    statements.chain(lines.map(String::as_str)).chain([id])
 }
 
 /// Reads the text of `/lichen.json`: the campaign's words, and where its relay is.
@@ -87,31 +61,15 @@ pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
     if text.len() > MAX_SITE {
         return Err(unreadable("it is too long"));
     }
-    let site: Told = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
-    if !site.words().all(is_plain) {
+    let unknown = |error: serde_json::Error| unreadable(&error.to_string());
+    let card: Card = serde_json::from_str(text).map_err(unknown)?;
+    let site: Told = serde_json::from_str(text).map_err(unknown)?;
+    if !words(&site.campaign, &card).all(is_plain) {
         return Err(unreadable("it holds invisible signs that make a text read as another"));
     }
     let relay = Relay { address: site.address, also: site.also, campaign: site.campaign.clone() };
     let ice = Ice { servers: site.ice_servers, turn: site.turn };
-    let campaign = Campaign {
-        id: site.campaign,
-        title: site.title,
-        purpose: site.purpose,
-        organiser: site.organiser.name,
-        contact: site.organiser.contact,
-        licence: site.licence,
-        credit: site.credit,
-        target: site.target_accuracy.unwrap_or(1.0),
-        is_mesh: site.mesh,
-        operator: site.operator,
-        cost: site.cost,
-        show: site.show,
-        statements: site
-            .statements
-            .into_iter()
-            .map(|line| Statement { heading: line.heading, text: line.text })
-            .collect(),
-    };
+    let campaign = Campaign { id: site.campaign, card, operator: site.operator, cost: site.cost };
     Ok((campaign, Site { relay, ice }))
 }
 
@@ -174,20 +132,27 @@ fn unreadable(detail: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lichen_bridge::Topic;
 
     const TEXT: &str = r#"{
         "peer": "12D3KooW", "address": "/ip4/127.0.0.1/tcp/8080/ws/p2p/12D3KooW", "campaign": "bafk", "version": "0.1.0",
         "title": "Digits", "purpose": "To read.", "licence": "MIT", "credit": "UCI", "target_accuracy": 0.95,
         "organiser": {"name": "Us", "contact": "us@example.org"},
-        "statements": [{"heading": "Your device", "text": "It computes."}], "later": [1, 2],
+        "statements": [{"topic": "work", "heading": "Your device", "text": "It computes."},
+            {"topic": "weather", "heading": "Outside", "text": "It rains."}], "later": [1, 2],
         "also": ["/ip4/127.0.0.1/tcp/8081/ws/p2p/12D3KooX"], "turn": true, "ice_servers": [{"urls": ["stun:a:1"]}]
     }"#;
 
     #[test]
     fn words_are_read_and_unknown_fields_let_be() {
         let (campaign, site) = read(TEXT).unwrap();
-        assert_eq!((campaign.title.as_str(), campaign.target), ("Digits", 0.95));
-        assert_eq!(campaign.statements[0].text, "It computes.");
+        let card = campaign.card;
+        assert_eq!((card.title.as_str(), card.target_accuracy), ("Digits", Some(0.95)));
+        assert_eq!(
+            (card.statements[0].text.as_str(), card.statements[0].topic),
+            ("It computes.", Topic::Work)
+        );
+        assert_eq!(card.statements[1].topic, Topic::Other, "what a later relay tells");
         assert_eq!((site.relay.campaign.as_str(), site.relay.also.len()), ("bafk", 1));
         assert!(site.relay.address.ends_with("12D3KooW") && site.ice.turn);
         assert_eq!(site.ice.servers[0].urls, ["stun:a:1"]);

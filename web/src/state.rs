@@ -17,9 +17,7 @@ pub(crate) use trial::{Trial, TrialStage, is_right};
 
 use crate::now::Now;
 use crate::site::Site;
-use lichen_bridge::{
-    CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported, Show, Statement,
-};
+use lichen_bridge::{Card, CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported};
 use lichen_net::Peer;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,26 +167,8 @@ pub(crate) enum Words {
 pub(crate) struct Campaign {
     /// The content id of the manifest.
     pub(crate) id: String,
-    /// Its name.
-    pub(crate) title: String,
-    /// What the model is for.
-    pub(crate) purpose: String,
-    /// Who runs it.
-    pub(crate) organiser: String,
-    /// How to reach them.
-    pub(crate) contact: String,
-    /// The licence of the resulting model.
-    pub(crate) licence: String,
-    /// Whose data it is.
-    pub(crate) credit: String,
-    /// The accuracy to be reached; 1 where the campaign aims at none.
-    pub(crate) target: f64,
-    /// What is done with the device and what leaves it.
-    pub(crate) statements: Vec<Statement>,
-    /// Whether tabs connect to each other.
-    pub(crate) is_mesh: bool,
-    /// How samples are shown; none where they are not.
-    pub(crate) show: Option<Show>,
+    /// What it says of itself.
+    pub(crate) card: Card,
     /// Who runs the relay, where they say so.
     pub(crate) operator: Option<Operator>,
     /// What taking part costs, where the relay says so.
@@ -362,7 +342,7 @@ impl ViewState {
 
     /// The accuracy to be reached, where the campaign names one.
     pub(crate) fn target(&self) -> Option<f64> {
-        self.campaign().map(|campaign| campaign.target).filter(|target| (0.0..1.0).contains(target))
+        self.campaign()?.card.target_accuracy.filter(|target| (0.0..1.0).contains(target))
     }
 
     /// The last settled checkpoint's id.

@@ -107,12 +107,12 @@ fn main_part(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
 fn board(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
     html! {
         <>
-            <h1 class="visually-hidden">{ state.campaign().map_or("Train a model together".to_owned(), |campaign| campaign.title.clone()) }</h1>
+            <h1 class="visually-hidden">{ state.campaign().map_or("Train a model together".to_owned(), |campaign| campaign.card.title.clone()) }</h1>
             <div class="board">
                 { thanks::thanks(state, now) }
                 { score::score(state) }
                 { chart::results(state) }
-                if state.campaign().is_some_and(|campaign| campaign.show.is_some()) {
+                if state.campaign().is_some_and(|campaign| campaign.card.show.is_some()) {
                     <div class="card wide">{ trial::trial(state, click) }</div>
                 }
                 <div class="columns">

@@ -1,5 +1,6 @@
 //! What the worker tells the page.
 
+use lichen_campaign::Card;
 use lichen_record::{CampaignId, Cid, EngineKind};
 use serde::{Deserialize, Serialize};
 
@@ -166,41 +167,8 @@ pub enum IdentityOrigin {
 pub struct Campaign {
     /// The manifest's content id.
     pub id: CampaignId,
-    /// Its title.
-    pub title: String,
-    /// What it is for.
-    pub purpose: String,
-    /// Who runs it.
-    pub organiser: String,
-    /// How to reach them.
-    pub contact: String,
-    /// The licence of the model that comes out.
-    pub licence: String,
-    /// Held-out accuracy at which the campaign has reached its aim, 0 to 1.
-    pub target: f64,
-    /// Where the data comes from.
-    pub credit: String,
-    /// What is done with the device and what leaves it, in plain words, most important first.
-    pub statements: Vec<Statement>,
-    /// Rounds at most.
-    pub rounds: u64,
-    /// How samples are shown; none where they are not.
-    pub show: Option<Show>,
-    /// Whether updates go from tab to tab.
-    pub mesh: bool,
-}
-
-/// How samples are shown: pictures in one shade of ink, and what classes are called.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Show {
-    /// Cells in a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// What each class is called, from class 0 on.
-    pub labels: Vec<String>,
-    /// Whether people may draw a sample by hand.
-    pub draw: bool,
+    /// What it says of itself.
+    pub card: Card,
 }
 
 /// What contributors reported of one round: of each number the middle one. Each measured on what it had trained on
@@ -245,16 +213,6 @@ pub struct Guess {
     pub probability: f32,
     /// The ink of each cell, row by row: 0 none, 255 full.
     pub cells: Vec<u8>,
-}
-
-/// One plain sentence about the campaign, with its heading.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Statement {
-    /// What it is about, a few words.
-    pub heading: String,
-    /// The sentence.
-    pub text: String,
 }
 
 /// What the worker is doing.

@@ -20,8 +20,9 @@ pub mod transfer;
 pub use command::{Command, CommandId, EnginePreference, Relay};
 pub use event::{
     Campaign, Contribution, ContributionState, Engine, Event, Guess, Guesses, IdentityOrigin, LossPoint,
-    Outcome, Phase, Problem, Reported, Show, Statement,
+    Outcome, Phase, Problem, Reported,
 };
+pub use lichen_campaign::{Card, Organiser, Show, Statement, Topic};
 pub use lichen_record::EngineKind;
 pub use message::{BridgeError, MAX_MESSAGE, Message};
 

@@ -6,20 +6,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::model_spec::{Loss, ModelSpec};
-use crate::{AtTarget, Manifest, Transport};
-
-/// One thing that a visitor should know before saying yes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statement {
-    /// The question that a visitor has.
-    pub heading: String,
-    /// The answer, in one or a few plain sentences.
-    pub text: String,
-}
+use crate::{AtTarget, Manifest, Statement, Topic, Transport};
 
 impl Statement {
-    fn new(heading: &str, text: String) -> Self {
-        Self { heading: heading.to_string(), text }
+    fn new(topic: Topic, heading: &str, text: String) -> Self {
+        Self { topic, heading: heading.to_string(), text }
     }
 }
 
@@ -28,14 +19,14 @@ impl Manifest {
     #[must_use]
     pub fn explain(&self) -> Vec<Statement> {
         vec![
-            Statement::new("What is this for?", self.campaign.purpose.clone()),
-            Statement::new("What leaves my device?", self.explain_leaving()),
-            Statement::new("What does my device do?", self.explain_work()),
-            Statement::new("What is trained?", self.explain_model()),
-            Statement::new("On what data?", self.explain_data()),
-            Statement::new("For how long?", self.explain_duration()),
-            Statement::new("Who runs this?", self.explain_organiser()),
-            Statement::new("What becomes of the result?", self.explain_licence()),
+            Statement::new(Topic::Purpose, "What is this for?", self.campaign.purpose.clone()),
+            Statement::new(Topic::Leaving, "What leaves my device?", self.explain_leaving()),
+            Statement::new(Topic::Work, "What does my device do?", self.explain_work()),
+            Statement::new(Topic::Model, "What is trained?", self.explain_model()),
+            Statement::new(Topic::Data, "On what data?", self.explain_data()),
+            Statement::new(Topic::Duration, "For how long?", self.explain_duration()),
+            Statement::new(Topic::Organiser, "Who runs this?", self.explain_organiser()),
+            Statement::new(Topic::Licence, "What becomes of the result?", self.explain_licence()),
         ]
     }
 

@@ -47,6 +47,7 @@
 
 extern crate alloc;
 
+mod card;
 mod decimal;
 mod explain;
 mod manifest;
@@ -58,7 +59,7 @@ mod show;
 mod split;
 mod training;
 
-pub use explain::Statement;
+pub use card::{Card, Statement, Topic};
 pub use manifest::{AtTarget, Data, Fault, Manifest, ManifestError, Organiser, Purpose, syntax_fault};
 pub use rounds::{Rounds, Settlement, Transport};
 pub use settling::{Guard, UpdateRule};

@@ -7,6 +7,7 @@ use core::fmt;
 
 use lichen_record::text::plain;
 use lichen_record::{Cid, Codec, MAX_MANIFEST};
+use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use crate::Split;
@@ -76,7 +77,7 @@ pub enum AtTarget {
 }
 
 /// `[campaign.organiser]`: who runs the campaign.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organiser {
     /// Name of a person or an institution.
     pub name: String,

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use crate::manifest::to_f32;
@@ -20,13 +21,15 @@ const MAX_LABELS: usize = 100;
 const LABEL: usize = 24;
 
 /// How samples are shown: each as a picture of one shade of ink, row by row, and classes by their labels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Show {
     /// Cells in a row.
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// The value, as it is stored in the data file, of a cell that is all ink; 0 is a cell without any.
+    /// The value, as it is stored in the data file, of a cell that is all ink; 0 is a cell without any. Only whoever has
+    /// the data needs it.
+    #[serde(default)]
     pub full: f32,
     /// What each class is called, from class 0 on.
     pub labels: Vec<String>,

@@ -3,7 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use lichen_campaign::{AtTarget, Manifest, ManifestError, Rounds, Settlement, Transport};
+use lichen_campaign::{AtTarget, Manifest, ManifestError, Rounds, Settlement, Topic, Transport};
 use proptest::prelude::*;
 
 const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
@@ -242,7 +242,7 @@ fn every_loss_can_be_named() {
         let text = &text[..text.find("[show]").unwrap()];
         let manifest = Manifest::parse(text).unwrap();
         assert_eq!(manifest.data.classes, None);
-        let trained = manifest.explain().into_iter().find(|said| said.heading == "What is trained?").unwrap();
+        let trained = manifest.explain().into_iter().find(|said| said.topic == Topic::Model).unwrap();
         assert!(trained.text.contains(told), "{trained:?}");
     }
     let ignoring = with("[[model.layers]]", "ignore_label = 3\n[[model.layers]]");
@@ -291,7 +291,11 @@ fn a_model_of_other_layers_is_read() {
 
 #[test]
 fn an_explanation_answers_what_a_visitor_asks() {
-    let statements = Manifest::parse(DIGITS).unwrap().explain();
+    let manifest = Manifest::parse(DIGITS).unwrap();
+    let card = manifest.card();
+    assert_eq!((&card.title, &card.organiser), (&manifest.campaign.title, &manifest.campaign.organiser));
+    assert_eq!((&card.credit, card.target_accuracy, card.mesh), (&manifest.data.credit, Some(0.95), false));
+    let statements = card.statements;
     let told: Vec<_> = statements.iter().map(|s| (s.heading.as_str(), s.text.as_str())).collect();
     assert_eq!(told, EXPLANATION);
 }

@@ -161,7 +161,7 @@ fn in_words(report: &Report) -> String {
 }
 
 fn explain(path: &Path) -> anyhow::Result<()> {
-    for statement in read_manifest(path)?.1.explain() {
+    for statement in read_manifest(path)?.1.card().statements {
         println!("{}\n  {}\n", statement.heading, statement.text);
     }
     Ok(())

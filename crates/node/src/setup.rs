@@ -1,7 +1,7 @@
 //! A campaign as a node needs it, fetched by its id and verified.
 
-use lichen_bridge::{Problem, Relay, Show};
-use lichen_campaign::{Manifest, Transport};
+use lichen_bridge::{Problem, Relay};
+use lichen_campaign::Manifest;
 use lichen_learn::{check_model, max_norm};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{CampaignId, Cid, MAX_MANIFEST};
@@ -55,30 +55,7 @@ impl Setup {
 
     /// What the page shows of the campaign.
     pub(crate) fn describe(&self) -> lichen_bridge::Campaign {
-        let words = &self.manifest.campaign;
-        let statement = |statement: lichen_campaign::Statement| lichen_bridge::Statement {
-            heading: statement.heading,
-            text: statement.text,
-        };
-        lichen_bridge::Campaign {
-            id: self.campaign,
-            title: words.title.clone(),
-            purpose: words.purpose.clone(),
-            organiser: words.organiser.name.clone(),
-            contact: words.organiser.contact.clone(),
-            licence: words.licence.clone(),
-            target: words.target_accuracy.unwrap_or(1.0),
-            credit: self.manifest.data.credit.clone(),
-            statements: self.manifest.explain().into_iter().map(statement).collect(),
-            rounds: self.manifest.rounds.limit,
-            show: self.manifest.show.as_ref().map(|show| Show {
-                width: show.width,
-                height: show.height,
-                labels: show.labels.clone(),
-                draw: show.draw,
-            }),
-            mesh: self.manifest.rounds.transport == Transport::Peers,
-        }
+        lichen_bridge::Campaign { id: self.campaign, card: self.manifest.card() }
     }
 }
 

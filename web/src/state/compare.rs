@@ -1,22 +1,21 @@
 //! Whether the relay told the truth about the campaign before anybody joined.
 
-use super::Campaign;
-use lichen_bridge::Problem;
+use lichen_bridge::{Card, Problem};
 
 /// Goals that differ by less are the same, written in decimals and read again.
 const SAME: f64 = 1e-9;
 
 /// What to say where the relay's words are not those of the description that the campaign's id names.
-pub(super) fn misled(stated: &Campaign, verified: &Campaign) -> Option<Problem> {
+pub(super) fn misled(stated: &Card, verified: &Card) -> Option<Problem> {
     let parts = [
         ("its name", stated.title == verified.title),
         ("what it is for", stated.purpose == verified.purpose),
-        ("who runs it", stated.organiser == verified.organiser),
-        ("how to reach them", stated.contact == verified.contact),
+        ("who runs it", stated.organiser.name == verified.organiser.name),
+        ("how to reach them", stated.organiser.contact == verified.organiser.contact),
         ("the licence", stated.licence == verified.licence),
         ("whose data it is", stated.credit == verified.credit),
-        ("its goal", (stated.target - verified.target).abs() < SAME),
-        ("where updates go", stated.is_mesh == verified.is_mesh),
+        ("its goal", is_same_goal(stated.target_accuracy, verified.target_accuracy)),
+        ("where updates go", stated.mesh == verified.mesh),
         ("what is done with this device", stated.statements == verified.statements),
     ];
     let false_parts: Vec<&str> =
@@ -31,43 +30,49 @@ pub(super) fn misled(stated: &Campaign, verified: &Campaign) -> Option<Problem> 
     })
 }
 
+/// A campaign without a goal has the goal that is never reached.
+fn is_same_goal(stated: Option<f64>, verified: Option<f64>) -> bool {
+    (stated.unwrap_or(1.0) - verified.unwrap_or(1.0)).abs() < SAME
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lichen_bridge::Statement;
+    use lichen_bridge::{Organiser, Statement, Topic};
 
-    fn campaign() -> Campaign {
-        let statement = Statement { heading: "Your device".to_owned(), text: "It computes.".to_owned() };
-        Campaign {
+    fn card() -> Card {
+        let (heading, text) = ("Your device".to_owned(), "It computes.".to_owned());
+        Card {
             title: "Digits".to_owned(),
-            target: 0.95,
-            statements: vec![statement],
-            ..Campaign::default()
+            target_accuracy: Some(0.95),
+            statements: vec![Statement { topic: Topic::Work, heading, text }],
+            ..Card::default()
         }
     }
 
     #[test]
     fn the_same_words_are_no_problem() {
-        let read_again = Campaign { target: 0.95 + f64::EPSILON, ..campaign() };
-        assert_eq!(misled(&read_again, &campaign()), None);
+        let read_again = Card { target_accuracy: Some(0.95 + f64::EPSILON), ..card() };
+        assert_eq!(misled(&read_again, &card()), None);
     }
 
     #[test]
     fn each_false_word_is_named() {
         let text = || "false".to_owned();
+        let by = |name: &str, contact: &str| Organiser { name: name.to_owned(), contact: contact.to_owned() };
         let cases = [
-            ("its name", Campaign { title: text(), ..campaign() }),
-            ("what it is for", Campaign { purpose: text(), ..campaign() }),
-            ("who runs it", Campaign { organiser: text(), ..campaign() }),
-            ("how to reach them", Campaign { contact: text(), ..campaign() }),
-            ("the licence", Campaign { licence: text(), ..campaign() }),
-            ("whose data it is", Campaign { credit: text(), ..campaign() }),
-            ("its goal", Campaign { target: 0.94, ..campaign() }),
-            ("where updates go", Campaign { is_mesh: true, ..campaign() }),
-            ("what is done with this device", Campaign { statements: Vec::new(), ..campaign() }),
+            ("its name", Card { title: text(), ..card() }),
+            ("what it is for", Card { purpose: text(), ..card() }),
+            ("who runs it", Card { organiser: by("false", ""), ..card() }),
+            ("how to reach them", Card { organiser: by("", "false"), ..card() }),
+            ("the licence", Card { licence: text(), ..card() }),
+            ("whose data it is", Card { credit: text(), ..card() }),
+            ("its goal", Card { target_accuracy: Some(0.94), ..card() }),
+            ("where updates go", Card { mesh: true, ..card() }),
+            ("what is done with this device", Card { statements: Vec::new(), ..card() }),
         ];
         for (part, stated) in cases {
-            let problem = misled(&stated, &campaign()).unwrap();
+            let problem = misled(&stated, &card()).unwrap();
             assert!(problem.message.ends_with(&format!("about {part}.")), "{}", problem.message);
         }
     }

@@ -113,7 +113,7 @@ impl ViewState {
             Event::Campaign(campaign) => {
                 let stated = self.campaign().cloned().unwrap_or_default();
                 let verified = verified(campaign, &stated);
-                if let Some(problem) = misled(&stated, &verified) {
+                if let Some(problem) = misled(&stated.card, &verified.card) {
                     return self.turn_away(problem);
                 }
                 self.words = Words::Verified(Rc::new(verified));
@@ -514,18 +514,9 @@ fn result(outcome: Outcome) -> Result<(), Problem> {
 /// The manifest's own words, and beside them what only the relay can say.
 fn verified(campaign: lichen_bridge::Campaign, stated: &Campaign) -> Campaign {
     Campaign {
-        is_mesh: campaign.mesh,
+        id: campaign.id.to_string(),
+        card: campaign.card,
         operator: stated.operator.clone(),
         cost: stated.cost,
-        show: campaign.show,
-        id: campaign.id.to_string(),
-        title: campaign.title,
-        purpose: campaign.purpose,
-        organiser: campaign.organiser,
-        contact: campaign.contact,
-        licence: campaign.licence,
-        credit: campaign.credit,
-        target: campaign.target,
-        statements: campaign.statements,
     }
 }

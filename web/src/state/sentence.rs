@@ -264,7 +264,7 @@ impl ViewState {
         let Some(campaign) = self.campaign() else {
             return "Lichen: train a model together".to_owned();
         };
-        let name = &campaign.title;
+        let name = &campaign.card.title;
         let doing = match self.sentence(now).key {
             "idle" | "left" => return format!("{name} · Lichen"),
             "paused" => "Paused",

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::intent::Intent;
-use lichen_bridge::{Command, ContributionState, Event, Guess, Guesses, LossPoint, Outcome};
+use lichen_bridge::{Command, ContributionState, Event, Guess, Guesses, LossPoint, Outcome, Show};
 use lichen_net::{Disconnection, Event as Net};
 use proptest::prelude::*;
 
@@ -13,10 +13,10 @@ fn problem(message: &str) -> Problem {
 fn invited() -> ViewState {
     let mut state = ViewState::new(EnginePreference::Gpu);
     let labels = (0..10).map(|label| label.to_string()).collect();
-    let show = Some(Show { width: 8, height: 8, labels, draw: true });
+    let show = Some(Show { width: 8, height: 8, full: 16.0, labels, draw: true });
     let cost = Some(Cost { data_bytes: 117_000, model_bytes: 10_000, interval_ms: 8_000, rounds: 1_000 });
-    let (title, id) = ("Digits".to_owned(), "bafk".to_owned());
-    let campaign = Campaign { title, id, target: 0.95, show, cost, ..Campaign::default() };
+    let card = Card { title: "Digits".to_owned(), target_accuracy: Some(0.95), show, ..Card::default() };
+    let campaign = Campaign { id: "bafk".to_owned(), card, cost, operator: None };
     let relay = lichen_bridge::Relay { address: "the relay".to_owned(), ..Default::default() };
     state.read_site(Ok((campaign, Site { relay, ..Site::default() })));
     state
@@ -302,7 +302,7 @@ fn joining_again_forgets_the_last_visit_but_not_the_words() {
     assert_eq!(state.accuracy(), Some(0.5), "what was reached stays in sight");
     state.click(Intent::Join, 3.0);
     assert_eq!((state.accuracy(), state.recorded, state.first_step_ms), (None, 0, None));
-    assert_eq!(state.campaign().unwrap().title, "Digits");
+    assert_eq!(state.campaign().unwrap().card.title, "Digits");
 }
 
 #[test]
@@ -624,17 +624,7 @@ fn a_relay_whose_clock_was_wrong_is_named() {
 fn described(change: impl Fn(&mut lichen_bridge::Campaign)) -> Event {
     let mut campaign = lichen_bridge::Campaign {
         id: lichen_record::CampaignId::of_manifest(b"digits"),
-        title: "Digits".to_owned(),
-        purpose: String::new(),
-        organiser: String::new(),
-        contact: String::new(),
-        licence: String::new(),
-        target: 0.95,
-        credit: String::new(),
-        statements: Vec::new(),
-        rounds: 10,
-        mesh: false,
-        show: None,
+        card: Card { title: "Digits".to_owned(), target_accuracy: Some(0.95), ..Card::default() },
     };
     change(&mut campaign);
     Event::Campaign(campaign)
@@ -652,7 +642,8 @@ fn words_that_turn_out_false_end_the_visit_before_anything_connects() {
     let mut state = invited();
     state.click(Intent::Join, 0.0);
     state.apply(Event::Ready { version: lichen_bridge::VERSION }, 1.0);
-    let effects = state.apply(described(|campaign| campaign.organiser = "Somebody else".to_owned()), 2.0);
+    let effects =
+        state.apply(described(|campaign| campaign.card.organiser.name = "Somebody else".to_owned()), 2.0);
     assert_eq!((effects, state.run.clone()), (vec![Effect::Close], Run::Idle));
     assert!(matches!(&state.words, Words::Missing(problem) if problem.message.contains("who runs it")));
     assert_eq!(state.click(Intent::Join, 3.0), [], "there is nothing to join");

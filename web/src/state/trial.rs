@@ -80,7 +80,7 @@ impl ViewState {
 
     /// Asks for the model, to look at it without taking part.
     pub(super) fn look(&mut self) -> Vec<Effect> {
-        let shows = self.campaign().is_some_and(|campaign| campaign.show.is_some());
+        let shows = self.campaign().is_some_and(|campaign| campaign.card.show.is_some());
         if self.is_taking_part() || !shows || self.trial.stage == TrialStage::Loading {
             return Vec::new();
         }
@@ -202,7 +202,7 @@ impl ViewState {
 
     /// The picture of the drawing, as the model takes it.
     pub(super) fn picture(&self) -> Vec<u8> {
-        let show = self.campaign().and_then(|campaign| campaign.show.as_ref());
+        let show = self.campaign().and_then(|campaign| campaign.card.show.as_ref());
         show.map_or_else(Vec::new, |show| self.trial.drawing.cells(show.width, show.height))
     }
 }

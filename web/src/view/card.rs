@@ -7,7 +7,7 @@ use crate::format;
 use crate::intent::Intent;
 use crate::now::Now;
 use crate::state::{Campaign, ViewState, Words};
-use lichen_bridge::{Problem, Statement};
+use lichen_bridge::{Problem, Statement, Topic};
 use yew::prelude::*;
 
 /// What a visitor reads before deciding.
@@ -29,8 +29,8 @@ pub(super) fn reminder(state: &ViewState) -> Html {
         <section class="card stack" aria-labelledby="campaign">
             <h2 id="campaign">{ "The campaign" }</h2>
             <div>
-                <p><strong>{ &campaign.title }</strong></p>
-                <p class="soft">{ &campaign.purpose }</p>
+                <p><strong>{ &campaign.card.title }</strong></p>
+                <p class="soft">{ &campaign.card.purpose }</p>
             </div>
             <details>
                 <summary>{ "What happens on this device, and what leaves it" }</summary>
@@ -51,8 +51,8 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
         <>
             <header>
                 <p class="eyebrow">{ "A network of volunteers’ browser tabs" }</p>
-                <h1 id="title">{ campaign.title.clone() }</h1>
-                <p class="purpose">{ campaign.purpose.clone() }</p>
+                <h1 id="title">{ campaign.card.title.clone() }</h1>
+                <p class="purpose">{ campaign.card.purpose.clone() }</p>
             </header>
             <p class="lead">
                 { "People lend a tab like this one: each trains the model a little, all of them get far, and no data centre is needed. Lend yours for as long as you like. What comes out belongs to everybody." }
@@ -67,7 +67,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
             { trial::trial(state, click) }
             { cost::expected(state) }
             { behind_it(campaign) }
-            if campaign.is_mesh {
+            if campaign.card.mesh {
                 { mesh::switch(state, click) }
             }
             { engine::threads(state, click) }
@@ -123,8 +123,8 @@ fn behind_it(campaign: &Campaign) -> Html {
                 <div>
                     <dt>{ "Who runs this" }</dt>
                     <dd>
-                        <span>{ format!("The campaign is by {}", campaign.organiser) }</span>
-                        { contact(&campaign.contact) }
+                        <span>{ format!("The campaign is by {}", campaign.card.organiser.name) }</span>
+                        { contact(&campaign.card.organiser.contact) }
                         <span>{ ". " }</span>
                         { operator(campaign) }
                     </dd>
@@ -183,8 +183,8 @@ fn missing(problem: &Problem) -> Html {
 
 /// What the campaign says about itself: first and framed what concerns the visitor's device, then the rest.
 fn statements(campaign: &Campaign) -> Html {
-    let untold = campaign.statements.iter().filter(|statement| statement.text != campaign.purpose);
-    let (device, rest): (Vec<_>, Vec<_>) = untold.partition(|statement| statement.heading.contains("device"));
+    let untold = campaign.card.statements.iter().filter(|statement| statement.topic != Topic::Purpose);
+    let (device, rest): (Vec<_>, Vec<_>) = untold.partition(|statement| statement.topic.is_about_device());
     html! {
         <>
             { listed("promises", &device) }
@@ -208,17 +208,16 @@ fn listed(class: &'static str, statements: &[&Statement]) -> Html {
 
 /// What the statements have not told already.
 pub(super) fn facts(state: &ViewState, campaign: &Campaign) -> Html {
-    let told = |words: &str| campaign.statements.iter().any(|statement| statement.text.contains(words));
     html! {
         <dl class="facts facts-row">
-            if !told(&campaign.organiser) {
-                { fact("Organiser", html! { <>{ &campaign.organiser }{ contact(&campaign.contact) }</> }) }
+            if !campaign.card.tells(Topic::Organiser) {
+                { fact("Organiser", html! { <>{ &campaign.card.organiser.name }{ contact(&campaign.card.organiser.contact) }</> }) }
             }
-            if !told(&campaign.licence) {
-                { fact("Licence of the model", html! { &campaign.licence }) }
+            if !campaign.card.tells(Topic::Licence) {
+                { fact("Licence of the model", html! { &campaign.card.licence }) }
             }
-            if !told(&campaign.credit) {
-                { fact("Data", html! { &campaign.credit }) }
+            if !campaign.card.tells(Topic::Data) {
+                { fact("Data", html! { &campaign.card.credit }) }
             }
             if let Some(target) = state.target() {
                 { fact("Goal", html! { format!("{} right on data that nobody trains on", format::percent(target)) }) }

@@ -11,8 +11,8 @@ use crate::state::{
     Account, Campaign, Cost, Effect, Evaluation, Link, Operator, Run, Traffic, ViewState, Words,
 };
 use lichen_bridge::{
-    Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Guess, Guesses, Outcome,
-    Phase, Problem, Show, Statement,
+    Card, Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Guess, Guesses,
+    Organiser, Outcome, Phase, Problem, Show, Statement, Topic,
 };
 use std::rc::Rc;
 use yew::prelude::*;
@@ -37,39 +37,48 @@ fn drawn(state: ViewState) -> String {
 }
 
 fn campaign() -> Campaign {
-    let statement =
-        |heading: &str, text: &str| Statement { heading: heading.to_owned(), text: text.to_owned() };
-    Campaign {
-        id: "bafkreih6x5v3kq7e2w5tqg4t3n4u6y3lq2v7c5s4d3f2g1h6j7k8l9m2n4".to_owned(),
+    let statement = |topic: Topic, heading: &str, text: &str| Statement {
+        topic,
+        heading: heading.to_owned(),
+        text: text.to_owned(),
+    };
+    let card = Card {
         title: "Handwritten digits".to_owned(),
         purpose: PURPOSE.to_owned(),
-        organiser: "The Lichen project".to_owned(),
-        contact: "ask whoever runs the page that you are reading".to_owned(),
+        organiser: Organiser {
+            name: "The Lichen project".to_owned(),
+            contact: "ask whoever runs the page that you are reading".to_owned(),
+        },
         licence: "CC0-1.0".to_owned(),
         credit: "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49".to_owned(),
-        target: 0.95,
-        is_mesh: false,
+        target_accuracy: Some(0.95),
+        mesh: false,
         show: Some(Show {
             width: 8,
             height: 8,
             labels: (0..10).map(|label| label.to_string()).collect(),
             draw: true,
+            ..Show::default()
         }),
+        statements: vec![
+            statement(Topic::Purpose, "What is this for?", PURPOSE),
+            statement(Topic::Model, "What is trained?", "A neural network with 2 layers that looks at 64 numbers and tells which of 10 classes it sees. The aim is to get 95 % of unseen samples right."),
+            statement(Topic::Data, "On what data?", "A public data set of 1,797 samples. 360 are kept aside to check the model; nobody trains on them. Your device fetches the data set and trains on 480 of the others, drawn anew each round. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49 (licence: CC-BY-4.0)."),
+            statement(Topic::Leaving, "What leaves my device?", "Only numbers leave your device: how the training on it changed the model, how many samples it used, and how well it did. This goes to the relay that serves this page, which passes it on to the other participants. Each contribution is signed with a key made by your browser and stays in the campaign's public record."),
+            statement(Topic::Work, "What does my device do?", "In each round it takes 60 training steps of 32 samples each, on its processor or its graphics processor, whichever turns out faster. Then it adds up everybody's changes and checks the result against the others'."),
+            statement(Topic::Duration, "For how long?", "Until you leave, or until the campaign has had its 1,000 rounds, which start at least 1.5 seconds apart. You can pause or leave at any time; closing the page ends it, too."),
+            statement(Topic::Organiser, "Who runs this?", "The Lichen project (the operator of this relay)."),
+            statement(Topic::Licence, "What becomes of the result?", "Everybody may have the trained model under the licence CC0-1.0."),
+        ],
+    };
+    Campaign {
+        id: "bafkreih6x5v3kq7e2w5tqg4t3n4u6y3lq2v7c5s4d3f2g1h6j7k8l9m2n4".to_owned(),
+        card,
         operator: Some(Operator {
             name: "City library, computer room".to_owned(),
             link: Some("https://library.example/lichen".to_owned()),
         }),
         cost: Some(Cost { data_bytes: 116_950, model_bytes: 9_840, interval_ms: 1_500, rounds: 1_000 }),
-        statements: vec![
-            statement("What is this for?", PURPOSE),
-            statement("What is trained?", "A neural network with 2 layers that looks at 64 numbers and tells which of 10 classes it sees. The aim is to get 95 % of unseen samples right."),
-            statement("On what data?", "A public data set of 1,797 samples. 360 are kept aside to check the model; nobody trains on them. Your device fetches the data set and trains on 480 of the others, drawn anew each round. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49 (licence: CC-BY-4.0)."),
-            statement("What leaves my device?", "Only numbers leave your device: how the training on it changed the model, how many samples it used, and how well it did. This goes to the relay that serves this page, which passes it on to the other participants. Each contribution is signed with a key made by your browser and stays in the campaign's public record."),
-            statement("What does my device do?", "In each round it takes 60 training steps of 32 samples each, on its processor or its graphics processor, whichever turns out faster. Then it adds up everybody's changes and checks the result against the others'."),
-            statement("For how long?", "Until you leave, or until the campaign has had its 1,000 rounds, which start at least 1.5 seconds apart. You can pause or leave at any time; closing the page ends it, too."),
-            statement("Who runs this?", "The Lichen project (the operator of this relay)."),
-            statement("What becomes of the result?", "Everybody may have the trained model under the licence CC0-1.0."),
-        ],
     }
 }
 
@@ -403,9 +412,9 @@ fn the_main_part_carries_what_automation_reads() {
 fn what_the_campaign_says_is_text_and_never_markup() {
     let mut state = invited();
     let mut hostile = campaign();
-    hostile.title = "<img src=x onerror=alert(1)>".to_owned();
-    hostile.contact = "javascript:alert(1)".to_owned();
-    hostile.statements.clear();
+    hostile.card.title = "<img src=x onerror=alert(1)>".to_owned();
+    hostile.card.organiser.contact = "javascript:alert(1)".to_owned();
+    hostile.card.statements.clear();
     state.read_site(Ok((hostile, Site::default())));
     let page = drawn(state);
     assert!(!page.contains("<img") && page.contains("&lt;img"));
@@ -487,7 +496,9 @@ fn guesses_are_told_in_words_and_not_by_colour_alone() {
 #[test]
 fn a_campaign_without_pictures_shows_none() {
     for mut state in [invited(), training()] {
-        state.words = Words::Stated(Rc::new(Campaign { show: None, ..campaign() }));
+        let mut plain = campaign();
+        plain.card.show = None;
+        state.words = Words::Stated(Rc::new(plain));
         let page = drawn(state);
         assert!(!page.contains("See what it can") && !page.contains("class=\"picture\""));
     }
@@ -572,7 +583,9 @@ fn peers_are_shown_only_where_tabs_meet() {
 fn whoever_wants_the_relay_only_can_say_so_before_joining() {
     assert!(!drawn(invited()).contains("Use the relay only"));
     let mut state = invited();
-    state.read_site(Ok((Campaign { is_mesh: true, ..campaign() }, Site::default())));
+    let mut mesh = campaign();
+    mesh.card.mesh = true;
+    state.read_site(Ok((mesh, Site::default())));
     assert!(drawn(state).contains("Use the relay only"));
 }
 

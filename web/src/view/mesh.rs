@@ -9,7 +9,7 @@ use yew::prelude::*;
 
 /// Direct connections, where the campaign has any.
 pub(super) fn mesh(state: &ViewState, click: &Callback<Intent>) -> Html {
-    if !state.meets && !state.campaign().is_some_and(|campaign| campaign.is_mesh) {
+    if !state.meets && !state.campaign().is_some_and(|campaign| campaign.card.mesh) {
         return Html::default();
     }
     html! {

@@ -94,7 +94,7 @@ mod tests {
 
     fn said(probabilities: &[f32]) -> String {
         let labels = (0..probabilities.len()).map(|label| label.to_string()).collect();
-        verdict(&ranked(probabilities, &Show { width: 8, height: 8, labels, draw: true }))
+        verdict(&ranked(probabilities, &Show { labels, ..Show::default() }))
     }
 
     #[test]

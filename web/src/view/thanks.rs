@@ -38,8 +38,8 @@ pub(super) fn ended(state: &ViewState, campaign: &Campaign, now: &Now, click: &C
         <>
             <header>
                 <p class="eyebrow">{ farewell(now) }</p>
-                <h1 id="title">{ campaign.title.clone() }</h1>
-                <p class="purpose">{ campaign.purpose.clone() }</p>
+                <h1 id="title">{ campaign.card.title.clone() }</h1>
+                <p class="purpose">{ campaign.card.purpose.clone() }</p>
             </header>
             <p>{ learned(state, now) }</p>
             { download(now.checkpoint.as_deref(), campaign) }
@@ -129,8 +129,8 @@ fn download(checkpoint: Option<&str>, campaign: &Campaign) -> Html {
     };
     html! {
         <p>
-            <a href={format!("./blob/{cid}")} download={file_name(&campaign.title)}>{ "Download the model" }</a>
-            <span class="soft small">{ format!(" (safetensors, licence {})", campaign.licence) }</span>
+            <a href={format!("./blob/{cid}")} download={file_name(&campaign.card.title)}>{ "Download the model" }</a>
+            <span class="soft small">{ format!(" (safetensors, licence {})", campaign.card.licence) }</span>
         </p>
     }
 }

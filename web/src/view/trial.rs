@@ -14,7 +14,7 @@ use yew::prelude::*;
 
 /// The model to be looked at, where the campaign says how; a button before, for whoever does not take part.
 pub(super) fn trial(state: &ViewState, click: &Callback<Intent>) -> Html {
-    let Some(campaign) = state.campaign().filter(|campaign| campaign.show.is_some()) else {
+    let Some(campaign) = state.campaign().filter(|campaign| campaign.card.show.is_some()) else {
         return Html::default();
     };
     html! {
@@ -30,7 +30,7 @@ pub(super) fn trial(state: &ViewState, click: &Callback<Intent>) -> Html {
 
 /// Whether samples of the campaign can be drawn by hand.
 pub(super) fn draws(campaign: &Campaign) -> bool {
-    campaign.show.as_ref().is_some_and(|show| show.draw)
+    campaign.card.show.as_ref().is_some_and(|show| show.draw)
 }
 
 /// How much the model gets right, and who says so; none where nobody does.
@@ -127,7 +127,7 @@ fn shown(
         <>
             <p class="trial-line number"><span>{ tally(state, guesses) }</span></p>
             <Strip campaign={campaign.clone()} guesses={guesses.clone()} turned={state.trial.turned.clone()} />
-            if let Some(show) = campaign.show.as_ref().filter(|show| show.draw) {
+            if let Some(show) = campaign.card.show.as_ref().filter(|show| show.draw) {
                 { drawing(state, show, click) }
             }
         </>
@@ -189,7 +189,7 @@ fn shown_of(guess: &Guess) -> (u32, u32, u32, u8) {
 
 #[component(Strip)]
 fn strip(props: &StripProps) -> Html {
-    let Some(show) = &props.campaign.show else {
+    let Some(show) = &props.campaign.card.show else {
         return Html::default();
     };
     texts(html! {
