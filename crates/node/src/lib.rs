@@ -14,10 +14,11 @@
 //!
 //! What is deliberately absent: threads, clocks, randomness of its own, and any trust in what comes from outside.
 
-mod actions;
 mod batches;
 mod blobs;
+mod context;
 mod contributions;
+mod evaluating;
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod false_relay;
@@ -30,18 +31,19 @@ mod mesh;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub mod native;
 mod node;
+mod obstacles;
+mod opening;
 mod platform;
+mod progress;
 mod reported;
 mod session;
 mod settling;
 mod setup;
 mod showing;
 mod signing;
-mod stall;
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod standstill;
-mod submissions;
 mod training;
 mod view;
 mod watchdog;

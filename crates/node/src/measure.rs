@@ -9,8 +9,8 @@ use lichen_record::{decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::Platform;
-use crate::jobs::Shared;
-use crate::training::{Chosen, open, trainer};
+use crate::context::Context;
+use crate::opening::{Chosen, open, trainer};
 
 /// How long the GPU may take to be measured, in milliseconds.
 const MOST_MS: u32 = 200;
@@ -45,23 +45,23 @@ pub(crate) struct First {
 
 /// The engine that is faster for the campaign's model on this device: measured, or remembered from a while ago. Where
 /// the CPU is quick it begins, and the GPU is measured later.
-pub(crate) async fn faster<P: Platform>(shared: &Shared<P>) -> Result<First, EngineError> {
-    if let Some(known) = remembered(shared).await
-        && let Ok(chosen) = open_faster(shared, known).await
+pub(crate) async fn faster<P: Platform>(context: &Context<P>) -> Result<First, EngineError> {
+    if let Some(known) = remembered(context).await
+        && let Ok(chosen) = open_faster(context, known).await
     {
         return Ok(First { chosen, unmatched: None });
     }
     // Never measured, long ago, or a GPU that has gone since.
-    let cpu_ms = measure(shared, EngineKind::Cpu, f64::INFINITY).await?;
-    if cpu_ms * f64::from(shared.setup.manifest.train.steps) < SHORT_MS {
+    let cpu_ms = measure(context, EngineKind::Cpu, f64::INFINITY).await?;
+    if cpu_ms * f64::from(context.setup.manifest.train.steps) < SHORT_MS {
         let why = "The CPU begins; the GPU is measured after the first round.";
-        let mut chosen = open(shared, EngineKind::Cpu, why).await?;
+        let mut chosen = open(context, EngineKind::Cpu, why).await?;
         chosen.shown.cpu_ms = Some(cpu_ms);
         return Ok(First { chosen, unmatched: Some(cpu_ms) });
     }
-    let chosen = match beside(shared, cpu_ms).await {
-        Some(measured) => open_faster(shared, measured).await?,
-        None => open(shared, EngineKind::Cpu, TOO_LONG).await?,
+    let chosen = match beside(context, cpu_ms).await {
+        Some(measured) => open_faster(context, measured).await?,
+        None => open(context, EngineKind::Cpu, TOO_LONG).await?,
     };
     Ok(First { chosen, unmatched: None })
 }
@@ -71,33 +71,33 @@ pub(crate) const TOO_LONG: &str = "The GPU takes long to get ready here, so the 
 
 /// The GPU measured beside the CPU, and remembered; none where that takes too long, which is not remembered: the next
 /// session tries again, perhaps with shaders that the browser then has compiled.
-pub(crate) async fn beside<P: Platform>(shared: &Shared<P>, cpu_ms: f64) -> Option<Measurement> {
-    let measuring = pin!(measure(shared, EngineKind::Gpu, cpu_ms));
-    let gpu_ms = match select(measuring, pin!(shared.platform.sleep(MOST_MS))).await {
+pub(crate) async fn beside<P: Platform>(context: &Context<P>, cpu_ms: f64) -> Option<Measurement> {
+    let measuring = pin!(measure(context, EngineKind::Gpu, cpu_ms));
+    let gpu_ms = match select(measuring, pin!(context.platform.sleep(MOST_MS))).await {
         Either::Left((gpu_ms, _limit)) => gpu_ms.ok(),
         Either::Right(((), _measuring)) => return None,
     };
-    let measured = Measurement { cpu_ms, gpu_ms, at: shared.platform.now() };
-    remember(shared, measured).await;
+    let measured = Measurement { cpu_ms, gpu_ms, at: context.platform.now() };
+    remember(context, measured).await;
     Some(measured)
 }
 
 async fn measure<P: Platform>(
-    shared: &Shared<P>,
+    context: &Context<P>,
     choice: EngineKind,
     rival: f64,
 ) -> Result<f64, EngineError> {
-    let (trainer, _threads) = trainer(shared, choice).await?;
-    measure_engine(trainer, &shared.setup.manifest.model, &|| shared.platform.clock(), rival).await
+    let (trainer, _threads) = trainer(context, choice).await?;
+    measure_engine(trainer, &context.setup.manifest.model, &|| context.platform.clock(), rival).await
 }
 
 /// Opens the engine that was faster.
 pub(crate) async fn open_faster<P: Platform>(
-    shared: &Shared<P>,
+    context: &Context<P>,
     measured: Measurement,
 ) -> Result<Chosen, EngineError> {
     let choice = if measured.is_gpu_faster() { EngineKind::Gpu } else { EngineKind::Cpu };
-    let mut chosen = open(shared, choice, "").await?;
+    let mut chosen = open(context, choice, "").await?;
     measured.describe(&mut chosen.shown);
     Ok(chosen)
 }
@@ -135,22 +135,22 @@ fn times(ratio: f64) -> String {
     }
 }
 
-async fn remembered<P: Platform>(shared: &Shared<P>) -> Option<Measurement> {
-    let (_name, bytes) = shared.platform.load(&name(shared)).await.ok()?.pop()?;
+async fn remembered<P: Platform>(context: &Context<P>) -> Option<Measurement> {
+    let (_name, bytes) = context.platform.load(&name(context)).await.ok()?.pop()?;
     let known: Measurement = decode(&bytes, MAX_REMEMBERED).ok()?;
-    (shared.platform.now().saturating_sub(known.at) <= BELIEVED_MS).then_some(known)
+    (context.platform.now().saturating_sub(known.at) <= BELIEVED_MS).then_some(known)
 }
 
-async fn remember<P: Platform>(shared: &Shared<P>, measured: Measurement) {
+async fn remember<P: Platform>(context: &Context<P>, measured: Measurement) {
     if let Ok(bytes) = encode(&measured) {
         // Forgotten, it is measured again.
-        let _kept = shared.platform.save(&name(shared), &bytes).await;
+        let _kept = context.platform.save(&name(context), &bytes).await;
     }
 }
 
-fn name<P: Platform>(shared: &Shared<P>) -> String {
-    let campaign = &shared.setup.campaign;
-    match shared.platform.threads() {
+fn name<P: Platform>(context: &Context<P>) -> String {
+    let campaign = &context.setup.campaign;
+    match context.platform.threads() {
         1 => format!("engine/{campaign}"),
         threads => format!("engine-{threads}/{campaign}"),
     }

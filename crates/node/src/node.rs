@@ -10,11 +10,11 @@ use lichen_bridge::{
 
 use crate::Platform;
 use crate::contributions::Contributions;
+use crate::evaluating::saved_evaluation;
 use crate::hub::Outbox;
 use crate::looking::look;
 use crate::session::{Session, Start};
 use crate::setup::Setup;
-use crate::view::saved_evaluation;
 
 /// Runs a node until `commands` ends. Every event goes to `emit`, [`Event::Ready`] first.
 pub async fn run<P: Platform>(

@@ -1,13 +1,13 @@
 //! Trains for one round in short slices, with pauses and progress.
 
-use lichen_bridge::{Engine, EnginePreference, Event, LossPoint, Phase, Problem};
-use lichen_engine::{EngineError, EngineKind, Trainer};
+use lichen_bridge::{EnginePreference, Event, LossPoint, Phase, Problem};
+use lichen_engine::{EngineError, EngineKind};
 use lichen_learn::Dataset;
 use lichen_model::Parameters;
 use lichen_record::{Cid, Metrics, RoundNumber};
 
-use crate::jobs::{Failure, Shared, TrainingTicket};
-use crate::setup::Setup;
+use crate::context::{Context, Failure, TrainingTicket};
+use crate::opening::{Chosen, open};
 use crate::{Batches, Platform, measure};
 
 /// How long is trained before others have their turn, in milliseconds: Pause is answered well within 100 ms.
@@ -89,42 +89,36 @@ impl Course {
     }
 }
 
-/// An engine, and what the page is told about it.
-pub(crate) struct Chosen {
-    pub(crate) trainer: Trainer,
-    pub(crate) shown: Engine,
-}
-
 impl Training {
     pub(crate) const fn new(preference: EnginePreference) -> Self {
         Self { preference, chosen: None, unmatched: None, has_trained: false, stopped: None }
     }
 
     /// Chooses the engine, by measuring where the person left it open, and makes it ready.
-    pub(crate) async fn choose<P: Platform>(&mut self, shared: &Shared<P>) -> Result<(), Problem> {
+    pub(crate) async fn choose<P: Platform>(&mut self, context: &Context<P>) -> Result<(), Problem> {
         if self.chosen.is_some() {
             return Ok(());
         }
         let chosen = match self.preference {
-            EnginePreference::Cpu => open(shared, EngineKind::Cpu, "You asked for the CPU.").await,
-            EnginePreference::Gpu => match open(shared, EngineKind::Gpu, "You asked for the GPU.").await {
+            EnginePreference::Cpu => open(context, EngineKind::Cpu, "You asked for the CPU.").await,
+            EnginePreference::Gpu => match open(context, EngineKind::Gpu, "You asked for the GPU.").await {
                 Err(EngineError::Gpu(reason)) => {
-                    open(shared, EngineKind::Cpu, &format!("The GPU cannot be used here: {reason}.")).await
+                    open(context, EngineKind::Cpu, &format!("The GPU cannot be used here: {reason}.")).await
                 }
                 opened => opened,
             },
-            EnginePreference::Auto => measure::faster(shared).await.map(|first| {
+            EnginePreference::Auto => measure::faster(context).await.map(|first| {
                 self.unmatched = first.unmatched;
                 first.chosen
             }),
         };
-        self.keep(shared, chosen)
+        self.keep(context, chosen)
     }
 
     /// Trains for a round. A lost GPU costs a new start of the round on the CPU, no more.
     pub(crate) async fn run<P: Platform>(
         &mut self,
-        shared: &Shared<P>,
+        context: &Context<P>,
         dataset: &Dataset,
         task: Task,
     ) -> Result<Trained, Failure> {
@@ -132,12 +126,12 @@ impl Training {
             && self.stopped.is_none()
             && let Some(cpu_ms) = self.unmatched.take()
         {
-            self.match_with_gpu(shared, cpu_ms).await.map_err(Failure::Fatal)?;
+            self.match_with_gpu(context, cpu_ms).await.map_err(Failure::Fatal)?;
         }
         loop {
             let Some(chosen) = &mut self.chosen else { return Err(Failure::Retry) };
             let is_gpu = chosen.shown.kind == EngineKind::Gpu;
-            let error = match train(chosen, shared, dataset, &task, &mut self.stopped).await {
+            let error = match train(chosen, context, dataset, &task, &mut self.stopped).await {
                 Ok((parameters, metrics)) => {
                     self.has_trained = true;
                     let Assignment { round, base: base_cid, .. } = task.assignment;
@@ -156,36 +150,40 @@ impl Training {
                 // Nobody waits for the outcome of a training that was stopped.
                 TrainingError::Stopped => return Err(Failure::Retry),
             };
-            let cpu = open(shared, EngineKind::Cpu, why).await;
-            self.keep(shared, cpu).map_err(Failure::Fatal)?;
+            let cpu = open(context, EngineKind::Cpu, why).await;
+            self.keep(context, cpu).map_err(Failure::Fatal)?;
         }
     }
 
     /// Measures the GPU beside the CPU that has begun, and takes it if it is faster.
-    async fn match_with_gpu<P: Platform>(&mut self, shared: &Shared<P>, cpu_ms: f64) -> Result<(), Problem> {
-        let measured = measure::beside(shared, cpu_ms).await;
+    async fn match_with_gpu<P: Platform>(
+        &mut self,
+        context: &Context<P>,
+        cpu_ms: f64,
+    ) -> Result<(), Problem> {
+        let measured = measure::beside(context, cpu_ms).await;
         if let Some(measured) = measured
             && measured.is_gpu_faster()
         {
-            let faster = measure::open_faster(shared, measured).await;
-            return self.keep(shared, faster);
+            let faster = measure::open_faster(context, measured).await;
+            return self.keep(context, faster);
         }
         let Some(chosen) = &mut self.chosen else { return Ok(()) };
         match measured {
             Some(measured) => measured.describe(&mut chosen.shown),
             None => chosen.shown.why = measure::TOO_LONG.into(),
         }
-        (shared.out)(Event::Engine(chosen.shown.clone()));
+        (context.out)(Event::Engine(chosen.shown.clone()));
         Ok(())
     }
 
     fn keep<P: Platform>(
         &mut self,
-        shared: &Shared<P>,
+        context: &Context<P>,
         chosen: Result<Chosen, EngineError>,
     ) -> Result<(), Problem> {
         let chosen = chosen.map_err(|error| unusable(&error))?;
-        (shared.out)(Event::Engine(chosen.shown.clone()));
+        (context.out)(Event::Engine(chosen.shown.clone()));
         self.chosen = Some(chosen);
         self.stopped = None;
         Ok(())
@@ -207,46 +205,16 @@ impl From<EngineError> for TrainingError {
     }
 }
 
-/// Opens an engine for the campaign's model.
-pub(crate) async fn open<P: Platform>(
-    shared: &Shared<P>,
-    choice: EngineKind,
-    why: &str,
-) -> Result<Chosen, EngineError> {
-    let (trainer, threads) = trainer(shared, choice).await?;
-    let kind = trainer.engine();
-    let shown =
-        Engine { kind, cpu_ms: None, gpu_ms: None, threads, samples_per_second: None, why: why.into() };
-    Ok(Chosen { trainer, shown })
-}
-
-/// A trainer of the campaign's model, and how many threads of the processor it has.
-pub(crate) async fn trainer<P: Platform>(
-    shared: &Shared<P>,
-    choice: EngineKind,
-) -> Result<(Trainer, u32), EngineError> {
-    let Setup { manifest, bytes, .. } = &*shared.setup;
-    let (model, train) = (&manifest.model, &manifest.train);
-    // Clipping sample by sample is for one thread.
-    if choice == EngineKind::Cpu
-        && train.clip_sample_norm.is_none()
-        && let Some(executor) = shared.platform.executor(bytes)
-    {
-        return Ok((Trainer::with_executor(executor, model, train)?, shared.platform.threads()));
-    }
-    Ok((Trainer::new(choice, model, train).await?, 1))
-}
-
 /// Trains to the end of the task, from where it was stopped if it was, or until nobody wants it any more.
 async fn train<P: Platform>(
     chosen: &mut Chosen,
-    shared: &Shared<P>,
+    context: &Context<P>,
     dataset: &Dataset,
     task: &Task,
     stopped: &mut Option<Course>,
 ) -> Result<(Parameters, Metrics), TrainingError> {
     let Assignment { shard, steps, seed, .. } = &task.assignment;
-    let batch = shared.setup.manifest.train.batch;
+    let batch = context.setup.manifest.train.batch;
     let mut course = match stopped.take().filter(|course| course.is_of(&task.assignment)) {
         Some(course) => course,
         None => {
@@ -254,14 +222,14 @@ async fn train<P: Platform>(
             Course::new(&task.assignment, batch)
         }
     };
-    let mut report = Report::new(shared, task, course.done);
+    let mut report = Report::new(context, task, course.done);
     if course.done > 0 {
         report.tell(course.done, &mut course.losses);
     }
-    let began = shared.platform.clock();
+    let began = context.platform.clock();
     while course.done < *steps {
-        if !shared.is_wanted(task.ticket) {
-            course.ms += shared.platform.clock() - began;
+        if !context.is_wanted(task.ticket) {
+            course.ms += context.platform.clock() - began;
             *stopped = Some(course);
             return Err(TrainingError::Stopped);
         }
@@ -271,26 +239,26 @@ async fn train<P: Platform>(
         if report.is_turn_over() || course.done == 1 {
             course.losses.take(chosen.trainer.take_losses().await?)?;
             report.progress(course.done, &mut course.losses);
-            shared.platform.yield_now().await;
+            context.platform.yield_now().await;
             report.next_turn(course.done);
         }
     }
     course.losses.take(chosen.trainer.take_losses().await?)?;
-    let seconds = (course.ms + shared.platform.clock() - began) / 1e3;
+    let seconds = (course.ms + context.platform.clock() - began) / 1e3;
     report.tell(*steps, &mut course.losses);
     let metric_samples = shard.get(..METRIC_SAMPLES).unwrap_or(shard);
     let (x, answers) = dataset.gather(metric_samples);
-    let accuracy = chosen.trainer.evaluate(&shared.setup.manifest.model, &x, &answers).await?.accuracy;
+    let accuracy = chosen.trainer.evaluate(&context.setup.manifest.model, &x, &answers).await?.accuracy;
     let parameters = chosen.trainer.parameters().await?;
     let is_finite =
         parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
     // A loss that is none but for rounding may come out below 0, which none of the losses can be.
     let metrics = Metrics::new(course.losses.last().max(0.0), accuracy, *steps);
-    let is_possible = |metrics: &Metrics| shared.setup.rules.check_metrics(metrics).is_ok();
+    let is_possible = |metrics: &Metrics| context.setup.rules.check_metrics(metrics).is_ok();
     let metrics = metrics.ok().filter(|metrics| is_finite && is_possible(metrics));
     let metrics = metrics.ok_or(TrainingError::Diverged)?;
     chosen.shown.samples_per_second = speed(batch, *steps, seconds);
-    (shared.out)(Event::Engine(chosen.shown.clone()));
+    (context.out)(Event::Engine(chosen.shown.clone()));
     Ok((parameters, metrics))
 }
 
@@ -345,7 +313,7 @@ impl Losses {
 
 /// What the page hears of a training.
 struct Report<'a, P> {
-    shared: &'a Shared<P>,
+    context: &'a Context<P>,
     ticket: TrainingTicket,
     round: u64,
     steps: u32,
@@ -356,11 +324,11 @@ struct Report<'a, P> {
 }
 
 impl<'a, P: Platform> Report<'a, P> {
-    fn new(shared: &'a Shared<P>, task: &Task, done: u32) -> Self {
+    fn new(context: &'a Context<P>, task: &Task, done: u32) -> Self {
         let Assignment { round, steps, .. } = task.assignment;
-        let turn_began = shared.platform.clock();
+        let turn_began = context.platform.clock();
         Self {
-            shared,
+            context,
             ticket: task.ticket,
             round: round.0,
             steps,
@@ -371,20 +339,20 @@ impl<'a, P: Platform> Report<'a, P> {
     }
 
     fn is_turn_over(&self) -> bool {
-        self.shared.platform.clock() - self.turn_began >= SLICE_MS
+        self.context.platform.clock() - self.turn_began >= SLICE_MS
     }
 
     /// Another turn begins, after so many steps.
     fn next_turn(&mut self, done: u32) {
-        let now = self.shared.platform.clock();
+        let now = self.context.platform.clock();
         let taken = done.saturating_sub(std::mem::replace(&mut self.turn_from, done));
-        self.shared.progress.took(taken, now - self.turn_began);
+        self.context.progress.took(taken, now - self.turn_began);
         self.turn_began = now;
     }
 
     /// Tells how far the training is, unless that was told a moment ago.
     fn progress(&mut self, step: u32, losses: &mut Losses) {
-        let now = self.shared.platform.clock();
+        let now = self.context.platform.clock();
         if self.reported.is_none_or(|reported| now - reported >= REPORT_MS) {
             self.reported = Some(now);
             self.tell(step, losses);
@@ -393,15 +361,15 @@ impl<'a, P: Platform> Report<'a, P> {
 
     fn tell(&mut self, step: u32, losses: &mut Losses) {
         // A stopped training ends a moment later: nothing may be heard of it after the page heard that it rests.
-        if !self.shared.is_wanted(self.ticket) {
+        if !self.context.is_wanted(self.ticket) {
             return;
         }
-        self.shared.progress.advance(step);
+        self.context.progress.advance(step);
         let (round, steps) = (self.round, self.steps);
-        (self.shared.out)(Event::Status(Phase::Training { round, step, steps }));
+        (self.context.out)(Event::Status(Phase::Training { round, step, steps }));
         if !losses.points.is_empty() {
             let points = std::mem::take(&mut losses.points);
-            (self.shared.out)(Event::Loss { round, points });
+            (self.context.out)(Event::Loss { round, points });
         }
     }
 }

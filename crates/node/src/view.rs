@@ -1,24 +1,13 @@
 //! What a session shows: turns the campaign's state into events for the page.
 
-use std::cell::Cell;
-
 use lichen_bridge::{Event, Phase};
-use lichen_record::{CampaignId, Cid, decode};
 use lichen_round::{Activity, CampaignState, Stage};
-use serde::{Deserialize, Serialize};
 
-use crate::Platform;
 use crate::hub::Outbox;
-use crate::session::Link;
+use crate::progress::Progress;
 
 /// Most members named to the page.
 const MAX_NAMED: usize = 100;
-
-/// Longest stored evaluation, in bytes.
-const MAX_STORED: usize = 1024;
-
-/// How long the first step may take, in milliseconds: shaders may have to be compiled for it.
-const FIRST_STEP_MS: f64 = 20_000.0;
 
 /// What the page was last shown, so that it is told only what changes.
 pub(crate) struct View {
@@ -65,51 +54,18 @@ fn is_same(shown: &Phase, phase: &Phase) -> bool {
     }
 }
 
-/// How far the training has come, told by the training itself.
-pub(crate) struct Progress {
-    at: Cell<(u64, u32, u32)>,
-    /// Steps taken in this session, those of trainings that came to nothing among them.
-    taken: Cell<u64>,
-    step_ms: Cell<f64>,
-}
-
-impl Progress {
-    pub(crate) fn new() -> Self {
-        Self { at: Cell::new((0, 0, 0)), taken: Cell::new(0), step_ms: Cell::new(FIRST_STEP_MS) }
-    }
-
-    /// A training begins, or goes on where it was stopped.
-    pub(crate) fn begin(&self, round: u64, steps: u32) {
-        let (known, step, _) = self.at.get();
-        self.at.set((round, if known == round { step } else { 0 }, steps));
-    }
-
-    pub(crate) fn advance(&self, step: u32) {
-        let (round, _, steps) = self.at.get();
-        self.at.set((round, step, steps));
-    }
-
-    /// So many steps took so many milliseconds.
-    pub(crate) fn took(&self, steps: u32, ms: f64) {
-        self.taken.set(self.taken.get().wrapping_add(steps.into()));
-        self.step_ms.set(ms / f64::from(steps.max(1)));
-    }
-
-    /// Steps taken in this session.
-    pub(crate) fn taken(&self) -> u64 {
-        self.taken.get()
-    }
-
-    /// How long the last step took, in milliseconds; before the first, how long that may take.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of one step")]
-    pub(crate) fn step_ms(&self) -> u64 {
-        self.step_ms.get() as u64
-    }
-
-    pub(crate) fn phase(&self) -> Phase {
-        let (round, step, steps) = self.at.get();
-        Phase::Training { round, step, steps }
-    }
+/// The connection to the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Being made.
+    Connecting,
+    /// Made, and the relay knows the account or is being told.
+    Up,
+    /// Lost.
+    Down {
+        /// Milliseconds until the next attempt.
+        retry_in: Option<u32>,
+    },
 }
 
 /// What to call the round machine's activity; `read` is how many records of the log are read, of how many.
@@ -153,33 +109,4 @@ fn members(state: &CampaignState) -> Event {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// Where the last evaluation of a campaign's checkpoint is kept.
-pub(crate) fn evaluation_name(campaign: CampaignId) -> String {
-    format!("evaluation/{campaign}")
-}
-
-/// A settled checkpoint measured on held-out data, as it is kept.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Evaluated {
-    pub(crate) round: Option<u64>,
-    pub(crate) checkpoint: Cid,
-    pub(crate) loss: f64,
-    pub(crate) accuracy: f64,
-    pub(crate) samples: u32,
-}
-
-impl From<Evaluated> for Event {
-    fn from(evaluated: Evaluated) -> Self {
-        let Evaluated { round, checkpoint, loss, accuracy, samples } = evaluated;
-        Self::Evaluated { round, checkpoint, loss, accuracy, samples }
-    }
-}
-
-/// The last evaluation that this device has kept.
-pub(crate) async fn saved_evaluation<P: Platform>(platform: &P, campaign: CampaignId) -> Option<Evaluated> {
-    let (_name, bytes) = platform.load(&evaluation_name(campaign)).await.ok()?.pop()?;
-    decode(&bytes, MAX_STORED).ok()
 }

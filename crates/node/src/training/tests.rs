@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use lichen_bridge::Engine;
 use lichen_campaign::{Manifest, Transport};
 use lichen_record::{AccountId, CampaignId};
 use lichen_round::Rules;
@@ -118,7 +119,7 @@ impl Platform for Tab {
 }
 
 struct Bench {
-    shared: Shared<Tab>,
+    context: Context<Tab>,
     dataset: Dataset,
     events: Rc<RefCell<Vec<Event>>>,
 }
@@ -148,33 +149,33 @@ impl Bench {
         let account = AccountId::from_sec1(&GENERATOR).unwrap();
         let hub = Hub::new(Rc::clone(&out));
         let mesh = Rc::new(Mesh::new(Rc::clone(&out), Rc::clone(&hub), Transport::Relay, DATA.len(), 10_000));
-        let shared = Shared::new(Rc::new(tab), out, hub, mesh, setup, account, EnginePreference::Auto);
-        Self { shared, dataset, events }
+        let context = Context::new(Rc::new(tab), out, hub, mesh, setup, account);
+        Self { context, dataset, events }
     }
 
     async fn train(&self, preference: EnginePreference, steps: u32) -> Result<Trained, Failure> {
         let mut training = Training::new(preference);
-        training.choose(&self.shared).await.map_err(Failure::Fatal)?;
+        training.choose(&self.context).await.map_err(Failure::Fatal)?;
         self.round(&mut training, 1, steps).await
     }
 
     /// Trains in two rounds, as a tab does that nobody told which engine to take.
     async fn train_twice(&self) {
         let mut training = Training::new(EnginePreference::Auto);
-        assert!(training.choose(&self.shared).await.is_ok());
+        assert!(training.choose(&self.context).await.is_ok());
         for round in 1..=2 {
             trained(self.round(&mut training, round, 10).await);
         }
     }
 
     async fn round(&self, training: &mut Training, round: u64, steps: u32) -> Result<Trained, Failure> {
-        let ticket = self.shared.next_training();
-        training.run(&self.shared, &self.dataset, self.task(ticket, round, steps)).await
+        let ticket = self.context.next_training();
+        training.run(&self.context, &self.dataset, self.task(ticket, round, steps)).await
     }
 
     fn task(&self, ticket: TrainingTicket, round: u64, steps: u32) -> Task {
-        let (cid, base) = self.shared.setup.initial().ok().unwrap();
-        let shard = self.shared.setup.rules.split.training();
+        let (cid, base) = self.context.setup.initial().ok().unwrap();
+        let shard = self.context.setup.rules.split.training();
         let assignment = Assignment { round: RoundNumber(round), base: cid, shard, steps, seed: 7 };
         Task { ticket, base, assignment }
     }
@@ -248,8 +249,8 @@ async fn the_manifest_alone_decides_which_model_is_trained() {
     for manifest in manifests {
         let bench = Bench::of(manifest.as_bytes(), Tab::default());
         let trained = trained(bench.train(EnginePreference::Cpu, 500).await);
-        let mut measurer = Measurer::new(&bench.shared.setup.manifest.model);
-        let held_out = bench.shared.setup.rules.split.held_out();
+        let mut measurer = Measurer::new(&bench.context.setup.manifest.model);
+        let held_out = bench.context.setup.rules.split.held_out();
         let measured = measurer.measure(&trained.parameters, &bench.dataset, &held_out, async || {}).await;
         let measured = measured.unwrap();
         assert_eq!(measured.samples, 360);

@@ -1,15 +1,12 @@
 //! What a tab that does not get on says: what it waits for, why where that is known, and what to do.
 
-use std::cell::RefCell;
-
 use lichen_bridge::{Phase, Problem};
 use lichen_record::RoundNumber;
 use lichen_round::{Activity, Stage as RoundStage};
-use lichen_store::StoreError;
 
+use super::Session;
 use crate::Platform;
-use crate::hub::HubError;
-use crate::session::Session;
+
 use crate::watchdog::{Sight, Stage, Watchdog};
 
 /// In which something should move wherever an answer is waited for, in milliseconds.
@@ -48,50 +45,10 @@ impl Vigil {
     }
 }
 
-/// What stands in the way, as jobs find it.
-#[derive(Debug, Default)]
-pub(crate) struct Obstacles {
-    /// Why the device did not keep something.
-    unkept: RefCell<Option<String>>,
-    /// Why the device's store cannot be read.
-    unreadable: RefCell<Option<String>>,
-    /// Why the relay refused something.
-    refused: RefCell<Option<String>>,
-}
-
-impl Obstacles {
-    /// Takes in whether the device kept something.
-    pub(crate) fn kept(&self, kept: &Result<(), StoreError>) {
-        self.unkept.replace(kept.as_ref().err().map(ToString::to_string));
-    }
-
-    /// Takes in why the store cannot be read, or that it can.
-    pub(crate) fn unreadable(&self, reason: Option<String>) {
-        self.unreadable.replace(reason);
-    }
-
-    /// Takes in why the relay refused something, or that it took it.
-    pub(crate) fn refused(&self, reason: Option<String>) {
-        self.refused.replace(reason);
-    }
-
-    /// Takes in why the relay did not answer, if it was by its own choice.
-    pub(crate) fn refused_by(&self, error: &HubError) {
-        if let HubError::Refused(reason) = error {
-            self.refused(Some(reason.to_string()));
-        }
-    }
-
-    fn store(&self) -> Option<String> {
-        let unreadable = self.unreadable.borrow().clone();
-        unreadable.or_else(|| self.unkept.borrow().clone())
-    }
-}
-
 impl<P: Platform> Session<P> {
     /// Looks whether anything moves.
     pub(crate) fn look(&mut self) {
-        let now = self.shared.platform.clock();
+        let now = self.context.platform.clock();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -110,14 +67,14 @@ impl<P: Platform> Session<P> {
             return Some(diverging(diverged.round));
         }
         let sight = self.sight(phase)?;
-        let store = self.shared.obstacles.store();
+        let store = self.context.obstacles.store();
         // Without a place for it, what is fetched or computed is lost again at once.
         let is_blocked = store.is_some() && matches!(sight.stage, Stage::Fetching | Stage::Settling);
         if !is_blocked && !self.vigil.watchdog.has_stalled(&sight) {
             return None;
         }
-        let is_silent = self.shared.platform.clock() - self.vigil.heard > SILENCE_MS;
-        let cause = match (sight.stage, store, self.shared.obstacles.refused.borrow().clone()) {
+        let is_silent = self.context.platform.clock() - self.vigil.heard > SILENCE_MS;
+        let cause = match (sight.stage, store, self.context.obstacles.refusal()) {
             (Stage::Training, ..) => Cause::Unknown,
             (_, Some(reason), _) if is_blocked => Cause::Store(reason),
             (Stage::Connecting, ..) => Cause::Silent,
@@ -134,7 +91,7 @@ impl<P: Platform> Session<P> {
     /// What is waited for, and how far it is.
     fn sight(&self, phase: &Phase) -> Option<Sight> {
         let state = self.participant.state();
-        let (rules, activity) = (&self.shared.setup.rules, self.participant.activity());
+        let (rules, activity) = (&self.context.setup.rules, self.participant.activity());
         let (number, count) = state.round().map_or((0, 0), |round| match round.stage() {
             RoundStage::Open => (round.number().0, round.contributions().len()),
             RoundStage::Closed { .. } | RoundStage::Settled { .. } => {
@@ -142,7 +99,7 @@ impl<P: Platform> Session<P> {
             }
         });
         let (count, moved) = (count as u64, self.vigil.moved);
-        let progress = &self.shared.progress;
+        let progress = &self.context.progress;
         let (stage, allowed_ms, interval_ms, mark) = match phase {
             Phase::Connecting => (Stage::Connecting, 0, ANSWER_MS, [0; 3]),
             Phase::CatchingUp { .. } if matches!(activity, Activity::Fetching { .. }) => {
@@ -171,7 +128,7 @@ impl<P: Platform> Session<P> {
     /// Contributions that the round lacks to close.
     fn lacking(&self) -> u32 {
         let given = self.participant.state().round().map_or(0, |round| round.contributions().len());
-        let minimum = self.shared.setup.rules.minimum;
+        let minimum = self.context.setup.rules.minimum;
         minimum.saturating_sub(u32::try_from(given).unwrap_or(u32::MAX))
     }
 

@@ -7,9 +7,10 @@ use lichen_log::{Receipt, Record, Replica, check_receipt};
 use lichen_record::{Cid, Entry, RoundNumber, Verified};
 use lichen_round::{ParticipantEvent, Ticket};
 
+use super::Session;
+use super::link::false_log;
 use crate::Platform;
 use crate::jobs;
-use crate::session::{Session, false_log};
 
 /// An own entry on its way into the log: settled once its record and the relay's receipt are here and agree.
 pub(crate) struct Submission {
@@ -23,7 +24,7 @@ impl<P: Platform> Session<P> {
     pub(crate) fn take_in_own_record(&mut self, record: &Record, entry: &Verified<Entry>) {
         if let Some(submission) = self.submissions.get_mut(&entry.id()) {
             submission.record = Some(record.clone());
-            self.shared.obstacles.refused(None);
+            self.context.obstacles.refused(None);
             return self.settle(entry.id());
         }
         // Sent in an earlier session or connection: the chain vouches for it in place of a receipt.
@@ -47,8 +48,8 @@ impl<P: Platform> Session<P> {
             self.contribution_changed(round, update, ContributionState::Sent, None);
         }
         let checkpoint = self.attested(entry);
-        let shared = Rc::clone(&self.shared);
-        self.link_work.push(Box::pin(jobs::append(shared, ticket, id, envelope, checkpoint)));
+        let context = Rc::clone(&self.context);
+        self.link_work.push(Box::pin(jobs::append(context, ticket, id, envelope, checkpoint)));
     }
 
     /// The checkpoint that an entry attests, and how many contributed before this account.
@@ -75,7 +76,7 @@ impl<P: Platform> Session<P> {
             }
             Err(refusal) => {
                 if refusal.is_some() {
-                    self.shared.obstacles.refused(refusal.clone());
+                    self.context.obstacles.refused(refusal.clone());
                 }
                 let submission = self.submissions.remove(&id);
                 if let (Some(reason), Some((round, update))) =

@@ -6,11 +6,13 @@ use lichen_bridge::{Contribution, ContributionState, Event};
 use lichen_record::{Cid, RoundNumber};
 use lichen_round::{Activity, Change, ParticipantAction, ParticipantEvent};
 
+use super::link::false_log;
+use super::stall::{moved_on, stopped_diverging};
+use super::{Diverged, Session};
 use crate::Platform;
-use crate::jobs::{self, Failure, TrainingTicket};
-use crate::session::{Diverged, Session, false_log};
+use crate::context::{Failure, TrainingTicket};
+use crate::jobs;
 use crate::settling;
-use crate::stall::{moved_on, stopped_diverging};
 use crate::training::{Assignment, Trained};
 
 /// Rounds in a row whose training may diverge before this tab stops.
@@ -19,24 +21,31 @@ const MOST_DIVERGED: u32 = 3;
 /// What the round machine asks for, and what becomes of it.
 impl<P: Platform> Session<P> {
     pub(crate) fn carry_out(&mut self, action: ParticipantAction) {
-        let shared = Rc::clone(&self.shared);
+        let context = Rc::clone(&self.context);
         match action {
-            ParticipantAction::Fetch { cid } => self.link_work.push(Box::pin(jobs::fetch(shared, cid))),
+            ParticipantAction::Fetch { cid } => self.link_work.push(Box::pin(jobs::fetch(context, cid))),
             ParticipantAction::Train { round, base, shard, steps, seed } => {
                 self.train(Assignment { round, base, shard, steps, seed });
             }
             ParticipantAction::StopTraining { .. } => {
-                self.shared.next_training();
+                self.context.next_training();
             }
             ParticipantAction::Publish { round, .. } => self.publish(round),
             ParticipantAction::Submit { ticket, entry } => {
-                self.link_work.push(Box::pin(jobs::sign_entry(shared, ticket, entry)));
+                self.link_work.push(Box::pin(jobs::sign_entry(context, ticket, entry)));
             }
             ParticipantAction::Aggregate { round, base, inputs, excluded } => {
-                self.link_work.push(Box::pin(jobs::aggregate(shared, round, base, inputs, excluded)));
+                self.link_work.push(Box::pin(jobs::aggregate(
+                    context,
+                    Rc::clone(&self.settling),
+                    round,
+                    base,
+                    inputs,
+                    excluded,
+                )));
             }
             ParticipantAction::Evaluate { round, cid } => {
-                self.work.push(Box::pin(settling::evaluate(shared, round, cid)));
+                self.work.push(Box::pin(jobs::evaluate(context, Rc::clone(&self.settling), round, cid)));
             }
             ParticipantAction::Report(change) => self.report(&change),
             ParticipantAction::Distrust(refusal) => self.fail(false_log(&refusal.to_string())),
@@ -58,7 +67,7 @@ impl<P: Platform> Session<P> {
         if let Some(paused_at) = self.paused_at.take()
             && paused_at != (round, base)
         {
-            (self.shared.out)(Event::Remark(moved_on(paused_at.0)));
+            (self.context.out)(Event::Remark(moved_on(paused_at.0)));
         }
         if let Some(trained) =
             self.trained.as_ref().filter(|done| (done.round, done.base_cid) == (round, base))
@@ -70,10 +79,15 @@ impl<P: Platform> Session<P> {
             // The same steps from the same numbers: they would diverge again.
             return;
         }
-        self.shared.progress.begin(round.0, steps);
-        let ticket = self.shared.next_training();
+        self.context.progress.begin(round.0, steps);
+        let ticket = self.context.next_training();
         self.training = Some((round, base));
-        self.work.push(Box::pin(jobs::train(Rc::clone(&self.shared), ticket, assignment)));
+        self.work.push(Box::pin(jobs::train(
+            Rc::clone(&self.context),
+            Rc::clone(&self.engine),
+            ticket,
+            assignment,
+        )));
     }
 
     /// What is being trained, or was last: the round, and its base.
@@ -93,7 +107,7 @@ impl<P: Platform> Session<P> {
         base: Cid,
         result: Result<Trained, Failure>,
     ) {
-        let is_wanted = self.shared.is_wanted(ticket);
+        let is_wanted = self.context.is_wanted(ticket);
         match result {
             Ok(trained) => {
                 let metrics = trained.metrics;
@@ -121,10 +135,10 @@ impl<P: Platform> Session<P> {
     }
 
     fn publish(&mut self, round: RoundNumber) {
-        let shared = Rc::clone(&self.shared);
+        let context = Rc::clone(&self.context);
         match &self.trained {
             Some(trained) if trained.round == round => {
-                self.link_work.push(Box::pin(jobs::publish(shared, Rc::clone(trained))));
+                self.link_work.push(Box::pin(jobs::publish(context, Rc::clone(trained))));
             }
             _ => self.tell(ParticipantEvent::StoreFailed { round }),
         }
@@ -158,11 +172,11 @@ impl<P: Platform> Session<P> {
         state: ContributionState,
         receipt: Option<Vec<u8>>,
     ) {
-        let samples = self.shared.setup.rules.samples;
+        let samples = self.context.setup.rules.samples;
         let contribution = Contribution { round: round.0, update, samples, state };
-        (self.shared.out)(Event::Contribution(contribution.clone()));
+        (self.context.out)(Event::Contribution(contribution.clone()));
         if let Some((name, bytes)) = self.contributions.set(contribution, receipt) {
-            self.work.push(Box::pin(jobs::save(Rc::clone(&self.shared), name, bytes)));
+            self.work.push(Box::pin(jobs::save(Rc::clone(&self.context), name, bytes)));
         }
     }
 
@@ -177,15 +191,15 @@ impl<P: Platform> Session<P> {
                 if let Some((before, round)) = self.before.as_mut().zip(self.participant.state().round()) {
                     before.settled(round);
                 }
-                self.shared.count_settled();
+                self.context.count_settled();
                 self.forget_all_but(*result);
             }
             // What is read in the record from before is no news.
             Change::WentBack { round, to, .. } if self.is_live => {
-                (self.shared.out)(Event::WentBack { round: round.0, to: to.0 });
+                (self.context.out)(Event::WentBack { round: round.0, to: to.0 });
             }
             Change::SetAside { round } if self.is_live => {
-                (self.shared.out)(settling::set_aside(&self.shared, *round));
+                (self.context.out)(settling::set_aside(&self.context, &self.settling, *round));
             }
             Change::Published { .. }
             | Change::WentBack { .. }
@@ -207,8 +221,8 @@ impl<P: Platform> Session<P> {
         self.trained = None;
         let (kept, mut useless): (Vec<_>, Vec<_>) = self.loose.drain(..).partition(|cid| *cid == result);
         self.loose = kept;
-        let (offered, before) = self.shared.mesh.settled(result);
+        let (offered, before) = self.context.mesh.settled(result);
         useless.extend(offered);
-        self.work.push(Box::pin(jobs::remove(Rc::clone(&self.shared), useless, before)));
+        self.work.push(Box::pin(jobs::remove(Rc::clone(&self.context), useless, before)));
     }
 }

@@ -1,0 +1,127 @@
+//! Hands what this tab has made to the relay and to peers: updates, checkpoints and signed entries.
+
+use std::rc::Rc;
+
+use lichen_learn::difference;
+use lichen_log::Receipt;
+use lichen_net::hub::{Reason, Reply, Request};
+use lichen_record::{Cid, verify};
+use lichen_round::{Refusal, Ticket};
+use lichen_store::Blobs;
+
+use super::Done;
+use crate::Platform;
+use crate::context::Context;
+use crate::hub::HubError;
+use crate::mesh::Serving;
+use crate::training::Trained;
+
+/// How often an attestation looks whether another has put the checkpoint at the relay, in milliseconds, and how often
+/// before it does so itself, for each contributor before the own.
+const PUT_WAIT_MS: u32 = 150;
+const PUT_WAITS: usize = 4;
+
+/// Most times that one attestation puts the checkpoint at the relay.
+const MOST_PUTS: usize = 2;
+
+/// Hands the update that a training gave to the relay, or in a mesh offers it to peers.
+pub(crate) async fn publish<P: Platform>(context: Rc<Context<P>>, trained: Rc<Trained>) -> Done<P> {
+    let round = trained.round;
+    let update = async {
+        let update = difference(&trained.base, &trained.parameters).ok()?;
+        // Nobody takes a longer one: what this tab has learned goes in as far as it may.
+        let update = update.clipped(context.setup.max_norm).encode().ok()?;
+        let cid = Cid::of_raw(&update);
+        // Kept here too, so that the own update need not be fetched for aggregation.
+        let is_kept = context.keep(&cid, &update).await;
+        if context.mesh.is_on() {
+            if !is_kept {
+                return None;
+            }
+            offer_own(&context, cid, update).await;
+            return Some(cid);
+        }
+        match context.hub.ask(&Request::PutBlob { bytes: update }).await {
+            Ok(Reply::Stored { cid: stored }) if stored == cid => Some(cid),
+            Ok(_) => None,
+            Err(error) => {
+                context.obstacles.refused_by(&error);
+                None
+            }
+        }
+    };
+    Done::Published { round, update: update.await }
+}
+
+/// Offers the own update to peers, and where one may be out of reach gives the relay a copy first.
+async fn offer_own<P: Platform>(context: &Context<P>, cid: Cid, update: Vec<u8>) {
+    context.mesh.set_unpinned(cid);
+    context.mesh.offer(cid);
+    context.mesh.announce();
+    if context.mesh.take_unpinned().is_some() {
+        // Refused, it is still to be had from here.
+        let _kept = context.hub.ask(&Request::PutBlob { bytes: update }).await;
+    }
+}
+
+/// Gives the relay a copy of the own update, as somebody turned out to be out of reach.
+pub(crate) async fn pin<P: Platform>(context: Rc<Context<P>>, cid: Cid) -> Done<P> {
+    if let Ok(Some(bytes)) = context.platform.blobs().get(&cid).await {
+        let _kept = context.hub.ask(&Request::PutBlob { bytes }).await;
+    }
+    Done::Nothing
+}
+
+/// Answers a peer.
+pub(crate) async fn serve<P: Platform>(context: Rc<Context<P>>, serving: Serving) -> Done<P> {
+    let blob = match context.mesh.held(&serving.cid) {
+        Some(held) => Some(held),
+        None => context.platform.blobs().get(&serving.cid).await.ok().flatten().map(Rc::new),
+    };
+    context.mesh.serve(&serving, blob);
+    Done::Nothing
+}
+
+/// Has a signed entry appended to the log.
+pub(crate) async fn append<P: Platform>(
+    context: Rc<Context<P>>,
+    ticket: Ticket,
+    id: Cid,
+    entry: Vec<u8>,
+    checkpoint: Option<(Cid, usize)>,
+) -> Done<P> {
+    let request = Request::Append { campaign: context.setup.campaign, entry };
+    let mut answer = context.hub.ask(&request).await;
+    if let Some((cid, rank)) = checkpoint {
+        let mut waits = rank.min(PUT_WAITS) * PUT_WAITS;
+        let mut puts = 0;
+        while matches!(answer, Err(HubError::Refused(Reason::CheckpointMissing))) {
+            // In the order of contributions, so that not everybody puts it.
+            if waits > 0 {
+                waits -= 1;
+                context.platform.sleep(PUT_WAIT_MS).await;
+            } else {
+                puts += 1;
+                // A relay that never finds what it was given is asked again later, with a pause.
+                if puts > MOST_PUTS || !put(&context, &cid).await {
+                    break;
+                }
+            }
+            answer = context.hub.ask(&request).await;
+        }
+    }
+    let outcome = match answer {
+        Ok(Reply::Receipt { receipt }) => verify::<Receipt>(&receipt).map_err(|_unsigned| None),
+        // The entry stands already: the log tells the rest.
+        Err(HubError::Refused(Reason::Inadmissible(Refusal::Duplicate))) => Err(None),
+        Err(HubError::Refused(reason)) => Err(Some(reason.to_string())),
+        _ => Err(None),
+    };
+    Done::Appended { ticket, id, outcome }
+}
+
+/// Puts a blob that is on this device at the relay; whether it is there now.
+async fn put<P: Platform>(context: &Context<P>, cid: &Cid) -> bool {
+    let Ok(Some(bytes)) = context.platform.blobs().get(cid).await else { return false };
+    matches!(context.hub.ask(&Request::PutBlob { bytes }).await, Ok(Reply::Stored { cid: stored }) if stored == *cid)
+}
