@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lichen_campaign::{Manifest, Training};
-use lichen_engine::{EngineKind, Trainer};
+use lichen_engine::Evaluator;
 use lichen_learn::Dataset;
 use lichen_model::{Parameters, parameter_shapes};
 
@@ -325,11 +325,7 @@ fn accuracy(manifest: &str, parameters: &Path) -> f64 {
     let data = Dataset::decode(&std::fs::read(campaign("digits.safetensors")).unwrap(), &manifest).unwrap();
     let parameters = Parameters::from_safetensors(&std::fs::read(parameters).unwrap()).unwrap();
     let (x, answers) = data.gather(&manifest.data.split.held_out());
-    futures::executor::block_on(async {
-        let mut trainer = Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train).await.unwrap();
-        trainer.load(&parameters, 0).await.unwrap();
-        trainer.evaluate(&manifest.model, &x, &answers).await.unwrap().accuracy
-    })
+    Evaluator::new(&manifest.model).evaluate(&parameters, &x, &answers).unwrap().accuracy
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub fn profile(index: usize, steps: usize, now: &dyn Fn() -> f64) -> Result<Vec<
     let mut executor = CpuExecutor::new(bench.trainer.program().clone().into());
     let mut times = Vec::new();
     let parameters = initial_parameters(&bench.workload.model, SEED)?;
-    let [trained, statistics] = crate::trainer::parameter_slots(bench.trainer.program(), &parameters)?;
+    let [trained, statistics] = crate::slots::parameter_slots(bench.trainer.program(), &parameters)?;
     executor.write_slot(PARAMETERS, &trained);
     executor.write_slot(STATISTICS, &statistics);
     #[expect(clippy::cast_precision_loss, reason = "labels are small")]

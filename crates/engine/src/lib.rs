@@ -1,12 +1,13 @@
 //! Runs step programs on the CPU and on WebGPU, the faster one chosen by measuring.
 
+mod backend;
 mod batch;
 #[cfg(any(test, feature = "bench"))]
 pub mod bench;
 mod choice;
 mod cosine;
 mod error;
-mod evaluation;
+mod evaluator;
 #[cfg(test)]
 mod golden;
 #[cfg(feature = "gpu")]
@@ -14,6 +15,7 @@ pub mod gpu;
 mod per_sample;
 mod predict;
 mod schedule;
+mod slots;
 #[cfg(test)]
 mod testing;
 mod trainer;
@@ -22,10 +24,11 @@ pub mod workloads;
 
 pub use lichen_engine_cpu as cpu;
 
+pub use backend::Executor;
 pub use choice::measure_engine;
 pub use error::EngineError;
-pub use evaluation::{Evaluation, Evaluator};
+pub use evaluator::{Evaluation, Evaluator};
 pub use lichen_model::Targets;
 pub use lichen_record::EngineKind;
 pub use predict::Predictor;
-pub use trainer::{Executor, Trainer, step_program};
+pub use trainer::{Trainer, step_program};

@@ -3,7 +3,7 @@
 use crate::EngineError;
 use crate::batch;
 use crate::cpu::CpuExecutor;
-use crate::trainer::parameter_slots;
+use crate::slots::parameter_slots;
 use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{PARAMETERS, STATISTICS, StepValues};
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::testing::{adam, blobs, dense, ready, spec};
     use crate::workloads;
-    use crate::{EngineKind, Trainer};
+    use crate::{EngineKind, Evaluator, Trainer};
     use lichen_campaign::model_spec::Activation;
     use lichen_model::initial_parameters;
 
@@ -105,9 +105,11 @@ mod tests {
         let (x, y) = blobs(160, 4, 3);
         ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
         let mut predictor = Predictor::new(&model).unwrap();
+        let mut evaluator = Evaluator::new(&model);
         for trained in 0..3 {
-            let counted = ready(trainer.evaluate(&model, &x, &y)).unwrap();
-            predictor.load(&ready(trainer.parameters()).unwrap()).unwrap();
+            let parameters = ready(trainer.parameters()).unwrap();
+            let counted = evaluator.evaluate(&parameters, &x, &y).unwrap();
+            predictor.load(&parameters).unwrap();
             let mut right = 0;
             for (x, y) in x.chunks(4).zip(&y) {
                 let said = predictor.predict(x).unwrap();

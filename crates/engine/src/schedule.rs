@@ -109,6 +109,12 @@ pub(crate) fn rule(spec: &TrainSpec) -> Rule {
     }
 }
 
+/// The weight of one target among so many.
+#[expect(clippy::cast_precision_loss, reason = "rounding to single precision is meant")]
+pub(crate) fn share(count: usize) -> f32 {
+    if count == 0 { 0.0 } else { 1.0 / count as f32 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,53 +1,21 @@
-//! Training and evaluation of a model, the same for both back ends.
+//! Training of a model, the same for all back ends.
 
 use crate::EngineError;
+use crate::backend::{Backend, Executor};
 use crate::batch;
-use crate::cpu::CpuExecutor;
-use crate::evaluation::{Evaluation, Evaluations};
 #[cfg(feature = "gpu")]
-use crate::gpu::{Gpu, GpuProgram};
+use crate::gpu::Gpu;
 use crate::per_sample::PerSample;
-use crate::schedule::{StepSchedule, rule};
+use crate::schedule::{StepSchedule, rule, share};
+use crate::slots::{named, parameter_slots};
 use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
 use lichen_model::lower::{Purpose, lower};
-use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS, StepValues};
-use lichen_model::{ModelError, Parameters, Targets, Tensor, layers};
+use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS};
+use lichen_model::{Parameters, Targets, layers};
 use lichen_record::EngineKind;
 use std::sync::Arc;
 
 mod state;
-
-/// Runs the step program of a model and its training somewhere else than in this module's memory, with the same bits as
-/// [`CpuExecutor`]: on threads that share a memory of their own, for instance.
-pub trait Executor {
-    /// Writes a whole slot of the program.
-    ///
-    /// # Errors
-    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
-    fn write_slot(&mut self, slot: usize, data: &[f32]) -> Result<(), EngineError>;
-
-    /// Reads a whole slot of the program.
-    ///
-    /// # Errors
-    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
-    fn read_slot(&self, slot: usize) -> Result<Vec<f32>, EngineError>;
-
-    /// Takes one step on a batch whose lengths are the program's, and gives its loss.
-    ///
-    /// # Errors
-    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
-    fn step(&mut self, x: &[f32], targets: &[f32], values: &StepValues) -> Result<f32, EngineError>;
-}
-
-enum Backend {
-    Cpu(Box<CpuExecutor>),
-    Elsewhere(Box<dyn Executor>),
-    #[cfg(feature = "gpu")]
-    Gpu {
-        gpu: std::rc::Rc<Gpu>,
-        program: Box<GpuProgram>,
-    },
-}
 
 /// A model in training.
 pub struct Trainer {
@@ -56,7 +24,6 @@ pub struct Trainer {
     schedule: StepSchedule,
     losses: Vec<f32>,
     targets: Vec<f32>,
-    evaluations: Evaluations,
     per_sample: Option<PerSample>,
     loaded: bool,
 }
@@ -72,7 +39,7 @@ impl Trainer {
         if choice == EngineKind::Gpu && train.clip_sample_norm.is_some() {
             return Err(EngineError::Train("train.clip_sample_norm is for the CPU only".into()));
         }
-        let backend = open(choice, &program).await?;
+        let backend = Backend::open(choice, &program).await?;
         Self::on(backend, program, model, train)
     }
 
@@ -108,7 +75,6 @@ impl Trainer {
             schedule,
             losses: Vec::new(),
             targets: Vec::new(),
-            evaluations: Evaluations::default(),
             per_sample,
             loaded: false,
         })
@@ -144,11 +110,11 @@ impl Trainer {
     pub async fn load(&mut self, parameters: &Parameters, seed: u64) -> Result<(), EngineError> {
         let [trained, statistics] = parameter_slots(&self.program, parameters)?;
         for (slot, data) in [(PARAMETERS, &trained), (STATISTICS, &statistics)] {
-            self.write_slot(slot, data)?;
+            self.backend.write_slot(slot, data)?;
         }
         for slot in [GRADIENTS, STATE0, STATE1] {
             let zeros = vec![0.0; self.program.slots.get(slot).copied().unwrap_or(0)];
-            self.write_slot(slot, &zeros)?;
+            self.backend.write_slot(slot, &zeros)?;
         }
         self.schedule.restart(seed);
         self.losses.clear();
@@ -158,25 +124,6 @@ impl Trainer {
         }
         self.loaded = true;
         Ok(())
-    }
-
-    fn write_slot(&mut self, slot: usize, data: &[f32]) -> Result<(), EngineError> {
-        match &mut self.backend {
-            Backend::Cpu(executor) => executor.write_slot(slot, data),
-            Backend::Elsewhere(executor) => executor.write_slot(slot, data)?,
-            #[cfg(feature = "gpu")]
-            Backend::Gpu { program, .. } => program.write_slot(slot, data)?,
-        }
-        Ok(())
-    }
-
-    async fn read_slot(&self, slot: usize) -> Result<Vec<f32>, EngineError> {
-        match &self.backend {
-            Backend::Cpu(executor) => Ok(executor.slot(slot).to_vec()),
-            Backend::Elsewhere(executor) => executor.read_slot(slot),
-            #[cfg(feature = "gpu")]
-            Backend::Gpu { program, .. } => Ok(program.read_slot(slot).await?),
-        }
     }
 
     /// One step on a batch: `x` row-major with the batch first, labels or values to match.
@@ -234,7 +181,7 @@ impl Trainer {
     /// # Errors
     /// [`EngineError::Gpu`] if the device fails.
     pub async fn parameters(&self) -> Result<Parameters, EngineError> {
-        let slots = [self.read_slot(PARAMETERS).await?, self.read_slot(STATISTICS).await?];
+        let slots = [self.backend.read_slot(PARAMETERS).await?, self.backend.read_slot(STATISTICS).await?];
         named(&self.program, &slots, |binding| Some(binding.value))
     }
 
@@ -243,24 +190,8 @@ impl Trainer {
     /// # Errors
     /// [`EngineError::Gpu`] if the device fails.
     pub async fn gradients(&self) -> Result<Parameters, EngineError> {
-        let gradients = self.read_slot(GRADIENTS).await?;
+        let gradients = self.backend.read_slot(GRADIENTS).await?;
         named(&self.program, &[gradients], |binding| binding.gradient)
-    }
-
-    /// Loss and accuracy of the present parameters of `model`, for which this trainer was opened, on other data, without
-    /// dropout and with running moments; always on the CPU, so that everybody finds the same numbers.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`]; [`EngineError::Empty`] if there is no sample.
-    pub async fn evaluate<'a>(
-        &mut self,
-        model: &ModelSpec,
-        x: &[f32],
-        targets: impl Into<Targets<'a>>,
-    ) -> Result<Evaluation, EngineError> {
-        let trained = self.read_slot(PARAMETERS).await?;
-        let statistics = self.read_slot(STATISTICS).await?;
-        self.evaluations.run(model, [&trained, &statistics], x, targets.into())
     }
 }
 
@@ -279,72 +210,6 @@ pub fn step_program(model: &ModelSpec, train: &TrainSpec) -> Result<Program, Eng
     Ok(lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?)
 }
 
-async fn open(choice: EngineKind, program: &Arc<Program>) -> Result<Backend, EngineError> {
-    match choice {
-        EngineKind::Cpu => Ok(Backend::Cpu(Box::new(CpuExecutor::new(Arc::clone(program))))),
-        #[cfg(feature = "gpu")]
-        EngineKind::Gpu => {
-            let gpu = std::rc::Rc::new(Gpu::open().await?);
-            let program = Box::new(GpuProgram::new(&gpu, Arc::clone(program))?);
-            Ok(Backend::Gpu { gpu, program })
-        }
-        #[cfg(not(feature = "gpu"))]
-        EngineKind::Gpu => Err(EngineError::Gpu("this build has no GPU back end".into())),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "rounding to single precision is meant")]
-pub(crate) fn share(count: usize) -> f32 {
-    if count == 0 { 0.0 } else { 1.0 / count as f32 }
-}
-
-/// The slots of trained parameters and of statistics, filled from named tensors.
-pub(crate) fn parameter_slots(
-    program: &Program,
-    parameters: &Parameters,
-) -> Result<[Vec<f32>; 2], EngineError> {
-    let size = |slot: usize| program.slots.get(slot).copied().unwrap_or(0);
-    let mut slots = [vec![0.0; size(PARAMETERS)], vec![0.0; size(STATISTICS)]];
-    for binding in &program.parameters {
-        let fault = |problem: String| ModelError::Mismatch { name: binding.name.clone(), problem };
-        let tensor = parameters.get(&binding.name).ok_or_else(|| fault("is missing".into()))?;
-        let buffer = program.buffer(binding.value);
-        if tensor.shape() != buffer.shape {
-            let problem = format!("has shape {:?}, but the model takes {:?}", tensor.shape(), buffer.shape);
-            return Err(fault(problem).into());
-        }
-        let [trained, statistics] = &mut slots;
-        let slot = if buffer.slot == PARAMETERS { trained } else { statistics };
-        if let Some(place) = slot.get_mut(buffer.offset..buffer.offset + tensor.data().len()) {
-            place.copy_from_slice(tensor.data());
-        }
-    }
-    if parameters.len() != program.parameters.len() {
-        let known = |name: &str| program.parameters.iter().any(|binding| binding.name == name);
-        let extra = parameters.iter().find(|(name, _)| !known(name)).map_or("", |(name, _)| name);
-        let problem = "is not one of the model's".into();
-        return Err(ModelError::Mismatch { name: extra.into(), problem }.into());
-    }
-    Ok(slots)
-}
-
-/// Tensors by name out of slots.
-fn named(
-    program: &Program,
-    slots: &[Vec<f32>],
-    which: impl Fn(&lichen_model::program::ParameterBinding) -> Option<lichen_model::program::BufferId>,
-) -> Result<Parameters, EngineError> {
-    let mut parameters = Parameters::new();
-    for binding in &program.parameters {
-        let Some(id) = which(binding) else { continue };
-        let buffer = program.buffer(id);
-        let slot = slots.get(usize::from(buffer.slot == STATISTICS)).map(Vec::as_slice).unwrap_or_default();
-        let data = slot.get(buffer.offset..buffer.offset + buffer.elements()).unwrap_or_default();
-        parameters.insert(binding.name.clone(), Tensor::new(buffer.shape.clone(), data.to_vec())?)?;
-    }
-    Ok(parameters)
-}
-
 #[cfg(feature = "gpu")]
 impl Trainer {
     /// The device, where the GPU runs the steps.
@@ -360,6 +225,7 @@ impl Trainer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Evaluator;
     use crate::testing::{adam, blobs, dense, ready, spec};
     use lichen_campaign::model_spec::{Activation, Loss};
     use lichen_model::initial_parameters;
@@ -378,12 +244,13 @@ mod tests {
         let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &train)).unwrap();
         ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
         let (x, y) = blobs(160, 4, 3);
-        let before = ready(trainer.evaluate(&model, &x, &y)).unwrap();
+        let mut evaluator = Evaluator::new(&model);
+        let before = evaluator.evaluate(&ready(trainer.parameters()).unwrap(), &x, &y).unwrap();
         for epoch in 0..200 {
             let start = epoch % 10 * 16;
             ready(trainer.step(&x[start * 4..(start + 16) * 4], &y[start..start + 16])).unwrap();
         }
-        let after = ready(trainer.evaluate(&model, &x, &y)).unwrap();
+        let after = evaluator.evaluate(&ready(trainer.parameters()).unwrap(), &x, &y).unwrap();
         assert!(after.loss < before.loss / 2.0 && after.accuracy > 0.9, "{before:?} {after:?}");
         assert_eq!(ready(trainer.take_losses()).unwrap().len(), 200);
     }
@@ -441,7 +308,9 @@ mod tests {
         let losses = ready(trainer.take_losses()).unwrap();
         assert!(losses[299] < 1e-3, "{}", losses[299]);
         assert!(ready(trainer.step(&[], &[][..] as &[f32])).is_err(), "an empty batch is refused");
-        assert_eq!(ready(trainer.evaluate(&model, &[], &[][..] as &[f32])), Err(EngineError::Empty));
+        let parameters = ready(trainer.parameters()).unwrap();
+        let none = Evaluator::new(&model).evaluate(&parameters, &[], &[][..] as &[f32]);
+        assert_eq!(none, Err(EngineError::Empty));
     }
 
     #[test]

@@ -65,7 +65,7 @@ mod tests {
     use futures::channel::mpsc::unbounded;
     use lichen_bridge::{Command, CommandId, EnginePreference, Event, Guesses, Outcome, Relay};
     use lichen_campaign::Manifest;
-    use lichen_engine::{EngineKind, Trainer};
+    use lichen_engine::Evaluator;
     use lichen_model::initial_parameters;
     use lichen_record::{CampaignId, SigningKey};
 
@@ -115,11 +115,9 @@ mod tests {
     async fn other() -> (Vec<u8>, f64) {
         let manifest = Manifest::from_bytes(MANIFEST).unwrap();
         let parameters = initial_parameters(&manifest.model, 99).unwrap();
-        let mut trainer = Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train).await.unwrap();
-        trainer.load(&parameters, 0).await.unwrap();
         let dataset = Dataset::decode(DATA, &manifest).unwrap();
         let (x, answers) = dataset.gather(&manifest.data.split.held_out());
-        let accuracy = trainer.evaluate(&manifest.model, &x, &answers).await.unwrap().accuracy;
+        let accuracy = Evaluator::new(&manifest.model).evaluate(&parameters, &x, &answers).unwrap().accuracy;
         (parameters.to_safetensors(), accuracy)
     }
 

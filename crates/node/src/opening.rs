@@ -1,7 +1,7 @@
 //! Opens an engine for the campaign's model.
 
 use lichen_bridge::Engine;
-use lichen_engine::{EngineError, EngineKind, Trainer};
+use lichen_engine::{EngineError, EngineKind, Evaluator, Trainer};
 
 use crate::Platform;
 use crate::context::Context;
@@ -10,6 +10,8 @@ use crate::setup::Setup;
 /// An engine, and what the page is told about it.
 pub(crate) struct Chosen {
     pub(crate) trainer: Trainer,
+    /// Measures what was trained.
+    pub(crate) evaluator: Evaluator,
     pub(crate) shown: Engine,
 }
 
@@ -23,7 +25,8 @@ pub(crate) async fn open<P: Platform>(
     let kind = trainer.engine();
     let shown =
         Engine { kind, cpu_ms: None, gpu_ms: None, threads, samples_per_second: None, why: why.into() };
-    Ok(Chosen { trainer, shown })
+    let evaluator = Evaluator::new(&context.setup.manifest.model);
+    Ok(Chosen { trainer, evaluator, shown })
 }
 
 /// A trainer of the campaign's model, and how many threads of the processor it has.

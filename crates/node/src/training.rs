@@ -248,8 +248,8 @@ async fn train<P: Platform>(
     report.tell(*steps, &mut course.losses);
     let metric_samples = shard.get(..METRIC_SAMPLES).unwrap_or(shard);
     let (x, answers) = dataset.gather(metric_samples);
-    let accuracy = chosen.trainer.evaluate(&context.setup.manifest.model, &x, &answers).await?.accuracy;
     let parameters = chosen.trainer.parameters().await?;
+    let accuracy = chosen.evaluator.evaluate(&parameters, &x, &answers)?.accuracy;
     let is_finite =
         parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
     // A loss that is none but for rounding may come out below 0, which none of the losses can be.

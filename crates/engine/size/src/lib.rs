@@ -23,7 +23,7 @@ pub async fn train(
 
 #[cfg(feature = "engine")]
 async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) -> Result<Vec<u8>, JsError> {
-    use lichen_engine::{EngineKind, Trainer, measure_engine};
+    use lichen_engine::{EngineKind, Evaluator, Trainer, measure_engine};
     use lichen_model::{Parameters, initial_parameters};
 
     let (model, train) = (&manifest.model, &manifest.train);
@@ -44,11 +44,12 @@ async fn trained(manifest: &Manifest, base: Vec<u8>, x: &[f32], labels: &[u32]) 
     trainer.load(&base, manifest.rounds.seed).await?;
     trainer.step(x, labels).await?;
     let losses = trainer.take_losses().await?;
-    let evaluation = trainer.evaluate(model, x, labels).await?;
+    let parameters = trainer.parameters().await?;
+    let evaluation = Evaluator::new(model).evaluate(&parameters, x, labels)?;
     if losses.iter().any(|loss| !loss.is_finite()) || !evaluation.accuracy.is_finite() {
         return Err(JsError::new("the training diverged"));
     }
-    Ok(trainer.parameters().await?.to_safetensors())
+    Ok(parameters.to_safetensors())
 }
 
 // The engine has the bindings in it: with both features it is what counts.

@@ -32,7 +32,7 @@ impl Trainer {
         let mut state = Parameters::new();
         state.insert(STEP.into(), Tensor::new(vec![1], vec![self.schedule.step() as f32])?)?;
         for &(slot, prefix) in prefixes(self.schedule.spec()) {
-            let data = self.read_slot(slot).await?;
+            let data = self.backend.read_slot(slot).await?;
             for (name, place) in self.trained() {
                 let values = data.get(place.range()).unwrap_or_default().to_vec();
                 state.insert(format!("{prefix}.{name}"), Tensor::new(place.shape.to_vec(), values)?)?;
@@ -87,7 +87,7 @@ impl Trainer {
         }
         self.load(parameters, seed).await?;
         for (slot, data) in slots {
-            self.write_slot(slot, &data)?;
+            self.backend.write_slot(slot, &data)?;
         }
         self.schedule.skip(step as u32);
         Ok(())

@@ -3,7 +3,8 @@
 use crate::EngineError;
 use crate::batch;
 use crate::cpu::CpuExecutor;
-use crate::trainer::{parameter_slots, share};
+use crate::schedule::share;
+use crate::slots::parameter_slots;
 use lichen_campaign::model_spec::{Loss, ModelSpec};
 use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{PARAMETERS, STATISTICS, StepValues};
@@ -22,61 +23,50 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
-/// Evaluates a model without training it: has no gradients and no optimiser's state in memory.
+/// Evaluates a model without training it: no training program is lowered, and no gradients and no optimiser's state
+/// take memory.
 pub struct Evaluator {
     model: ModelSpec,
-    evaluations: Evaluations,
+    /// Evaluation programs with their memory, each built when first needed.
+    executors: Vec<CpuExecutor>,
+    targets: Vec<f32>,
 }
 
 impl Evaluator {
     /// Nothing is built before the first evaluation.
     #[must_use]
     pub fn new(model: &ModelSpec) -> Self {
-        Self { model: model.clone(), evaluations: Evaluations::default() }
+        Self { model: model.clone(), executors: Vec::new(), targets: Vec::new() }
     }
 
-    /// Loss and accuracy of these parameters on this data, without dropout and with running moments: the numbers that
-    /// [`Trainer::evaluate`](crate::Trainer::evaluate) gives.
+    /// Loss and accuracy of these parameters on this data, without dropout and with running moments; always on the CPU,
+    /// so that everybody finds the same numbers.
     ///
     /// # Errors
-    /// [`EngineError::Model`] if names or shapes are not those of the model, and as for
-    /// [`Trainer::evaluate`](crate::Trainer::evaluate).
+    /// [`EngineError::Model`] if names or shapes are not those of the model; [`EngineError::Empty`] if there is no
+    /// sample; for data that is refused, as [`Trainer::step`](crate::Trainer::step).
     pub fn evaluate<'a>(
         &mut self,
         parameters: &Parameters,
         x: &[f32],
         targets: impl Into<Targets<'a>>,
     ) -> Result<Evaluation, EngineError> {
-        let samples = x.len() / self.model.input.iter().product::<usize>().max(1);
-        if samples == 0 {
-            return Err(EngineError::Empty);
-        }
-        let program = self.evaluations.executor(&self.model, samples.min(EVALUATION_BATCH))?.program();
-        let [trained, statistics] = parameter_slots(program, parameters)?;
-        self.evaluations.run(&self.model, [&trained, &statistics], x, targets.into())
+        self.run(parameters, x, targets.into())
     }
-}
 
-/// Evaluation programs with their memory, each built when first needed.
-#[derive(Default)]
-pub(crate) struct Evaluations {
-    executors: Vec<CpuExecutor>,
-    targets: Vec<f32>,
-}
-
-impl Evaluations {
-    pub(crate) fn run(
+    fn run(
         &mut self,
-        model: &ModelSpec,
-        [trained, statistics]: [&[f32]; 2],
+        parameters: &Parameters,
         x: &[f32],
         targets: Targets<'_>,
     ) -> Result<Evaluation, EngineError> {
-        let width: usize = model.input.iter().product();
+        let width: usize = self.model.input.iter().product();
         let samples = x.len() / width.max(1);
         if samples == 0 || !targets.len().is_multiple_of(samples) {
             return Err(EngineError::Empty);
         }
+        let program = self.executor(samples.min(EVALUATION_BATCH))?.program();
+        let [trained, statistics] = parameter_slots(program, parameters)?;
         let per_sample = targets.len() / samples;
         let mut tally = Tally::default();
         let mut start = 0;
@@ -87,9 +77,9 @@ impl Evaluations {
             let wanted = targets.part(start * per_sample..end * per_sample);
             let (Some(part), Some(wanted)) = (part, wanted) else { return Err(EngineError::Empty) };
             let mut written = std::mem::take(&mut self.targets);
-            let executor = self.executor(model, batch)?;
-            executor.write_slot(PARAMETERS, trained);
-            executor.write_slot(STATISTICS, statistics);
+            let executor = self.executor(batch)?;
+            executor.write_slot(PARAMETERS, &trained);
+            executor.write_slot(STATISTICS, &statistics);
             let counted = batch::check(executor.program(), part, wanted, &mut written)?;
             executor.feed(part, &written);
             executor.run(&StepValues { loss_scale: share(counted), ..StepValues::default() });
@@ -97,16 +87,16 @@ impl Evaluations {
             self.targets = written;
             start = end;
         }
-        Ok(tally.evaluation(model.loss))
+        Ok(tally.evaluation(self.model.loss))
     }
 
     /// The evaluation program for this many samples.
-    fn executor(&mut self, model: &ModelSpec, batch: usize) -> Result<&mut CpuExecutor, EngineError> {
+    fn executor(&mut self, batch: usize) -> Result<&mut CpuExecutor, EngineError> {
         let known = self.executors.iter().position(|executor| executor.program().batch == batch);
         let index = match known {
             Some(index) => index,
             None => {
-                let graph = layers::build(model, batch)?;
+                let graph = layers::build(&self.model, batch)?;
                 self.executors.push(CpuExecutor::new(lower(&graph, Purpose::Evaluate)?.into()));
                 self.executors.len() - 1
             }
@@ -174,10 +164,15 @@ mod tests {
         let mut evaluator = Evaluator::new(&model);
         for seed in 1..3 {
             let parameters = initial_parameters(&model, seed).unwrap();
-            let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &adam(0.02, 16))).unwrap();
+            let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, &adam(0.02, 300))).unwrap();
             ready(trainer.load(&parameters, 1)).unwrap();
+            // A step tells the loss of the parameters before it.
+            ready(trainer.step(&x, &y)).unwrap();
+            let [loss] = ready(trainer.take_losses()).unwrap()[..] else { panic!("one step has one loss") };
             let found = evaluator.evaluate(&parameters, &x, &y).unwrap();
-            assert_eq!(found, ready(trainer.evaluate(&model, &x, &y)).unwrap());
+            assert!((found.loss - f64::from(loss)).abs() < 1e-6, "{found:?} {loss}");
+            let counted = evaluator.evaluate(&ready(trainer.parameters()).unwrap(), &x, &y).unwrap();
+            assert!(counted.loss < found.loss, "{counted:?} {found:?}");
         }
         let other = spec(&[5], Loss::SoftmaxCrossEntropy, model.layers.clone());
         let refused = evaluator.evaluate(&initial_parameters(&other, 1).unwrap(), &x, &y);
