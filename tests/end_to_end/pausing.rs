@@ -1,13 +1,13 @@
 //! Stop is immediate.
 
-use lichen_bridge::{Event, Message, Phase};
+use lichen_bridge::{CommandId, Event, Message, Outcome, Phase};
 
 use super::site::{LONG_ROUNDS, SOON, Site, TRAINED};
 
 /// How soon the worker answers, in milliseconds.
 const LIMIT: f64 = 100.0;
 
-/// Notes when Pause is clicked and when the worker has said that it rests, in the bytes `RESTING`.
+/// Notes when Pause is clicked and when the worker has said that it rests, in the bytes `RESTING` of a post.
 const WATCH: &str = r#"
 globalThis.__pause = { clicked: null, took: [] };
 addEventListener("click", event => {
@@ -18,7 +18,7 @@ globalThis.Worker = class extends Worker {
         super(...rest);
         this.addEventListener("message", event => {
             if (__pause.clicked === null || !(event.data instanceof ArrayBuffer)) return;
-            if (new Uint8Array(event.data).join() === "RESTING") {
+            if (`,${new Uint8Array(event.data).join()},`.includes(",RESTING,")) {
                 __pause.took.push(performance.now() - __pause.clicked);
                 __pause.clicked = null;
             }
@@ -26,10 +26,16 @@ globalThis.Worker = class extends Worker {
     }
 };"#;
 
+/// What the worker posts as it comes to rest, between the number of messages in front and whichever command it answers.
+fn resting() -> Vec<u8> {
+    let answer = Event::Answered { id: CommandId(0), outcome: Outcome::Done };
+    let post = Event::to_bytes(&[Event::Status(Phase::Paused), answer]).unwrap();
+    post[1..post.len() - 2].to_vec()
+}
+
 #[test]
 fn pause_answers_at_once_and_nothing_is_trained_until_resume() {
-    let resting = Event::Status(Phase::Paused).to_bytes().unwrap();
-    let resting = resting.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let resting = resting().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let site = Site::start(LONG_ROUNDS);
     for engine in ["cpu", "gpu"] {
         let page = site.profile().new_page().unwrap();

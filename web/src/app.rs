@@ -4,11 +4,14 @@ use crate::intent::Intent;
 use crate::lifecycle::Listener;
 use crate::now::Now;
 use crate::session::{self, Report, Session};
+use crate::site::Campaign;
 use crate::site::Site;
-use crate::state::{Campaign, Effect, Link, Run, Threads, ViewState, WATCH_MS};
-use crate::{threads, view};
+use crate::state::{Effect, Link, Run, Threads, ViewState, WATCH_MS};
+use crate::{origin, threads, view, wishes};
 use gloo_timers::callback::{Interval, Timeout};
 use lichen_bridge::{EnginePreference, Event, Problem};
+use std::cell::Cell;
+use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{FocusOptions, HtmlElement, UrlSearchParams};
@@ -19,6 +22,13 @@ const FRAME_MS: u32 = 50;
 
 /// Least time between two such drawings, in milliseconds: figures are read no faster, and each drawing costs.
 const GAP_MS: f64 = 1_000.0;
+
+/// How many times as long as a drawing takes there is none at least: on a slow device figures move less often, and drawing
+/// them costs no larger share of it.
+const REST: f64 = 250.0;
+
+/// The longest time between two drawings that follows from that, in milliseconds.
+const LONGEST_GAP_MS: f64 = 3_000.0;
 
 /// The same while nobody sees the page: only its title shows, in the row of tabs.
 const HIDDEN_GAP_MS: f64 = 5_000.0;
@@ -48,8 +58,11 @@ struct App {
     session: Option<Session>,
     /// The next drawing, when one is due.
     frame: Option<Timeout>,
-    /// When the page was drawn last, on its clock.
+    /// When the page was drawn last, on its clock, and when the drawing under way began.
     drawn: f64,
+    drawing: Cell<f64>,
+    /// How long the last drawing took, in milliseconds.
+    took: f64,
     goodbye: Option<Timeout>,
     /// Looks whether the worker answers, while there is one.
     watch: Option<Interval>,
@@ -65,7 +78,7 @@ enum Message {
     Click(Intent),
     Site(Result<(Campaign, Site), Problem>),
     Now(Option<Now>),
-    Report(Report),
+    Reports(Vec<Report>),
     Frame,
     Seen,
     GoodbyeOver,
@@ -78,13 +91,15 @@ impl Component for App {
 
     fn create(context: &Context<Self>) -> Self {
         let mut state = ViewState::new(preference());
-        state.relay_only = session::remembered_relay_only();
+        state.relay_only = wishes::relay_only();
         state.threads = Threads::new(threads_wanted(), threads::most());
         let mut app = Self {
             state,
             session: None,
             frame: None,
             drawn: 0.0,
+            drawing: Cell::default(),
+            took: 0.0,
             goodbye: None,
             watch: None,
             _seen: listen_for_sight(context),
@@ -106,12 +121,7 @@ impl Component for App {
                 (Vec::new(), self.state.is_now_told())
             }
             Message::Now(read) => (self.state.read_now(read), true),
-            Message::Report(report) if is_unseen(&report) => {
-                let effects = self.take(report, now);
-                self.perform(effects, context);
-                return false;
-            }
-            Message::Report(report) => (self.take(report, now), false),
+            Message::Reports(reports) => return self.take_all(reports, now, context),
             Message::GoodbyeOver => (self.state.closed(), true),
             Message::Watch => (self.state.watch(now), false),
             Message::Frame | Message::Seen => {
@@ -120,15 +130,14 @@ impl Component for App {
             }
         };
         self.perform(effects, context);
-        let turned = std::mem::discriminant(&was) != std::mem::discriminant(&self.state.run);
-        if turned {
-            self.refocus = focus_after(&was, &self.state.run).or(self.refocus);
-        }
+        let turned = self.has_turned(&was);
         self.schedule(draw || turned, now, context)
     }
 
     fn view(&self, context: &Context<Self>) -> Html {
-        view::page(&self.state, session::now(), &context.link().callback(Message::Click))
+        let now = session::now();
+        self.drawing.set(now);
+        view::page(&self.state, now, &context.link().callback(Message::Click))
     }
 
     fn rendered(&mut self, _context: &Context<Self>, _first: bool) {
@@ -138,6 +147,7 @@ impl Component for App {
             self.title = title;
         }
         self.drawn = session::now();
+        self.took = self.drawn - self.drawing.get();
         if let Some(selector) = self.refocus.take() {
             focus(selector);
         }
@@ -145,16 +155,37 @@ impl Component for App {
 }
 
 impl App {
-    /// Takes in a report; what the swarm says goes on to the worker.
+    /// Takes in what the session reports, and draws it soon, where it can be seen at all.
+    fn take_all(&mut self, reports: Vec<Report>, now: f64, context: &Context<Self>) -> bool {
+        let was = self.state.run.clone();
+        let had_reached_goal = self.state.has_reached_goal();
+        let is_seen = !reports.iter().all(is_unseen);
+        for report in reports {
+            let effects = self.take(report, now);
+            self.perform(effects, context);
+        }
+        // What everybody waits for is shown at once.
+        let at_once = self.has_turned(&was) || self.state.has_reached_goal() && !had_reached_goal;
+        (is_seen || at_once) && self.schedule(at_once, now, context)
+    }
+
     fn take(&mut self, report: Report, now: f64) -> Vec<Effect> {
         match report {
-            Report::Worker(event) => self.state.apply(event, now),
-            Report::Broke(problem) => self.state.broke(problem),
-            Report::Swarm(event) => {
-                self.state.observe(&event, now);
-                vec![Effect::Send(lichen_bridge::Command::Net(event))]
-            }
+            Report::Worker(event) => return self.state.apply(event, now),
+            Report::Broke(problem) => return self.state.broke(problem),
+            Report::Meets => self.state.meet(),
+            Report::Swarm(event) => self.state.observe(&event, now),
         }
+        Vec::new()
+    }
+
+    /// Whether what the visitor asked for is another thing now; then the focus goes where that is to be seen.
+    fn has_turned(&mut self, was: &Run) -> bool {
+        let turned = std::mem::discriminant(was) != std::mem::discriminant(&self.state.run);
+        if turned {
+            self.refocus = focus_after(was, &self.state.run).or(self.refocus);
+        }
+        turned
     }
 
     fn perform(&mut self, effects: Vec<Effect>, context: &Context<Self>) {
@@ -171,21 +202,22 @@ impl App {
         match effect {
             Effect::ReadSite => {
                 let link = context.link().clone();
-                spawn_local(async move { link.send_message(Message::Site(session::read_site().await)) });
+                spawn_local(async move { link.send_message(Message::Site(origin::read_site().await)) });
             }
             Effect::ReadNow => {
                 let link = context.link().clone();
-                spawn_local(async move { link.send_message(Message::Now(session::read_now().await)) });
+                spawn_local(async move { link.send_message(Message::Now(origin::read_now().await)) });
             }
             Effect::StartWorker => {
                 self.goodbye = None;
-                let report = context.link().callback(Message::Report);
-                self.session = Some(Session::start(report, self.state.threads.wanted)?);
+                let link = context.link().clone();
+                let listener = Rc::new(move |reports| link.send_message(Message::Reports(reports)));
+                self.session = Some(Session::start(listener, self.state.threads.wanted)?);
                 let link = context.link().clone();
                 self.watch = Some(Interval::new(WATCH_MS, move || link.send_message(Message::Watch)));
             }
             Effect::StartSwarm => {
-                if let Some(session) = &mut self.session {
+                if let Some(session) = &self.session {
                     session.start_swarm(self.state.site.ice.clone());
                 }
             }
@@ -194,13 +226,8 @@ impl App {
                     session.send(&command)?;
                 }
             }
-            Effect::Remember(relay_only) => session::remember_relay_only(relay_only),
-            Effect::RememberThreads(wanted) => threads::remember(wanted),
-            Effect::Swarm(command) => {
-                if let Some(session) = &self.session {
-                    session.tell_swarm(command)?;
-                }
-            }
+            Effect::Remember(relay_only) => wishes::keep_relay_only(relay_only),
+            Effect::RememberThreads(wanted) => wishes::keep_threads(wanted),
             Effect::CloseSoon => {
                 let link = context.link().clone();
                 self.goodbye =
@@ -219,7 +246,7 @@ impl App {
     /// sees is drawn once a second.
     fn schedule(&mut self, at_once: bool, now: f64, context: &Context<Self>) -> bool {
         let wait = match self.state.link {
-            _ if !at_once => FRAME_MS.max(whole_ms(self.drawn + gap() - now)),
+            _ if !at_once => FRAME_MS.max(whole_ms(self.drawn + self.gap() - now)),
             _ if is_hidden() => return at_once,
             Link::Lost { retry_at: Some(retry_at), .. } if retry_at > now => {
                 FRAME_MS.max(whole_ms((retry_at - now) % 1000.0))
@@ -233,11 +260,11 @@ impl App {
         }
         at_once
     }
-}
 
-/// Least time between two drawings, in milliseconds.
-fn gap() -> f64 {
-    if is_hidden() { HIDDEN_GAP_MS } else { GAP_MS }
+    /// Least time between two drawings that no click asked for, in milliseconds.
+    fn gap(&self) -> f64 {
+        if is_hidden() { HIDDEN_GAP_MS } else { (self.took * REST).clamp(GAP_MS, LONGEST_GAP_MS) }
+    }
 }
 
 /// Whether nobody sees the page.
@@ -262,25 +289,10 @@ fn whole_ms(ms: f64) -> u32 {
     ms.clamp(0.0, 60_000.0).ceil() as u32
 }
 
-/// Whether a report changes nothing that is worth a drawing of its own: frames on their way between worker and swarm are
-/// most of what passes here, and counted bytes are shown with whatever is drawn next.
-fn is_unseen(report: &Report) -> bool {
-    use lichen_net::Event as Net;
-    match report {
-        Report::Worker(Event::Alive) => true,
-        Report::Worker(Event::Net(command)) => !matches!(command, lichen_net::Command::Meet { .. }),
-        Report::Swarm(event) => matches!(
-            event,
-            Net::Frame { .. }
-                | Net::Ended { .. }
-                | Net::Asked { .. }
-                | Net::Unasked { .. }
-                | Net::Announced { .. }
-                | Net::Found { .. }
-                | Net::Traffic { .. }
-        ),
-        Report::Worker(_) | Report::Broke(_) => false,
-    }
+/// Whether a report changes nothing that is worth a drawing of its own: counted bytes are shown with whatever is drawn
+/// next.
+const fn is_unseen(report: &Report) -> bool {
+    matches!(report, Report::Worker(Event::Alive) | Report::Swarm(lichen_net::Event::Traffic { .. }))
 }
 
 /// Where the focus goes when what was clicked is replaced, so that a keyboard's user is not thrown back to the top of the
@@ -305,7 +317,7 @@ fn preference() -> EnginePreference {
 
 /// The threads that the address asks for, `?threads=2`, else those that were wanted last time.
 fn threads_wanted() -> u32 {
-    asked("threads").and_then(|number| number.parse().ok()).unwrap_or_else(threads::remembered)
+    asked("threads").and_then(|number| number.parse().ok()).unwrap_or_else(wishes::threads)
 }
 
 /// A parameter of the address.

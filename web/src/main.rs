@@ -1,8 +1,9 @@
 //! The page: a Yew app that explains, asks, shows, and carries bytes.
 //!
-//! One [`state::ViewState`] holds what the page knows. Clicks, the worker's events and the swarm's events change it in
-//! [`state`], which answers with effects; `app` has `session` carry those out; [`view`] shows the state. Only `app`
-//! and `session` need a browser, so everything else is tested natively.
+//! One [`state::ViewState`] holds what the page shows. Clicks, and what `session` reports, change it in [`state`], which
+//! answers with effects; `app` carries those out; [`view`] shows the state. `session` runs the worker and the swarm and
+//! carries frames between them without the page, which only watches. Only `app` and `session` need a browser, so
+//! everything else is tested natively.
 //!
 //! What is deliberately absent: the page decodes nothing from the network, computes nothing on tensors, and depends
 //! on neither the engine nor the node. Nothing is started before the visitor's click, and a reload never starts
@@ -25,6 +26,8 @@ mod intent;
 mod lifecycle;
 mod now;
 #[cfg(target_arch = "wasm32")]
+mod origin;
+#[cfg(target_arch = "wasm32")]
 mod session;
 mod site;
 mod state;
@@ -32,6 +35,8 @@ mod state;
 mod threads;
 mod view;
 mod way;
+#[cfg(target_arch = "wasm32")]
+mod wishes;
 
 #[cfg(target_arch = "wasm32")]
 fn main() {

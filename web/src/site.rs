@@ -1,6 +1,5 @@
-//! The campaign's words as `/lichen.json` states them, for the card before joining.
+//! The campaign's words, as the card shows them, and how `/lichen.json` states them before joining.
 
-use crate::state::{Campaign, Cost, Operator};
 use crate::way::Place;
 use lichen_bridge::{Card, Problem, Relay};
 use lichen_net::IceServer;
@@ -9,6 +8,54 @@ use serde::Deserialize;
 
 /// Longest `/lichen.json` that is read, in bytes.
 pub(crate) const MAX_SITE: usize = 128 * 1024;
+
+/// A campaign as the card shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Campaign {
+    /// The content id of the manifest.
+    pub(crate) id: String,
+    /// What it says of itself.
+    pub(crate) card: Card,
+    /// Who runs the relay, where they say so.
+    pub(crate) operator: Option<Operator>,
+    /// What taking part costs, where the relay says so.
+    pub(crate) cost: Option<Cost>,
+}
+
+impl Campaign {
+    /// The manifest's own words, and beside them what only the relay can say.
+    pub(crate) fn verified(found: lichen_bridge::Campaign, stated: &Self) -> Self {
+        Self {
+            id: found.id.to_string(),
+            card: found.card,
+            operator: stated.operator.clone(),
+            cost: stated.cost,
+        }
+    }
+}
+
+/// Who runs the relay, as they say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Operator {
+    /// A person or an institution.
+    pub(crate) name: String,
+    /// Where they are to be reached.
+    #[serde(default)]
+    pub(crate) link: Option<String>,
+}
+
+/// What goes over the wire, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Cost {
+    /// Bytes of the data set, fetched once.
+    pub(crate) data_bytes: u64,
+    /// Bytes of the model; of one tab's changes to it about as many.
+    pub(crate) model_bytes: u64,
+    /// Least time between two rounds, in milliseconds.
+    pub(crate) interval_ms: u64,
+    /// Rounds in all.
+    pub(crate) rounds: u64,
+}
 
 /// What the page keeps of `/lichen.json` besides the words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

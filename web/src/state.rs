@@ -1,7 +1,9 @@
 //! What the page knows, and how each event changes it: plain data in, effects out, no browser.
 
+mod asking;
 mod compare;
 mod effort;
+mod filing;
 mod liveness;
 mod reduce;
 mod sentence;
@@ -16,10 +18,9 @@ pub(crate) use sentence::{Lamp, Progress, Sentence};
 pub(crate) use trial::{Trial, TrialStage, is_right};
 
 use crate::now::Now;
-use crate::site::Site;
-use lichen_bridge::{Card, CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported};
+use crate::site::{Campaign, Site};
+use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported};
 use lichen_net::Peer;
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -160,42 +161,6 @@ pub(crate) enum Words {
     Stated(Rc<Campaign>),
     /// As the worker found them in the manifest that the campaign's id names.
     Verified(Rc<Campaign>),
-}
-
-/// A campaign as the card shows it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Campaign {
-    /// The content id of the manifest.
-    pub(crate) id: String,
-    /// What it says of itself.
-    pub(crate) card: Card,
-    /// Who runs the relay, where they say so.
-    pub(crate) operator: Option<Operator>,
-    /// What taking part costs, where the relay says so.
-    pub(crate) cost: Option<Cost>,
-}
-
-/// Who runs the relay, as they say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(crate) struct Operator {
-    /// A person or an institution.
-    pub(crate) name: String,
-    /// Where they are to be reached.
-    #[serde(default)]
-    pub(crate) link: Option<String>,
-}
-
-/// What goes over the wire, and how often.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(crate) struct Cost {
-    /// Bytes of the data set, fetched once.
-    pub(crate) data_bytes: u64,
-    /// Bytes of the model; of one tab's changes to it about as many.
-    pub(crate) model_bytes: u64,
-    /// Least time between two rounds, in milliseconds.
-    pub(crate) interval_ms: u64,
-    /// Rounds in all.
-    pub(crate) rounds: u64,
 }
 
 /// What the visitor has asked for.

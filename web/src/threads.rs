@@ -1,9 +1,4 @@
-//! How many threads of the processor this browser lets the page use, and how many its visitor wants.
-
-use crate::session::kept;
-
-/// Under which name this device keeps how many are wanted.
-const NAME: &str = "lichen-threads";
+//! How many threads of the processor this browser lets the page use.
 
 /// What the build writes into a page that comes with the engine for threads.
 const BUILT: &str = "meta[name=lichen-threads]";
@@ -26,17 +21,4 @@ pub(crate) fn most() -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped just before")]
     let there = there.clamp(1.0, f64::from(MOST)) as u32;
     there
-}
-
-/// As many as were wanted last time, else 1.
-pub(crate) fn remembered() -> u32 {
-    let known = kept().and_then(|storage| storage.get_item(NAME).ok().flatten());
-    known.and_then(|number| number.parse().ok()).unwrap_or(1)
-}
-
-/// Keeps on this device how many are wanted.
-pub(crate) fn remember(wanted: u32) {
-    let Some(storage) = kept() else { return };
-    // A browser that refuses to keep it trains on one thread next time.
-    let _refused = storage.set_item(NAME, &wanted.to_string());
 }

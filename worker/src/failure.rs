@@ -30,6 +30,6 @@ pub(crate) fn tell_panics() {
         }));
         // Nothing is left to be done about a message that does not arrive.
         let _posted =
-            transfer::send(&failed, |message, list| scope.post_message_with_transfer(message, list));
+            transfer::send(&[failed], |message, list| scope.post_message_with_transfer(message, list));
     }));
 }

@@ -1,13 +1,14 @@
 //! Page to worker: one [`Command`] enum, one [`Event`] enum, answers by id.
 //!
-//! A message is a [`Command`] or an [`Event`] in postcard's form, at most [`MAX_MESSAGE`] bytes, in an `ArrayBuffer`
-//! that is transferred, not copied ([`transfer`], in the browser only). Fields go by their place, not by name: both ends
+//! A post is one or more [`Command`]s or [`Event`]s in postcard's form, at most [`MAX_POST`] bytes, in an `ArrayBuffer`
+//! that is transferred, not copied ([`transfer`], in the browser only): a task of the browser for each message would cost
+//! more than the message. Fields go by their place, not by name: both ends
 //! are of one build, nothing is signed and nothing is kept, and code that reads names was a tenth of page and worker.
 //!
 //! - The worker posts [`Event::Ready`] first; a message posted to it earlier is lost.
 //! - Every command that carries a [`CommandId`] is answered by exactly one [`Event::Answered`] with that id, in the
 //!   order in which they are settled. Everything else the worker has to say is an event nobody asked for.
-//! - [`Command::Net`] and [`Event::Net`] carry the swarm's traffic, which the page moves and never decodes.
+//! - [`Command::Net`] and [`Event::Net`] carry the swarm's traffic, which the page's session moves and never decodes.
 //!
 //! What is deliberately absent: anything private. No key, no certificate in the making and no training data crosses.
 
@@ -24,7 +25,7 @@ pub use event::{
 };
 pub use lichen_campaign::{Card, Organiser, Show, Statement, Topic};
 pub use lichen_record::EngineKind;
-pub use message::{BridgeError, MAX_MESSAGE, Message};
+pub use message::{BridgeError, MAX_POST, Message};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;

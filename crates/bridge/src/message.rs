@@ -1,12 +1,12 @@
-//! Messages as bytes: capped, complete, nothing behind them.
+//! Messages as bytes: several in one post, capped, complete, nothing behind them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Command, Event};
 
-/// Longest message, in bytes: one frame of the swarm with its wrapping.
-pub const MAX_MESSAGE: usize = lichen_net::MAX_FRAME + 1024;
+/// Longest post, in bytes: one frame of the swarm with its wrapping.
+pub const MAX_POST: usize = lichen_net::MAX_FRAME + 1024;
 
 mod sealed {
     pub trait Sealed {}
@@ -16,25 +16,25 @@ mod sealed {
 
 /// What crosses the bridge: [`Command`] one way, [`Event`] the other.
 pub trait Message: sealed::Sealed + Serialize + DeserializeOwned {
-    /// The message's bytes.
+    /// The bytes of one post with these messages, in their order.
     ///
     /// # Errors
     /// [`BridgeError::Encode`] where memory is short.
-    fn to_bytes(&self) -> Result<Vec<u8>, BridgeError> {
-        postcard::to_allocvec(self).map_err(BridgeError::Encode)
+    fn to_bytes(messages: &[Self]) -> Result<Vec<u8>, BridgeError> {
+        postcard::to_allocvec(messages).map_err(BridgeError::Encode)
     }
 
-    /// Reads a message.
+    /// Reads the messages of one post.
     ///
     /// # Errors
-    /// Refuses what is longer than [`MAX_MESSAGE`], not a message of this kind, or followed by anything.
-    fn from_bytes(bytes: &[u8]) -> Result<Self, BridgeError> {
-        if bytes.len() > MAX_MESSAGE {
+    /// Refuses what is longer than [`MAX_POST`], not messages of this kind, or followed by anything.
+    fn from_bytes(bytes: &[u8]) -> Result<Vec<Self>, BridgeError> {
+        if bytes.len() > MAX_POST {
             return Err(BridgeError::TooLong(bytes.len()));
         }
         match postcard::take_from_bytes(bytes).map_err(BridgeError::Decode)? {
-            (message, []) => Ok(message),
-            (_message, rest) => Err(BridgeError::Trailing(rest.len())),
+            (messages, []) => Ok(messages),
+            (_messages, rest) => Err(BridgeError::Trailing(rest.len())),
         }
     }
 }
@@ -51,14 +51,14 @@ pub enum BridgeError {
     /// The bytes are no message.
     #[error("not a message of the bridge: {0}")]
     Decode(#[source] postcard::Error),
-    /// So many bytes follow the message.
-    #[error("{0} bytes follow a message")]
+    /// So many bytes follow the messages.
+    #[error("{0} bytes follow the messages")]
     Trailing(usize),
     /// What was posted is no `ArrayBuffer`.
     #[error("what was posted is not an ArrayBuffer")]
     NotABuffer,
-    /// The message is of so many bytes, which is more than [`MAX_MESSAGE`].
-    #[error("a message of {0} bytes is too long")]
+    /// The post is of so many bytes, which is more than [`MAX_POST`].
+    #[error("a post of {0} bytes is too long")]
     TooLong(usize),
     /// The browser refused to post the message.
     #[error("the browser refused to post a message: {0}")]
@@ -154,42 +154,42 @@ mod tests {
 
     proptest! {
         #[test]
-        fn commands_come_back_as_sent(command in command()) {
-            prop_assert_eq!(Command::from_bytes(&command.to_bytes().unwrap()).unwrap(), command);
+        fn commands_come_back_as_sent(commands in proptest::collection::vec(command(), 0..5)) {
+            prop_assert_eq!(Command::from_bytes(&Command::to_bytes(&commands).unwrap()).unwrap(), commands);
         }
 
         #[test]
-        fn events_come_back_as_sent(event in event()) {
-            prop_assert_eq!(Event::from_bytes(&event.to_bytes().unwrap()).unwrap(), event);
+        fn events_come_back_as_sent(events in proptest::collection::vec(event(), 0..5)) {
+            prop_assert_eq!(Event::from_bytes(&Event::to_bytes(&events).unwrap()).unwrap(), events);
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_or_a_message(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            if let Ok(command) = Command::from_bytes(&bytes) {
-                prop_assert_eq!(Command::from_bytes(&command.to_bytes().unwrap()).unwrap(), command);
+        fn arbitrary_bytes_are_refused_or_messages(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(commands) = Command::from_bytes(&bytes) {
+                prop_assert_eq!(Command::from_bytes(&Command::to_bytes(&commands).unwrap()).unwrap(), commands);
             }
-            if let Ok(event) = Event::from_bytes(&bytes) {
-                prop_assert!(event.to_bytes().is_ok());
+            if let Ok(events) = Event::from_bytes(&bytes) {
+                prop_assert!(Event::to_bytes(&events).is_ok());
             }
         }
 
         #[test]
-        fn nothing_may_follow_a_message(event in event(), more in proptest::collection::vec(any::<u8>(), 1..9)) {
-            let bytes = [event.to_bytes().unwrap(), more.clone()].concat();
+        fn nothing_may_follow_the_messages(event in event(), more in proptest::collection::vec(any::<u8>(), 1..9)) {
+            let bytes = [Event::to_bytes(&[event]).unwrap(), more.clone()].concat();
             let refused = Event::from_bytes(&bytes);
             prop_assert!(matches!(refused, Err(BridgeError::Trailing(rest)) if rest == more.len()));
         }
 
         #[test]
-        fn a_cut_message_is_refused(command in command(), cut in any::<prop::sample::Index>()) {
-            let bytes = command.to_bytes().unwrap();
+        fn a_cut_post_is_refused(command in command(), cut in any::<prop::sample::Index>()) {
+            let bytes = Command::to_bytes(&[command]).unwrap();
             prop_assert!(Command::from_bytes(&bytes[..cut.index(bytes.len())]).is_err());
         }
     }
 
     #[test]
-    fn a_message_above_the_cap_is_refused_unread() {
-        let bytes = vec![0; MAX_MESSAGE + 1];
+    fn a_post_above_the_cap_is_refused_unread() {
+        let bytes = vec![0; MAX_POST + 1];
         assert!(matches!(Command::from_bytes(&bytes), Err(BridgeError::TooLong(_))));
     }
 
@@ -197,6 +197,6 @@ mod tests {
     fn the_largest_frame_fits() {
         let bytes = vec![7; lichen_net::MAX_FRAME];
         let command = Command::Net(lichen_net::Event::Frame { id: RequestId(u64::MAX), bytes });
-        assert!(command.to_bytes().unwrap().len() <= MAX_MESSAGE);
+        assert!(Command::to_bytes(&[command]).unwrap().len() <= MAX_POST);
     }
 }

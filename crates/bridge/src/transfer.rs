@@ -4,29 +4,36 @@ use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessageEvent;
 
-use crate::{BridgeError, MAX_MESSAGE, Message};
+use crate::{BridgeError, MAX_POST, Message};
 
-/// Posts a message through `post`, which is the port's `postMessage(message, transfer)`.
+/// Posts messages through `post`, which is the port's `postMessage(message, transfer)`: all at once, unless they are
+/// together longer than a post may be.
 ///
 /// # Errors
 /// [`BridgeError::NotPosted`] where the browser throws, [`BridgeError::Encode`] where memory is short.
 pub fn send<M: Message>(
-    message: &M,
-    post: impl FnOnce(&JsValue, &JsValue) -> Result<(), JsValue>,
+    messages: &[M],
+    post: impl Fn(&JsValue, &JsValue) -> Result<(), JsValue>,
 ) -> Result<(), BridgeError> {
-    let buffer = Uint8Array::from(message.to_bytes()?.as_slice()).buffer();
-    let transfer = Array::of1(&buffer);
-    post(&buffer, &transfer).map_err(|error| BridgeError::NotPosted(format!("{error:?}")))
+    let post_bytes = |bytes: &[u8]| {
+        let buffer = Uint8Array::from(bytes).buffer();
+        post(&buffer, &Array::of1(&buffer)).map_err(|error| BridgeError::NotPosted(format!("{error:?}")))
+    };
+    let bytes = M::to_bytes(messages)?;
+    if bytes.len() <= MAX_POST {
+        return post_bytes(&bytes);
+    }
+    messages.chunks(1).try_for_each(|message| post_bytes(&M::to_bytes(message)?))
 }
 
-/// Reads the message that an event brought; the size is checked before anything is copied.
+/// Reads the messages that an event brought; the size is checked before anything is copied.
 ///
 /// # Errors
-/// Refuses what is not an `ArrayBuffer` holding a message of this kind.
-pub fn receive<M: Message>(event: &MessageEvent) -> Result<M, BridgeError> {
+/// Refuses what is not an `ArrayBuffer` holding messages of this kind.
+pub fn receive<M: Message>(event: &MessageEvent) -> Result<Vec<M>, BridgeError> {
     let buffer: ArrayBuffer = event.data().dyn_into().map_err(|_not_a_buffer| BridgeError::NotABuffer)?;
     let length = buffer.byte_length() as usize;
-    if length > MAX_MESSAGE {
+    if length > MAX_POST {
         return Err(BridgeError::TooLong(length));
     }
     M::from_bytes(&Uint8Array::new(&buffer).to_vec())
@@ -47,7 +54,7 @@ mod tests {
     wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
     /// Two ends of a channel, and what arrives at the second.
-    fn channel<M: Message + 'static>() -> (MessagePort, UnboundedReceiver<Result<M, BridgeError>>) {
+    fn channel<M: Message + 'static>() -> (MessagePort, UnboundedReceiver<Result<Vec<M>, BridgeError>>) {
         let channel = MessageChannel::new().unwrap();
         let (sender, received) = unbounded();
         let on_message: Closure<dyn FnMut(MessageEvent)> =
@@ -57,8 +64,8 @@ mod tests {
         (channel.port1(), received)
     }
 
-    fn post<M: Message>(port: &MessagePort, message: &M) {
-        send(message, |message, list| port.post_message_with_transferable(message, list)).unwrap();
+    fn post<M: Message>(port: &MessagePort, messages: &[M]) {
+        send(messages, |message, list| port.post_message_with_transferable(message, list)).unwrap();
     }
 
     #[wasm_bindgen_test]
@@ -69,11 +76,22 @@ mod tests {
             Event::Status(Phase::Training { round: 3, step: 1, steps: 60 }),
             Event::Net(lichen_net::Command::Request { id: RequestId(7), bytes: vec![1; 1 << 20] }),
         ];
-        for event in &sent {
-            post(&port, event);
-        }
-        for event in &sent {
-            assert_eq!(&received.next().await.unwrap().unwrap(), event);
+        post(&port, &sent[..1]);
+        post(&port, &sent[1..]);
+        assert_eq!(received.next().await.unwrap().unwrap(), sent[..1]);
+        assert_eq!(received.next().await.unwrap().unwrap(), sent[1..]);
+    }
+
+    #[wasm_bindgen_test]
+    async fn what_is_too_much_for_one_post_goes_in_several() {
+        let (port, mut received) = channel::<Command>();
+        let frame = |id| {
+            let bytes = vec![7; lichen_net::MAX_FRAME / 2 + 1024];
+            Command::Net(lichen_net::Event::Frame { id: RequestId(id), bytes })
+        };
+        post(&port, &[frame(1), frame(2)]);
+        for id in [1, 2] {
+            assert_eq!(received.next().await.unwrap().unwrap(), [frame(id)]);
         }
     }
 
@@ -81,14 +99,14 @@ mod tests {
     async fn a_sent_buffer_is_handed_over_not_copied() {
         let (port, mut received) = channel::<Command>();
         let command = Command::Net(lichen_net::Event::Traffic { received: 1, sent: 2 });
-        let mut handed = None;
+        let handed = std::cell::Cell::new(None);
         let keep_and_post = |message: &JsValue, list: &JsValue| {
-            handed = Some(message.clone().unchecked_into::<ArrayBuffer>());
+            handed.set(Some(message.clone().unchecked_into::<ArrayBuffer>()));
             port.post_message_with_transferable(message, list)
         };
-        send(&command, keep_and_post).unwrap();
-        assert_eq!(handed.unwrap().byte_length(), 0);
-        assert_eq!(received.next().await.unwrap().unwrap(), command);
+        send(std::slice::from_ref(&command), keep_and_post).unwrap();
+        assert_eq!(handed.take().unwrap().byte_length(), 0);
+        assert_eq!(received.next().await.unwrap().unwrap(), [command]);
     }
 
     #[wasm_bindgen_test]
@@ -98,7 +116,7 @@ mod tests {
         assert!(matches!(received.next().await, Some(Err(BridgeError::NotABuffer))));
         port.post_message(&Uint8Array::from(&[0xff, 0x00][..]).buffer()).unwrap();
         assert!(matches!(received.next().await, Some(Err(BridgeError::Decode(_)))));
-        let length = MAX_MESSAGE + 1;
+        let length = MAX_POST + 1;
         port.post_message(&ArrayBuffer::new(u32::try_from(length).unwrap())).unwrap();
         assert!(matches!(received.next().await, Some(Err(BridgeError::TooLong(found))) if found == length));
     }

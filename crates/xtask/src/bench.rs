@@ -7,6 +7,8 @@ mod hostile;
 mod options;
 mod page;
 mod report;
+mod rounds;
+mod stage;
 mod webrtc;
 mod window;
 
@@ -34,6 +36,9 @@ const TESTS: &str = "lichen-tests";
 /// The benchmark of an open page, in a browser.
 const PAGE: &str = "page";
 
+/// The benchmark of rounds without a wait between them, in several tabs of a browser.
+const ROUNDS: &str = "rounds";
+
 /// The `bench` command.
 pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let toolchain = Toolchain::ensure()?;
@@ -43,6 +48,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{WEBRTC}");
         println!("{HOSTILE}");
         println!("{PAGE}");
+        println!("{ROUNDS}");
         for name in names(&toolchain)? {
             println!("{name}");
         }
@@ -61,6 +67,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     if name == PAGE {
         return page::page(&toolchain, arguments);
+    }
+    if name == ROUNDS {
+        return rounds::rounds(&toolchain, arguments);
     }
     if !names(&toolchain)?.contains(&name) {
         bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");

@@ -1,16 +1,14 @@
-//! What each click, answer and event changes, and what is to be done about it.
+//! What each click and event changes, and what is to be done about it.
 
 use super::compare::misled;
+use super::filing::{set_aside, went_back};
 use super::{
-    Account, Asked, Campaign, Evaluation, Link, MAX_HISTORY, MAX_KEPT, MAX_LISTED, MAX_UNREACHED, Round, Run,
-    Threads, Traffic, ViewState, Words, WorkerStage,
+    Account, Asked, Evaluation, Link, MAX_UNREACHED, Round, Run, Threads, Traffic, ViewState, Words,
+    WorkerStage,
 };
 use crate::intent::Intent;
-use crate::site::Site;
-use lichen_bridge::{
-    Command, CommandId, Contribution, ContributionState, Event, IdentityOrigin, LossPoint, Outcome, Phase,
-    Problem,
-};
+use crate::site::{Campaign, Site};
+use lichen_bridge::{Command, Event, IdentityOrigin, Phase, Problem};
 use lichen_net::{Path, Peer};
 use std::rc::Rc;
 
@@ -31,8 +29,6 @@ pub(crate) enum Effect {
     Send(Command),
     /// Remember on this device whether to use the relay only.
     Remember(bool),
-    /// Hand a command to the swarm.
-    Swarm(lichen_net::Command),
     /// End the worker and the swarm now.
     Close,
     /// End them soon, whether or not the goodbyes have gone through.
@@ -101,10 +97,8 @@ impl ViewState {
         match event {
             Event::Ready { version } => return self.ready(version),
             Event::Answered { id, outcome } => return self.answered(id, outcome),
-            Event::Net(command) => {
-                self.meets |= matches!(command, lichen_net::Command::Meet { .. });
-                return vec![Effect::Swarm(command)];
-            }
+            // Between worker and swarm; the session sees to it.
+            Event::Net(_) => {}
             Event::Status(phase) => return self.enter(phase, now),
             Event::Identity { account, origin } => {
                 self.account =
@@ -112,7 +106,7 @@ impl ViewState {
             }
             Event::Campaign(campaign) => {
                 let stated = self.campaign().cloned().unwrap_or_default();
-                let verified = verified(campaign, &stated);
+                let verified = Campaign::verified(campaign, &stated);
                 if let Some(problem) = misled(&stated.card, &verified.card) {
                     return self.turn_away(problem);
                 }
@@ -191,6 +185,11 @@ impl ViewState {
             | Net::Announced { .. }
             | Net::Found { .. } => {}
         }
+    }
+
+    /// Takes in that the swarm was told to meet other tabs, or to keep from them.
+    pub(crate) fn meet(&mut self) {
+        self.meets = true;
     }
 
     /// The worker, or the page's way to it, broke.
@@ -284,99 +283,26 @@ impl ViewState {
     }
 
     /// The worker knows the campaign: first of all it learns whom it must keep from.
-    fn prepared(&mut self) -> Vec<Effect> {
+    pub(super) fn prepared(&mut self) -> Vec<Effect> {
         let mut effects = if self.relay_only { vec![self.ask(Asked::RelayOnly)] } else { Vec::new() };
         effects.extend(self.take_part());
         effects
     }
 
     /// The worker knows the campaign, and the visitor only looks.
-    fn prepared_to_look(&mut self) -> Vec<Effect> {
+    pub(super) fn prepared_to_look(&mut self) -> Vec<Effect> {
         self.worker = WorkerStage::Prepared;
         self.look_if_ready()
     }
 
     /// Tells the worker to take part, unless the visitor has paused meanwhile.
-    fn take_part(&mut self) -> Vec<Effect> {
+    pub(super) fn take_part(&mut self) -> Vec<Effect> {
         self.worker = WorkerStage::Prepared;
         if self.run != Run::Joined {
             return Vec::new();
         }
         self.worker = WorkerStage::TakingPart;
         vec![self.ask(Asked::Join)]
-    }
-
-    fn tell_if_taking_part(&mut self, asked: Asked) -> Vec<Effect> {
-        if self.worker == WorkerStage::TakingPart { vec![self.ask(asked)] } else { Vec::new() }
-    }
-
-    fn ready(&mut self, version: u32) -> Vec<Effect> {
-        if version != lichen_bridge::VERSION {
-            return self.broke(Problem {
-                message: "The page and its worker are of different versions.".to_owned(),
-                remedy: "Reload the page to get both anew.".to_owned(),
-            });
-        }
-        let start = self.ask(Asked::Start);
-        if self.is_taking_part() { vec![Effect::StartSwarm, start] } else { vec![start] }
-    }
-
-    fn answered(&mut self, id: CommandId, outcome: Outcome) -> Vec<Effect> {
-        let Some(asked) = self.asked.remove(&id) else {
-            return Vec::new();
-        };
-        match (asked, outcome) {
-            (Asked::Start, Outcome::Done) if !self.is_taking_part() => self.prepared_to_look(),
-            (Asked::Start, Outcome::Done) => self.prepared(),
-            (Asked::Read, outcome) => self.reading_ended(id, result(outcome)),
-            (Asked::Look, outcome) => {
-                self.looked(result(outcome));
-                Vec::new()
-            }
-            (Asked::Leave, _) => self.closed(),
-            (_, Outcome::Done) => Vec::new(),
-            (Asked::Start | Asked::Join, Outcome::Refused(problem)) => self.broke(problem),
-            (Asked::RelayOnly, Outcome::Refused(problem)) => {
-                self.notice = Some(problem);
-                Vec::new()
-            }
-            (Asked::Pause, Outcome::Refused(problem)) => {
-                self.turn_back(&Run::Paused, Run::Joined, problem);
-                Vec::new()
-            }
-            (Asked::Resume, Outcome::Refused(problem)) => {
-                self.turn_back(&Run::Joined, Run::Paused, problem);
-                Vec::new()
-            }
-        }
-    }
-
-    /// Undoes a click that the worker refused, unless another came after it.
-    fn turn_back(&mut self, from: &Run, to: Run, problem: Problem) {
-        if self.run == *from {
-            self.run = to;
-            self.notice = Some(problem);
-        }
-    }
-
-    pub(super) fn ask(&mut self, asked: Asked) -> Effect {
-        self.last_id = self.last_id.wrapping_add(1);
-        let id = CommandId(self.last_id);
-        self.asked.insert(id, asked);
-        Effect::Send(match asked {
-            Asked::Start => Command::Start { id, relay: self.site.relay.clone(), engine: self.preference },
-            Asked::Join => Command::Join { id },
-            Asked::Pause => Command::Pause { id },
-            Asked::Resume => Command::Resume { id },
-            Asked::Leave => Command::Leave { id },
-            Asked::RelayOnly => Command::RelayOnly { id, on: self.relay_only },
-            Asked::Read => Command::Read { id, cells: self.picture() },
-            Asked::Look => {
-                let now = self.now.clone().unwrap_or_default();
-                let checkpoint = now.checkpoint.clone().unwrap_or_default();
-                Command::Look { id, checkpoint, round: now.settled }
-            }
-        })
     }
 
     fn enter(&mut self, phase: Phase, now: f64) -> Vec<Effect> {
@@ -416,52 +342,6 @@ impl ViewState {
         }
     }
 
-    fn trained(&mut self, round: u64, points: &[LossPoint], now: f64) {
-        if let Some(last) = points.last() {
-            self.own_loss = Some(last.loss);
-            self.own_loss_round = round;
-            self.stepped(now);
-        }
-    }
-
-    fn stepped(&mut self, now: f64) {
-        if let (None, Some(joined_at)) = (self.first_step_ms, self.joined_at) {
-            self.first_step_ms = Some(now - joined_at);
-        }
-    }
-
-    /// Files a result by its round; a round measured again replaces its earlier result.
-    fn evaluated(&mut self, evaluation: Evaluation) {
-        self.best = Some(self.best.map_or(evaluation.accuracy, |best| best.max(evaluation.accuracy)));
-        let history = Rc::make_mut(&mut self.history);
-        match history.binary_search_by_key(&evaluation.round, |known| known.round) {
-            Ok(place) => {
-                if let Some(known) = history.get_mut(place) {
-                    *known = evaluation;
-                }
-            }
-            Err(place) => history.insert(place, evaluation),
-        }
-        if history.len() > MAX_HISTORY {
-            history.remove(0);
-        }
-    }
-
-    fn contributed(&mut self, contribution: Contribution) {
-        let recorded = |one: &Contribution| matches!(one.state, ContributionState::Recorded { .. });
-        let now_recorded = recorded(&contribution);
-        let before = self.contributions.insert(contribution.round, contribution);
-        match (before.as_ref().is_some_and(recorded), now_recorded) {
-            (false, true) => self.recorded += 1,
-            (true, false) => self.recorded = self.recorded.saturating_sub(1),
-            _ => {}
-        }
-        if self.contributions.len() > MAX_KEPT {
-            self.contributions.pop_first();
-        }
-        self.listed = Rc::new(self.contributions.values().rev().take(MAX_LISTED).cloned().collect());
-    }
-
     fn forget_connection(&mut self) {
         self.link = Link::Closed;
         self.phase = None;
@@ -474,49 +354,5 @@ impl ViewState {
         self.asked.clear();
         self.worker = WorkerStage::Loading;
         self.trial.rest();
-    }
-}
-
-/// What to say where the organiser went back.
-fn went_back(round: u64, to: u64) -> Problem {
-    let checkpoint = match to {
-        0 => "the campaign's first checkpoint".to_owned(),
-        to => format!("the checkpoint of round {to}"),
-    };
-    Problem {
-        message: format!("The organiser went back to {checkpoint}."),
-        remedy: format!("Round {round} goes on from there. There is nothing to do."),
-    }
-}
-
-/// What to say of a round that changed nothing.
-fn set_aside(round: u64, would_be: Option<f64>, stays: Option<f64>) -> Problem {
-    let of_hundred = |share: f64| format!("{:.0}", share * 100.0);
-    let why = match would_be.zip(stays).map(|(would_be, stays)| (of_hundred(would_be), of_hundred(stays))) {
-        Some((would_be, stays)) if would_be != stays => {
-            format!("with its updates the model would have got {would_be} of 100 right instead of {stays}")
-        }
-        _ => "with its updates the model would have become worse".to_owned(),
-    };
-    Problem {
-        message: format!("Round {round} was set aside: {why}."),
-        remedy: "Training goes on from the checkpoint before it. There is nothing to do.".to_owned(),
-    }
-}
-
-fn result(outcome: Outcome) -> Result<(), Problem> {
-    match outcome {
-        Outcome::Done => Ok(()),
-        Outcome::Refused(problem) => Err(problem),
-    }
-}
-
-/// The manifest's own words, and beside them what only the relay can say.
-fn verified(campaign: lichen_bridge::Campaign, stated: &Campaign) -> Campaign {
-    Campaign {
-        id: campaign.id.to_string(),
-        card: campaign.card,
-        operator: stated.operator.clone(),
-        cost: stated.cost,
     }
 }

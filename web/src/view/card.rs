@@ -6,7 +6,8 @@ use super::{cost, engine, fact, mesh, thanks, trial};
 use crate::format;
 use crate::intent::Intent;
 use crate::now::Now;
-use crate::state::{Campaign, ViewState, Words};
+use crate::site::Campaign;
+use crate::state::{ViewState, Words};
 use lichen_bridge::{Problem, Statement, Topic};
 use yew::prelude::*;
 

@@ -2,7 +2,8 @@
 
 use super::fact;
 use crate::format;
-use crate::state::{Cost, ViewState};
+use crate::site::Cost;
+use crate::state::ViewState;
 use yew::prelude::*;
 
 /// Rounds are not counted as shorter than this, in milliseconds: computing and sending take time, too.

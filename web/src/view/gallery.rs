@@ -7,9 +7,8 @@ use crate::drawing::{Drawing, Point};
 use crate::intent::Intent;
 use crate::now::{Accuracy, Now};
 use crate::site::Site;
-use crate::state::{
-    Account, Campaign, Cost, Effect, Evaluation, Link, Operator, Run, Traffic, ViewState, Words,
-};
+use crate::site::{Campaign, Cost, Operator};
+use crate::state::{Account, Effect, Evaluation, Link, Run, Traffic, ViewState, Words};
 use lichen_bridge::{
     Card, Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Guess, Guesses,
     Organiser, Outcome, Phase, Problem, Show, Statement, Topic,

@@ -5,7 +5,8 @@ use super::trial;
 use crate::format;
 use crate::intent::Intent;
 use crate::now::Now;
-use crate::state::{Campaign, Run, ViewState};
+use crate::site::Campaign;
+use crate::state::{Run, ViewState};
 use yew::prelude::*;
 
 /// Thanks to whoever takes part or did, once the goal is reached or all is done.

@@ -137,18 +137,18 @@ fn through<T, E: Debug + 'static, D: Debug + 'static>(
     }
 }
 
-/// A message of the bridge: what is accepted reads the same after it was written again.
+/// Posts of the bridge: what is accepted reads the same after it was written again.
 fn repeatable<T: Message + Debug + 'static>(name: &'static str, valid: &[T]) -> Target {
     Target {
         name,
         cap: 2 * MAX_ENTRY,
-        valid: valid.iter().map(|value| value.to_bytes().unwrap()).collect(),
+        valid: valid.chunks(1).chain([valid]).map(|messages| T::to_bytes(messages).unwrap()).collect(),
         accepts: Box::new(move |input| match T::from_bytes(input) {
             Err(_refused) => false,
-            Ok(value) => {
-                let bytes = value.to_bytes().unwrap();
+            Ok(messages) => {
+                let bytes = T::to_bytes(&messages).unwrap();
                 // Numbers that are none (NaN) are not equal to themselves, but their bytes are.
-                assert_eq!(T::from_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
+                assert_eq!(T::to_bytes(&T::from_bytes(&bytes).unwrap()).unwrap(), bytes);
                 true
             }
         }),
