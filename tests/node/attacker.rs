@@ -26,7 +26,7 @@ impl Attacker {
     pub(crate) async fn join(relay: &RelayProcess, number: u8) -> Self {
         let site: lichen_bridge::Relay =
             serde_json::from_str(&relay.get("lichen.json").unwrap().text()).unwrap();
-        let (handle, mut events) = swarm::spawn(Vec::new()).unwrap();
+        let (handle, mut events) = swarm::spawn(&[]).unwrap();
         let Some(Event::Started { peer }) = events.next().await else { panic!("the swarm did not start") };
         handle.send(Command::Connect { address: site.address, also: site.also }).unwrap();
         while !matches!(events.next().await, Some(Event::Connected { .. })) {}

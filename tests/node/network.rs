@@ -88,7 +88,7 @@ impl Network {
                 inner.tell_found();
                 inner.tell_paths(from);
             }
-            Command::Part | Command::Disconnect => {
+            Command::Disconnect => {
                 if let Some(tab) = inner.tabs.get_mut(from) {
                     tab.is_meeting = false;
                 }

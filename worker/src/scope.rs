@@ -15,7 +15,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, SubtleCrypto};
 
-use crate::failure::problem;
+use crate::failure::{describe, problem};
 use crate::key::{self, AccountKey};
 use crate::lease::{self, Lease, LockManager, Patience};
 use crate::threads::Threads;
@@ -157,8 +157,7 @@ impl Platform for Scope {
             return Ok(key.account());
         }
         let made = AccountKey::make(&self.subtle, &self.store).await;
-        let key =
-            Rc::new(made.map_err(|error| problem("No key could be made on this device", &error, RELOAD))?);
+        let key = Rc::new(made.map_err(|error| unmade(&error))?);
         *self.key.borrow_mut() = Some(Rc::clone(&key));
         Ok(key.account())
     }
@@ -217,14 +216,26 @@ async fn open_store(global: &DedicatedWorkerGlobalScope) -> Result<IndexedDb, Pr
     }
 }
 
+/// What the person can do about a key that could not be made and kept.
+fn unmade(error: &JsValue) -> Problem {
+    no_room(&describe(error)).unwrap_or_else(|| problem("No key could be made on this device", error, RELOAD))
+}
+
+/// What to say where the reason for a failure is that the browser's storage is full.
+fn no_room(reason: &str) -> Option<Problem> {
+    reason.contains("Quota").then(|| Problem {
+        message: "The browser's storage is full: there is no room left for what this page has to keep.".into(),
+        remedy: "Free some space on this device, or delete data of other sites in the browser's settings; then join \
+                 again."
+            .into(),
+    })
+}
+
 /// What the person can do about a store that fails.
 fn kept(error: &StoreError) -> Problem {
     let reason = error.to_string();
-    if reason.contains("Quota") {
-        return Problem {
-            message: "This browser has no room left for what this page has to keep.".into(),
-            remedy: "Free some space on this device, then join again.".into(),
-        };
+    if let Some(problem) = no_room(&reason) {
+        return problem;
     }
     if reason.contains("VersionError") {
         return Problem {

@@ -53,10 +53,10 @@ pub struct IceServer {
     /// For instance `stun:relay.example:3478`.
     pub urls: Vec<String>,
     /// The user's name, for TURN.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// The user's credential, for TURN.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
 }
 
@@ -94,16 +94,13 @@ pub enum Command {
         id: RequestId,
     },
     /// Take part in a campaign's mesh: be found through the hub, connect to peers directly up to [`WANTED_DEGREE`],
-    /// accept others up to [`MAX_DEGREE`]. Holds until [`Command::Part`] or [`Command::Disconnect`] and across lost
-    /// connections; given again, it replaces what was given before.
+    /// accept others up to [`MAX_DEGREE`]. Holds until [`Command::Disconnect`] and across lost connections; given again, it replaces what was given before.
     Meet {
         /// Whose peers.
         campaign: CampaignId,
         /// Make and accept no connection to peers, and let nobody know that we are here.
         relay_only: bool,
     },
-    /// Leave the mesh: peers are disconnected, the hub stays.
-    Part,
     /// Open a stream to a directly connected peer and send one request frame; answered as [`Command::Request`] is,
     /// and ended by [`Command::Cancel`].
     Ask {

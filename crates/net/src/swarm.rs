@@ -6,17 +6,16 @@
 //!             └ back-off, one task per request, byte counts
 //! ```
 //!
-//! In a page the driver runs on the main thread, where alone peer connections exist; in a native program on tokio.
+//! `driver` keeps the hub's connection and lends `core` (peers, requests, who hears of events) to `mesh`, which only a
+//! page has. In a page the driver runs on the main thread, where alone peer connections exist; in a native program on tokio.
 //! [`spawn`] starts it on either.
 
 mod backoff;
+mod core;
 mod driver;
 mod exchange;
 pub mod frame;
 #[cfg(target_arch = "wasm32")]
-mod mesh;
-#[cfg(not(target_arch = "wasm32"))]
-#[path = "swarm/no_mesh.rs"]
 mod mesh;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod neighbours;
@@ -72,7 +71,7 @@ impl Handle {
 ///
 /// # Errors
 /// [`SwarmError::Transport`] if the transports could not be set up.
-pub fn spawn(ice: Vec<IceServer>) -> Result<(Handle, mpsc::Receiver<Event>), SwarmError> {
+pub fn spawn(ice: &[IceServer]) -> Result<(Handle, mpsc::Receiver<Event>), SwarmError> {
     let (commands, command_receiver) = mpsc::unbounded();
     let (event_sender, events) = mpsc::channel(WAITING_EVENTS);
     let driver = driver::Driver::new(&Keypair::generate_ed25519(), ice, command_receiver, event_sender)?;

@@ -15,7 +15,7 @@ const NOBODY: &str = "/ip4/127.0.0.1/tcp/1/ws";
 
 #[wasm_bindgen_test]
 async fn an_unreachable_hub_is_tried_again_until_told_to_stop() {
-    let (handle, mut events) = spawn(Vec::new()).unwrap();
+    let (handle, mut events) = spawn(&[]).unwrap();
     assert!(matches!(events.next().await, Some(Event::Started { .. })));
     let address = format!("{NOBODY}/p2p/{}", PeerId::random());
     handle.send(Command::Connect { address: address.clone(), also: Vec::new() }).unwrap();
@@ -37,7 +37,7 @@ async fn an_unreachable_hub_is_tried_again_until_told_to_stop() {
 
 #[wasm_bindgen_test]
 async fn an_address_that_no_page_can_dial_is_given_up() {
-    let (handle, mut events) = spawn(Vec::new()).unwrap();
+    let (handle, mut events) = spawn(&[]).unwrap();
     events.next().await;
     let peer = PeerId::random();
     for address in [

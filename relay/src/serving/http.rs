@@ -18,9 +18,9 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use futures::SinkExt;
 use futures::channel::mpsc;
-use lichen_net::MAX_ADDRESSES;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId};
+use lichen_net::{IceServer, MAX_ADDRESSES};
 use lichen_record::{AccountId, CampaignId, encode};
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ use crate::operating::metrics::Metrics;
 use crate::peers::hub::Hub;
 use crate::serving::page::{Page, plain, policy};
 use crate::serving::words::Words;
-use crate::traversal::ice::{Ice, IceServer};
+use crate::traversal::ice::Ice;
 use crate::traversal::turn;
 
 mod blob;

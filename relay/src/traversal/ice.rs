@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use lichen_net::IceServer;
 
 use crate::fairness::rates::{Exhausted, Rates};
 use crate::traversal::turn::{Credential, Credentials};
@@ -12,16 +12,6 @@ use crate::traversal::turn::{Credential, Credentials};
 /// Passwords for TURN handed out in an interval, in all; those of one address are the operator's to set.
 const INTERVAL: Duration = Duration::from_secs(60);
 const IN_ALL: u32 = 60_000;
-
-/// Servers in the form that `RTCPeerConnection` takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct IceServer {
-    urls: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credential: Option<String>,
-}
 
 /// The servers that this relay knows of.
 pub(crate) struct Ice {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
+use lichen_net::IceServer;
 use lichen_record::{CampaignId, decode};
 use lichen_testkit::http::{self, Response};
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,13 +37,6 @@ pub(crate) struct Info {
     pub(crate) campaign: CampaignId,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) turn: bool,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct IceServer {
-    pub(crate) urls: Vec<String>,
-    pub(crate) username: Option<String>,
-    pub(crate) credential: Option<String>,
 }
 
 /// What `/ice.json` says.

@@ -49,7 +49,7 @@ struct Waiting {
 #[wasm_bindgen(js_name = tabStart)]
 pub async fn start(relay: &str) -> Result<String, JsError> {
     console_error_panic_hook::set_once();
-    let (handle, mut events) = swarm::spawn(Vec::new())?;
+    let (handle, mut events) = swarm::spawn(&[])?;
     let Some(Event::Started { peer }) = events.next().await else { return Err(JsError::new("no swarm")) };
     handle.send(Command::Connect { address: relay.to_owned(), also: Vec::new() })?;
     TAB.replace(Some(Tab {
@@ -95,12 +95,6 @@ pub async fn hello(peer: &str) -> Result<(), JsError> {
 pub fn meet(campaign: &str, relay_only: bool) -> Result<(), JsError> {
     let campaign: CampaignId = campaign.parse()?;
     tell(Command::Meet { campaign, relay_only })
-}
-
-/// Leaves the mesh.
-#[wasm_bindgen(js_name = tabPart)]
-pub fn part() -> Result<(), JsError> {
-    tell(Command::Part)
 }
 
 /// Ends the swarm.

@@ -63,7 +63,7 @@ async fn run(
     listener: &Listener,
 ) -> Result<(), Problem> {
     let servers = origin::ice_servers(ice).await;
-    let (handle, events) = swarm::spawn(servers).map_err(|error| unstartable(&error.to_string()))?;
+    let (handle, events) = swarm::spawn(&servers).map_err(|error| unstartable(&error.to_string()))?;
     let mut events = events.ready_chunks(AT_ONCE);
     loop {
         select_biased! {

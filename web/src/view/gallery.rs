@@ -201,7 +201,7 @@ fn meshed() -> ViewState {
         peer("Aq7ZbY2dVt", lichen_net::Path::Direct, Some(4), true),
         peer("Bk3XcW9eUs", lichen_net::Path::Relayed, None, false),
     ];
-    state.apply(Event::Net(meet()), NOW);
+    state.meet();
     state.observe(&lichen_net::Event::PeersChanged { peers }, NOW);
     state
 }
@@ -209,14 +209,9 @@ fn meshed() -> ViewState {
 /// A tab of a mesh in a network that lets nobody through.
 fn walled_in() -> ViewState {
     let mut state = training();
-    state.apply(Event::Net(meet()), NOW);
+    state.meet();
     state.observe(&lichen_net::Event::NoDirectPath { peer: vec![1] }, NOW);
     state
-}
-
-fn meet() -> lichen_net::Command {
-    let campaign = lichen_record::CampaignId::of_manifest(b"digits");
-    lichen_net::Command::Meet { campaign, relay_only: false }
 }
 
 fn update(round: u64) -> lichen_record::Cid {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::future::FutureExt;
+use futures::select_biased;
 use futures::stream::StreamExt;
-use futures::{SinkExt, select_biased};
 use futures_timer::Delay;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
@@ -16,9 +16,9 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, TransportError, identify, ping};
 
-use super::mesh::{self, Mesh};
-use super::peers::Peers;
-use super::requests::Requests;
+use super::core::{Core, Unheard};
+#[cfg(target_arch = "wasm32")]
+use super::mesh::{self, Lent, Mesh};
 use super::streams::{self, StreamEvent};
 use super::transport::Traffic;
 use super::{SwarmError, backoff};
@@ -41,11 +41,12 @@ const SUSPENDED: Duration = Duration::from_secs(24 * 60 * 60);
 
 const IDENTIFY_PROTOCOL: &str = "/lichen/1.0.0";
 
-// The mesh comes first: a connection that it denies, the others never see.
+// The mesh, which only pages have, comes first: a connection that it denies, the others never see.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
 pub(super) struct Behaviour {
-    pub(super) mesh: mesh::Behaviour,
+    #[cfg(target_arch = "wasm32")]
+    mesh: mesh::Behaviour,
     streams: streams::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -53,13 +54,12 @@ pub(super) struct Behaviour {
 
 /// Carries commands out and reports events until nobody listens or commands any more.
 pub(super) struct Driver {
-    pub(super) swarm: libp2p::Swarm<Behaviour>,
+    swarm: libp2p::Swarm<Behaviour>,
     commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) events: mpsc::Sender<Event>,
-    pub(super) hub: Hub,
-    pub(super) peers: Peers,
-    pub(super) requests: Requests,
-    pub(super) mesh: Mesh,
+    hub: Hub,
+    core: Core,
+    #[cfg(target_arch = "wasm32")]
+    mesh: Mesh,
     /// Bytes moved to and from the hub.
     traffic: Arc<Traffic>,
     reported: (u64, u64),
@@ -69,7 +69,7 @@ pub(super) struct Driver {
 }
 
 /// Where the way to the hub stands.
-pub(super) enum Hub {
+enum Hub {
     None,
     Dialling { target: Target, attempt: u32 },
     Connected { target: Target, connection: ConnectionId },
@@ -77,45 +77,46 @@ pub(super) enum Hub {
 }
 
 #[derive(Clone)]
-pub(super) struct Target {
+struct Target {
     text: String,
-    pub(super) address: Multiaddr,
-    pub(super) peer: PeerId,
+    address: Multiaddr,
+    peer: PeerId,
     /// What is tried after it, in this order.
     next: VecDeque<(String, Multiaddr, PeerId)>,
 }
 
-/// The receiver of events is gone.
-pub(super) struct Unheard;
-
 impl Driver {
     pub(super) fn new(
         keys: &Keypair,
-        ice: Vec<IceServer>,
+        ice: &[IceServer],
         commands: mpsc::UnboundedReceiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, SwarmError> {
         let traffic = Arc::new(Traffic::default());
-        let (transport, behaviour, mesh) = mesh::new(keys, ice, Arc::clone(&traffic))?;
+        #[cfg(target_arch = "wasm32")]
+        let (transport, mesh_behaviour, mesh) = mesh::new(keys, ice, Arc::clone(&traffic))?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let (transport, _) = (super::transport::all(keys, Arc::clone(&traffic))?, ice);
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), keys.public())
             .with_agent_version(concat!("lichen/", env!("CARGO_PKG_VERSION")).to_string());
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
         let behaviour = Behaviour {
-            mesh: behaviour,
+            #[cfg(target_arch = "wasm32")]
+            mesh: mesh_behaviour,
             streams: streams::Behaviour::client(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
         };
         let config = config().with_substream_upgrade_protocol_override(Version::V1Lazy);
-        let mut swarm = libp2p::Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
-        mesh::listen(&mut swarm)?;
+        let swarm = libp2p::Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
+        #[cfg(target_arch = "wasm32")]
+        let swarm = mesh::listening(swarm)?;
         Ok(Self {
             swarm,
             commands,
-            events,
             hub: Hub::None,
-            peers: Peers::default(),
-            requests: Requests::default(),
+            core: Core::new(events),
+            #[cfg(target_arch = "wasm32")]
             mesh,
             traffic,
             reported: (0, 0),
@@ -126,7 +127,7 @@ impl Driver {
 
     pub(super) async fn run(mut self) {
         let started = Event::Started { peer: self.swarm.local_peer_id().to_bytes() };
-        if self.emit(started).await.is_err() {
+        if self.core.emit(started).await.is_err() {
             return;
         }
         while let Ok(true) = self.step().await {}
@@ -142,14 +143,23 @@ impl Driver {
                 _ => std::future::pending().await,
             }
         };
+        #[cfg(target_arch = "wasm32")]
+        let mesh_done = self.mesh.next_done();
+        #[cfg(not(target_arch = "wasm32"))]
+        let mesh_done = std::future::pending::<std::convert::Infallible>();
         select_biased! {
             command = self.commands.next() => match command {
                 Some(command) => self.on_command(command).await?,
                 None => return Ok(false),
             },
             event = self.swarm.select_next_some() => self.on_swarm_event(event).await?,
-            end = std::pin::pin!(self.requests.next_end().fuse()) => self.emit(end).await?,
-            done = std::pin::pin!(self.mesh.next_done().fuse()) => self.on_mesh_done(done).await?,
+            end = std::pin::pin!(self.core.requests.next_end().fuse()) => self.core.emit(end).await?,
+            done = std::pin::pin!(mesh_done.fuse()) => {
+                #[cfg(target_arch = "wasm32")]
+                self.on_mesh_done(done).await?;
+                #[cfg(not(target_arch = "wasm32"))]
+                match done {}
+            }
             () = std::pin::pin!(retry.fuse()) => self.on_retry().await?,
             () = (&mut self.tick).fuse() => self.on_tick().await?,
         }
@@ -164,10 +174,18 @@ impl Driver {
             Command::Wake => self.on_retry().await,
             Command::Request { id, bytes } => self.request(id, bytes).await,
             Command::Cancel { id } => {
-                self.requests.cancel(id);
+                self.core.requests.cancel(id);
                 Ok(())
             }
+            #[cfg(target_arch = "wasm32")]
             order => self.on_mesh_command(order).await,
+            #[cfg(not(target_arch = "wasm32"))]
+            Command::Ask { id, .. } => self.core.refuse(id, RequestError::Unsupported).await,
+            #[cfg(not(target_arch = "wasm32"))]
+            _ => {
+                tracing::debug!("there is no mesh in this build");
+                Ok(())
+            }
         }
     }
 
@@ -177,13 +195,13 @@ impl Driver {
         }
         let Some(target) = Target::parse(text, also) else {
             let reason = Disconnection::UnusableAddress;
-            return self.emit(Event::Disconnected { reason, retry_in: None }).await;
+            return self.core.emit(Event::Disconnected { reason, retry_in: None }).await;
         };
         self.dial(target, 1).await
     }
 
     async fn dial(&mut self, target: Target, attempt: u32) -> Result<(), Unheard> {
-        self.emit(Event::Connecting { address: target.text.clone(), attempt }).await?;
+        self.core.emit(Event::Connecting { address: target.text.clone(), attempt }).await?;
         let options = DialOpts::peer_id(target.peer)
             .addresses(vec![target.address.clone()])
             .condition(PeerCondition::Always)
@@ -196,7 +214,10 @@ impl Driver {
     }
 
     async fn disconnect(&mut self) -> Result<(), Unheard> {
-        self.part().await?;
+        #[cfg(target_arch = "wasm32")]
+        self.mesh
+            .part(&mut Lent { behaviour: &mut self.swarm.behaviour_mut().mesh, core: &mut self.core })
+            .await?;
         self.leave_hub().await
     }
 
@@ -220,6 +241,7 @@ impl Driver {
 
     /// Leaves the hub; peers stay.
     async fn leave_hub(&mut self) -> Result<(), Unheard> {
+        #[cfg(target_arch = "wasm32")]
         self.hub_lost();
         let (peer, connection) = match std::mem::replace(&mut self.hub, Hub::None) {
             Hub::None => return Ok(()),
@@ -228,26 +250,25 @@ impl Driver {
             Hub::Connected { target, connection } => (Some(target.peer), Some(connection)),
         };
         if let Some(connection) = connection {
-            self.fail(connection).await?;
+            self.core.fail(connection).await?;
         }
         if let Some(peer) = peer
             && self.swarm.disconnect_peer_id(peer).is_err()
         {
             tracing::debug!("the hub was not connected yet");
         }
-        self.emit(Event::Disconnected { reason: Disconnection::Requested, retry_in: None }).await
+        self.core.emit(Event::Disconnected { reason: Disconnection::Requested, retry_in: None }).await
     }
 
     async fn request(&mut self, id: RequestId, bytes: Vec<u8>) -> Result<(), Unheard> {
-        let refuse = |error| Event::Failed { id, error };
         let Hub::Connected { target, connection } = &self.hub else {
-            return self.emit(refuse(RequestError::NotConnected)).await;
+            return self.core.refuse(id, RequestError::NotConnected).await;
         };
         if bytes.len() > MAX_FRAME {
-            return self.emit(refuse(RequestError::FrameTooLarge)).await;
+            return self.core.refuse(id, RequestError::FrameTooLarge).await;
         }
-        if let Err(error) = self.requests.admit(id, *connection, bytes, MAX_FRAME) {
-            return self.emit(refuse(error)).await;
+        if let Err(error) = self.core.requests.admit(id, *connection, bytes, MAX_FRAME) {
+            return self.core.refuse(id, error).await;
         }
         self.swarm.behaviour_mut().streams.open(target.peer, *connection, id);
         Ok(())
@@ -256,13 +277,17 @@ impl Driver {
     async fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) -> Result<(), Unheard> {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event).await,
-            SwarmEvent::Behaviour(BehaviourEvent::Mesh(event)) => self.on_mesh_event(event).await,
+            #[cfg(target_arch = "wasm32")]
+            SwarmEvent::Behaviour(BehaviourEvent::Mesh(event)) => {
+                let behaviour = &mut self.swarm.behaviour_mut().mesh;
+                self.mesh.on_event(event, Lent { behaviour, core: &mut self.core }).await
+            }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => {
                 self.on_ping(event);
                 Ok(())
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                self.peers.established(connection_id, peer_id, &endpoint);
+                self.core.peers.established(connection_id, peer_id, &endpoint);
                 self.on_connected(peer_id, connection_id).await
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
@@ -285,23 +310,28 @@ impl Driver {
         {
             let connected = Event::Connected { peer: peer.to_bytes(), address: target.text.clone() };
             self.hub = Hub::Connected { target: target.clone(), connection };
-            self.emit(connected).await?;
+            self.core.emit(connected).await?;
+            #[cfg(target_arch = "wasm32")]
             self.hub_found();
         }
         self.emit_peers().await
     }
 
     async fn on_closed(&mut self, peer: PeerId, closed: ConnectionId, left: u32) -> Result<(), Unheard> {
-        self.peers.closed(closed);
+        self.core.peers.closed(closed);
+        #[cfg(target_arch = "wasm32")]
         if left == 0 {
-            self.peer_gone(&peer);
+            self.mesh.peer_gone(&peer);
         }
+        #[cfg(not(target_arch = "wasm32"))]
+        let _uncounted = (peer, left);
         self.emit_peers().await?;
-        self.finish_ready().await?;
-        self.fail(closed).await?;
+        self.core.finish_ready().await?;
+        self.core.fail(closed).await?;
         match &self.hub {
             Hub::Connected { target, connection } if *connection == closed => {
                 let target = target.clone();
+                #[cfg(target_arch = "wasm32")]
                 self.hub_lost();
                 self.retry(target, 1, Disconnection::Lost).await
             }
@@ -316,7 +346,7 @@ impl Driver {
         };
         let reason = dial_failure(error);
         if reason == Disconnection::UnusableAddress && target.next.is_empty() {
-            return self.emit(Event::Disconnected { reason, retry_in: None }).await;
+            return self.core.emit(Event::Disconnected { reason, retry_in: None }).await;
         }
         self.retry(target, attempt.saturating_add(1), reason).await
     }
@@ -333,7 +363,7 @@ impl Driver {
         let delay = backoff::delay(attempt, getrandom::u32().unwrap_or(u32::MAX));
         self.hub = Hub::Waiting { target, attempt, until: Delay::new(delay) };
         let retry_in = Some(u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
-        self.emit(Event::Disconnected { reason, retry_in }).await
+        self.core.emit(Event::Disconnected { reason, retry_in }).await
     }
 
     async fn on_retry(&mut self) -> Result<(), Unheard> {
@@ -348,17 +378,14 @@ impl Driver {
 
     async fn on_stream(&mut self, event: StreamEvent) -> Result<(), Unheard> {
         let StreamEvent::Outbound { id, stream } = event else { return Ok(()) };
-        match self.requests.opened(id, stream, &self.events) {
-            Some(event) => self.emit(event).await,
-            None => Ok(()),
-        }
+        self.core.opened(id, stream).await
     }
 
     fn on_ping(&mut self, event: ping::Event) {
         match event.result {
             Ok(time) => {
                 let round_trip = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-                self.peers.measured(event.connection, round_trip);
+                self.core.peers.measured(event.connection, round_trip);
                 self.is_stale = true;
             }
             Err(ping::Failure::Unsupported) => {}
@@ -371,45 +398,58 @@ impl Driver {
 
     async fn on_tick(&mut self) -> Result<(), Unheard> {
         self.tick.reset(TRAFFIC_INTERVAL);
-        self.mesh_second();
+        #[cfg(target_arch = "wasm32")]
+        self.mesh.second();
+        #[cfg(target_arch = "wasm32")]
         let direct = self.mesh.moved_in_all();
+        #[cfg(not(target_arch = "wasm32"))]
+        let direct = (0, 0);
         let moved = (self.traffic.received() + direct.0, self.traffic.sent() + direct.1);
         if self.reported != moved {
             self.reported = moved;
             self.is_stale = true;
-            self.emit(Event::Traffic { received: moved.0, sent: moved.1 }).await?;
+            self.core.emit(Event::Traffic { received: moved.0, sent: moved.1 }).await?;
         }
         if self.is_stale { self.emit_peers().await } else { Ok(()) }
     }
 
-    /// Reports the exchanges whose end came before the connection's: a hub that ends well ends its streams first.
-    async fn finish_ready(&mut self) -> Result<(), Unheard> {
-        while let Some(end) = self.requests.ready_end() {
-            self.emit(end).await?;
-        }
-        Ok(())
-    }
-
-    /// Fails the requests that depend on a connection.
-    async fn fail(&mut self, connection: ConnectionId) -> Result<(), Unheard> {
-        for failed in self.requests.fail(connection) {
-            self.emit(failed).await?;
-        }
-        Ok(())
-    }
-
     async fn emit_peers(&mut self) -> Result<(), Unheard> {
         self.is_stale = false;
-        let (hub, mesh) = (&self.traffic, &self.mesh);
-        let peers = self.peers.rows(|peer, path| match path {
-            Path::Hub => (hub.received(), hub.sent()),
-            Path::Direct | Path::Relayed => mesh.moved(peer),
+        let peers = self.core.peers.rows(|peer, path| match path {
+            Path::Hub => (self.traffic.received(), self.traffic.sent()),
+            #[cfg(target_arch = "wasm32")]
+            Path::Direct | Path::Relayed => self.mesh.moved(peer),
+            #[cfg(not(target_arch = "wasm32"))]
+            Path::Direct | Path::Relayed => {
+                let _uncounted = peer;
+                (0, 0)
+            }
         });
-        self.emit(Event::PeersChanged { peers }).await
+        self.core.emit(Event::PeersChanged { peers }).await
+    }
+}
+
+/// What the page's mesh has to do with the rest.
+#[cfg(target_arch = "wasm32")]
+impl Driver {
+    async fn on_mesh_command(&mut self, command: Command) -> Result<(), Unheard> {
+        let behaviour = &mut self.swarm.behaviour_mut().mesh;
+        self.mesh.on_command(command, Lent { behaviour, core: &mut self.core }).await
     }
 
-    pub(super) async fn emit(&mut self, event: Event) -> Result<(), Unheard> {
-        self.events.send(event).await.map_err(|_gone| Unheard)
+    async fn on_mesh_done(&mut self, done: mesh::Done) -> Result<(), Unheard> {
+        let behaviour = &mut self.swarm.behaviour_mut().mesh;
+        self.mesh.on_done(done, Lent { behaviour, core: &mut self.core }).await
+    }
+
+    fn hub_found(&mut self) {
+        let Hub::Connected { target, connection } = &self.hub else { return };
+        let hub = mesh::Hub { peer: target.peer, connection: *connection, address: target.address.clone() };
+        self.mesh.hub_found(hub, &mut self.swarm.behaviour_mut().mesh);
+    }
+
+    fn hub_lost(&mut self) {
+        self.mesh.hub_lost(&mut self.swarm.behaviour_mut().mesh);
     }
 }
 

@@ -69,7 +69,7 @@ where
 pub(super) fn all(
     keys: &Keypair,
     hub: Arc<Traffic>,
-    peers: super::mesh::PeerTraffic,
+    peers: super::traffic::PeerTraffic,
     direct: lichen_webrtc::browser::Transport,
     circuits: libp2p::relay::client::Transport,
 ) -> Result<Secured, SwarmError> {

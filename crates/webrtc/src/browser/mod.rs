@@ -23,23 +23,15 @@ pub use transport::Transport;
 
 use futures::channel::mpsc;
 use libp2p_core::Multiaddr;
+pub use web_sys::RtcIceServer;
 
 /// How peer connections are made.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// STUN and TURN servers; none by default, which is enough on one machine or in one network.
-    pub ice_servers: Vec<IceServer>,
+    pub ice_servers: Vec<RtcIceServer>,
     /// How many peer connections this page may have.
     pub budget: Budget,
-}
-
-/// One STUN or TURN server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IceServer {
-    /// For instance `stun:relay.example:3478`.
-    pub urls: Vec<String>,
-    /// User name and credential, for TURN.
-    pub credential: Option<(String, String)>,
 }
 
 /// Makes the transport and the behaviour that signals for it; both go into the same swarm, the transport before

@@ -16,14 +16,14 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelState, RtcIceCandidateInit,
-    RtcIceServer, RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType,
+    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType,
     RtcSessionDescriptionInit,
 };
 
+use super::Config;
 use super::budget::Permit;
 use super::channel::{Channel, Substream};
 use super::error::Error;
-use super::{Config, IceServer};
 use crate::protocol::pace::Pace;
 use crate::protocol::session;
 use crate::protocol::signal::Signal;
@@ -86,7 +86,7 @@ impl PeerConnection {
     ) -> Result<Rc<Self>, Error> {
         let permit = config.budget.take().ok_or(Error::Budget)?;
         let settings = RtcConfiguration::new();
-        settings.set_ice_servers(&config.ice_servers.iter().map(ice_server).collect::<Array>());
+        settings.set_ice_servers(&config.ice_servers.iter().collect::<Array>());
         let shared = Rc::new(Self {
             connection: RtcPeerConnection::new_with_configuration(&settings)?,
             events,
@@ -352,16 +352,6 @@ fn now() -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
     let now = js_sys::Date::now() as u64;
     now
-}
-
-fn ice_server(server: &IceServer) -> RtcIceServer {
-    let entry = RtcIceServer::new();
-    entry.set_urls(&server.urls.iter().map(|url| JsValue::from_str(url)).collect::<Array>());
-    if let Some((user, credential)) = &server.credential {
-        entry.set_username(user);
-        entry.set_credential(credential);
-    }
-    entry
 }
 
 fn description(kind: RtcSdpType, sdp: &str) -> RtcSessionDescriptionInit {

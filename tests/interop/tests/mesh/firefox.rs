@@ -44,11 +44,11 @@ fn firefox_and_chromium_meet_ask_and_part() {
     assert_eq!(tab.call(&format!("tabAsk({id:?}, 16, 16000)")), 256_000);
 
     // Each hears at once that the other has gone, and both find each other again.
-    run("peer.tabPart()");
+    run(&format!("peer.tabMeet({:?}, true)", site.campaign));
     tab.wait("no peer", |seen| seen["direct"] == 0 && seen["alive"] == 0);
     run(&meet);
     tab.wait("Firefox again", |seen| seen["direct"] == 1);
     wait_in(&fox, "Chromium again", |seen| seen["direct"] == 1);
-    tab.call("tabPart()");
+    tab.call(&format!("tabMeet({:?}, true)", site.campaign));
     wait_in(&fox, "no peer", |seen| seen["direct"] == 0 && seen["alive"] == 0);
 }

@@ -41,7 +41,7 @@ fn two_tabs_meet_directly_ask_and_tell() {
     let heard = serde_json::json!([[near.id, "something new"]]);
     far.wait("the announcement", |seen| seen["announced"] == heard);
 
-    near.call("tabPart()");
+    near.call(&format!("tabMeet({:?}, true)", site.campaign));
     for tab in [&near, &far] {
         tab.wait("the hub alone", |seen| paths(seen) == [("hub", site.relay_id.as_str())]);
         tab.wait("no peer connection left", |seen| seen["alive"] == 0);

@@ -9,7 +9,6 @@ mod inbound;
 mod neighbourhood;
 mod orders;
 mod register;
-mod traffic;
 
 use std::sync::Arc;
 
@@ -17,23 +16,30 @@ use direct::Direct;
 use futures::future::{AbortHandle, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use inbound::{Inbound, Outcome};
+use js_sys::Array;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::swarm::{NetworkBehaviour, Swarm};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour, Swarm};
 use libp2p::{Multiaddr, PeerId, gossipsub, relay};
 use lichen_record::CampaignId;
 use lichen_webrtc::browser as webrtc;
 use orders::Heard;
+pub(super) use orders::Lent;
 use register::Registered;
-pub(super) use traffic::PeerTraffic;
+use wasm_bindgen::JsValue;
 
 use super::SwarmError;
 use super::streams;
+use super::traffic::PeerTraffic;
 use super::transport::{self, Secured, Traffic};
 use crate::{IceServer, MAX_ANNOUNCEMENT, Path};
 
 /// The peer protocol's name when a stream is opened.
 const PEER_PROTOCOL: &str = "/lichen/peer/1.0.0";
+
+/// To how many peers an announcement is passed on, at least and at most. Whoever is connected to its owner hears it from
+/// there at once; of every further copy the signature is checked for nothing.
+const PASSED_ON_TO: std::ops::RangeInclusive<usize> = 2..=4;
 
 /// What signatures and names may add to an announcement.
 const ENVELOPE: usize = 1024;
@@ -50,8 +56,10 @@ pub(super) struct Behaviour {
     rendezvous: streams::Behaviour,
 }
 
-/// What the driver keeps of the mesh.
+/// The mesh's side of the swarm: what is ordered and under way.
 pub(super) struct Mesh {
+    /// The hub, while it is connected.
+    hub: Option<Hub>,
     /// What was last ordered by [`Command::Meet`](crate::Command::Meet), until we part.
     meeting: Option<Meeting>,
     registration: Option<AbortHandle>,
@@ -59,6 +67,13 @@ pub(super) struct Mesh {
     heard: Heard,
     traffic: PeerTraffic,
     tasks: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+}
+
+/// The connection through which peers are found.
+pub(super) struct Hub {
+    pub(super) peer: PeerId,
+    pub(super) connection: ConnectionId,
+    pub(super) address: Multiaddr,
 }
 
 struct Meeting {
@@ -79,12 +94,12 @@ pub(super) enum Done {
 /// The transports of a page, and the mesh that uses them.
 pub(super) fn new(
     keys: &Keypair,
-    ice: Vec<IceServer>,
+    ice: &[IceServer],
     hub: Arc<Traffic>,
 ) -> Result<(Secured, Behaviour, Mesh), SwarmError> {
     let local = keys.public().to_peer_id();
     let traffic = PeerTraffic::default();
-    let ice_servers = ice.into_iter().map(ice_server).collect();
+    let ice_servers = ice.iter().map(ice_server).collect();
     let config = webrtc::Config { ice_servers, budget: webrtc::Budget::of_page() };
     let (direct, webrtc) = webrtc::new(config);
     let (circuits, circuit_client) = relay::client::new(local);
@@ -98,6 +113,7 @@ pub(super) fn new(
         rendezvous: streams::Behaviour::rendezvous_client(),
     };
     let mesh = Mesh {
+        hub: None,
         meeting: None,
         registration: None,
         inbound: Inbound::default(),
@@ -108,14 +124,22 @@ pub(super) fn new(
     Ok((transport, behaviour, mesh))
 }
 
-/// Takes what peers bring about; none can before the neighbourhood is opened.
-pub(super) fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>) -> Result<(), SwarmError> {
-    let listening = swarm.listen_on(Multiaddr::empty().with(Protocol::WebRTC));
-    listening.map(drop).map_err(|error| SwarmError::Transport(error.to_string()))
+/// The swarm, which takes what peers bring about; none can before the neighbourhood is opened.
+pub(super) fn listening<B: NetworkBehaviour>(mut swarm: Swarm<B>) -> Result<Swarm<B>, SwarmError> {
+    match swarm.listen_on(Multiaddr::empty().with(Protocol::WebRTC)) {
+        Ok(_listener) => Ok(swarm),
+        Err(error) => Err(SwarmError::Transport(error.to_string())),
+    }
 }
 
-fn ice_server(server: IceServer) -> webrtc::IceServer {
-    webrtc::IceServer { urls: server.urls, credential: server.username.zip(server.credential) }
+fn ice_server(server: &IceServer) -> webrtc::RtcIceServer {
+    let entry = webrtc::RtcIceServer::new();
+    entry.set_urls(&server.urls.iter().map(|url| JsValue::from_str(url)).collect::<Array>());
+    if let (Some(user), Some(credential)) = (&server.username, &server.credential) {
+        entry.set_username(user);
+        entry.set_credential(credential);
+    }
+    entry
 }
 
 fn gossip(keys: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {
@@ -123,6 +147,10 @@ fn gossip(keys: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {
         .validation_mode(gossipsub::ValidationMode::Strict)
         // Nothing is passed on before it is within its caps.
         .validate_messages()
+        .mesh_n_low(*PASSED_ON_TO.start())
+        .mesh_n(3)
+        .mesh_n_high(*PASSED_ON_TO.end())
+        .mesh_outbound_min(1)
         .max_transmit_size(MAX_ANNOUNCEMENT + ENVELOPE)
         .build()
         .map_err(|error| SwarmError::Transport(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! The driver's side of the mesh: what is ordered, what happens, what is reported.
+//! What the mesh is ordered, what happens in it, and what is reported. The driver lends it the core and its behaviour.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use lichen_webrtc::browser as webrtc;
 use super::inbound::{Admission, Outcome};
 use super::neighbourhood;
 use super::register::{self, Registered, called_off};
-use super::{BehaviourEvent, Done, Meeting};
+use super::{Behaviour, BehaviourEvent, Done, Hub, Meeting, Mesh};
 use crate::rendezvous::Register;
-use crate::swarm::driver::{Driver, Hub, Unheard};
+use crate::swarm::core::{Core, Unheard};
 use crate::swarm::streams::StreamEvent;
 use crate::{Command, Event, MAX_ANNOUNCEMENT, MAX_ASK, MAX_PEER_FRAME, RequestError, RequestId};
 
@@ -44,24 +44,39 @@ impl Heard {
     }
 }
 
-impl Driver {
-    pub(in crate::swarm) async fn on_mesh_command(&mut self, command: Command) -> Result<(), Unheard> {
+/// What the mesh works with at the moment: its own part of the swarm's behaviour, and the core.
+pub(in crate::swarm) struct Lent<'a> {
+    pub(in crate::swarm) behaviour: &'a mut Behaviour,
+    pub(in crate::swarm) core: &'a mut Core,
+}
+
+impl Lent<'_> {
+    fn gossip(&mut self) -> &mut gossipsub::Behaviour {
+        self.behaviour.gossip.inner_mut()
+    }
+}
+
+impl Mesh {
+    pub(in crate::swarm) async fn on_command(
+        &mut self,
+        command: Command,
+        mut lent: Lent<'_>,
+    ) -> Result<(), Unheard> {
         match command {
-            Command::Meet { campaign, relay_only } => self.meet(campaign, relay_only).await,
-            Command::Part => self.part().await,
-            Command::Ask { id, peer, bytes } => self.ask(id, &peer, bytes).await,
-            Command::Answer { id, bytes } => self.answer(id, bytes).await,
+            Command::Meet { campaign, relay_only } => self.meet(campaign, relay_only, lent).await,
+            Command::Ask { id, peer, bytes } => ask(id, &peer, bytes, lent).await,
+            Command::Answer { id, bytes } => self.answer(id, bytes, lent).await,
             Command::Finish { id } => {
-                self.mesh.inbound.finish(id);
+                self.inbound.finish(id);
                 Ok(())
             }
             Command::Announce { bytes } => {
-                self.announce(bytes);
+                self.announce(bytes, &mut lent);
                 Ok(())
             }
             Command::Ban { peer } => {
                 if let Ok(peer) = PeerId::from_bytes(&peer) {
-                    self.swarm.behaviour_mut().mesh.neighbourhood.ban(peer);
+                    lent.behaviour.neighbourhood.ban(peer);
                 }
                 Ok(())
             }
@@ -74,123 +89,119 @@ impl Driver {
         }
     }
 
-    async fn meet(&mut self, campaign: CampaignId, relay_only: bool) -> Result<(), Unheard> {
-        if self.mesh.meeting.as_ref().is_some_and(|meeting| meeting.campaign != campaign || relay_only) {
-            self.part().await?;
+    async fn meet(
+        &mut self,
+        campaign: CampaignId,
+        relay_only: bool,
+        mut lent: Lent<'_>,
+    ) -> Result<(), Unheard> {
+        if self.meeting.as_ref().is_some_and(|meeting| meeting.campaign != campaign || relay_only) {
+            self.part(&mut lent).await?;
         }
         if !relay_only {
-            let subscribed = self.gossip().subscribe(&topic(campaign));
+            let subscribed = lent.gossip().subscribe(&topic(campaign));
             if let Err(error) = subscribed {
                 tracing::debug!(%error, "no announcements will be heard");
             }
         }
-        self.mesh.meeting = Some(Meeting { campaign, relay_only });
-        self.hub_found();
+        self.meeting = Some(Meeting { campaign, relay_only });
+        self.open_if_both(lent.behaviour);
         Ok(())
     }
 
     /// Leaves the mesh; the hub stays.
-    pub(in crate::swarm) async fn part(&mut self) -> Result<(), Unheard> {
+    pub(in crate::swarm) async fn part(&mut self, lent: &mut Lent<'_>) -> Result<(), Unheard> {
         self.call_off_registration();
-        if let Some(meeting) = self.mesh.meeting.take() {
-            self.gossip().unsubscribe(&topic(meeting.campaign));
+        if let Some(meeting) = self.meeting.take() {
+            lent.gossip().unsubscribe(&topic(meeting.campaign));
         }
-        self.swarm.behaviour_mut().mesh.neighbourhood.close();
-        for id in self.mesh.inbound.clear() {
-            self.emit(Event::Unasked { id }).await?;
+        lent.behaviour.neighbourhood.close();
+        for id in self.inbound.clear() {
+            lent.core.emit(Event::Unasked { id }).await?;
         }
         Ok(())
     }
 
-    /// The hub is connected, or we are to meet: both are needed.
-    pub(in crate::swarm) fn hub_found(&mut self) {
-        let (Hub::Connected { target, .. }, Some(meeting)) = (&self.hub, &self.mesh.meeting) else { return };
-        if !meeting.relay_only {
-            self.swarm.behaviour_mut().mesh.neighbourhood.open(target.address.clone());
-        }
+    /// The hub is connected.
+    pub(in crate::swarm) fn hub_found(&mut self, hub: Hub, behaviour: &mut Behaviour) {
+        self.hub = Some(hub);
+        self.open_if_both(behaviour);
     }
 
     /// The hub is not connected any more: peers stay, nobody new comes.
-    pub(in crate::swarm) fn hub_lost(&mut self) {
+    pub(in crate::swarm) fn hub_lost(&mut self, behaviour: &mut Behaviour) {
+        self.hub = None;
         self.call_off_registration();
-        self.swarm.behaviour_mut().mesh.neighbourhood.lose_relay();
+        behaviour.neighbourhood.lose_relay();
+    }
+
+    /// Lets peers come, where the hub is connected and we are to meet.
+    fn open_if_both(&self, behaviour: &mut Behaviour) {
+        let (Some(hub), Some(meeting)) = (&self.hub, &self.meeting) else { return };
+        if !meeting.relay_only {
+            behaviour.neighbourhood.open(hub.address.clone());
+        }
     }
 
     /// A second has passed.
-    pub(in crate::swarm) fn mesh_second(&mut self) {
-        self.mesh.heard = super::Heard::default();
+    pub(in crate::swarm) fn second(&mut self) {
+        self.heard = Heard::default();
     }
 
     /// The last connection to a peer has closed.
     pub(in crate::swarm) fn peer_gone(&mut self, peer: &PeerId) {
-        self.mesh.traffic.forget(peer);
-        self.mesh.inbound.forget(peer);
+        self.traffic.forget(peer);
+        self.inbound.forget(peer);
     }
 
-    async fn ask(&mut self, id: RequestId, peer: &[u8], bytes: Vec<u8>) -> Result<(), Unheard> {
-        let refuse = |error| Event::Failed { id, error };
-        let connection =
-            PeerId::from_bytes(peer).ok().and_then(|peer| Some((peer, self.peers.direct(&peer)?)));
-        let Some((peer, connection)) = connection else {
-            return self.emit(refuse(RequestError::NotConnected)).await;
-        };
-        if bytes.len() > MAX_ASK {
-            return self.emit(refuse(RequestError::FrameTooLarge)).await;
-        }
-        if let Err(error) = self.requests.admit(id, connection, bytes, MAX_PEER_FRAME) {
-            return self.emit(refuse(error)).await;
-        }
-        self.swarm.behaviour_mut().mesh.streams.open(peer, connection, id);
-        Ok(())
-    }
-
-    async fn answer(&mut self, id: crate::InboundId, bytes: Vec<u8>) -> Result<(), Unheard> {
+    async fn answer(&mut self, id: crate::InboundId, bytes: Vec<u8>, lent: Lent<'_>) -> Result<(), Unheard> {
         if bytes.len() > MAX_PEER_FRAME {
             tracing::debug!(length = bytes.len(), "an answer is too long and ends here");
-            self.mesh.inbound.finish(id);
+            self.inbound.finish(id);
             return Ok(());
         }
-        if self.mesh.inbound.answer(id, bytes) { Ok(()) } else { self.emit(Event::Unasked { id }).await }
+        if self.inbound.answer(id, bytes) { Ok(()) } else { lent.core.emit(Event::Unasked { id }).await }
     }
 
-    fn announce(&mut self, bytes: Vec<u8>) {
-        let Some(meeting) = self.mesh.meeting.as_ref().filter(|meeting| !meeting.relay_only) else { return };
+    fn announce(&self, bytes: Vec<u8>, lent: &mut Lent<'_>) {
+        let Some(meeting) = self.meeting.as_ref().filter(|meeting| !meeting.relay_only) else { return };
         if bytes.len() > MAX_ANNOUNCEMENT {
             tracing::debug!(length = bytes.len(), "an announcement is too long");
             return;
         }
         let topic = topic(meeting.campaign);
-        if let Err(error) = self.gossip().publish(topic, bytes) {
+        if let Err(error) = lent.gossip().publish(topic, bytes) {
             tracing::debug!(%error, "an announcement reaches nobody");
         }
     }
 
-    pub(in crate::swarm) async fn on_mesh_event(&mut self, event: BehaviourEvent) -> Result<(), Unheard> {
+    pub(in crate::swarm) async fn on_event(
+        &mut self,
+        event: BehaviourEvent,
+        lent: Lent<'_>,
+    ) -> Result<(), Unheard> {
         match event {
             BehaviourEvent::Neighbourhood(neighbourhood::Event::Reachable) => {
-                self.register();
+                self.register(lent.behaviour);
                 Ok(())
             }
             BehaviourEvent::Neighbourhood(neighbourhood::Event::NoDirectPath(peer)) => {
-                self.emit(Event::NoDirectPath { peer: peer.to_bytes() }).await
+                lent.core.emit(Event::NoDirectPath { peer: peer.to_bytes() }).await
             }
             BehaviourEvent::Webrtc(webrtc::Event::InboundFailed { peer, error }) => {
                 tracing::debug!(%peer, %error, "a peer did not get through to us");
-                self.swarm.behaviour_mut().mesh.neighbourhood.inbound_failed(peer, &error);
+                lent.behaviour.neighbourhood.inbound_failed(peer, &error);
                 Ok(())
             }
-            BehaviourEvent::Gossip(event) => self.on_gossip(event).await,
+            BehaviourEvent::Gossip(event) => self.on_gossip(event, lent).await,
             BehaviourEvent::Streams(StreamEvent::Outbound { id, stream }) => {
-                match self.requests.opened(id, stream, &self.events) {
-                    Some(event) => self.emit(event).await,
-                    None => Ok(()),
-                }
+                lent.core.opened(id, stream).await
             }
             BehaviourEvent::Streams(StreamEvent::Inbound { peer, stream, .. }) => {
-                match self.mesh.inbound.admit(peer, stream, &self.events) {
-                    Admission::Taken(task) => self.mesh.tasks.push(task),
+                match self.inbound.admit(peer, stream, &lent.core.events) {
+                    Admission::Taken(task) => self.tasks.push(task),
                     Admission::Refused => tracing::debug!(%peer, "a peer asks too much at once"),
-                    Admission::Flooded => self.swarm.behaviour_mut().mesh.neighbourhood.ban(peer),
+                    Admission::Flooded => lent.behaviour.neighbourhood.ban(peer),
                 }
                 Ok(())
             }
@@ -202,26 +213,26 @@ impl Driver {
         }
     }
 
-    pub(in crate::swarm) async fn on_mesh_done(&mut self, done: Done) -> Result<(), Unheard> {
+    pub(in crate::swarm) async fn on_done(&mut self, done: Done, lent: Lent<'_>) -> Result<(), Unheard> {
         match done {
             Done::Registered(Registered::Listed { stream, peers }) => {
                 let count = u32::try_from(peers.len()).unwrap_or(u32::MAX);
-                self.swarm.behaviour_mut().mesh.neighbourhood.list(peers);
+                lent.behaviour.neighbourhood.list(peers);
                 self.keep_registration(register::listen(stream).map(Done::Registered));
-                return self.emit(Event::Found { peers: count }).await;
+                return lent.core.emit(Event::Found { peers: count }).await;
             }
             Done::Registered(Registered::Refused(refusal)) => {
                 tracing::debug!(%refusal, "the hub does not let us be found");
                 self.keep_registration(register::wait(register::again_in(Some(refusal))));
-                return self.emit(Event::Found { peers: 0 }).await;
+                return lent.core.emit(Event::Found { peers: 0 }).await;
             }
             Done::Registered(Registered::Lost) => {
                 self.keep_registration(register::wait(register::again_in(None)));
             }
-            Done::RegisterAgain => self.register(),
+            Done::RegisterAgain => self.register(lent.behaviour),
             Done::Answered(id, outcome) => {
-                if self.mesh.inbound.ended(id) && outcome == Outcome::Gone {
-                    return self.emit(Event::Unasked { id }).await;
+                if self.inbound.ended(id) && outcome == Outcome::Gone {
+                    return lent.core.emit(Event::Unasked { id }).await;
                 }
             }
             Done::Nothing => {}
@@ -230,16 +241,16 @@ impl Driver {
     }
 
     /// Asks the hub for a stream to register on.
-    fn register(&mut self) {
+    fn register(&mut self, behaviour: &mut Behaviour) {
         self.call_off_registration();
-        let Hub::Connected { target, connection } = &self.hub else { return };
-        if self.mesh.meeting.as_ref().is_some_and(|meeting| !meeting.relay_only) {
-            self.swarm.behaviour_mut().mesh.rendezvous.open(target.peer, *connection, REGISTRATION);
+        let Some(hub) = &self.hub else { return };
+        if self.meeting.as_ref().is_some_and(|meeting| !meeting.relay_only) {
+            behaviour.rendezvous.open(hub.peer, hub.connection, REGISTRATION);
         }
     }
 
     fn on_rendezvous(&mut self, stream: Result<libp2p::Stream, crate::swarm::streams::OpenError>) {
-        let Some(meeting) = self.mesh.meeting.as_ref().filter(|meeting| !meeting.relay_only) else { return };
+        let Some(meeting) = self.meeting.as_ref().filter(|meeting| !meeting.relay_only) else { return };
         let campaign = meeting.campaign;
         match stream {
             Ok(stream) => {
@@ -256,35 +267,47 @@ impl Driver {
     fn keep_registration(&mut self, task: impl Future<Output = Done> + 'static) {
         self.call_off_registration();
         let (task, handle) = called_off(task);
-        self.mesh.tasks.push(task);
-        self.mesh.registration = Some(handle);
+        self.tasks.push(task);
+        self.registration = Some(handle);
     }
 
     fn call_off_registration(&mut self) {
-        if let Some(handle) = self.mesh.registration.take() {
+        if let Some(handle) = self.registration.take() {
             handle.abort();
         }
     }
 
-    async fn on_gossip(&mut self, event: gossipsub::Event) -> Result<(), Unheard> {
+    async fn on_gossip(&mut self, event: gossipsub::Event, mut lent: Lent<'_>) -> Result<(), Unheard> {
         let gossipsub::Event::Message { propagation_source, message_id, message } = event else {
             return Ok(());
         };
         let signer = message.source.filter(|_| message.data.len() <= MAX_ANNOUNCEMENT);
-        let signer = signer.filter(|signer| self.mesh.heard.admit(*signer));
+        let signer = signer.filter(|signer| self.heard.admit(*signer));
         let acceptance = if signer.is_some() { MessageAcceptance::Accept } else { MessageAcceptance::Ignore };
-        self.gossip().report_message_validation_result(&message_id, &propagation_source, acceptance);
+        lent.gossip().report_message_validation_result(&message_id, &propagation_source, acceptance);
         match signer {
             Some(signer) => {
-                self.emit(Event::Announced { peer: signer.to_bytes(), bytes: message.data }).await
+                lent.core.emit(Event::Announced { peer: signer.to_bytes(), bytes: message.data }).await
             }
             None => Ok(()),
         }
     }
+}
 
-    fn gossip(&mut self) -> &mut gossipsub::Behaviour {
-        self.swarm.behaviour_mut().mesh.gossip.inner_mut()
+async fn ask(id: RequestId, peer: &[u8], bytes: Vec<u8>, lent: Lent<'_>) -> Result<(), Unheard> {
+    let Lent { behaviour, core } = lent;
+    let connection = PeerId::from_bytes(peer).ok().and_then(|peer| Some((peer, core.peers.direct(&peer)?)));
+    let Some((peer, connection)) = connection else {
+        return core.refuse(id, RequestError::NotConnected).await;
+    };
+    if bytes.len() > MAX_ASK {
+        return core.refuse(id, RequestError::FrameTooLarge).await;
     }
+    if let Err(error) = core.requests.admit(id, connection, bytes, MAX_PEER_FRAME) {
+        return core.refuse(id, error).await;
+    }
+    behaviour.streams.open(peer, connection, id);
+    Ok(())
 }
 
 /// A campaign's topic.
