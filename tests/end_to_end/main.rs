@@ -1,9 +1,10 @@
 //! The whole line, as people meet it: a real relay process, real browser windows, the real command line.
 //!
 //! Run by `cargo xtask test`, which builds the page and the programs first and says where they are in
-//! `LICHEN_RELAY_BIN`, `LICHEN_CLI_BIN` and `LICHEN_DIST`.
+//! `LICHEN_RELAY_BIN`, `LICHEN_CLI_BIN` and `LICHEN_DIST`, and where axe-core is in `LICHEN_AXE`.
 #![cfg(test)]
 
+mod accessibility;
 mod addresses;
 mod before_the_click;
 mod below_a_path;

@@ -232,7 +232,7 @@ pub(crate) fn dist() -> PathBuf {
     from_environment("LICHEN_DIST")
 }
 
-fn from_environment(name: &str) -> PathBuf {
+pub(crate) fn from_environment(name: &str) -> PathBuf {
     let path = std::env::var_os(name).map(PathBuf::from);
     path.unwrap_or_else(|| panic!("{name} is not set: run these tests by `cargo xtask test`"))
 }

@@ -1,6 +1,7 @@
 //! All tests: quick checks, native, in the browser, end to end; ends with one line of sums.
 
 pub(crate) mod interop;
+mod packages;
 mod tally;
 
 use std::fs;
@@ -198,12 +199,15 @@ fn end_to_end(toolchain: &Toolchain) -> Result<Command> {
     setup::firefox()?;
     let dist = page::build(toolchain, page::Threads::Offered)?;
     let programs = build::programs(toolchain, &dist)?;
+    let axe =
+        packages::install(&workspace::root().join("tests/axe"), "axe-core, the referee of accessibility")?;
     let mut cargo = toolchain.cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "lichen-tests"]);
     cargo
         .env("LICHEN_RELAY_BIN", programs.relay)
         .env("LICHEN_CLI_BIN", programs.cli)
-        .env("LICHEN_DIST", dist);
+        .env("LICHEN_DIST", dist)
+        .env("LICHEN_AXE", axe.join("axe-core/axe.min.js"));
     // Each test trains in several windows; more of them at once would measure this machine, not the code.
     cargo.args(["--", "--test-threads=1"]);
     Ok(cargo)

@@ -1,21 +1,21 @@
 //! Builds both peers of the WebRTC transport's referee and runs its tests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use super::packages;
 use crate::setup::{Toolchain, Tools};
-use crate::workspace::{self, Stamp};
-use crate::{build, run};
+use crate::{build, run, workspace};
 
 /// The tests, over freshly built peers and our relay.
 pub(super) fn referee(toolchain: &Toolchain) -> Result<Command> {
     let js = workspace::root().join("tests/interop/js");
     let dist = workspace::target().join("interop");
     fs::create_dir_all(&dist).context("making the folder of the interop peers")?;
-    packages(&js)?;
+    packages::install(&js, "js-libp2p for the interop tests")?;
     for peer in ["peer", "hostile"] {
         js_peer(&js, peer, &dist)?;
     }
@@ -25,20 +25,6 @@ pub(super) fn referee(toolchain: &Toolchain) -> Result<Command> {
     cargo.args(["test", "--no-fail-fast", "--package", "lichen-interop", "--", "--test-threads=1"]);
     cargo.env("LICHEN_INTEROP_DIST", dist).env("LICHEN_RELAY_BIN", programs.relay);
     Ok(cargo)
-}
-
-/// js-libp2p and what it needs, exactly as locked.
-fn packages(js: &Path) -> Result<()> {
-    let modules = js.join("node_modules");
-    let stamp = Stamp::new("interop-packages", &["tests/interop/js/package-lock.json"], &[])?;
-    let installed: PathBuf = modules.join(".package-lock.json");
-    if stamp.is_fresh(&installed) {
-        return Ok(());
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(js);
-    run::quietly("Installing js-libp2p for the interop tests", "1 minute, once", &mut npm)?;
-    stamp.write(&installed)
 }
 
 fn js_peer(js: &Path, name: &str, dist: &Path) -> Result<()> {
