@@ -25,6 +25,10 @@ const MAX_REMEMBERED: usize = 256;
 /// GPU ready means compiling shaders, which takes longer, and every tab that opens beside this one does it as well.
 const SHORT_MS: f64 = 1_000.0;
 
+/// After so many short rounds the GPU is measured: in the first ones every tab is busy getting ready, and a model that
+/// is quickly trained may have reached its goal by then.
+pub(crate) const ROUNDS_BEFORE_GPU: u32 = 12;
+
 /// What the engines were measured at on this device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +58,7 @@ pub(crate) async fn faster<P: Platform>(context: &Context<P>) -> Result<First, E
     // Never measured, long ago, or a GPU that has gone since.
     let cpu_ms = measure(context, EngineKind::Cpu, f64::INFINITY).await?;
     if cpu_ms * f64::from(context.setup.manifest.train.steps) < SHORT_MS {
-        let why = "The CPU begins; the GPU is measured after the first round.";
+        let why = "The CPU begins; the GPU is measured after some rounds.";
         let mut chosen = open(context, EngineKind::Cpu, why).await?;
         chosen.shown.cpu_ms = Some(cpu_ms);
         return Ok(First { chosen, unmatched: Some(cpu_ms) });

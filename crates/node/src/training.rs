@@ -51,7 +51,8 @@ pub(crate) struct Training {
     chosen: Option<Chosen>,
     /// Milliseconds per step on the CPU, until the GPU is measured beside it.
     unmatched: Option<f64>,
-    has_trained: bool,
+    /// Rounds trained in this session.
+    trained: u32,
     /// The training that was stopped last, as long as the engine holds what came of it.
     stopped: Option<Course>,
 }
@@ -91,7 +92,7 @@ impl Course {
 
 impl Training {
     pub(crate) const fn new(preference: EnginePreference) -> Self {
-        Self { preference, chosen: None, unmatched: None, has_trained: false, stopped: None }
+        Self { preference, chosen: None, unmatched: None, trained: 0, stopped: None }
     }
 
     /// Chooses the engine, by measuring where the person left it open, and makes it ready.
@@ -122,7 +123,7 @@ impl Training {
         dataset: &Dataset,
         task: Task,
     ) -> Result<Trained, Failure> {
-        if self.has_trained
+        if self.trained >= measure::ROUNDS_BEFORE_GPU
             && self.stopped.is_none()
             && let Some(cpu_ms) = self.unmatched.take()
         {
@@ -133,7 +134,7 @@ impl Training {
             let is_gpu = chosen.shown.kind == EngineKind::Gpu;
             let error = match train(chosen, context, dataset, &task, &mut self.stopped).await {
                 Ok((parameters, metrics)) => {
-                    self.has_trained = true;
+                    self.trained = self.trained.saturating_add(1);
                     let Assignment { round, base: base_cid, .. } = task.assignment;
                     return Ok(Trained { round, base_cid, base: task.base, parameters, metrics });
                 }
