@@ -3,7 +3,7 @@
 use super::*;
 use crate::intent::Intent;
 use crate::site::Cost;
-use lichen_bridge::{Command, ContributionState, Event, Guess, Guesses, LossPoint, Outcome, Show};
+use lichen_bridge::{Card, Command, ContributionState, Event, Guess, Guesses, LossPoint, Outcome, Show};
 use lichen_net::{Disconnection, Event as Net};
 use proptest::prelude::*;
 
