@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures::executor::block_on;
 use lichen_campaign::{Manifest, training_seed};
-use lichen_engine::{EngineKind, Trainer};
+use lichen_engine::{EngineKind, EngineVersion, Trainer};
 use lichen_learn::{Dataset, difference};
 use lichen_model::Parameters;
 use lichen_node::Batches;
@@ -58,7 +58,10 @@ fn has_contributed(state: &TabState) -> bool {
 
 fn check_contributions(site: &Site) {
     for (account, contribution) in site.contributions() {
-        let Entry::Contribution { update, .. } = &contribution else { panic!("{contribution:?}") };
+        let Entry::Contribution { update, engine, .. } = &contribution else { panic!("{contribution:?}") };
+        let kind = EngineKind::Cpu;
+        let reproducible = EngineVersion { kind, version: lichen_engine::version(kind) };
+        assert_eq!(*engine, Some(reproducible), "it has to be the same to the bit");
         let contributed = site.relay.get(&format!("blob/{update}")).unwrap();
         assert!(contributed.body == replay(site, &account, &contribution), "{contribution:?}");
     }

@@ -54,7 +54,15 @@ impl Attacker {
             let (round, base) = self.next_round().await;
             let metrics = Metrics::new(0.01, 1.0, 60).unwrap();
             let campaign = self.campaign;
-            let entry = Entry::Contribution { campaign, round, base, update: cid, samples: 480, metrics };
+            let entry = Entry::Contribution {
+                campaign,
+                round,
+                base,
+                update: cid,
+                samples: 480,
+                metrics,
+                engine: None,
+            };
             match self.append(&entry).await {
                 Ok(()) => return Ok(round),
                 // Everybody else was faster: there will be another round.

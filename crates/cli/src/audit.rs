@@ -6,8 +6,8 @@ use lichen_campaign::{Manifest, Transport};
 use lichen_learn::Quality;
 use lichen_log::{Authority, Replica};
 use lichen_net::hub::{MAX_RECORDS, Records};
-use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST, RoundNumber};
-use lichen_round::{CampaignState, Change, Input, Rules};
+use lichen_record::{AccountId, CampaignId, Cid, EngineVersion, MAX_BLOB, MAX_MANIFEST, RoundNumber};
+use lichen_round::{Accepted, CampaignState, Change, Input, Rules};
 use serde::Serialize;
 
 mod ending;
@@ -57,6 +57,9 @@ pub(crate) struct Report {
     pub(crate) contributors: u64,
     /// Contributions that went into checkpoints.
     pub(crate) contributions: u64,
+    /// Those of them whose training anybody can repeat to the bit, as the entry names an engine that gives the same bits
+    /// everywhere.
+    pub(crate) contributions_reproducible: u64,
     /// Updates among them that do not decode or are longer than allowed, which every aggregator leaves out.
     pub(crate) updates_left_out: u64,
     /// Rounds settled.
@@ -131,6 +134,7 @@ pub(crate) fn audit(
         signatures: log.records + 1,
         contributors: log.contributors,
         contributions: log.rounds.iter().map(|round| round.inputs.len() as u64).sum(),
+        contributions_reproducible: log.rounds.iter().map(|round| round.reproducible).sum(),
         updates_left_out: recomputed.left_out,
         rounds: log.rounds.len() as u64,
         rounds_set_aside: log.set_aside,
@@ -170,6 +174,8 @@ struct SettledRound {
     /// What it began with: an earlier result than the last one, where the coordinator went back.
     base: Cid,
     inputs: Vec<Input>,
+    /// How many of these come of an engine that gives the same bits everywhere.
+    reproducible: u64,
     result: Cid,
 }
 
@@ -273,7 +279,9 @@ fn follow_log(
 
 fn settled_round(state: &CampaignState, number: RoundNumber, result: Cid) -> Option<SettledRound> {
     let round = state.round()?;
-    Some(SettledRound { number, base: round.base(), inputs: round.inputs(), result })
+    let is_reproducible = |accepted: &&Accepted| accepted.engine.is_some_and(EngineVersion::is_reproducible);
+    let reproducible = round.counted().filter(is_reproducible).count() as u64;
+    Some(SettledRound { number, base: round.base(), inputs: round.inputs(), reproducible, result })
 }
 
 /// The last checkpoint as computed here.

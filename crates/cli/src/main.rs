@@ -115,6 +115,10 @@ fn in_words(report: &Report) -> String {
         format!("log          {} records by coordinator {}", report.records, report.coordinator),
         format!("signatures   {} checked", report.signatures),
         format!("contributors {} with {} contributions", report.contributors, report.contributions),
+        format!(
+            "engines      {} contributions name one whose training anybody can repeat to the bit",
+            report.contributions_reproducible
+        ),
         in_words_rounds(report),
         format!("blobs        {} checked, {} bytes", report.blobs, report.blob_bytes),
         format!("first        {} follows from the manifest", report.initial),

@@ -29,6 +29,6 @@ pub use choice::measure_engine;
 pub use error::EngineError;
 pub use evaluator::{Evaluation, Evaluator};
 pub use lichen_model::Targets;
-pub use lichen_record::EngineKind;
+pub use lichen_record::{EngineKind, EngineVersion};
 pub use predict::Predictor;
-pub use trainer::{Trainer, step_program};
+pub use trainer::{Trainer, step_program, version};

@@ -12,7 +12,7 @@ use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
 use lichen_model::lower::{Purpose, lower};
 use lichen_model::program::{GRADIENTS, PARAMETERS, Program, STATE0, STATE1, STATISTICS};
 use lichen_model::{Parameters, Targets, layers};
-use lichen_record::EngineKind;
+use lichen_record::{EngineKind, EngineVersion};
 use std::sync::Arc;
 
 mod state;
@@ -88,6 +88,13 @@ impl Trainer {
             #[cfg(feature = "gpu")]
             Backend::Gpu { .. } => EngineKind::Gpu,
         }
+    }
+
+    /// The back end with its version, for whoever signs what came of it.
+    #[must_use]
+    pub fn engine_version(&self) -> EngineVersion {
+        let kind = self.engine();
+        EngineVersion { kind, version: version(kind) }
     }
 
     /// The step program.
@@ -208,6 +215,14 @@ pub fn step_program(model: &ModelSpec, train: &TrainSpec) -> Result<Program, Eng
     let graph = layers::build(model, train.batch)?;
     let clip_norm = train.clip_norm.map(|limit| limit as f32);
     Ok(lower(&graph, Purpose::Train { rule: rule(train), clip_norm })?)
+}
+
+/// Counted up when the same training gives other numbers: on the CPU with the golden hashes, on the GPU with its kernels.
+#[must_use]
+pub const fn version(kind: EngineKind) -> u32 {
+    match kind {
+        EngineKind::Cpu | EngineKind::Gpu => 1,
+    }
 }
 
 #[cfg(feature = "gpu")]

@@ -1,7 +1,7 @@
 //! Trains for one round in short slices, with pauses and progress.
 
 use lichen_bridge::{EnginePreference, Event, LossPoint, Phase, Problem};
-use lichen_engine::{EngineError, EngineKind};
+use lichen_engine::{EngineError, EngineKind, EngineVersion};
 use lichen_learn::Dataset;
 use lichen_model::Parameters;
 use lichen_record::{Cid, Metrics, RoundNumber};
@@ -43,6 +43,7 @@ pub(crate) struct Trained {
     pub(crate) base: Parameters,
     pub(crate) parameters: Parameters,
     pub(crate) metrics: Metrics,
+    pub(crate) engine: EngineVersion,
 }
 
 /// The engine that trains.
@@ -136,7 +137,8 @@ impl Training {
                 Ok((parameters, metrics)) => {
                     self.trained = self.trained.saturating_add(1);
                     let Assignment { round, base: base_cid, .. } = task.assignment;
-                    return Ok(Trained { round, base_cid, base: task.base, parameters, metrics });
+                    let engine = chosen.trainer.engine_version();
+                    return Ok(Trained { round, base_cid, base: task.base, parameters, metrics, engine });
                 }
                 Err(error) => error,
             };

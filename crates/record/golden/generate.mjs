@@ -37,6 +37,8 @@ const messages = [
   ['entry', 'left', { left: { campaign, sequence: 4294967296 } }],
   ['entry', 'round-opened', { 'round-opened': { campaign, round: 1, base } }],
   ['entry', 'contribution', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 } } }],
+  ['entry', 'contribution-by-cpu', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 }, engine: { kind: 'cpu', version: 1 } } }],
+  ['entry', 'contribution-by-gpu', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 }, engine: { kind: 'gpu', version: 300 } } }],
   ['entry', 'round-closed', { 'round-closed': { campaign, round: 24 } }],
   ['entry', 'checkpointed', { checkpointed: { campaign, round: 255, base, result } }],
   ['entry', 'checkpointed-without', { checkpointed: { campaign, round: 255, base, result, excluded: 2 } }],

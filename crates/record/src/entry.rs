@@ -7,7 +7,7 @@ use core::fmt;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Cid, Signable};
+use crate::{AccountId, Cid, EngineVersion, Signable};
 
 /// Name of a campaign: the content id (raw) of its manifest's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -114,6 +114,9 @@ pub enum Entry {
         samples: u32,
         /// What the training looked like.
         metrics: Metrics,
+        /// Which engine trained; none in the first version of this entry, which does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        engine: Option<EngineVersion>,
     },
     /// The coordinator closes a round to further contributions; said again in a mesh, to further attestations.
     RoundClosed {

@@ -10,8 +10,9 @@
 use std::collections::BTreeMap;
 
 use lichen_record::{
-    AccountId, CampaignId, Cid, DecodeError, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber,
-    SessionCertificate, Signable, SigningKey, Verified, VerifyError, decode, encode, signing_bytes, verify,
+    AccountId, CampaignId, Cid, DecodeError, EngineKind, EngineVersion, Entry, Envelope, MAX_ENTRY, Metrics,
+    RoundNumber, SessionCertificate, Signable, SigningKey, Verified, VerifyError, decode, encode,
+    signing_bytes, verify,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -265,7 +266,18 @@ fn entry() -> impl Strategy<Value = Entry> {
             1 => Entry::Joined { campaign, sequence },
             2 => Entry::Left { campaign, sequence },
             3 => Entry::RoundOpened { campaign, round, base },
-            4 => Entry::Contribution { campaign, round, base, update: other, samples, metrics },
+            4 => Entry::Contribution {
+                campaign,
+                round,
+                base,
+                update: other,
+                samples,
+                metrics,
+                engine: (samples % 2 == 0).then_some(EngineVersion {
+                    kind: if samples % 4 == 0 { EngineKind::Cpu } else { EngineKind::Gpu },
+                    version: samples,
+                }),
+            },
             5 => Entry::RoundClosed { campaign, round },
             6 => Entry::Attestation { campaign, round, base, result: other, excluded: samples % 2 * samples },
             7 => Entry::Unavailable { campaign, round, update: other },

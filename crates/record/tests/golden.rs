@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use lichen_record::{
-    AccountId, CampaignId, Cid, Entry, Envelope, Metrics, RoundNumber, SessionCertificate, Signable,
-    SigningKey, VerifyError, encode, signing_bytes, verify,
+    AccountId, CampaignId, Cid, EngineKind, EngineVersion, Entry, Envelope, Metrics, RoundNumber,
+    SessionCertificate, Signable, SigningKey, VerifyError, encode, signing_bytes, verify,
 };
 use serde_json::Value;
 
@@ -20,19 +20,23 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
     let [manifest, base, update, result] =
         ["manifest", "base", "update", "result"].map(|content| Cid::of_raw(content.as_bytes()));
     let campaign = CampaignId::of_manifest(b"manifest");
+    let contribution = |engine| Entry::Contribution {
+        campaign,
+        round: RoundNumber(23),
+        base,
+        update,
+        samples: 480,
+        metrics: Metrics::new(core::f64::consts::LN_2, 0.8125, 60).unwrap(),
+        engine,
+    };
     Some(match name {
         "published" => Entry::Published { campaign, manifest, base },
         "joined" => Entry::Joined { campaign, sequence: 1 },
         "left" => Entry::Left { campaign, sequence: 1 << 32 },
         "round-opened" => Entry::RoundOpened { campaign, round: RoundNumber::FIRST, base },
-        "contribution" => Entry::Contribution {
-            campaign,
-            round: RoundNumber(23),
-            base,
-            update,
-            samples: 480,
-            metrics: Metrics::new(core::f64::consts::LN_2, 0.8125, 60).unwrap(),
-        },
+        "contribution" => contribution(None),
+        "contribution-by-cpu" => contribution(Some(EngineVersion { kind: EngineKind::Cpu, version: 1 })),
+        "contribution-by-gpu" => contribution(Some(EngineVersion { kind: EngineKind::Gpu, version: 300 })),
         "round-closed" => Entry::RoundClosed { campaign, round: RoundNumber(24) },
         "checkpointed" => Entry::Attestation { campaign, round: RoundNumber(255), base, result, excluded: 0 },
         "checkpointed-without" => {
@@ -80,14 +84,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 24, "twelve messages, each with a low and a high signature");
+    assert_eq!(seen, 28, "fourteen messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 14);
+    assert_eq!(high.len(), 16);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
+use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
 use crate::attempt::Attempt;
 use crate::{CampaignState, Stage};
@@ -77,8 +77,15 @@ struct Contribution {
 #[derive(Clone, Copy, Debug)]
 enum ContributionStep {
     Train(Attempt),
-    Publish { metrics: Metrics, attempt: Attempt },
-    Submit { metrics: Metrics, update: Cid, submission: Submission },
+    Publish { trained: Trained, attempt: Attempt },
+    Submit { trained: Trained, update: Cid, submission: Submission },
+}
+
+/// What is said of a training.
+#[derive(Clone, Copy, Debug)]
+struct Trained {
+    metrics: Metrics,
+    engine: EngineVersion,
 }
 
 /// Work on the own attestation of the closed round.

@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
+use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
 use crate::Rules;
 use crate::roll::Roll;
@@ -95,6 +95,8 @@ pub struct Accepted {
     pub samples: u32,
     /// What the training looked like.
     pub metrics: Metrics,
+    /// Which engine trained, where the entry says so.
+    pub engine: Option<EngineVersion>,
     /// Whether it was excluded since, as too many contributors could not get its update: then it does not count.
     pub is_excluded: bool,
 }

@@ -42,6 +42,7 @@ fn another_campaigns_entry_is_refused() {
             update: cid("an update"),
             samples: 16,
             metrics: fixture::metrics(),
+            engine: None,
         };
         log.refuse(&anna, &other, Refusal::WrongCampaign);
     }
@@ -218,7 +219,8 @@ fn a_contributions_weight_is_its_shards() {
             else {
                 unreachable!()
             };
-            let entry = Entry::Contribution { campaign, round, base, update, samples: weight, metrics };
+            let entry =
+                Entry::Contribution { campaign, round, base, update, samples: weight, metrics, engine: None };
             log.refuse(&anna, &entry, Refusal::WrongSamples);
         }
     }

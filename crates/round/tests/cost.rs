@@ -35,7 +35,15 @@ fn sign(number: u16, entry: &Entry) -> Verified<Entry> {
 
 fn contribution(number: u16) -> Entry {
     let (campaign, round, base) = (campaign(), RoundNumber(1), initial());
-    Entry::Contribution { campaign, round, base, update: update(number), samples: 16, metrics: metrics() }
+    Entry::Contribution {
+        campaign,
+        round,
+        base,
+        update: update(number),
+        samples: 16,
+        metrics: metrics(),
+        engine: None,
+    }
 }
 
 /// Round 1 with so many contributors, closed or still open.
@@ -137,7 +145,18 @@ fn the_same_update_of_everybody_costs_the_same_too() {
         let Entry::Contribution { campaign, round, base, samples, metrics, .. } = contribution(number) else {
             unreachable!()
         };
-        sign(number, &Entry::Contribution { campaign, round, base, update: cid("one"), samples, metrics })
+        sign(
+            number,
+            &Entry::Contribution {
+                campaign,
+                round,
+                base,
+                update: cid("one"),
+                samples,
+                metrics,
+                engine: None,
+            },
+        )
     };
     let entries: Vec<_> = (0..FEW).map(same).collect();
     let few = fold(&shared(FEW), &entries);

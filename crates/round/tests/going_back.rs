@@ -166,7 +166,14 @@ fn a_tab_that_trained_ahead_begins_anew_from_the_checkpoint_gone_back_to() {
     anna.tell(&log, ParticipantEvent::CaughtUp);
     let actions = anna.tell(&log, ParticipantEvent::Fetched { cid: result(2) });
     assert_eq!(base_of_training(&actions), Some(result(2)));
-    anna.tell(&log, ParticipantEvent::Trained { round: RoundNumber(3), metrics: fixture::metrics() });
+    anna.tell(
+        &log,
+        ParticipantEvent::Trained {
+            round: RoundNumber(3),
+            metrics: fixture::metrics(),
+            engine: fixture::engine(),
+        },
+    );
     log.wait(RULES.interval_ms);
     log.add(&coordinator(), &opened(3, result(1)));
     let actions = anna.tell(&log, ParticipantEvent::Tick);

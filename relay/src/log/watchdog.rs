@@ -171,7 +171,15 @@ mod tests {
         fn contribute(&mut self, seed: u8) {
             let metrics = Metrics::new(1.0, 0.5, 1).unwrap();
             let (campaign, round, update) = (self.id(), RoundNumber::FIRST, Cid::of_raw(&[seed]));
-            let entry = Entry::Contribution { campaign, round, base: base(), update, samples: 1, metrics };
+            let entry = Entry::Contribution {
+                campaign,
+                round,
+                base: base(),
+                update,
+                samples: 1,
+                metrics,
+                engine: None,
+            };
             self.append(&key(seed), &entry);
         }
 

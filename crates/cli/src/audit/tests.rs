@@ -130,7 +130,10 @@ impl Campaign {
         let metrics = Metrics::new(0.5, 0.5, 60).unwrap();
         for (who, update) in updates {
             let update = self.keep(update);
-            self.say(*who, &Entry::Contribution { campaign, round, base, update, samples: 480, metrics });
+            self.say(
+                *who,
+                &Entry::Contribution { campaign, round, base, update, samples: 480, metrics, engine: None },
+            );
         }
         self.say(0, &Entry::RoundClosed { campaign, round });
     }
@@ -417,7 +420,8 @@ fn an_entry_that_may_not_stand_there_is_found() {
         let (id, base, round) = (campaign.id, Cid::of_raw(&campaign.base), RoundNumber::FIRST);
         let metrics = Metrics::new(0.5, 0.5, 60).unwrap();
         let update = campaign.keep(&update(1));
-        let entry = Entry::Contribution { campaign: id, round, base, update, samples: 480, metrics };
+        let entry =
+            Entry::Contribution { campaign: id, round, base, update, samples: 480, metrics, engine: None };
         campaign.say(1, &entry);
         campaign.say(who, &entry);
         let fault = run(campaign.finish()).unwrap_err();

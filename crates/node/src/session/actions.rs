@@ -72,8 +72,8 @@ impl<P: Platform> Session<P> {
         if let Some(trained) =
             self.trained.as_ref().filter(|done| (done.round, done.base_cid) == (round, base))
         {
-            let metrics = trained.metrics;
-            return self.tell(ParticipantEvent::Trained { round, metrics });
+            let (metrics, engine) = (trained.metrics, trained.engine);
+            return self.tell(ParticipantEvent::Trained { round, metrics, engine });
         }
         if self.diverged.is_some_and(|diverged| (diverged.round, diverged.base) == (round, base)) {
             // The same steps from the same numbers: they would diverge again.
@@ -110,12 +110,12 @@ impl<P: Platform> Session<P> {
         let is_wanted = self.context.is_wanted(ticket);
         match result {
             Ok(trained) => {
-                let metrics = trained.metrics;
+                let (metrics, engine) = (trained.metrics, trained.engine);
                 self.diverged = None;
                 // Done while the person paused, it is there when they resume.
                 self.trained = Some(Rc::new(trained));
                 if is_wanted {
-                    self.tell(ParticipantEvent::Trained { round, metrics });
+                    self.tell(ParticipantEvent::Trained { round, metrics, engine });
                 }
             }
             Err(_stopped) if !is_wanted => {}

@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
-use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};
+use lichen_record::{Cid, EngineVersion, Entry, Metrics, RoundNumber, Verified};
 
 use crate::{Change, Input, Refusal};
 
 /// What happened to a tab that takes part in a campaign.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an event is handled where it is made, and not kept")]
 pub enum ParticipantEvent {
     /// The log's next record arrived and stands in the chain.
     Record {
@@ -46,6 +47,8 @@ pub enum ParticipantEvent {
         round: RoundNumber,
         /// What the training looked like.
         metrics: Metrics,
+        /// Which engine trained.
+        engine: EngineVersion,
     },
     /// Answer to [`ParticipantAction::Train`]: it could not be done, or ended in numbers that are not finite.
     TrainFailed {

@@ -4,11 +4,11 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use lichen_campaign::{Settlement, training_seed};
-use lichen_record::{Cid, Entry, Metrics, RoundNumber};
+use lichen_record::{Cid, Entry, RoundNumber};
 
 use super::{
     AttestationStep, AttestationWork, Checkpoint, Contribution, ContributionStep, Intent, Participant,
-    ParticipantAction, Submission, Ticket,
+    ParticipantAction, Submission, Ticket, Trained,
 };
 use crate::attempt::Attempt;
 use crate::round::MAX_REPORTS;
@@ -129,19 +129,19 @@ impl Participant {
                 self.train(now, &mut attempt, number, base, actions);
                 ContributionStep::Train(attempt)
             }
-            ContributionStep::Publish { metrics, mut attempt } => {
+            ContributionStep::Publish { trained, mut attempt } => {
                 if is_open && attempt.start(now) {
                     actions.push(ParticipantAction::Publish { round: number, base });
                 }
-                ContributionStep::Publish { metrics, attempt }
+                ContributionStep::Publish { trained, attempt }
             }
-            ContributionStep::Submit { metrics, update, mut submission } => {
+            ContributionStep::Submit { trained, update, mut submission } => {
                 // Training may run ahead of the log's saying that the account joined; the contribution may not.
                 if self.state.is_present(&self.account) {
-                    let entry = self.contribution_entry(number, base, update, metrics);
+                    let entry = self.contribution_entry(number, base, update, trained);
                     self.submit(now, &mut submission, entry, actions);
                 }
-                ContributionStep::Submit { metrics, update, submission }
+                ContributionStep::Submit { trained, update, submission }
             }
         };
         self.contribution = Some(Contribution { round: number, base, step });
@@ -168,14 +168,15 @@ impl Participant {
         });
     }
 
-    fn contribution_entry(&self, round: RoundNumber, base: Cid, update: Cid, metrics: Metrics) -> Entry {
+    fn contribution_entry(&self, round: RoundNumber, base: Cid, update: Cid, trained: Trained) -> Entry {
         Entry::Contribution {
             campaign: self.state.campaign(),
             round,
             base,
             update,
             samples: self.state.rules().samples,
-            metrics,
+            metrics: trained.metrics,
+            engine: Some(trained.engine),
         }
     }
 

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use lichen_campaign::Settlement;
-use lichen_record::{Cid, Entry, Metrics, RoundNumber, Verified};
+use lichen_record::{Cid, Entry, RoundNumber, Verified};
 
 use super::{
     AttestationStep, AttestationWork, Contribution, ContributionStep, Intent, Link, Participant,
-    ParticipantAction, ParticipantEvent, Submission, Ticket,
+    ParticipantAction, ParticipantEvent, Submission, Ticket, Trained,
 };
 use crate::attempt::Attempt;
 
@@ -50,7 +50,9 @@ impl Participant {
                     checkpoint.fetch.fail(now);
                 }
             }
-            ParticipantEvent::Trained { round, metrics } => self.take_in_trained(round, metrics),
+            ParticipantEvent::Trained { round, metrics, engine } => {
+                self.take_in_trained(round, Trained { metrics, engine });
+            }
             ParticipantEvent::TrainFailed { round } => self.take_in_train_failed(now, round),
             ParticipantEvent::Stored { round, update } => self.take_in_stored(round, update),
             ParticipantEvent::StoreFailed { round } => {
@@ -83,11 +85,11 @@ impl Participant {
         }
     }
 
-    fn take_in_trained(&mut self, round: RoundNumber, metrics: Metrics) {
+    fn take_in_trained(&mut self, round: RoundNumber, trained: Trained) {
         if let Some(step) = self.contribution_to(round)
             && matches!(step, ContributionStep::Train(attempt) if attempt.is_running())
         {
-            *step = ContributionStep::Publish { metrics, attempt: Attempt::new() };
+            *step = ContributionStep::Publish { trained, attempt: Attempt::new() };
         }
     }
 
@@ -104,9 +106,9 @@ impl Participant {
 
     fn take_in_stored(&mut self, round: RoundNumber, update: Cid) {
         if let Some(step) = self.contribution_to(round)
-            && let ContributionStep::Publish { metrics, .. } = *step
+            && let ContributionStep::Publish { trained, .. } = *step
         {
-            *step = ContributionStep::Submit { metrics, update, submission: Submission::new() };
+            *step = ContributionStep::Submit { trained, update, submission: Submission::new() };
         }
     }
 
@@ -139,12 +141,12 @@ impl Participant {
             submission.attempt.fail(now);
         }
         if let Some(Contribution { step, .. }) = &mut self.contribution
-            && let ContributionStep::Submit { metrics, mut submission, .. } = *step
+            && let ContributionStep::Submit { trained, mut submission, .. } = *step
             && submission.is_answered_by(ticket)
         {
             // The relay may have lost the update since it took it: hand it over again first.
             submission.attempt.fail(now);
-            *step = ContributionStep::Publish { metrics, attempt: submission.attempt };
+            *step = ContributionStep::Publish { trained, attempt: submission.attempt };
         }
         for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
             if submission.is_answered_by(ticket) {

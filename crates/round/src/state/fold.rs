@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_campaign::Settlement;
-use lichen_record::{AccountId, Cid, Entry, Metrics, RoundNumber};
+use lichen_record::{AccountId, Cid, Entry, RoundNumber};
 
 use super::Published;
 use crate::roll::{Member, Presence};
@@ -26,8 +26,10 @@ impl Published {
             Entry::Joined { sequence, .. } => self.join(account, *sequence),
             Entry::Left { sequence, .. } => self.leave(rules, time, account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base),
-            Entry::Contribution { round, update, samples, metrics, .. } => {
-                self.contribute(account, *round, *update, *samples, *metrics)
+            Entry::Contribution { round, update, samples, metrics, engine, .. } => {
+                let (update, samples, metrics, engine) = (*update, *samples, *metrics, *engine);
+                let accepted = Accepted { account, update, samples, metrics, engine, is_excluded: false };
+                self.contribute(*round, accepted)
             }
             Entry::RoundClosed { round, .. } => self.close(rules, time, *round),
             Entry::Attestation { round, result, .. } => self.attest(rules, time, account, *round, *result),
@@ -87,18 +89,11 @@ impl Published {
         vec![Change::WentBack { round, to, base }]
     }
 
-    fn contribute(
-        &mut self,
-        account: AccountId,
-        number: RoundNumber,
-        update: Cid,
-        samples: u32,
-        metrics: Metrics,
-    ) -> Vec<Change> {
+    fn contribute(&mut self, number: RoundNumber, accepted: Accepted) -> Vec<Change> {
+        let Accepted { account, samples, metrics, .. } = accepted;
         self.contributions += 1;
         let has_voice = !self.roll.is_barred(&account, number);
         if let Some(round) = &mut self.round {
-            let accepted = Accepted { account, update, samples, metrics, is_excluded: false };
             round.contribute(accepted, has_voice);
         }
         self.change(&account, |member| member.contribute(number));

@@ -12,7 +12,7 @@ use lichen_round::{
     ParticipantAction, ParticipantEvent, Rules, Stage, Ticket,
 };
 
-use super::fixture::{Person, campaign, cid, coordinator, initial, metrics};
+use super::fixture::{Person, campaign, cid, coordinator, engine, initial, metrics};
 
 /// How the network treats messages, drawn per message.
 #[derive(Clone, Copy, Debug)]
@@ -403,7 +403,7 @@ impl World {
                 *self.tabs[tab].trained.entry(round).or_default() += 1;
                 let event = match self.draw(20) {
                     0 if !self.faultless => ParticipantEvent::TrainFailed { round },
-                    _ => ParticipantEvent::Trained { round, metrics: metrics() },
+                    _ => ParticipantEvent::Trained { round, metrics: metrics(), engine: engine() },
                 };
                 // Within a life, and whether connected or not.
                 let (life, at) = (self.tabs[tab].life, self.now + 100 + self.draw(2000));
@@ -538,6 +538,7 @@ impl World {
             update,
             samples,
             metrics: metrics(),
+            engine: None,
         };
         let entry = match kind % 16 {
             0 | 1 => Entry::Joined { campaign, sequence },

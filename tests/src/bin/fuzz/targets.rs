@@ -350,7 +350,7 @@ fn entries() -> [Entry; 11] {
         Entry::Joined { campaign, sequence: 1 },
         Entry::Left { campaign, sequence: 1 << 40 },
         Entry::RoundOpened { campaign, round, base },
-        Entry::Contribution { campaign, round, base, update, samples: 480, metrics },
+        Entry::Contribution { campaign, round, base, update, samples: 480, metrics, engine: None },
         Entry::RoundClosed { campaign, round },
         Entry::Attestation { campaign, round, base, result, excluded: 0 },
         Entry::Attestation { campaign, round, base, result, excluded: 3 },
