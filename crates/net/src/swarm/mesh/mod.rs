@@ -37,10 +37,6 @@ use crate::{IceServer, MAX_ANNOUNCEMENT, Path};
 /// The peer protocol's name when a stream is opened.
 const PEER_PROTOCOL: &str = "/lichen/peer/1.0.0";
 
-/// To how many peers an announcement is passed on, at least and at most. Whoever is connected to its owner hears it from
-/// there at once; of every further copy the signature is checked for nothing.
-const PASSED_ON_TO: std::ops::RangeInclusive<usize> = 2..=4;
-
 /// What signatures and names may add to an announcement.
 const ENVELOPE: usize = 1024;
 
@@ -147,10 +143,6 @@ fn gossip(keys: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {
         .validation_mode(gossipsub::ValidationMode::Strict)
         // Nothing is passed on before it is within its caps.
         .validate_messages()
-        .mesh_n_low(*PASSED_ON_TO.start())
-        .mesh_n(3)
-        .mesh_n_high(*PASSED_ON_TO.end())
-        .mesh_outbound_min(1)
         .max_transmit_size(MAX_ANNOUNCEMENT + ENVELOPE)
         .build()
         .map_err(|error| SwarmError::Transport(error.to_string()))?;
