@@ -52,31 +52,31 @@ pub trait Platform: 'static {
     /// The manifest's bytes, unchecked, from wherever they are to be had before anything is connected.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// Nobody gives it: what a person can do about that.
     async fn manifest(&self, campaign: &CampaignId) -> Result<Vec<u8>, Problem>;
 
     /// A blob's bytes, unchecked, from where the manifest comes from.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// Nobody gives it: what a person can do about that.
     async fn blob(&self, cid: &Cid) -> Result<Vec<u8>, Problem>;
 
     /// The account kept on this device, if there is one.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// The device's store of keys cannot be read.
     async fn find_account(&self) -> Result<Option<AccountId>, Problem>;
 
     /// The account kept on this device, made and kept now if there was none.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// No key can be made, or none can be kept.
     async fn make_account(&self) -> Result<AccountId, Problem>;
 
     /// The account's signature over these bytes: ECDSA P-256 with SHA-256, raw `r ‖ s`, 64 bytes.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// There is no key on this device any more, or it refuses to sign.
     async fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem>;
 
     /// Whether what this device keeps for the account is still there: a site's data can be cleared while it runs.
@@ -90,25 +90,25 @@ pub trait Platform: 'static {
     /// The lease on this campaign if nobody on this device has it.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// It cannot be told whether another tab has it.
     async fn try_lease(&self, campaign: &CampaignId) -> Result<Option<Self::Lease>, Problem>;
 
     /// The lease on this campaign, however long that takes.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// It cannot be told whether another tab has it, or that tab never gives it back.
     async fn lease(&self, campaign: &CampaignId) -> Result<Self::Lease, Problem>;
 
     /// Keeps small bytes under a name, in place of what was there.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// The device's store is full or refuses.
     async fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem>;
 
     /// The names that begin so and what is kept under them, in the order of names.
     ///
     /// # Errors
-    /// What went wrong, for the person.
+    /// The device's store cannot be read.
     async fn load(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Problem>;
 }
 

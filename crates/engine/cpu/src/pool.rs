@@ -25,12 +25,8 @@ fn windows(window: &Window, mut visit: impl FnMut(usize, Range<usize>, Range<usi
 }
 
 #[expect(clippy::cast_precision_loss, reason = "windows are small")]
-fn share(kind: PoolKind, window: &Window, rows: &Range<usize>, columns: &Range<usize>) -> f32 {
-    let count = match kind {
-        PoolKind::AverageIncludingPadding => window.kernel[0] * window.kernel[1],
-        _ => rows.len() * columns.len(),
-    };
-    1.0 / count.max(1) as f32
+fn share(rows: &Range<usize>, columns: &Range<usize>) -> f32 {
+    1.0 / (rows.len() * columns.len()).max(1) as f32
 }
 
 pub(crate) fn pool(kernel: &Pool, memory: &mut Memory) {
@@ -58,7 +54,7 @@ pub(crate) fn pool(kernel: &Pool, memory: &mut Memory) {
                         PoolKind::Max => {
                             cells.fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most })
                         }
-                        _ => cells.sum::<f32>() * share(kernel.kind, window, &rows, &columns),
+                        PoolKind::Average => cells.sum::<f32>() * share(&rows, &columns),
                     };
                 });
             }
@@ -114,7 +110,7 @@ pub(crate) fn pool_backward(kernel: &PoolBackward, memory: &mut Memory) {
                 let gradient = &gradient[number * out_plane..(number + 1) * out_plane];
                 if kernel.kind != PoolKind::Max {
                     windows(window, |at, rows, columns| {
-                        let part = gradient[at] * share(kernel.kind, window, &rows, &columns);
+                        let part = gradient[at] * share(&rows, &columns);
                         for y in rows {
                             to[y * width + columns.start..y * width + columns.end]
                                 .iter_mut()

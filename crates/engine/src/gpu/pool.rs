@@ -59,7 +59,6 @@ fn dims(count: u32, kind: PoolKind, window: &Window) -> Vec<u32> {
     let kind = match kind {
         PoolKind::Max => 0,
         PoolKind::Average => 1,
-        PoolKind::AverageIncludingPadding => 2,
     };
     [[count, kind].as_slice(), &spatial(window)].concat()
 }

@@ -84,8 +84,6 @@ pub enum PoolKind {
     Max,
     /// Mean of the window; padding does not count.
     Average,
-    /// Sum of the window divided by its extent, padding counted as 0.
-    AverageIncludingPadding,
 }
 
 /// `output[n, c, o] = pool(input[n, c, window of o])`.

@@ -76,7 +76,7 @@ fn pool_window(draw: &mut Draw) -> Window {
     Window { out_channels: window.in_channels, groups: 1, padding, output, ..window }
 }
 
-const POOLS: [PoolKind; 3] = [PoolKind::Max, PoolKind::Average, PoolKind::AverageIncludingPadding];
+const POOLS: [PoolKind; 2] = [PoolKind::Max, PoolKind::Average];
 
 pub(super) fn pools(draw: &mut Draw) -> Case {
     let window = pool_window(draw);

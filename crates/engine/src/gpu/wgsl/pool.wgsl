@@ -33,15 +33,8 @@ fn pool(i: u32) -> f32 {
             seen += 1u;
         }
     }
-    switch dims.kind {
-        case 0u: {
-            return largest;
-        }
-        case 1u: {
-            return sum / f32(max(seen, 1u));
-        }
-        default: {
-            return sum / f32(dims.kernel_height * dims.kernel_width);
-        }
+    if dims.kind == 0u {
+        return largest;
     }
+    return sum / f32(max(seen, 1u));
 }

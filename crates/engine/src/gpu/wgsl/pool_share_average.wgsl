@@ -1,9 +1,6 @@
 
 // One over how many elements the window has.
 fn share(plane: u32, at: u32, oy: u32, ox: u32, i: u32, ky: u32, kx: u32) -> f32 {
-    if dims.kind == 2u {
-        return 1.0 / f32(dims.kernel_height * dims.kernel_width);
-    }
     let top = i32(oy * dims.stride_y) - i32(dims.padding_y);
     let left = i32(ox * dims.stride_x) - i32(dims.padding_x);
     let rows = inside(top, dims.kernel_height, dims.dilation_y, dims.height);
