@@ -32,8 +32,6 @@ extern crate alloc;
 mod account;
 mod cid;
 mod codec;
-#[cfg(not(all(feature = "ring", not(target_arch = "wasm32"))))]
-mod curve;
 mod engine;
 mod entry;
 mod envelope;
