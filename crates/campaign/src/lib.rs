@@ -50,6 +50,7 @@ extern crate alloc;
 mod card;
 mod decimal;
 mod explain;
+mod fault;
 mod manifest;
 pub mod model_spec;
 mod reader;
@@ -60,7 +61,8 @@ mod split;
 mod training;
 
 pub use card::{Card, Statement, Topic};
-pub use manifest::{AtTarget, Data, Fault, Manifest, ManifestError, Organiser, Purpose, syntax_fault};
+pub use fault::{Fault, ManifestError};
+pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};
 pub use rounds::{Rounds, Settlement, Transport};
 pub use settling::{Guard, UpdateRule};
 pub use show::{MAX_SIDE, Show};

@@ -3,19 +3,18 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 
-use lichen_record::text::plain;
 use lichen_record::{Cid, Codec, MAX_MANIFEST};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
-use crate::Split;
+use crate::fault::{Fault, ManifestError};
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
-use crate::reader::Reader;
+use crate::reader::{Reader, read_text, to_f32};
 use crate::rounds::{Rounds, read_rounds};
 use crate::settling::{Guard, UpdateRule, read_guard, read_update};
 use crate::show::{Show, check_show, read_show};
+use crate::split::Split;
 
 /// Longest text of one line, such as a title.
 const LINE: usize = 120;
@@ -104,68 +103,6 @@ pub struct Data {
     pub licence: String,
 }
 
-/// Why a manifest was refused: everything that is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManifestError {
-    faults: Vec<Fault>,
-}
-
-/// One thing that is wrong with a manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    field: String,
-    problem: String,
-}
-
-impl Fault {
-    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        // Both may hold words of the manifest, which is not ours.
-        Self { field: plain(&field.into()), problem: plain(&problem.into()) }
-    }
-
-    /// Where: tables and key, as in `rounds.quorum`; `manifest` for the text as a whole.
-    #[must_use]
-    pub fn field(&self) -> &str {
-        &self.field
-    }
-
-    /// What is wrong, and what to do about it.
-    #[must_use]
-    pub fn problem(&self) -> &str {
-        &self.problem
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.problem)
-    }
-}
-
-impl ManifestError {
-    /// Everything that is wrong, in the order of the manifest's tables. Never empty.
-    #[must_use]
-    pub fn faults(&self) -> &[Fault] {
-        &self.faults
-    }
-
-    fn of_whole(problem: impl Into<String>) -> Self {
-        Self { faults: alloc::vec![Fault::new("manifest", problem)] }
-    }
-}
-
-impl fmt::Display for ManifestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{fault}")?;
-        }
-        Ok(())
-    }
-}
-
-impl core::error::Error for ManifestError {}
-
 impl Manifest {
     /// Reads a manifest's bytes, as they come from a peer.
     ///
@@ -198,21 +135,6 @@ impl Manifest {
 #[must_use]
 pub fn syntax_fault(text: &str) -> Option<String> {
     Some(DeTable::parse(text).err()?.to_string())
-}
-
-/// Reads a text by a function that gives something or records why not.
-pub(crate) fn read_text<T>(
-    text: &str,
-    read: impl FnOnce(&DeTable<'_>, &mut Vec<Fault>) -> Option<T>,
-) -> Result<T, ManifestError> {
-    let table = DeTable::parse(text)
-        .map_err(|error| ManifestError::of_whole(format!("is not TOML: {}", error.message())))?;
-    let mut faults = Vec::new();
-    match read(table.get_ref(), &mut faults) {
-        Some(found) if faults.is_empty() => Ok(found),
-        _ if faults.is_empty() => Err(ManifestError::of_whole("could not be read")),
-        _ => Err(ManifestError { faults }),
-    }
 }
 
 fn too_large(length: usize) -> ManifestError {
@@ -312,11 +234,6 @@ fn read_data(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Dat
     })
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the range allowed lies within that of f32")]
-pub(crate) const fn to_f32(number: f64) -> f32 {
-    number as f32
-}
-
 /// Checks what is right by itself and wrong together.
 fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
     let Manifest { data, train, .. } = manifest;
@@ -331,7 +248,9 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
         faults.push(Fault::new("train.batch", problem));
     }
     check_answers(manifest, faults);
-    check_show(manifest, faults);
+    if let Some(show) = &manifest.show {
+        check_show(show, manifest.model.input.iter().product(), data.classes, faults);
+    }
 }
 
 /// Checks that data, model and aim speak of the same kind of answers: classes or numbers.

@@ -9,7 +9,8 @@ use lichen_record::text::is_plain;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use crate::{Fault, decimal};
+use crate::decimal;
+use crate::fault::{Fault, ManifestError};
 
 /// Reads one table of the manifest. Every reading method records what is wrong with its field and gives `None`, so
 /// that all faults come to light at once.
@@ -302,6 +303,26 @@ fn distance(from: &str, to: &str) -> usize {
         row = next;
     }
     row.last().copied().unwrap_or(0)
+}
+
+/// Reads a text by a function that gives something or records why not.
+pub(crate) fn read_text<T>(
+    text: &str,
+    read: impl FnOnce(&DeTable<'_>, &mut Vec<Fault>) -> Option<T>,
+) -> Result<T, ManifestError> {
+    let table = DeTable::parse(text)
+        .map_err(|error| ManifestError::of_whole(format!("is not TOML: {}", error.message())))?;
+    let mut faults = Vec::new();
+    match read(table.get_ref(), &mut faults) {
+        Some(found) if faults.is_empty() => Ok(found),
+        _ if faults.is_empty() => Err(ManifestError::of_whole("could not be read")),
+        _ => Err(ManifestError::of(faults)),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range allowed lies within that of f32")]
+pub(crate) const fn to_f32(number: f64) -> f32 {
+    number as f32
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
-use crate::manifest::to_f32;
-use crate::reader::Reader;
-use crate::{Fault, Manifest};
+use crate::fault::Fault;
+use crate::reader::{Reader, to_f32};
 
 /// Most cells along either side of a picture: more would be a large message for each sample shown.
 pub const MAX_SIDE: usize = 64;
@@ -60,10 +59,8 @@ pub(crate) fn read_show(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) ->
     Some(Show { width: width?, height: height?, full: to_f32(full?), labels: labels?, draw: draw? })
 }
 
-/// Checks that what is to be shown is what the model takes and gives.
-pub(crate) fn check_show(manifest: &Manifest, faults: &mut Vec<Fault>) {
-    let Some(show) = &manifest.show else { return };
-    let input: usize = manifest.model.input.iter().product();
+/// Checks that what is to be shown is what the model takes (so many numbers) and gives (so many classes, if any).
+pub(crate) fn check_show(show: &Show, input: usize, classes: Option<u32>, faults: &mut Vec<Fault>) {
     if show.cells() != input {
         let problem = format!(
             "and show.height make {} cells: the model takes {input} numbers, one for each cell",
@@ -71,7 +68,7 @@ pub(crate) fn check_show(manifest: &Manifest, faults: &mut Vec<Fault>) {
         );
         faults.push(Fault::new("show.width", problem));
     }
-    match manifest.data.classes {
+    match classes {
         Some(classes) if classes as usize != show.labels.len() => {
             let problem = format!("are {}: give one for each of the {classes} classes", show.labels.len());
             faults.push(Fault::new("show.labels", problem));

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use toml::de::DeTable;
 
-use crate::manifest::{read_text, to_f32};
 use crate::model_spec::{ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::Reader;
+use crate::reader::{read_text, to_f32};
 use crate::{Fault, ManifestError};
 
 /// What else a campaign says of its data, which is not read here.

@@ -1,33 +1,12 @@
 //! Appends records to the hash chain, and checks that a record comes next.
 
-use alloc::vec::Vec;
-
-use lichen_record::{CampaignId, Entry, MAX_ENTRY, Verified, VerifyError, verify};
-use serde::{Deserialize, Serialize};
+use lichen_record::{CampaignId, Entry, Verified, VerifyError, verify};
 use sha2::{Digest, Sha256};
 
-use crate::{Head, Receipt};
+use crate::head::{Head, Receipt};
+use crate::record::Record;
 
 const DOMAIN: &[u8] = b"lichen/log/v1\0";
-
-/// Most bytes an encoded [`Record`] may take.
-pub const MAX_RECORD: usize = MAX_ENTRY + 128;
-
-/// One place in the log: an entry, when it was ordered and the chain up to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Record {
-    /// Place in the log, from 0.
-    pub index: u64,
-    /// When the coordinator ordered it, in milliseconds of Unix time; never less than the record's before.
-    pub time: u64,
-    /// The signed entry: the bytes of its envelope.
-    #[serde(with = "serde_bytes")]
-    pub entry: Vec<u8>,
-    /// The chain's hash up to and with this record.
-    #[serde(with = "serde_bytes")]
-    pub hash: [u8; 32],
-}
 
 /// Why a record does not continue a chain; each names the record's place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

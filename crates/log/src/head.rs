@@ -3,7 +3,7 @@
 use lichen_record::{AccountId, CampaignId, Cid, Signable, Verified};
 use serde::{Deserialize, Serialize};
 
-use crate::Record;
+use crate::record::Record;
 
 /// A log's length and the hash of its chain: equal heads mean equal logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,8 +21,10 @@ extern crate alloc;
 
 mod chain;
 mod head;
+mod record;
 mod replica;
 
-pub use chain::{Chain, ChainError, MAX_RECORD, Record};
+pub use chain::{Chain, ChainError};
 pub use head::{Head, HeadError, Receipt, ReceiptError, check_receipt};
+pub use record::{MAX_RECORD, Record};
 pub use replica::{Authority, Replica, ReplicaError};

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::Error;
 use crate::cdp::Connection;
 use crate::process::{self, Guarded};
-use crate::{Error, Page};
 
 /// Names under which distributions install Chromium.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
@@ -143,19 +143,11 @@ impl Browser {
 /// One profile of a browser.
 #[derive(Clone, Debug)]
 pub struct Context {
-    browser: Browser,
-    id: String,
+    pub(crate) browser: Browser,
+    pub(crate) id: String,
 }
 
 impl Context {
-    /// Opens a window of its own on `about:blank`, watched from its first request on.
-    ///
-    /// # Errors
-    /// When the browser refuses or has ended.
-    pub fn new_page(&self) -> Result<Page, Error> {
-        Page::open(self.browser.clone(), &self.id)
-    }
-
     /// Closes all pages of this profile and forgets its storage.
     ///
     /// # Errors

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::browser::{Browser, Context};
 use crate::cdp::{self, Event};
-use crate::{Browser, Error, TabState, wait};
+use crate::{Error, TabState, wait};
 
 /// Collects violations of the content security policy, which DevTools reports only in part.
 const WATCH_CSP: &str = r#"
@@ -57,6 +58,16 @@ const AIM: &str = "function() {
     this.addEventListener('click', () => { this.tookClick = true }, { once: true, capture: true });
     return [x, y];
 }";
+
+impl Context {
+    /// Opens a window of its own on `about:blank`, watched from its first request on.
+    ///
+    /// # Errors
+    /// When the browser refuses or has ended.
+    pub fn new_page(&self) -> Result<Page, Error> {
+        Page::open(self.browser.clone(), &self.id)
+    }
+}
 
 impl Page {
     pub(crate) fn open(browser: Browser, context: &str) -> Result<Self, Error> {

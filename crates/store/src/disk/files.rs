@@ -202,8 +202,3 @@ fn is_held(folder: &Folder, cid: &Cid, bytes: &[u8]) -> Result<bool, StoreError>
     }
     Ok(true)
 }
-
-/// Makes names that were given or taken in a folder survive a loss of power.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use lichen_record::Cid;
 
-use super::files;
 use crate::blobs::StoreError;
 
 /// Where unfinished files are, below the folder.
@@ -164,7 +163,7 @@ impl Folder {
     ) -> Result<(), StoreError> {
         let _names = self.names();
         fs::rename(unfinished, self.file(cid)).map_err(failed)?;
-        files::sync_folder(&self.path).map_err(failed)?;
+        sync_folder(&self.path).map_err(failed)?;
         let mut index = self.index();
         // Asked while the index is held: whoever keeps it meanwhile finds it in the index, or has a row already.
         if !is_kept()? {
@@ -310,6 +309,11 @@ impl Loose {
 /// A file's length in whole blocks.
 pub(super) fn blocks(length: u64) -> u64 {
     length.div_ceil(BLOCK).max(1).saturating_mul(BLOCK)
+}
+
+/// Makes names that were given or taken in a folder survive a loss of power.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// What an error of the file system is to a store.

@@ -153,7 +153,7 @@ pub(crate) fn from_debian() -> Result<()> {
 
 /// Builds std for wasm from the source in the sysroot and puts it where the compiler looks.
 fn build_std(toolchain: &Toolchain) -> Result<()> {
-    let folder = super::tools::cache()?.join("wasm-std");
+    let folder = cache()?.join("wasm-std");
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("Cargo.toml"), "[package]\nname = \"empty\"\nedition = \"2024\"\n[workspace]\n")?;
     fs::write(folder.join("src/lib.rs"), "")?;
@@ -176,4 +176,14 @@ fn build_std(toolchain: &Toolchain) -> Result<()> {
         }
     }
     fs::remove_dir_all(folder).context("removing the build folder")
+}
+
+/// The folder of our tools.
+pub(super) fn cache() -> Result<PathBuf> {
+    let base = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
+        (_, Some(home)) => PathBuf::from(home).join(".cache"),
+        _ => bail!("neither XDG_CACHE_HOME nor HOME is set, so there is no place for tools"),
+    };
+    Ok(base.join("lichen/tools"))
 }

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use lichen_testkit::{Browser, Firefox, process};
 
+use super::toolchain::cache;
 use super::{Toolchain, debian};
 use crate::run;
 
@@ -147,14 +148,4 @@ fn finish(partial: &Path, place: &Path) -> Result<()> {
         fs::remove_dir_all(place).with_context(|| format!("removing {}", place.display()))?;
     }
     fs::rename(partial, place).with_context(|| format!("moving {} into place", place.display()))
-}
-
-/// The folder of our tools.
-pub(crate) fn cache() -> Result<PathBuf> {
-    let base = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
-        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
-        (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => bail!("neither XDG_CACHE_HOME nor HOME is set, so there is no place for tools"),
-    };
-    Ok(base.join("lichen/tools"))
 }
