@@ -1,6 +1,7 @@
 //! Format, lints, dependency rules, bare-metal build, licences.
 
 mod arrows;
+mod circles;
 mod files;
 mod layers;
 mod licences;
@@ -22,10 +23,11 @@ const BARE: [&str; 6] =
 type Check = fn(&Toolchain) -> Result<()>;
 
 /// Checks that take seconds; `cargo xtask test` runs them too.
-pub(crate) const QUICK: [(&str, Check); 4] = [
+pub(crate) const QUICK: [(&str, Check); 5] = [
     ("format", format),
     ("heads and lengths of files", files::check),
     ("arrows between crates", arrows::check),
+    ("circles between modules", circles::check),
     ("forbidden dependencies", layers::check),
 ];
 

@@ -9,7 +9,18 @@ use crate::setup::Toolchain;
 use crate::{say, workspace};
 
 /// The point at which to split a file.
-const MAX_LINES: usize = 800;
+const MAX_LINES: usize = 500;
+
+/// Files that may be longer, up to so many lines, and why.
+const LONGER: [(&str, usize, &str); 7] = [
+    ("crates/cli/src/audit/tests.rs", 600, "tests of one audit, on one fixture"),
+    ("crates/record/tests/canonical.rs", 600, "a table of byte sequences and what becomes of them"),
+    ("crates/round/tests/network/mod.rs", 750, "the simulated network that all tests of rounds run in"),
+    ("crates/round/tests/participant.rs", 650, "tests of one state machine, event by event"),
+    ("crates/net/src/swarm/driver.rs", 510, "not split yet: addresses to dial go next"),
+    ("web/src/state/tests.rs", 750, "tests of one reducer, event by event"),
+    ("web/src/view/gallery.rs", 750, "a table of every state that the page can be in"),
+];
 
 pub(super) fn check(_: &Toolchain) -> Result<()> {
     say::note("Checking heads and lengths of files");
@@ -26,8 +37,13 @@ pub(super) fn check(_: &Toolchain) -> Result<()> {
             ));
         }
         let lines = text.lines().count();
-        if lines > MAX_LINES {
-            faults.push(format!("{} has {lines} lines; split it before {MAX_LINES}", file.display()));
+        let longer = LONGER.iter().find(|(path, _most, _why)| file.ends_with(path));
+        let most = longer.map_or(MAX_LINES, |(_path, most, _why)| *most);
+        if lines > most {
+            faults.push(format!("{} has {lines} lines; split it before {most}", file.display()));
+        }
+        if longer.is_some() && lines <= MAX_LINES {
+            faults.push(format!("{} is no longer than others; take it off the list", file.display()));
         }
     }
     no_faults(&faults)
