@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lichen_campaign::Settlement;
-use lichen_engine::{EngineKind, Trainer};
+use lichen_engine::{EngineKind, EngineVersion, Trainer};
 use lichen_learn::{Dataset, Update, aggregate_checkpoint, difference};
 use lichen_log::{Chain, Head, HeadError, Record};
 use lichen_model::{Parameters, initial_parameters};
@@ -130,9 +130,10 @@ impl Campaign {
         let metrics = Metrics::new(0.5, 0.5, 60).unwrap();
         for (who, update) in updates {
             let update = self.keep(update);
+            let engine = engine_of(*who);
             self.say(
                 *who,
-                &Entry::Contribution { campaign, round, base, update, samples: 480, metrics, engine: None },
+                &Entry::Contribution { campaign, round, base, update, samples: 480, metrics, engine },
             );
         }
         self.say(0, &Entry::RoundClosed { campaign, round });
@@ -168,6 +169,16 @@ fn update(seed: u16) -> Vec<u8> {
 }
 
 /// Two rounds by two accounts, one of whose updates is no update.
+/// The first account trains on its processor, the second on its graphics card, and the others do not say.
+fn engine_of(who: u8) -> Option<EngineVersion> {
+    let kind = match who {
+        1 => EngineKind::Cpu,
+        2 => EngineKind::Gpu,
+        _ => return None,
+    };
+    Some(EngineVersion { kind, version: 1 })
+}
+
 fn honest() -> (CampaignId, Archive) {
     let mut campaign = Campaign::publish();
     campaign.join(1);
@@ -191,6 +202,7 @@ fn an_honest_campaign_passes() {
     let report = run((id, archive)).unwrap();
     assert_eq!((report.records, report.signatures, report.rounds), (records, records + 1, 2));
     assert_eq!((report.contributors, report.contributions, report.updates_left_out), (2, 4, 1));
+    assert_eq!(report.contributions_reproducible, 2, "those of the processor");
     assert_eq!((report.blobs, report.blob_bytes), (blobs, bytes as u64));
     assert_eq!((report.held_out, report.contradictions), (360, 0));
     assert_eq!(report.coordinator, key(0).account());
