@@ -21,6 +21,9 @@ const FOLLOWERS: usize = 2_400;
 /// Streams that one connection asks for.
 const STREAMS: usize = 60;
 
+/// How long one size may take to be stored.
+const PUT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Sizes of the blob that is tried to be stored first: the largest that the relay takes is asked for.
 const SIZES: [usize; 4] = [64 << 20, 16 << 20, 4 << 20, 1 << 20];
 
@@ -80,7 +83,9 @@ async fn large_blob(attacker: &Attacker) -> Result<Cid> {
         let mut bytes = vec![0; size];
         bytes.iter_mut().zip(key.account().to_string().bytes()).for_each(|(to, from)| *to = from);
         let cid = Cid::of_raw(&bytes);
-        if attacker.put(&client, bytes).await.is_ok_and(|refused| refused.is_none()) {
+        // A relay reads what it refuses slowly, to its end: the next size is tried long before.
+        let put = tokio::time::timeout(PUT_PATIENCE, attacker.put(&client, bytes)).await;
+        if matches!(put, Ok(Ok(None))) {
             return Ok(cid);
         }
     }
