@@ -21,7 +21,7 @@ use futures::channel::mpsc;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId};
 use lichen_net::{IceServer, MAX_ADDRESSES};
-use lichen_record::{AccountId, CampaignId, encode};
+use lichen_record::{AccountId, CampaignId};
 use serde::Serialize;
 
 use crate::accepting::accepted::Incoming;
@@ -130,7 +130,6 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/health/live", get(async || "alive"))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
-        .route("/campaigns", get(campaigns))
         .route("/log/{campaign}", get(log::log))
         .route("/blob/{cid}", get(blob::blob))
         .fallback(get(page_or_socket))
@@ -243,17 +242,6 @@ async fn ready(State(site): State<Arc<Site>>) -> Answer {
 async fn metrics(State(site): State<Arc<Site>>) -> Answer {
     match site.metrics.text() {
         Ok(text) => content("application/openmetrics-text; version=1.0.0; charset=utf-8", "no-store", text),
-        Err(error) => failed(&error),
-    }
-}
-
-async fn campaigns(State(site): State<Arc<Site>>) -> Answer {
-    cbor(&site.hub.campaigns())
-}
-
-fn cbor(value: &impl Serialize) -> Answer {
-    match encode(value) {
-        Ok(bytes) => content(DAG_CBOR, "no-store", bytes),
         Err(error) => failed(&error),
     }
 }
