@@ -16,7 +16,10 @@ use crate::{CampaignState, Change, Input, Refusal, Round, Stage};
 
 /// What happened to the relay that orders a campaign's log.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "an event is handled where it is made, and not kept")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::large_enum_variant, reason = "an event is handled where it is made, and not kept")
+)]
 pub enum CoordinatorEvent {
     /// The log's next record is stored: read back after a start, or just appended for a tab or for the coordinator
     /// itself.

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
+use lichen_log::Head;
 use lichen_net::IceServer;
-use lichen_record::{CampaignId, decode};
+use lichen_net::hub::Records;
+use lichen_record::{CampaignId, decode, verify};
 use lichen_testkit::http::{self, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -172,11 +174,12 @@ impl Relay {
         decode_json(&self.get("ice.json").await)
     }
 
-    /// Records in the log.
+    /// Records in the log, as its signed head says.
     pub(crate) async fn length(&self) -> u64 {
-        let bytes = self.get("campaigns").await.body;
-        let campaigns: Vec<lichen_net::hub::CampaignStatus> = decode(&bytes, 10_000).unwrap();
-        campaigns[0].length
+        let campaign = self.info().await.campaign;
+        let page = self.get(&format!("log/{campaign}?from=0&limit=1")).await.body;
+        let page: Records = decode(&page, 10_000).unwrap();
+        verify::<Head>(&page.head).unwrap().get().length
     }
 
     /// What stands behind this name and these labels in the metrics; 0 if nothing does.

@@ -8,7 +8,10 @@ use crate::{Change, Input, Refusal};
 
 /// What happened to a tab that takes part in a campaign.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "an event is handled where it is made, and not kept")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::large_enum_variant, reason = "an event is handled where it is made, and not kept")
+)]
 pub enum ParticipantEvent {
     /// The log's next record arrived and stands in the chain.
     Record {
