@@ -57,7 +57,7 @@ fn it_fits_into_any_window_with_any_text_size() {
         let flag = format!("--blink-settings=defaultFontSize={size}");
         let site = Site::start_with(CAMPAIGN, &BrowserOptions { flags: vec![flag] });
         let page = site.open(&site.profile(), "");
-        site.wait(&page, "the invitation", SOON, |state| state.state == "idle");
+        page.wait_for("the invitation", "document.querySelector(\'.button-join\') !== null", SOON).unwrap();
         fits(&page, &format!("invitation at {size} px"));
         page.set_size(1280, 900, 1.0, false).unwrap();
         page.click("Join", SOON).unwrap();
