@@ -45,7 +45,8 @@ fn updates_go_from_tab_to_tab_and_hardly_by_the_relay() {
 
 #[test]
 fn a_tab_killed_in_mid_round_holds_the_others_up_once() {
-    let site = Site::start(MESH);
+    // Long enough to be seen training: the page is drawn once a second.
+    let site = Site::start(&[MESH, &[("steps = 60", "steps = 6000")]].concat());
     let mut pages = joined(&site, 3);
     let killed = pages.pop().unwrap();
     let before = site.wait(&killed, "training", TRAINED, |state| state.state == "training").round;
