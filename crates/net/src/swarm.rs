@@ -23,6 +23,7 @@ mod peers;
 mod requests;
 mod route;
 pub mod streams;
+mod target;
 mod traffic;
 pub mod transport;
 #[cfg(target_arch = "wasm32")]

@@ -1,6 +1,5 @@
 //! Runs the libp2p swarm of a tab: keeps the relay's connection up and passes on what it says.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +10,18 @@ use futures::stream::StreamExt;
 use futures_timer::Delay;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, TransportError, identify, ping};
+use libp2p::{PeerId, TransportError, identify, ping};
 
 use super::core::{Core, Unheard};
 #[cfg(target_arch = "wasm32")]
 use super::mesh::{self, Lent, Mesh};
 use super::streams::{self, StreamEvent};
+use super::target::Target;
 use super::transport::Traffic;
 use super::{SwarmError, backoff};
-use crate::{
-    Command, Disconnection, Event, IceServer, MAX_ADDRESS, MAX_ADDRESSES, MAX_FRAME, Path, RequestError,
-    RequestId,
-};
+use crate::{Command, Disconnection, Event, IceServer, MAX_FRAME, Path, RequestError, RequestId};
 
 /// How often bytes moved are reported, where they changed.
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(1);
@@ -74,15 +70,6 @@ enum Hub {
     Dialling { target: Target, attempt: u32 },
     Connected { target: Target, connection: ConnectionId },
     Waiting { target: Target, attempt: u32, until: Delay },
-}
-
-#[derive(Clone)]
-struct Target {
-    text: String,
-    address: Multiaddr,
-    peer: PeerId,
-    /// What is tried after it, in this order.
-    next: VecDeque<(String, Multiaddr, PeerId)>,
 }
 
 impl Driver {
@@ -345,7 +332,7 @@ impl Driver {
             return Ok(());
         };
         let reason = dial_failure(error);
-        if reason == Disconnection::UnusableAddress && target.next.is_empty() {
+        if reason == Disconnection::UnusableAddress && target.is_only() {
             return self.core.emit(Event::Disconnected { reason, retry_in: None }).await;
         }
         self.retry(target, attempt.saturating_add(1), reason).await
@@ -450,35 +437,6 @@ impl Driver {
 
     fn hub_lost(&mut self) {
         self.mesh.hub_lost(&mut self.swarm.behaviour_mut().mesh);
-    }
-}
-
-impl Target {
-    fn parse(text: String, also: Vec<String>) -> Option<Self> {
-        let (text, address, peer) = parse(text)?;
-        let next = also.into_iter().take(MAX_ADDRESSES).filter_map(parse).collect();
-        Some(Self { text, address, peer, next })
-    }
-
-    /// Goes on to the next address; the one before has its turn again after all others.
-    fn turn(&mut self) {
-        let Some((text, address, peer)) = self.next.pop_front() else { return };
-        let text = std::mem::replace(&mut self.text, text);
-        let address = std::mem::replace(&mut self.address, address);
-        let peer = std::mem::replace(&mut self.peer, peer);
-        self.next.push_back((text, address, peer));
-    }
-}
-
-/// A multiaddress that ends in a peer id.
-fn parse(text: String) -> Option<(String, Multiaddr, PeerId)> {
-    if text.len() > MAX_ADDRESS {
-        return None;
-    }
-    let address: Multiaddr = text.parse().ok()?;
-    match address.iter().last()? {
-        Protocol::P2p(peer) => Some((text, address, peer)),
-        _ => None,
     }
 }
 
