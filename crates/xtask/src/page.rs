@@ -58,16 +58,6 @@ pub(crate) enum Threads {
     Unasked,
 }
 
-impl Threads {
-    /// The name of the stamp of a page of that kind.
-    const fn stamp(self) -> &'static str {
-        match self {
-            Self::Offered => "page-threads",
-            Self::Unasked => "page",
-        }
-    }
-}
-
 /// Builds `dist/`, unless it is up to date. A page with more than was asked for will do.
 pub(crate) fn build(toolchain: &Toolchain, threads: Threads) -> Result<PathBuf> {
     let tools = Tools::ensure()?;
@@ -75,8 +65,8 @@ pub(crate) fn build(toolchain: &Toolchain, threads: Threads) -> Result<PathBuf> 
     let mut settings = Tools::versions().to_vec();
     let version = toolchain.version()?;
     settings.push(&version);
-    let stamp = |threads: Threads| Stamp::new(threads.stamp(), &SOURCES, &settings);
-    if stamp(threads)?.is_fresh(&dist) || stamp(Threads::Offered)?.is_fresh(&dist) {
+    let stamp = Stamp::new("page", &SOURCES, &settings)?;
+    if stamp.is_fresh(&dist) && (threads == Threads::Unasked || threads::is_in(&dist)) {
         return Ok(dist);
     }
     let index = Index::read()?;
@@ -88,7 +78,7 @@ pub(crate) fn build(toolchain: &Toolchain, threads: Threads) -> Result<PathBuf> 
     }
     compress::folder(&made)?;
     replace(&dist, &made)?;
-    stamp(threads)?.write(&dist)?;
+    stamp.write(&dist)?;
     Ok(dist)
 }
 

@@ -54,6 +54,11 @@ pub(crate) fn engine(toolchain: &Toolchain, tools: &Tools, optimise: &[String], 
     Ok(())
 }
 
+/// Whether a built page comes with the module.
+pub(crate) fn is_in(dist: &Path) -> bool {
+    dist.join(NAME).with_extension("js").is_file()
+}
+
 /// Whether a file of `dist` is loaded only where more than one thread is to train.
 pub(crate) fn is_for_threads(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name.to_string_lossy().contains("-thread"))
