@@ -1,6 +1,5 @@
 //! A relay with the page, a browser in front of it, and an auditor.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +8,8 @@ use lichen_log::{MAX_RECORD, Record};
 use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{Entry, MAX_ENVELOPE, Verified, decode, verify};
 use lichen_testkit::{
-    Browser, BrowserOptions, Context, Page, RelayOptions, RelayProcess, TabState, http, process, wait,
+    Browser, BrowserOptions, Context, Page, RelayOptions, RelayProcess, TabState, campaign, http, process,
+    wait,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -239,20 +239,8 @@ pub(crate) fn from_environment(name: &str) -> PathBuf {
 
 /// A copy of the digits campaign with changes to its manifest.
 fn changed_campaign(folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../relay/campaigns/digits");
     let copy = folder.join("campaign");
-    fs::create_dir_all(&copy).unwrap();
-    for file in fs::read_dir(&shipped).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
-    }
-    let file = copy.join("campaign.toml");
-    let mut manifest = fs::read_to_string(&file).unwrap();
-    for (from, to) in changes {
-        assert!(manifest.contains(from), "the shipped manifest has no {from:?}");
-        manifest = manifest.replace(from, to);
-    }
-    fs::write(file, manifest).unwrap();
+    campaign::write_changed(&copy, changes).unwrap();
     copy
 }
 

@@ -26,15 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn relay(changes: &[(&str, &str)]) -> (RelayProcess, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let campaign = folder.path().join("campaign");
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../relay/campaigns/digits");
-    std::fs::create_dir(&campaign).unwrap();
-    std::fs::copy(format!("{shipped}/digits.safetensors"), campaign.join("digits.safetensors")).unwrap();
-    let mut manifest = std::fs::read_to_string(format!("{shipped}/campaign.toml")).unwrap();
-    for (from, to) in changes {
-        assert!(manifest.contains(from), "the manifest has no `{from}`");
-        manifest = manifest.replace(from, to);
-    }
-    std::fs::write(campaign.join("campaign.toml"), manifest).unwrap();
+    lichen_testkit::campaign::write_changed(&campaign, changes).unwrap();
     let relay = RelayProcess::start(options(&folder, "relay", Some(campaign))).unwrap();
     (relay, folder)
 }

@@ -21,6 +21,9 @@ pub enum Error {
     /// No Firefox is installed.
     #[error("no Firefox found (looked for {0}); install the package `firefox-esr` or set LICHEN_FIREFOX")]
     NoFirefox(String),
+    /// The manifest that is to be changed does not say what is to be replaced.
+    #[error("the shipped manifest does not say `{0}`")]
+    Unchanged(String),
     /// A file or socket failed.
     #[error("{what}: {source}")]
     Io {

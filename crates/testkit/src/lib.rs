@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod browser;
+pub mod campaign;
 mod cdp;
 mod error;
 pub mod firefox;

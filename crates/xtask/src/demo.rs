@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use lichen_testkit::{RelayOptions, RelayProcess, http};
+use lichen_testkit::{RelayOptions, RelayProcess, campaign, http};
 
 use crate::setup::{self, Toolchain};
 use crate::{build, page, say, workspace};
@@ -74,16 +74,7 @@ fn data_folder(options: &Options, port: u16) -> Result<PathBuf> {
 
 /// The digits campaign with updates that go from tab to tab.
 pub(crate) fn mesh_campaign() -> Result<PathBuf> {
-    let shipped = workspace::root().join("relay/campaigns/digits");
     let folder = workspace::empty_folder("campaign-mesh")?;
-    let manifest = shipped.join("campaign.toml");
-    let text = fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
-    let changed = text.replace("topology = \"hub\"", "topology = \"mesh\"");
-    if changed == text {
-        bail!("{} does not say `topology = \"hub\"`", manifest.display());
-    }
-    fs::write(folder.join("campaign.toml"), changed).context("writing the mesh's manifest")?;
-    let data = "digits.safetensors";
-    fs::copy(shipped.join(data), folder.join(data)).with_context(|| format!("copying {data}"))?;
+    campaign::write_changed(&folder, &[("topology = \"hub\"", "topology = \"mesh\"")])?;
     Ok(folder)
 }

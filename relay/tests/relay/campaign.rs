@@ -1,8 +1,5 @@
 //! What a tab of the embedded campaign contributes.
 
-use std::fs;
-use std::path::Path;
-
 use lichen_learn::{Update, aggregate_checkpoint};
 use lichen_record::{Cid, Entry, Metrics, RoundNumber};
 use tempfile::TempDir;
@@ -90,11 +87,6 @@ pub(crate) async fn wait_for_round(tab: &Tab, number: RoundNumber) -> (RoundNumb
 /// A folder with the digits campaign, and another text in place of one of its manifest's.
 pub(crate) fn changed(from: &str, to: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns/digits");
-    let manifest = fs::read_to_string(shipped.join("campaign.toml")).unwrap();
-    let changed = manifest.replace(from, to);
-    assert_ne!(changed, manifest);
-    fs::write(folder.path().join("campaign.toml"), changed).unwrap();
-    fs::copy(shipped.join("digits.safetensors"), folder.path().join("digits.safetensors")).unwrap();
+    lichen_testkit::campaign::write_changed(folder.path(), &[(from, to)]).unwrap();
     folder
 }

@@ -80,12 +80,8 @@ impl Target {
 }
 
 fn copy_campaign(to: &Path, is_mesh: bool) -> Result<()> {
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../relay/campaigns/digits");
-    std::fs::create_dir(to)?;
-    std::fs::copy(format!("{shipped}/digits.safetensors"), to.join("digits.safetensors"))?;
-    let manifest = std::fs::read_to_string(format!("{shipped}/campaign.toml"))?;
     let topology = if is_mesh { "topology = \"mesh\"" } else { "topology = \"hub\"" };
-    Ok(std::fs::write(to.join("campaign.toml"), manifest.replace("topology = \"hub\"", topology))?)
+    Ok(lichen_testkit::campaign::write_changed(to, &[("topology = \"hub\"", topology)])?)
 }
 
 /// The process that was started with this word.
