@@ -4,12 +4,11 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use lexopt::{Arg, ValueExt as _};
+use anyhow::{Context as _, Result};
 use lichen_testkit::{Browser, BrowserOptions, Page, Usage};
 use serde_json::{Value, json};
 
-use super::stage::{Given, PARTS, busy, rounded};
+use super::stage::{Options, PARTS, busy, rounded};
 use crate::say;
 use crate::setup::Toolchain;
 
@@ -24,15 +23,9 @@ const FIRST: &str = "the first rounds";
 /// Page and compositor together stay below this share of one core, in percent.
 const MOST: f64 = 2.0;
 
-struct Options {
-    seconds: u64,
-    json: bool,
-    given: Given,
-}
-
 /// The `bench page` command.
 pub(super) fn page(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result<ExitCode> {
-    let options = parse(arguments)?;
+    let options = Options::parse(arguments, |_, _| Ok(false))?;
     let stage = options.given.complete(toolchain)?;
     let mut relay = stage.start("bench-page", None)?;
     let browser = Browser::launch(&BrowserOptions::default())?;
@@ -63,24 +56,6 @@ pub(super) fn page(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result<E
     let lasting = states.iter().filter(|state| state.name != FIRST);
     let most = lasting.map(State::of_page).fold(0.0, f64::max);
     Ok(if most < MOST { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn parse(mut arguments: lexopt::Parser) -> Result<Options> {
-    let mut options = Options { seconds: 10, json: false, given: Given::default() };
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Long("seconds") => options.seconds = arguments.value()?.parse::<u64>()?.max(1),
-            Arg::Long("json") => options.json = true,
-            Arg::Long(option) => {
-                let option = option.to_owned();
-                if !options.given.take(&option, &mut arguments)? {
-                    bail!("there is no option --{option}");
-                }
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(options)
 }
 
 fn click(page: &Page, name: &str) -> Result<()> {

@@ -1,18 +1,17 @@
 //! Rounds without a wait between them: how many a second, how soon they reach the goal, and what each costs the
 //! processor, thread by thread.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lexopt::{Arg, ValueExt as _};
-use lichen_testkit::{Browser, BrowserOptions, Page, RelayProcess, Usage, http};
+use lexopt::ValueExt as _;
+use lichen_testkit::{Browser, BrowserOptions, Page, RelayProcess, Usage, campaign, http};
 use serde_json::{Value, json};
 
-use super::stage::{Given, PARTS, Stage, busy, rounded};
+use super::stage::{Options, PARTS, Stage, busy, rounded};
 use crate::setup::Toolchain;
 use crate::{say, workspace};
 
@@ -37,13 +36,6 @@ struct Case {
     goal_s: f64,
     seen_ms: f64,
     hidden_ms: f64,
-}
-
-struct Options {
-    seconds: u64,
-    json: bool,
-    only: Option<String>,
-    given: Given,
 }
 
 /// What came of a case.
@@ -77,9 +69,16 @@ impl Outcome {
 
 /// The `bench rounds` command.
 pub(super) fn rounds(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result<ExitCode> {
-    let options = parse(arguments)?;
+    let mut only: Option<String> = None;
+    let options = Options::parse(arguments, |option, arguments| {
+        let is_known = option == "only";
+        if is_known {
+            only = Some(arguments.value()?.string()?);
+        }
+        Ok(is_known)
+    })?;
     let stage = options.given.complete(toolchain)?;
-    let is_wanted = |case: &&Case| options.only.as_deref().is_none_or(|only| only == case.topology);
+    let is_wanted = |case: &&Case| only.as_deref().is_none_or(|only| only == case.topology);
     let mut outcomes = Vec::new();
     for case in CASES.iter().filter(is_wanted) {
         outcomes.push(measure(case, &stage, options.seconds)?);
@@ -87,25 +86,6 @@ pub(super) fn rounds(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result
     print(&outcomes, options.json);
     let is_kept = outcomes.iter().all(Outcome::keeps_its_limits);
     Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn parse(mut arguments: lexopt::Parser) -> Result<Options> {
-    let mut options = Options { seconds: 10, json: false, only: None, given: Given::default() };
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Long("seconds") => options.seconds = arguments.value()?.parse::<u64>()?.max(1),
-            Arg::Long("json") => options.json = true,
-            Arg::Long("only") => options.only = Some(arguments.value()?.string()?),
-            Arg::Long(option) => {
-                let option = option.to_owned();
-                if !options.given.take(&option, &mut arguments)? {
-                    bail!("there is no option --{option}");
-                }
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(options)
 }
 
 fn measure(case: &'static Case, stage: &Stage, seconds: u64) -> Result<Outcome> {
@@ -128,26 +108,14 @@ fn measure(case: &'static Case, stage: &Stage, seconds: u64) -> Result<Outcome> 
 
 /// The digits campaign without a wait between rounds and without an end.
 fn campaign(topology: &str) -> Result<PathBuf> {
-    let shipped = workspace::root().join("relay/campaigns/digits");
     let folder = workspace::empty_folder(&format!("campaign-rounds-{topology}"))?;
-    let manifest = shipped.join("campaign.toml");
-    let mut text =
-        fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
     let topology = format!("topology = \"{topology}\"");
     let changes = [
         ("topology = \"hub\"", topology.as_str()),
         ("interval_seconds = 1.5", "interval_seconds = 0"),
         ("limit = 1000", "limit = 100000"),
     ];
-    for (what, by) in changes {
-        if !text.contains(what) {
-            bail!("{} does not say `{what}`", manifest.display());
-        }
-        text = text.replace(what, by);
-    }
-    fs::write(folder.join("campaign.toml"), text).context("writing the manifest")?;
-    let data = "digits.safetensors";
-    fs::copy(shipped.join(data), folder.join(data)).with_context(|| format!("copying {data}"))?;
+    campaign::write_changed(&folder, &changes)?;
     Ok(folder)
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use lexopt::ValueExt as _;
+use anyhow::{Result, bail};
+use lexopt::{Arg, ValueExt as _};
 use lichen_testkit::usage::Thread;
 use lichen_testkit::{RelayOptions, RelayProcess, http};
 
@@ -20,6 +20,39 @@ pub(super) const PARTS: [(&str, bool); 7] = [
     ("network", false),
     ("rest of the browser", false),
 ];
+
+/// What these benchmarks are asked for.
+pub(super) struct Options {
+    /// How long each state is measured.
+    pub(super) seconds: u64,
+    /// Whether to print a JSON object.
+    pub(super) json: bool,
+    pub(super) given: Given,
+}
+
+impl Options {
+    /// Reads the options that they share, and has `other` take any of one's own; whether it knows the option.
+    pub(super) fn parse(
+        mut arguments: lexopt::Parser,
+        mut other: impl FnMut(&str, &mut lexopt::Parser) -> Result<bool>,
+    ) -> Result<Self> {
+        let mut options = Self { seconds: 10, json: false, given: Given::default() };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Long("seconds") => options.seconds = arguments.value()?.parse::<u64>()?.max(1),
+                Arg::Long("json") => options.json = true,
+                Arg::Long(option) => {
+                    let option = option.to_owned();
+                    if !options.given.take(&option, &mut arguments)? && !other(&option, &mut arguments)? {
+                        bail!("there is no option --{option}");
+                    }
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
 
 /// What is measured instead of what this repository builds.
 #[derive(Default)]
