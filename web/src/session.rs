@@ -47,7 +47,8 @@ impl Session {
 
     /// Starts the swarm, which connects to nobody before the worker says so.
     pub(crate) fn start_swarm(&self, ice: Ice) {
-        let swarm = Swarm::start(ice, Rc::clone(&self.worker), Rc::clone(&self.listener));
+        let worker = Rc::clone(&self.worker);
+        let swarm = Swarm::start(ice, move |commands| worker.post(commands), Rc::clone(&self.listener));
         self.worker.use_swarm(swarm);
     }
 

@@ -6,6 +6,7 @@ mod contributions;
 mod copy;
 mod cost;
 mod engine;
+mod facts;
 mod field;
 #[cfg(test)]
 mod gallery;

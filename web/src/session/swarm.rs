@@ -1,8 +1,5 @@
 //! The swarm: what it reports goes to the worker, and what is worth showing to whoever listens to the session.
 
-use std::rc::Rc;
-
-use super::worker::Worker;
 use super::{Listener, Report, broken, unstartable};
 use crate::lifecycle::Lifecycle;
 use crate::site::Ice;
@@ -25,11 +22,15 @@ pub(super) struct Swarm {
 }
 
 impl Swarm {
-    /// Starts a swarm whose events the worker hears.
-    pub(super) fn start(ice: Ice, worker: Rc<Worker>, listener: Listener) -> Self {
+    /// Starts a swarm whose events are posted to the worker.
+    pub(super) fn start(
+        ice: Ice,
+        post: impl Fn(&[Command]) -> Result<(), Problem> + 'static,
+        listener: Listener,
+    ) -> Self {
         let (commands, due) = mpsc::unbounded();
         let run = async move {
-            if let Err(problem) = run(ice, due, &worker, &listener).await {
+            if let Err(problem) = run(ice, due, &post, &listener).await {
                 listener(vec![Report::Broke(problem)]);
             }
         };
@@ -59,7 +60,7 @@ impl Drop for Swarm {
 async fn run(
     ice: Ice,
     mut due: mpsc::UnboundedReceiver<NetCommand>,
-    worker: &Worker,
+    post: &impl Fn(&[Command]) -> Result<(), Problem>,
     listener: &Listener,
 ) -> Result<(), Problem> {
     let servers = origin::ice_servers(ice).await;
@@ -72,7 +73,7 @@ async fn run(
                 None => return Ok(()),
             },
             events = events.next() => match events {
-                Some(events) => pass_on(events, worker, listener)?,
+                Some(events) => pass_on(events, post, listener)?,
                 // It ends by itself only when it broke.
                 None => return Err(broken("the swarm ended")),
             },
@@ -81,11 +82,15 @@ async fn run(
 }
 
 /// The worker hears everything, and whoever listens what can be seen.
-fn pass_on(events: Vec<NetEvent>, worker: &Worker, listener: &Listener) -> Result<(), Problem> {
+fn pass_on(
+    events: Vec<NetEvent>,
+    post: &impl Fn(&[Command]) -> Result<(), Problem>,
+    listener: &Listener,
+) -> Result<(), Problem> {
     let seen: Vec<Report> =
         events.iter().filter(|event| is_seen(event)).cloned().map(Report::Swarm).collect();
     let commands: Vec<Command> = events.into_iter().map(Command::Net).collect();
-    worker.post(&commands)?;
+    post(&commands)?;
     if !seen.is_empty() {
         listener(seen);
     }

@@ -1,8 +1,8 @@
 //! The campaign in plain words: the invitation before Join, the reminder after.
 
-use super::copy::Copy;
+use super::facts::{contact, facts};
 use super::status::button;
-use super::{cost, engine, fact, mesh, thanks, trial};
+use super::{cost, engine, mesh, thanks, trial};
 use crate::format;
 use crate::intent::Intent;
 use crate::now::Now;
@@ -204,73 +204,5 @@ fn listed(class: &'static str, statements: &[&Statement]) -> Html {
                 <div><dt>{ &statement.heading }</dt><dd>{ &statement.text }</dd></div>
             }) }
         </dl>
-    }
-}
-
-/// What the statements have not told already.
-pub(super) fn facts(state: &ViewState, campaign: &Campaign) -> Html {
-    html! {
-        <dl class="facts facts-row">
-            if !campaign.card.tells(Topic::Organiser) {
-                { fact("Organiser", html! { <>{ &campaign.card.organiser.name }{ contact(&campaign.card.organiser.contact) }</> }) }
-            }
-            if !campaign.card.tells(Topic::Licence) {
-                { fact("Licence of the model", html! { &campaign.card.licence }) }
-            }
-            if !campaign.card.tells(Topic::Data) {
-                { fact("Data", html! { &campaign.card.credit }) }
-            }
-            if let Some(target) = state.target() {
-                { fact("Goal", html! { format!("{} right on data that nobody trains on", format::percent(target)) }) }
-            }
-            { fact("Campaign id", html! {
-                <>
-                    <Copy text={campaign.id.clone()} what="Campaign id" head={12} tail={8} />
-                    <span class="soft small block">{ checked(&state.words) }</span>
-                </>
-            }) }
-        </dl>
-    }
-}
-
-fn checked(words: &Words) -> &'static str {
-    match words {
-        Words::Verified(_) => "This text was checked against the id.",
-        _ => "This text is checked against the id when you join.",
-    }
-}
-
-/// The organiser's address: a link where it is one, else as it stands.
-fn contact(contact: &str) -> Html {
-    if contact.is_empty() {
-        return Html::default();
-    }
-    let Some(href) = link(contact) else {
-        return html! { <>{ ", " }{ contact }</> };
-    };
-    let shown = contact.trim_start_matches("mailto:").trim_start_matches("https://").to_owned();
-    html! { <>{ ", " }<a {href} rel="noopener noreferrer">{ shown }</a></> }
-}
-
-/// Where a contact leads; only to the web by https and to mail, whatever the campaign's text says.
-fn link(contact: &str) -> Option<String> {
-    if contact.starts_with("https://") || contact.starts_with("mailto:") {
-        return Some(contact.to_owned());
-    }
-    let is_mail = contact.contains('@') && !contact.contains([' ', ':', '/', '?']);
-    is_mail.then(|| format!("mailto:{contact}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_web_and_mail_addresses_become_links() {
-        assert_eq!(link("https://example.org/lab").as_deref(), Some("https://example.org/lab"));
-        assert_eq!(link("lab@example.org").as_deref(), Some("mailto:lab@example.org"));
-        assert_eq!(link("javascript:alert(1)"), None);
-        assert_eq!(link("javascript:alert('a@b')"), None);
-        assert_eq!(link("Room 12"), None);
     }
 }

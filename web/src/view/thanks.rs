@@ -1,6 +1,6 @@
 //! The end, and the goal on the way there: thanks, what was reached, and what can be done now.
 
-use super::card::facts;
+use super::facts::facts;
 use super::trial;
 use crate::format;
 use crate::intent::Intent;

@@ -15,15 +15,6 @@ use super::no_faults;
 use crate::setup::Toolchain;
 use crate::{say, workspace};
 
-/// Circles that are known and wait to be taken apart, by the crate's folder and the modules in them; one that is gone has
-/// to go from here, too.
-const KNOWN: [(&str, [&str; 2]); 2] = [
-    // The session's two halves hand each other frames.
-    ("web/src", ["session::swarm", "session::worker"]),
-    // The card thanks whom the thanks name by the card's facts.
-    ("web/src", ["view::card", "view::thanks"]),
-];
-
 /// A module's path in its crate; empty for the crate's root.
 type Module = Vec<String>;
 
@@ -43,17 +34,7 @@ pub(super) fn check(_: &Toolchain) -> Result<()> {
             })
             .collect::<Result<_>>()?;
         let uses = uses(sources);
-        let found = circles(&uses);
-        let known = KNOWN.iter().filter(|(of, _names)| *of == folder).map(|(_of, names)| names);
-        let names = |circle: &BTreeSet<Module>| circle.iter().map(|one| one.join("::")).collect::<Vec<_>>();
-        for gone in known.clone().filter(|known| !found.iter().any(|circle| names(circle) == **known)) {
-            faults.push(format!(
-                "{folder}: the known circle of {} is gone; take it off the list",
-                gone.join(", ")
-            ));
-        }
-        let new = found.iter().filter(|circle| !known.clone().any(|known| names(circle) == *known));
-        faults.extend(new.map(|circle| format!("{folder}: {}", describe(circle, &uses))));
+        faults.extend(circles(&uses).iter().map(|circle| format!("{folder}: {}", describe(circle, &uses))));
     }
     no_faults(&faults)
 }
