@@ -134,6 +134,8 @@ fn a_relay_that_restarts_is_found_again_and_the_peers_stay() {
     let late = site.tab();
     late.meet();
     late.wait("both", |seen| seen["direct"] == 2);
+    // Each side opens its connection at its own time.
+    near.wait("both", |seen| seen["direct"] == 2);
     assert_eq!(near.ask(&late, 1, 10), Ok(10));
 }
 
