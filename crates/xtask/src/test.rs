@@ -47,6 +47,13 @@ impl Part {
         }
     }
 
+    /// Whether the tests wait for several programs at once, so that a machine that stands still can fail them.
+    ///
+    /// A test of code alone that fails now and then has found something, and is never run again.
+    const fn is_timed(self) -> bool {
+        matches!(self, Self::EndToEnd | Self::Interop)
+    }
+
     /// Builds what the tests need; the command that runs them.
     fn prepare(self, toolchain: &Toolchain) -> Result<Command> {
         match self {
@@ -111,12 +118,15 @@ pub(crate) fn test(arguments: lexopt::Parser) -> Result<ExitCode> {
                     }
                     command.arg(name);
                 }
-                cargo_test(&mut tally, part.title(), &mut command);
+                tally.add(attempts(part, &mut command));
             }
             Err(error) => tally.count(&format!("building for {}", part.title()), Err(error)),
         }
     }
     say::note(&format!("all tests took {:.0} s", start.elapsed().as_secs_f64()));
+    for name in &tally.unsteady {
+        say::note(&format!("unsteady: {name} failed, and passed when run again; see above why it failed"));
+    }
     for fault in &tally.faults {
         say::note(&format!("failed: {fault}"));
     }
@@ -124,21 +134,34 @@ pub(crate) fn test(arguments: lexopt::Parser) -> Result<ExitCode> {
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs one `cargo test`, passes its output on, and adds its sums.
-fn cargo_test(tally: &mut Tally, name: &str, command: &mut Command) {
+/// Runs a part's tests, and the few that failed a second time where a slow machine can be why.
+fn attempts(part: Part, command: &mut Command) -> Tally {
+    let mut tally = cargo_test(part.title(), command);
+    let Some(names) = tally.few_failed(part.title()).filter(|_| part.is_timed()) else {
+        return tally;
+    };
+    say::note(&format!("Running again what failed: {}", names.join(", ")));
+    command.arg("--exact").args(names);
+    tally.try_again(cargo_test(part.title(), command));
+    tally
+}
+
+/// Runs one `cargo test` and passes its output on; its sums.
+fn cargo_test(name: &str, command: &mut Command) -> Tally {
     say::note(&format!("Running {name}"));
     let start = Instant::now();
-    let before = tally.failed;
+    let mut tally = Tally::default();
     let status = run::each_line(command, |line| {
         println!("{line}");
         tally.read(name, line);
     });
     let outcome = status.and_then(|status| status.success().then_some(()).context("did not end well"));
-    if outcome.is_err() && tally.failed == before {
+    if outcome.is_err() && tally.failed == 0 {
         // It did not compile, or died without a result of its own.
         tally.count(name, outcome);
     }
     say::note(&format!("  {name} took {:.0} s", start.elapsed().as_secs_f64()));
+    tally
 }
 
 /// All but the tests that need to be told where the built page and programs are.
