@@ -58,7 +58,8 @@ impl AccountKey {
     }
 }
 
-fn algorithm(parameter: &str, value: &str) -> Result<Object, JsValue> {
+/// The parameters of ECDSA, of which each call needs one.
+pub(crate) fn algorithm(parameter: &str, value: &str) -> Result<Object, JsValue> {
     let algorithm = Object::new();
     Reflect::set(&algorithm, &"name".into(), &"ECDSA".into())?;
     Reflect::set(&algorithm, &parameter.into(), &value.into())?;

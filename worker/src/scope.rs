@@ -9,7 +9,7 @@ use js_sys::Uint8Array;
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
 use lichen_node::{Platform, Unkept};
-use lichen_record::{AccountId, CampaignId, Cid};
+use lichen_record::{AccountId, CampaignId, Cid, Signable, Verified, VerifyError, verify_by};
 use lichen_store::{IndexedDb, StoreError};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -18,6 +18,7 @@ use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, Su
 use crate::failure::{describe, problem};
 use crate::key::{self, AccountKey};
 use crate::lease::{self, Lease, LockManager, Patience};
+use crate::signatures::Signatures;
 use crate::threads::Threads;
 use crate::turns::{Turns, sleep};
 
@@ -40,6 +41,7 @@ pub(crate) struct Scope {
     global: DedicatedWorkerGlobalScope,
     turns: Turns,
     subtle: SubtleCrypto,
+    signatures: Signatures,
     locks: LockManager,
     store: IndexedDb,
     key: RefCell<Option<Rc<AccountKey>>>,
@@ -60,7 +62,8 @@ impl Scope {
             lease::manager(&global.navigator()).map_err(refused("This page cannot see other tabs"))?;
         let store = open_store(&global).await?;
         let (subtle, threads) = (crypto.subtle(), Threads::find());
-        Ok(Self { global, turns, subtle, locks, store, key: RefCell::new(None), threads })
+        let signatures = Signatures::new(subtle.clone());
+        Ok(Self { global, turns, subtle, signatures, locks, store, key: RefCell::new(None), threads })
     }
 
     async fn find_key(&self) -> Result<Option<Rc<AccountKey>>, Problem> {
@@ -182,6 +185,10 @@ impl Platform for Scope {
             return Err(problem("Nothing can be signed", &"there is no key on this device".into(), RELOAD));
         };
         key.sign(bytes).await.map_err(|error| problem("The browser refused to sign", &error, RELOAD))
+    }
+
+    async fn verify<T: Signable>(&self, envelope: &[u8]) -> Result<Verified<T>, VerifyError> {
+        verify_by(envelope, async |claim| self.signatures.is_true(claim).await).await
     }
 
     async fn try_lease(&self, campaign: &CampaignId) -> Result<Option<Lease>, Problem> {

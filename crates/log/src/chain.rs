@@ -130,6 +130,29 @@ impl Chain {
     /// # Errors
     /// [`ChainError`] naming the place and the first check that failed; the chain is then unchanged.
     pub fn verify_next(&mut self, record: &Record) -> Result<Verified<Entry>, ChainError> {
+        self.next(record, || verify(&record.entry))
+    }
+
+    /// [`Chain::verify_next`] with an entry whose signature was checked already, or was found to be wrong.
+    ///
+    /// # Errors
+    /// The same, and in the same order; an entry that is not the record's is a wrong hash.
+    pub fn take_next(
+        &mut self,
+        record: &Record,
+        entry: Result<Verified<Entry>, VerifyError>,
+    ) -> Result<Verified<Entry>, ChainError> {
+        if entry.as_ref().is_ok_and(|entry| entry.envelope_bytes() != record.entry) {
+            return Err(ChainError::Hash { index: self.head.length });
+        }
+        self.next(record, || entry)
+    }
+
+    fn next(
+        &mut self,
+        record: &Record,
+        entry: impl FnOnce() -> Result<Verified<Entry>, VerifyError>,
+    ) -> Result<Verified<Entry>, ChainError> {
         let index = self.head.length;
         if record.index != index {
             return Err(ChainError::Index { expected: index, found: record.index });
@@ -137,7 +160,7 @@ impl Chain {
         if record.hash != self.next_hash(record.time, &record.entry) {
             return Err(ChainError::Hash { index });
         }
-        let entry = verify::<Entry>(&record.entry).map_err(|error| match error {
+        let entry = entry().map_err(|error| match error {
             VerifyError::Later => ChainError::Later { index },
             error => ChainError::Entry { index, error },
         })?;

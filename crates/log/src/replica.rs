@@ -85,7 +85,19 @@ impl Replica {
     /// [`ReplicaError`] if the authority did not sign it, if it is of another log, or if it does not cover what is here
     /// and comes with it; the replica is then unchanged.
     pub fn believe(&mut self, envelope: &[u8], records: usize) -> Result<u64, ReplicaError> {
-        let signed = verify::<Head>(envelope).map_err(ReplicaError::Signature)?;
+        self.believe_checked(verify(envelope), records)
+    }
+
+    /// [`Replica::believe`] with a head whose signature was checked already, or was found to be wrong.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn believe_checked(
+        &mut self,
+        head: Result<Verified<Head>, VerifyError>,
+        records: usize,
+    ) -> Result<u64, ReplicaError> {
+        let signed = head.map_err(ReplicaError::Signature)?;
         let (signer, head) = (signed.account(), *signed.get());
         if self.signer.is_some_and(|known| known != signer) {
             return Err(HeadError::Signer(signer).into());
@@ -112,8 +124,27 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`] naming what is wrong; the replica is then unchanged.
     pub fn take(&mut self, record: &Record) -> Result<Verified<Entry>, ReplicaError> {
+        self.next(|chain| chain.verify_next(record))
+    }
+
+    /// [`Replica::take`] with an entry whose signature was checked already, or was found to be wrong.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn take_checked(
+        &mut self,
+        record: &Record,
+        entry: Result<Verified<Entry>, VerifyError>,
+    ) -> Result<Verified<Entry>, ReplicaError> {
+        self.next(|chain| chain.take_next(record, entry))
+    }
+
+    fn next(
+        &mut self,
+        take: impl FnOnce(&mut Chain) -> Result<Verified<Entry>, ChainError>,
+    ) -> Result<Verified<Entry>, ReplicaError> {
         let mut chain = self.chain.clone();
-        let entry = chain.verify_next(record)?;
+        let entry = take(&mut chain)?;
         self.check_beginning(&entry)?;
         check_end(&chain, self.head.as_ref())?;
         if matches!(entry.get(), Entry::Published { .. }) {

@@ -39,9 +39,20 @@ fn log(pauses: &[u64]) -> (Vec<Record>, Vec<Receipt>, Chain) {
 fn follow(records: &[Record]) -> Result<Chain, ChainError> {
     let mut chain = Chain::new(campaign());
     for record in records {
-        chain.verify_next(record)?;
+        let checked_before = chain.clone().take_next(record, verify(&record.entry));
+        let checked = chain.verify_next(record);
+        assert_eq!(checked_before, checked);
+        checked?;
     }
     Ok(chain)
+}
+
+#[test]
+fn an_entry_checked_elsewhere_has_to_be_the_records_own() {
+    let (records, ..) = log(&[0, 1]);
+    let foreign = verify(&records[1].entry);
+    let refused = Chain::new(campaign()).take_next(&records[0], foreign);
+    assert_eq!(refused, Err(ChainError::Hash { index: 0 }));
 }
 
 #[test]

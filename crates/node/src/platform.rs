@@ -2,7 +2,7 @@
 
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
-use lichen_record::{AccountId, CampaignId, Cid};
+use lichen_record::{AccountId, CampaignId, Cid, Signable, Verified, VerifyError};
 use lichen_store::Blobs;
 
 /// What the node cannot do by itself: time, turns, the account's key and what the device keeps.
@@ -85,6 +85,14 @@ pub trait Platform: 'static {
     /// What became of it.
     async fn check_kept(&self) -> Result<(), Unkept> {
         Ok(())
+    }
+
+    /// Checks an envelope from outside as [`lichen_record::verify`] does, by the fastest arithmetic that the machine has.
+    ///
+    /// # Errors
+    /// What is wrong with the envelope.
+    async fn verify<T: Signable>(&self, envelope: &[u8]) -> Result<Verified<T>, VerifyError> {
+        lichen_record::verify(envelope)
     }
 
     /// The lease on this campaign if nobody on this device has it.

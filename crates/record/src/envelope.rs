@@ -135,7 +135,7 @@ pub enum VerifyError {
     Later,
 }
 
-/// A message whose signature was checked. Only [`verify`] makes one.
+/// A message whose signature was checked. Only [`verify`] and [`verify_by`] make one.
 ///
 /// ```compile_fail,E0451
 /// # use lichen_record::{AccountId, Cid, Verified};
@@ -183,24 +183,84 @@ impl<T> Verified<T> {
 /// # Errors
 /// [`VerifyError`] naming the first of these checks that failed.
 pub fn verify<T: Signable>(envelope_bytes: &[u8]) -> Result<Verified<T>, VerifyError> {
-    let Unread { account, payload, signature } =
-        decode(envelope_bytes, MAX_ENVELOPE).map_err(VerifyError::Envelope)?;
-    let malformed = |error: AccountIdError| VerifyError::Envelope(DecodeError::Malformed(error.to_string()));
-    let (account, key) = AccountId::with_key(&account).map_err(malformed)?;
-    check_signature(&key, &signing_bytes::<T>(&account, &payload), &signature)?;
-    let payload = decode(&payload, MAX_ENVELOPE).map_err(|error| match error {
-        DecodeError::Malformed(_) if T::is_later(&payload) => VerifyError::Later,
-        error => VerifyError::Payload(error),
-    })?;
-    Ok(Verified { payload, account, id: Cid::of_cbor(envelope_bytes), envelope: envelope_bytes.to_vec() })
+    let unchecked = Unchecked::read::<T>(envelope_bytes)?;
+    let is_signed = unchecked.is_signed_by_own_arithmetic();
+    unchecked.verified(is_signed, envelope_bytes)
 }
 
-fn check_signature(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> Result<(), VerifyError> {
-    let signature = Signature::from_slice(signature).map_err(|_opaque| VerifyError::Malformed)?;
-    if signature.normalize_s().is_some() {
-        return Err(VerifyError::HighS);
+/// [`verify`], with the arithmetic of the signature left to somebody faster, such as a browser's WebCrypto. Where that
+/// one cannot tell (`None`), this crate's own arithmetic does.
+///
+/// # Errors
+/// The same as [`verify`]'s.
+pub async fn verify_by<T: Signable>(
+    envelope_bytes: &[u8],
+    arithmetic: impl AsyncFnOnce(&Claim) -> Option<bool>,
+) -> Result<Verified<T>, VerifyError> {
+    let unchecked = Unchecked::read::<T>(envelope_bytes)?;
+    let is_signed = match arithmetic(&unchecked.claim).await {
+        Some(is_signed) => is_signed,
+        None => unchecked.is_signed_by_own_arithmetic(),
+    };
+    unchecked.verified(is_signed, envelope_bytes)
+}
+
+/// What an envelope claims: that a key signed a message, by ECDSA P-256 with SHA-256.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The key's point, uncompressed as in SEC1.
+    pub key: [u8; 65],
+    /// What is said to be signed.
+    pub message: Vec<u8>,
+    /// Raw `r ‖ s`, both in range and `s` in its lower half.
+    pub signature: [u8; 64],
+}
+
+/// An envelope of the right form, of which only the signature has not been checked.
+struct Unchecked {
+    account: AccountId,
+    payload: Vec<u8>,
+    key: VerifyingKey,
+    signature: Signature,
+    claim: Claim,
+}
+
+impl Unchecked {
+    fn read<T: Signable>(envelope_bytes: &[u8]) -> Result<Self, VerifyError> {
+        let Unread { account, payload, signature: raw } =
+            decode(envelope_bytes, MAX_ENVELOPE).map_err(VerifyError::Envelope)?;
+        let malformed =
+            |error: AccountIdError| VerifyError::Envelope(DecodeError::Malformed(error.to_string()));
+        let (account, key) = AccountId::with_key(&account).map_err(malformed)?;
+        let signature = Signature::from_slice(&raw).map_err(|_opaque| VerifyError::Malformed)?;
+        if signature.normalize_s().is_some() {
+            return Err(VerifyError::HighS);
+        }
+        let mut point = [0; 65];
+        point.copy_from_slice(key.to_encoded_point(false).as_bytes());
+        let claim = Claim { key: point, message: signing_bytes::<T>(&account, &payload), signature: raw };
+        Ok(Self { account, payload, key, signature, claim })
     }
-    if is_signed(key, message, &signature) { Ok(()) } else { Err(VerifyError::Signature) }
+
+    fn is_signed_by_own_arithmetic(&self) -> bool {
+        is_signed(&self.key, &self.claim.message, &self.signature)
+    }
+
+    fn verified<T: Signable>(
+        self,
+        is_signed: bool,
+        envelope_bytes: &[u8],
+    ) -> Result<Verified<T>, VerifyError> {
+        if !is_signed {
+            return Err(VerifyError::Signature);
+        }
+        let payload = decode(&self.payload, MAX_ENVELOPE).map_err(|error| match error {
+            DecodeError::Malformed(_) if T::is_later(&self.payload) => VerifyError::Later,
+            error => VerifyError::Payload(error),
+        })?;
+        let (account, id) = (self.account, Cid::of_cbor(envelope_bytes));
+        Ok(Verified { payload, account, id, envelope: envelope_bytes.to_vec() })
+    }
 }
 
 /// Whether the key signed the message.

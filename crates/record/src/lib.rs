@@ -45,7 +45,9 @@ pub use cid::{Cid, CidError, CidHasher, Codec};
 pub use codec::{DecodeError, EncodeError, decode, encode};
 pub use engine::{EngineKind, EngineVersion};
 pub use entry::{CampaignId, Entry, Metrics, MetricsError, RoundNumber, SessionCertificate};
-pub use envelope::{AssembleError, Envelope, Signable, Verified, VerifyError, signing_bytes, verify};
+pub use envelope::{
+    AssembleError, Claim, Envelope, Signable, Verified, VerifyError, signing_bytes, verify, verify_by,
+};
 pub use limits::{MAX_BLOB, MAX_ENTRY, MAX_ENVELOPE, MAX_MANIFEST};
 #[cfg(feature = "sign")]
 pub use signing_key::{SigningKey, SigningKeyError};

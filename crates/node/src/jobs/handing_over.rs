@@ -5,7 +5,7 @@ use std::rc::Rc;
 use lichen_learn::difference;
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply, Request};
-use lichen_record::{Cid, verify};
+use lichen_record::Cid;
 use lichen_round::{Refusal, Ticket};
 use lichen_store::Blobs;
 
@@ -111,7 +111,9 @@ pub(crate) async fn append<P: Platform>(
         }
     }
     let outcome = match answer {
-        Ok(Reply::Receipt { receipt }) => verify::<Receipt>(&receipt).map_err(|_unsigned| None),
+        Ok(Reply::Receipt { receipt }) => {
+            context.platform.verify::<Receipt>(&receipt).await.map_err(|_unsigned| None)
+        }
         // The entry stands already: the log tells the rest.
         Err(HubError::Refused(Reason::Inadmissible(Refusal::Duplicate))) => Err(None),
         Err(HubError::Refused(reason)) => Err(Some(reason.to_string())),
