@@ -225,7 +225,8 @@ fn end_to_end(toolchain: &Toolchain) -> Result<Command> {
     let axe =
         packages::install(&workspace::root().join("tests/axe"), "axe-core, the referee of accessibility")?;
     let mut cargo = toolchain.cargo();
-    cargo.args(["test", "--no-fail-fast", "--package", "lichen-tests"]);
+    // Of the whole workspace, and so with the libraries that the native tests have built already.
+    cargo.args(["test", "--no-fail-fast", "--workspace", "--test", "end_to_end", "--test", "node"]);
     cargo
         .env("LICHEN_RELAY_BIN", programs.relay)
         .env("LICHEN_CLI_BIN", programs.cli)

@@ -22,7 +22,9 @@ pub(super) fn referee(toolchain: &Toolchain) -> Result<Command> {
     rust_peer(toolchain, &dist)?;
     let programs = build::programs(toolchain, &workspace::dist())?;
     let mut cargo = toolchain.cargo();
-    cargo.args(["test", "--no-fail-fast", "--package", "lichen-interop", "--", "--test-threads=1"]);
+    // Of the whole workspace, and so with the libraries that the native tests have built already.
+    cargo.args(["test", "--no-fail-fast", "--workspace", "--test", "interop_mesh", "--test", "referee"]);
+    cargo.args(["--", "--test-threads=1"]);
     cargo.env("LICHEN_INTEROP_DIST", dist).env("LICHEN_RELAY_BIN", programs.relay);
     Ok(cargo)
 }
