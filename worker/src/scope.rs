@@ -10,7 +10,7 @@ use lichen_bridge::Problem;
 use lichen_engine::Executor;
 use lichen_node::{Platform, Unkept};
 use lichen_record::{AccountId, CampaignId, Cid, Signable, Verified, VerifyError, verify_by};
-use lichen_store::{IndexedDb, StoreError};
+use lichen_store::{IndexedDb, Recent, StoreError};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, SubtleCrypto};
@@ -43,7 +43,7 @@ pub(crate) struct Scope {
     subtle: SubtleCrypto,
     signatures: Signatures,
     locks: LockManager,
-    store: IndexedDb,
+    store: Recent<IndexedDb>,
     key: RefCell<Option<Rc<AccountKey>>>,
     threads: Option<Threads>,
 }
@@ -60,7 +60,7 @@ impl Scope {
         let crypto = global.crypto().map_err(refused("The browser offers no cryptography to this page"))?;
         let locks =
             lease::manager(&global.navigator()).map_err(refused("This page cannot see other tabs"))?;
-        let store = open_store(&global).await?;
+        let store = Recent::new(open_store(&global).await?);
         let (subtle, threads) = (crypto.subtle(), Threads::find());
         let signatures = Signatures::new(subtle.clone());
         Ok(Self { global, turns, subtle, signatures, locks, store, key: RefCell::new(None), threads })
@@ -71,7 +71,7 @@ impl Scope {
         if known.is_some() {
             return Ok(known);
         }
-        let found = AccountKey::find(&self.subtle, &self.store).await;
+        let found = AccountKey::find(&self.subtle, self.store.slower()).await;
         let found =
             found.map_err(|error| problem("This device's key cannot be read", &error, RELOAD))?.map(Rc::new);
         self.key.borrow_mut().clone_from(&found);
@@ -102,7 +102,7 @@ impl Scope {
 }
 
 impl Platform for Scope {
-    type Blobs = IndexedDb;
+    type Blobs = Recent<IndexedDb>;
     type Lease = Lease;
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
@@ -123,7 +123,7 @@ impl Platform for Scope {
         self.threads.as_ref()?.executor(manifest)
     }
 
-    fn blobs(&self) -> &IndexedDb {
+    fn blobs(&self) -> &Recent<IndexedDb> {
         &self.store
     }
 
@@ -159,14 +159,14 @@ impl Platform for Scope {
         if let Some(key) = self.find_key().await? {
             return Ok(key.account());
         }
-        let made = AccountKey::make(&self.subtle, &self.store).await;
+        let made = AccountKey::make(&self.subtle, self.store.slower()).await;
         let key = Rc::new(made.map_err(|error| unmade(&error))?);
         *self.key.borrow_mut() = Some(Rc::clone(&key));
         Ok(key.account())
     }
 
     async fn check_kept(&self) -> Result<(), Unkept> {
-        match self.store.value(key::NAME).await {
+        match self.store.slower().value(key::NAME).await {
             Ok(Some(_pair)) => Ok(()),
             Ok(None) => {
                 // Whoever cleared it wants it gone: it is not kept anew.
@@ -201,11 +201,11 @@ impl Platform for Scope {
     }
 
     async fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
-        self.store.set_value(name, &Uint8Array::from(bytes)).await.map_err(|error| kept(&error))
+        self.store.slower().set_value(name, &Uint8Array::from(bytes)).await.map_err(|error| kept(&error))
     }
 
     async fn load(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Problem> {
-        let values = self.store.values(prefix).await.map_err(|error| kept(&error))?;
+        let values = self.store.slower().values(prefix).await.map_err(|error| kept(&error))?;
         // What is no byte string was not kept by a node.
         let bytes = |(name, value): (String, JsValue)| {
             value.dyn_into::<Uint8Array>().ok().map(|b| (name, b.to_vec()))

@@ -79,6 +79,13 @@ impl<P: Platform> Context<P> {
         kept.is_ok()
     }
 
+    /// Keeps a blob that others have too, for as long as there is room; whether it is there now.
+    pub(crate) async fn keep_for_now(&self, cid: &Cid, bytes: &[u8]) -> bool {
+        let kept = self.platform.blobs().put_for_now(cid, bytes).await;
+        self.obstacles.kept(&kept);
+        kept.is_ok()
+    }
+
     /// Notes that a round settled: what is being pulled for an earlier one is not waited for any longer.
     pub(crate) fn count_settled(&self) {
         self.settled.set(self.settled.get().wrapping_add(1));

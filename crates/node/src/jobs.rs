@@ -209,9 +209,7 @@ pub(crate) async fn remove<P: Platform>(
     {
         context.mesh.hold_before(before, bytes);
     }
-    for cid in cids {
-        // What stays takes room and does no harm.
-        let _removed = context.platform.blobs().remove(&cid).await;
-    }
+    // What stays takes room and does no harm.
+    let _removed = context.platform.blobs().remove(&cids).await;
     Done::Nothing
 }

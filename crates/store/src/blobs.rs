@@ -20,17 +20,25 @@ pub trait Blobs {
     /// if the store fails.
     async fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// Keeps bytes that can be had again from elsewhere: the store may forget them whenever it likes.
+    ///
+    /// # Errors
+    /// As [`Blobs::put`]'s.
+    async fn put_for_now(&self, cid: &Cid, bytes: &[u8]) -> Result<(), StoreError> {
+        self.put(cid, bytes).await
+    }
+
     /// Whether the store holds bytes under this id; they are not read.
     ///
     /// # Errors
     /// If the store fails.
     async fn has(&self, cid: &Cid) -> Result<bool, StoreError>;
 
-    /// Forgets the bytes under this id, if there are any.
+    /// Forgets the bytes under these ids, as far as there are any.
     ///
     /// # Errors
-    /// If the store fails.
-    async fn remove(&self, cid: &Cid) -> Result<(), StoreError>;
+    /// If the store fails; some may be forgotten then, and others not.
+    async fn remove(&self, cids: &[Cid]) -> Result<(), StoreError>;
 }
 
 /// Why a store did not do what was asked.

@@ -243,9 +243,9 @@ impl Blobs for Disk {
         self.blocking(move |shared| shared.holds(&cid)).await
     }
 
-    async fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
-        let cid = *cid;
-        self.blocking(move |shared| shared.remove(&cid)).await
+    async fn remove(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        let cids = cids.to_vec();
+        self.blocking(move |shared| cids.iter().try_for_each(|cid| shared.remove(cid))).await
     }
 }
 

@@ -167,11 +167,17 @@ impl Blobs for IndexedDb {
         .await
     }
 
-    async fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
-        let key = JsValue::from_str(&cid.to_string());
+    async fn remove(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        let keys: Vec<JsValue> = cids.iter().map(|cid| JsValue::from_str(&cid.to_string())).collect();
         self.with(async |database| {
+            // One transaction: each costs more than what is done in it.
             let transaction = database.transaction(&[BLOBS], TransactionMode::ReadWrite)?;
-            transaction.object_store(BLOBS)?.delete(key.clone())?.await?;
+            let store = transaction.object_store(BLOBS)?;
+            let forgotten =
+                keys.iter().map(|key| store.delete(key.clone())).collect::<Result<Vec<_>, _>>()?;
+            for request in forgotten {
+                request.await?;
+            }
             finish(transaction).await?;
             Ok(())
         })

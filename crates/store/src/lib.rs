@@ -9,6 +9,7 @@ mod disk;
 #[cfg(target_arch = "wasm32")]
 mod indexed_db;
 mod memory;
+mod recent;
 #[cfg(test)]
 mod suite;
 
@@ -18,3 +19,4 @@ pub use disk::{BlobReader, BlobWriter, Disk, PART, Usage};
 #[cfg(target_arch = "wasm32")]
 pub use indexed_db::IndexedDb;
 pub use memory::Memory;
+pub use recent::Recent;

@@ -42,8 +42,8 @@ impl Blobs for Memory {
         Ok(self.lock().contains_key(cid))
     }
 
-    async fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
-        self.lock().remove(cid);
+    async fn remove(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        self.lock().retain(|held, _bytes| !cids.contains(held));
         Ok(())
     }
 }

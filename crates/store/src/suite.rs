@@ -54,8 +54,9 @@ async fn removing_forgets_one_blob<S: Blobs>(store: &S) {
     let (kept, gone) = (Cid::of_raw(b"kept"), Cid::of_raw(b"gone"));
     store.put(&kept, b"kept").await.unwrap();
     store.put(&gone, b"gone").await.unwrap();
-    store.remove(&gone).await.unwrap();
-    store.remove(&gone).await.unwrap();
+    store.remove(&[gone, Cid::of_raw(b"never there")]).await.unwrap();
+    store.remove(&[gone]).await.unwrap();
+    store.remove(&[]).await.unwrap();
     assert!(!store.has(&gone).await.unwrap());
     assert_eq!(store.get(&gone).await.unwrap(), None);
     assert_eq!(store.get(&kept).await.unwrap(), Some(b"kept".to_vec()));

@@ -66,9 +66,7 @@ pub(super) async fn updates<P: Platform>(
     let at_a_time = if context.mesh.is_on() { PULLS_AT_A_TIME } else { FETCHES_AT_A_TIME };
     let until = context.platform.elapsed().saturating_add(context.mesh.limit_ms());
     let got: Vec<_> = stream::iter(inputs)
-        .map(|Input { samples, update: cid, .. }| async move {
-            (samples, cid, update(context, &cid, until).await)
-        })
+        .map(|input| async move { (input.samples, input.update, update(context, &input, until).await) })
         .buffered(at_a_time)
         .collect()
         .await;
@@ -80,13 +78,16 @@ pub(super) async fn updates<P: Platform>(
     Ok(got.into_iter().filter_map(|(samples, _cid, bytes)| Some((samples, bytes?))).collect())
 }
 
-/// An update's bytes; in a mesh they are kept, so that peers can have them from here.
-async fn update<P: Platform>(context: &Context<P>, cid: &Cid, until: u64) -> Option<Vec<u8>> {
-    if let Ok(Some(bytes)) = context.platform.blobs().get(cid).await {
+/// An update's bytes; in a mesh they are kept, so that peers can have them from here. In a hub only the own one is here.
+async fn update<P: Platform>(context: &Context<P>, input: &Input, until: u64) -> Option<Vec<u8>> {
+    let cid = &input.update;
+    if (context.mesh.is_on() || input.account == context.account)
+        && let Ok(Some(bytes)) = context.platform.blobs().get(cid).await
+    {
         return Some(bytes);
     }
     let bytes = obtain(context, cid, until).await?;
-    if context.mesh.is_on() && context.keep(cid, &bytes).await {
+    if context.mesh.is_on() && context.keep_for_now(cid, &bytes).await {
         context.mesh.offer(*cid);
     }
     Some(bytes)
