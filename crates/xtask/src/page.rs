@@ -16,13 +16,14 @@ use index::Part;
 pub(crate) use index::{Index, Program};
 
 /// What page and worker are made from.
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 25] = [
     "index.html",
     "Cargo.toml",
     "Cargo.lock",
     ".cargo/config.toml",
     "web",
     "worker",
+    "crates/bucket",
     "crates/record",
     "crates/campaign",
     "crates/model",

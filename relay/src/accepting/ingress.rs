@@ -7,17 +7,19 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use lichen_bucket::{Bucket, Rate};
+
 use crate::fairness::rates::site;
 use crate::operating::metrics::Metrics;
 
-/// Bytes of one network that are read a second.
-const RATE: u64 = 32 * 1024 * 1024;
+/// Bytes of one network that may be read at once, and the time in which as many more may come.
+const BURST: u32 = 64 * 1024 * 1024;
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// What may be read at once after a while without any, in time at that rate.
-const BURST: Duration = Duration::from_secs(2);
+const PER_NETWORK: Rate = Rate::new(BURST, INTERVAL);
 
-/// How many times as much the networks of one site may send together.
-const OF_SITE: u32 = 4;
+/// The networks of one site may send so many times as much together.
+const PER_SITE: Rate = Rate::new(4 * BURST, INTERVAL);
 
 /// Networks remembered before those that owe nothing are forgotten.
 const FORGET_FROM: usize = 1024;
@@ -32,33 +34,31 @@ enum Payer {
 /// What networks have sent lately.
 pub(crate) struct Ingress {
     start: Instant,
-    /// Until when, since the start, what each network and each site has sent is paid for.
-    paid: Mutex<HashMap<Payer, Duration>>,
+    /// What each network and each site may still send; less than nothing if it has to wait.
+    allowed: Mutex<HashMap<Payer, Bucket>>,
     metrics: Arc<Metrics>,
 }
 
 impl Ingress {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), paid: Mutex::default(), metrics })
+        Arc::new(Self { start: Instant::now(), allowed: Mutex::default(), metrics })
     }
 
     /// Takes in that so many bytes of a network were read; how long to wait before more of it is read.
     pub(crate) fn read(&self, network: IpAddr, bytes: usize, now: Instant) -> Option<Duration> {
         let now = now.saturating_duration_since(self.start);
-        let cost = Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / RATE);
         // Each change leaves the map whole, whatever happened to another thread.
-        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-        if paid.len() >= FORGET_FROM {
-            paid.retain(|_payer, until| *until > now);
+        let mut allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
+        if allowed.len() >= FORGET_FROM {
+            allowed.retain(|_payer, bucket| !bucket.is_full(now));
         }
-        let mut charge = |payer, cost| {
-            let until = paid.entry(payer).or_default();
-            *until = (*until).max(now).saturating_add(cost);
-            until.checked_sub(now.saturating_add(BURST)).filter(|wait| !wait.is_zero())
+        let mut charge = |payer, rate| {
+            let wait = allowed.entry(payer).or_default().owe(rate, bytes as u64, now);
+            (!wait.is_zero()).then_some(wait)
         };
-        let own = charge(Payer::Network(network), cost);
-        let of_site = site(network).and_then(|site| charge(Payer::Site(site), cost / OF_SITE));
-        drop(paid);
+        let own = charge(Payer::Network(network), PER_NETWORK);
+        let of_site = site(network).and_then(|site| charge(Payer::Site(site), PER_SITE));
+        drop(allowed);
         if own.is_some() {
             self.metrics.limit("received_bytes_per_address");
         } else if of_site.is_some() {
@@ -111,6 +111,6 @@ mod tests {
             let now = if number < 2000 { ingress.start } else { later };
             ingress.read(std::net::Ipv4Addr::from(number).into(), SECOND, now);
         }
-        assert!(ingress.paid.lock().unwrap().len() <= FORGET_FROM);
+        assert!(ingress.allowed.lock().unwrap().len() <= FORGET_FROM);
     }
 }

@@ -5,25 +5,19 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Counters. Addresses that share one share its allowance, which no sender can aim at: the hash is keyed.
-const SLOTS: usize = 1 << 16;
+use lichen_bucket::{Bucket, Rate};
 
-/// Counts per address and in all, from the start of each interval anew.
+/// Buckets. Addresses that share one share its allowance, which no sender can aim at: the hash is keyed.
+const BUCKETS: usize = 1 << 16;
+
+/// What each address may ask, and all together.
 pub(crate) struct Rates {
     start: Instant,
-    interval: Duration,
-    per_address: u32,
-    in_all: u32,
-    total: Slot,
-    slots: Box<[Slot]>,
+    per_address: Rate,
+    in_all: Rate,
+    total: Bucket,
+    buckets: Box<[Bucket]>,
     hasher: RandomState,
-}
-
-/// What was taken in an interval.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    interval: u32,
-    taken: u32,
 }
 
 /// Whose allowance is used up.
@@ -34,10 +28,12 @@ pub(crate) enum Exhausted {
 }
 
 impl Rates {
+    /// As many requests at once, and in each interval for good.
     pub(crate) fn new(interval: Duration, per_address: u32, in_all: u32) -> Self {
-        let slots = vec![Slot::default(); SLOTS].into_boxed_slice();
+        let buckets = vec![Bucket::default(); BUCKETS].into_boxed_slice();
+        let (per_address, in_all) = (Rate::new(per_address, interval), Rate::new(in_all, interval));
         let (start, hasher) = (Instant::now(), RandomState::new());
-        Self { start, interval, per_address, in_all, total: Slot::default(), slots, hasher }
+        Self { start, per_address, in_all, total: Bucket::default(), buckets, hasher }
     }
 
     /// Takes one of the address's allowance and one of everybody's, or neither.
@@ -53,32 +49,20 @@ impl Rates {
     /// # Errors
     /// Whose is used up.
     pub(crate) fn take_key(&mut self, key: &impl Hash, now: Instant) -> Result<(), Exhausted> {
-        let past = now.saturating_duration_since(self.start).as_nanos();
-        let interval = u32::try_from(past / self.interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+        let now = now.saturating_duration_since(self.start);
         let hash = self.hasher.hash_one(key);
-        let slots = self.slots.len() as u64;
-        let slot = usize::try_from(hash % slots).ok().and_then(|at| self.slots.get_mut(at));
-        // There is a slot for every remainder; without one nobody would be let in.
-        let Some(slot) = slot else { return Err(Exhausted::All) };
-        if slot.in_interval(interval) >= self.per_address {
+        let buckets = self.buckets.len() as u64;
+        let bucket = usize::try_from(hash % buckets).ok().and_then(|at| self.buckets.get_mut(at));
+        // There is a bucket for every remainder; without one nobody would be let in.
+        let Some(bucket) = bucket else { return Err(Exhausted::All) };
+        if !bucket.holds(self.per_address, 1, now) {
             return Err(Exhausted::Address);
         }
-        if self.total.in_interval(interval) >= self.in_all {
+        if !self.total.take(self.in_all, 1, now) {
             return Err(Exhausted::All);
         }
-        slot.taken += 1;
-        self.total.taken += 1;
+        bucket.take(self.per_address, 1, now);
         Ok(())
-    }
-}
-
-impl Slot {
-    /// What was taken in this interval so far.
-    fn in_interval(&mut self, interval: u32) -> u32 {
-        if self.interval != interval {
-            *self = Self { interval, taken: 0 };
-        }
-        self.taken
     }
 }
 
@@ -114,13 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_its_allowance_each_interval() {
+    fn what_an_address_has_asked_comes_back_within_the_interval() {
         let mut rates = Rates::new(Duration::from_secs(1), 2, 1_000_000);
         let (now, one) = (rates.start, "192.0.2.1".parse().unwrap());
         assert_eq!(rates.take(one, now), Ok(()));
         assert_eq!(rates.take("::ffff:192.0.2.1".parse().unwrap(), now), Ok(()));
+        assert_eq!(rates.take(one, now + Duration::from_millis(499)), Err(Exhausted::Address));
+        assert_eq!(rates.take(one, now + Duration::from_millis(500)), Ok(()));
         assert_eq!(rates.take(one, now + Duration::from_millis(999)), Err(Exhausted::Address));
-        assert_eq!(rates.take(one, now + Duration::from_secs(1)), Ok(()));
     }
 
     #[test]

@@ -12,16 +12,17 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use lichen_bucket::{Bucket, Rate};
 use lichen_record::{AccountId, Entry, Verified};
 use lichen_round::{CampaignState, Member, Presence};
 
-use crate::fairness::quota::{Allowance, Quota};
+use crate::fairness::quota::Quota;
 
 /// So many seconds' worth of entries may come at once.
 const BURST: u32 = 4;
 
-/// Which part of the allowance is there for those who have contributed.
-const KEPT_FOR_MEMBERS: f64 = 0.5;
+/// How many seconds' worth of these are there for those who have contributed.
+const FOR_MEMBERS: u32 = BURST / 2;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -48,7 +49,8 @@ pub(crate) enum Limited {
 /// What came in lately, and from where.
 pub(crate) struct Newcomers {
     limits: Limits,
-    entries: Allowance,
+    start: Instant,
+    entries: Bucket,
     by_minute: Quota<IpAddr>,
     by_hour: Quota<IpAddr>,
     /// Where members joined from since the relay started.
@@ -60,7 +62,8 @@ impl Newcomers {
     pub(crate) fn new(limits: Limits, now: Instant) -> Self {
         Self {
             limits,
-            entries: Allowance::full(limits.entries_per_second.saturating_mul(BURST), now),
+            start: now,
+            entries: Bucket::default(),
             by_minute: Quota::per_minute(limits.accounts_per_minute),
             by_hour: Quota::per(limits.accounts_per_hour, HOUR),
             networks: HashMap::new(),
@@ -83,14 +86,19 @@ impl Newcomers {
         let account = entry.account();
         let member = state.member(&account);
         let is_known = member.is_some_and(|member| member.contributions() > 0);
-        self.check_entries(is_known, now)?;
+        let since = now.saturating_duration_since(self.start);
+        let entries = Rate::new(self.entries_of(BURST), Duration::from_secs(BURST.into()));
+        let kept = if is_known { 0 } else { self.entries_of(FOR_MEMBERS) };
+        if !self.entries.holds(entries, u64::from(kept) + 1, since) {
+            return Err(Limited::Entries);
+        }
         if matches!(entry.get(), Entry::Joined { .. }) {
             self.check_members(state, network)?;
             if member.is_none() {
                 self.check_accounts(network, now)?;
             }
         }
-        self.entries.spend(1.0);
+        self.entries.take(entries, 1, since);
         match entry.get() {
             Entry::Joined { .. } => self.enter(account, network),
             Entry::Left { .. } => self.leave(account),
@@ -106,11 +114,9 @@ impl Newcomers {
         Ok(())
     }
 
-    fn check_entries(&mut self, is_known: bool, now: Instant) -> Result<(), Limited> {
-        let whole = f64::from(self.limits.entries_per_second.saturating_mul(BURST));
-        let left = self.entries.refill(whole, Duration::from_secs(BURST.into()), now);
-        let kept = if is_known { 0.0 } else { whole * KEPT_FOR_MEMBERS };
-        if left - kept >= 1.0 { Ok(()) } else { Err(Limited::Entries) }
+    /// What all tabs may append in so many seconds.
+    const fn entries_of(&self, seconds: u32) -> u32 {
+        self.limits.entries_per_second.saturating_mul(seconds)
     }
 
     fn check_accounts(&self, network: IpAddr, now: Instant) -> Result<(), Limited> {

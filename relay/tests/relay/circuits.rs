@@ -1,6 +1,7 @@
 //! Circuits for signalling, and every limit on them and on connections, each seen in the metrics.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use lichen_net::swarm::libp2p::core::Transport;
@@ -298,13 +299,15 @@ async fn an_address_asks_so_often() {
 async fn a_peer_asks_so_often() {
     let relay = relay_with(&[]).await;
     let (mut one, two) = (Peer::start(&relay).await, Peer::start(&relay).await);
-    let mut refused = 0;
+    let (mut refused, begun) = (0, Instant::now());
     for _ in 0..70 {
         // Nobody waits there, but it was asked for.
         assert!(one.dial(&two).await.is_none());
         refused = relay.metric("lichen_limited_total{limit=\"circuit_requests_per_peer\"}").await;
     }
-    assert_eq!(refused, 10);
+    // One of sixty comes back each second.
+    let come_back = begun.elapsed().as_secs() + 1;
+    assert!(refused <= 10 && refused + come_back >= 10, "{refused} refused, {come_back} came back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

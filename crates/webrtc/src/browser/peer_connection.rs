@@ -10,6 +10,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::select;
 use futures_timer::Delay;
 use js_sys::{Array, Function, JSON, Reflect};
+use lichen_bucket::{Bucket, Rate};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -19,12 +20,12 @@ use web_sys::{
     RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType,
     RtcSessionDescriptionInit,
 };
+use web_time::Instant;
 
 use super::Config;
 use super::budget::Permit;
 use super::channel::{Channel, Substream};
 use super::error::Error;
-use crate::protocol::pace::Pace;
 use crate::protocol::session;
 use crate::protocol::signal::Signal;
 
@@ -40,6 +41,9 @@ const MOST_WAITING: usize = 256;
 /// Streams of one connection alive at once.
 const MOST_STREAMS: usize = 1024;
 
+/// Streams that a remote may open: 200 a second; a peer that pulls 10 MB/s asks some 40 times.
+const STREAMS: Rate = Rate::new(2_000, Duration::from_secs(10));
+
 /// One peer connection and everything that hangs on it.
 pub(crate) struct PeerConnection {
     connection: RtcPeerConnection,
@@ -49,7 +53,8 @@ pub(crate) struct PeerConnection {
     init: RefCell<Option<RtcDataChannel>>,
     waker: Cell<Option<Waker>>,
     closed: Cell<bool>,
-    pace: Cell<Pace>,
+    may_open: Cell<Bucket>,
+    began: Instant,
     is_flooded: Cell<bool>,
     handlers: RefCell<Option<Handlers>>,
     _permit: Permit,
@@ -95,7 +100,8 @@ impl PeerConnection {
             init: RefCell::default(),
             waker: Cell::default(),
             closed: Cell::new(false),
-            pace: Cell::new(Pace::start(now())),
+            may_open: Cell::default(),
+            began: Instant::now(),
             is_flooded: Cell::new(false),
             handlers: RefCell::default(),
             _permit: permit,
@@ -189,9 +195,9 @@ impl PeerConnection {
     }
 
     fn keeps_pace(&self) -> bool {
-        let mut pace = self.pace.get();
-        let keeps_pace = pace.take(now());
-        self.pace.set(pace);
+        let mut may_open = self.may_open.get();
+        let keeps_pace = may_open.take(STREAMS, 1, self.began.elapsed());
+        self.may_open.set(may_open);
         keeps_pace
     }
 
@@ -346,12 +352,6 @@ impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn now() -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
-    let now = js_sys::Date::now() as u64;
-    now
 }
 
 fn description(kind: RtcSdpType, sdp: &str) -> RtcSessionDescriptionInit {

@@ -6,7 +6,6 @@
 
 pub mod address;
 pub mod frame;
-pub mod pace;
 pub mod session;
 pub mod signal;
 pub mod stream;

@@ -10,7 +10,8 @@ use crate::say;
 use crate::setup::Toolchain;
 
 /// Our crates, lowest first; each may use those before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
+    "lichen-bucket",
     "lichen-record",
     "lichen-campaign",
     "lichen-model",

@@ -24,7 +24,8 @@ impl Lower {
     }
 }
 
-const LOWER: [Lower; 10] = [
+const LOWER: [Lower; 11] = [
+    Lower::new("lichen-bucket"),
     Lower::new("lichen-record"),
     Lower::new("lichen-campaign"),
     Lower::new("lichen-model"),

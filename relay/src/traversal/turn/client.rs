@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lichen_bucket::{Bucket, Rate};
 use stun_types::TransportType;
 use stun_types::attribute::{Userhash, Username};
 use stun_types::message::Message;
@@ -29,7 +30,10 @@ const IDLE: Duration = Duration::from_secs(10);
 const NONCE: Duration = Duration::from_secs(60 * 60);
 
 /// Requests in a second; a browser sends one every few minutes once it has what it needs.
-const REQUESTS_PER_SECOND: f64 = 20.0;
+const REQUESTS_PER_SECOND: u32 = 20;
+
+/// How many seconds' worth of requests and bytes may come at once.
+const BURST: u32 = 4;
 
 /// Shortest wait, so that a server that says "now" again and again does not keep a core busy.
 const TICK: Duration = Duration::from_millis(5);
@@ -46,8 +50,15 @@ pub(super) struct Client {
     good_until: Option<Instant>,
     requests: Bucket,
     bytes: Bucket,
+    rates: Rates,
     start: Instant,
     shared: Arc<Shared>,
+}
+
+/// How many requests and bytes.
+struct Rates {
+    requests: Rate,
+    bytes: Rate,
 }
 
 /// An allocated address.
@@ -68,9 +79,20 @@ impl Client {
     pub(super) fn new(address: SocketAddr, datagrams: mpsc::Receiver<Vec<u8>>, shared: Arc<Shared>) -> Self {
         let mut server = TurnServer::new(TransportType::Udp, shared.listen, REALM.into());
         server.set_nonce_expiry_duration(NONCE);
-        let bytes = Bucket::new(shared.limits.bytes_per_second.into());
-        let (requests, start) = (Bucket::new(REQUESTS_PER_SECOND), Instant::now());
-        Self { address, datagrams, server, relayed: None, good_until: None, requests, bytes, start, shared }
+        let rates =
+            Rates { requests: rate(REQUESTS_PER_SECOND), bytes: rate(shared.limits.bytes_per_second) };
+        Self {
+            address,
+            datagrams,
+            server,
+            relayed: None,
+            good_until: None,
+            requests: Bucket::default(),
+            bytes: Bucket::default(),
+            rates,
+            start: Instant::now(),
+            shared,
+        }
     }
 
     /// Serves the client until it has no allocation and says nothing, or its password is not good any more.
@@ -166,7 +188,7 @@ impl Client {
         let now = self.now();
         if let Ok(message) = Message::from_bytes(&datagram) {
             let is_request = message.has_class(stun_types::message::MessageClass::Request);
-            if is_request && !self.requests.take(1.0) {
+            if is_request && !self.requests.take(self.rates.requests, 1, self.start.elapsed()) {
                 return self.shared.metrics.limit("turn_requests");
             }
             let hash = message.attribute::<Userhash>().ok();
@@ -218,14 +240,14 @@ impl Client {
     /// Sends to the client, or from its relayed address to a peer. What the system cannot take now is lost.
     fn send(&mut self, bytes: &[u8], from: SocketAddr, to: SocketAddr) {
         let metrics = &self.shared.metrics;
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        if self.relayed.is_some() && !self.bytes.take(bytes.len() as f64) {
+        let length = bytes.len() as u64;
+        if self.relayed.is_some() && !self.bytes.take(self.rates.bytes, length, self.start.elapsed()) {
             return metrics.limit("turn_bytes");
         }
         let sent = match &self.relayed {
             Some(relayed) if from == relayed.announced => match self.shared.peers.route(to) {
                 Some(to) => {
-                    metrics.turn_bytes.inc_by(bytes.len() as u64);
+                    metrics.turn_bytes.inc_by(length);
                     relayed.socket.try_send_to(bytes, to)
                 }
                 None => return metrics.turn("refused_peer"),
@@ -243,6 +265,11 @@ impl Client {
     }
 }
 
+/// So much a second.
+const fn rate(per_second: u32) -> Rate {
+    Rate::new(per_second.saturating_mul(BURST), Duration::from_secs(BURST as u64))
+}
+
 /// Whether an answer is an error, by the class in its type (RFC 8489, 5).
 fn is_error(bytes: &[u8]) -> bool {
     matches!(bytes, [high, low, ..] if high & 0xc1 == 0x01 && low & 0x10 == 0x10)
@@ -253,32 +280,5 @@ async fn receive(relayed: Option<&Relayed>, buffer: &mut [u8]) -> std::io::Resul
     match relayed {
         Some(relayed) => relayed.socket.recv_from(buffer).await,
         None => std::future::pending().await,
-    }
-}
-
-/// An allowance that fills up all the time, and holds what four seconds bring.
-struct Bucket {
-    per_second: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    const SECONDS: f64 = 4.0;
-
-    fn new(per_second: f64) -> Self {
-        Self { per_second, left: per_second * Self::SECONDS, at: Instant::now() }
-    }
-
-    fn take(&mut self, amount: f64) -> bool {
-        let now = Instant::now();
-        let came = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.left = (self.left + came).min(self.per_second * Self::SECONDS);
-        self.at = now;
-        if self.left < amount {
-            return false;
-        }
-        self.left -= amount;
-        true
     }
 }
