@@ -1,7 +1,7 @@
 //! The campaign's words, as the card shows them, and how `/lichen.json` states them before joining.
 
 use crate::way::Place;
-use lichen_bridge::{Card, Problem, Relay};
+use lichen_bridge::{Card, Organiser, Problem, Relay, Show, Statement};
 use lichen_net::IceServer;
 use lichen_record::text::{is_plain, plain};
 use serde::Deserialize;
@@ -75,9 +75,22 @@ impl Site {
     }
 }
 
-/// What the page needs of `/lichen.json` besides the card. Fields it does not know are for later.
+/// What the page needs of `/lichen.json`. Fields it does not know are for later. Those of the card are listed again: to
+/// flatten it, or to read the text once more for it, would make the page larger.
 #[derive(Deserialize)]
 struct Told {
+    title: String,
+    purpose: String,
+    organiser: Organiser,
+    licence: String,
+    credit: String,
+    #[serde(default)]
+    target_accuracy: Option<f64>,
+    #[serde(default)]
+    mesh: bool,
+    statements: Vec<Statement>,
+    #[serde(default)]
+    show: Option<Show>,
     address: String,
     #[serde(default)]
     also: Vec<String>,
@@ -108,15 +121,24 @@ pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
     if text.len() > MAX_SITE {
         return Err(unreadable("it is too long"));
     }
-    let unknown = |error: serde_json::Error| unreadable(&error.to_string());
-    let card: Card = serde_json::from_str(text).map_err(unknown)?;
-    let site: Told = serde_json::from_str(text).map_err(unknown)?;
-    if !words(&site.campaign, &card).all(is_plain) {
+    let told: Told = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
+    let card = Card {
+        title: told.title,
+        purpose: told.purpose,
+        organiser: told.organiser,
+        licence: told.licence,
+        credit: told.credit,
+        target_accuracy: told.target_accuracy,
+        mesh: told.mesh,
+        statements: told.statements,
+        show: told.show,
+    };
+    if !words(&told.campaign, &card).all(is_plain) {
         return Err(unreadable("it holds invisible signs that make a text read as another"));
     }
-    let relay = Relay { address: site.address, also: site.also, campaign: site.campaign.clone() };
-    let ice = Ice { servers: site.ice_servers, turn: site.turn };
-    let campaign = Campaign { id: site.campaign, card, operator: site.operator, cost: site.cost };
+    let relay = Relay { address: told.address, also: told.also, campaign: told.campaign.clone() };
+    let ice = Ice { servers: told.ice_servers, turn: told.turn };
+    let campaign = Campaign { id: told.campaign, card, operator: told.operator, cost: told.cost };
     Ok((campaign, Site { relay, ice }))
 }
 
@@ -203,6 +225,28 @@ mod tests {
         assert_eq!((site.relay.campaign.as_str(), site.relay.also.len()), ("bafk", 1));
         assert!(site.relay.address.ends_with("12D3KooW") && site.ice.turn);
         assert_eq!(site.ice.servers[0].urls, ["stun:a:1"]);
+    }
+
+    #[test]
+    fn nothing_of_the_card_is_lost() {
+        let text = |text: &str| text.to_owned();
+        let statement =
+            Statement { topic: Topic::Work, heading: text("Your device"), text: text("It computes.") };
+        let card = Card {
+            title: text("Digits"),
+            purpose: text("To read."),
+            organiser: Organiser { name: text("Us"), contact: text("us@example.org") },
+            licence: text("MIT"),
+            credit: text("UCI"),
+            target_accuracy: Some(0.5),
+            mesh: true,
+            statements: vec![statement],
+            show: Some(Show { width: 8, height: 8, full: 16.0, labels: vec![text("0")], draw: true }),
+        };
+        let mut site = serde_json::to_value(&card).unwrap();
+        site["address"] = "/ip4/127.0.0.1".into();
+        site["campaign"] = "bafk".into();
+        assert_eq!(read(&site.to_string()).unwrap().0.card, card);
     }
 
     #[test]
