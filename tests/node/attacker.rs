@@ -5,9 +5,11 @@ use futures::channel::mpsc::Receiver;
 use lichen_log::Record;
 use lichen_net::hub::{Reason, Records, Reply, Request};
 use lichen_net::swarm::{self, Handle};
-use lichen_net::{Command, Event, RequestId};
-use lichen_record::{CampaignId, Cid, Entry, Metrics, RoundNumber, SessionCertificate, SigningKey, verify};
-use lichen_testkit::RelayProcess;
+use lichen_net::{Command, Event, MAX_FRAME, RequestId};
+use lichen_record::{
+    CampaignId, Cid, Entry, Metrics, RoundNumber, SessionCertificate, SigningKey, decode, verify,
+};
+use lichen_testkit::{RelayProcess, http};
 
 use crate::LIMIT;
 
@@ -18,6 +20,7 @@ pub(crate) struct Attacker {
     handle: Handle,
     events: Receiver<Event>,
     requests: u64,
+    relay: String,
     read: u64,
 }
 
@@ -32,7 +35,7 @@ impl Attacker {
         while !matches!(events.next().await, Some(Event::Connected { .. })) {}
         let key = SigningKey::generate([number; 32]);
         let campaign = site.campaign.parse().unwrap();
-        let mut attacker = Self { key, campaign, handle, events, requests: 0, read: 0 };
+        let mut attacker = Self { key, campaign, handle, events, requests: 0, relay: relay.url(), read: 0 };
         let Reply::Welcome { time, .. } = attacker.hello(peer.clone(), now()).await else {
             panic!("not welcome")
         };
@@ -94,8 +97,9 @@ impl Attacker {
     }
 
     async fn read(&mut self) -> Vec<Record> {
-        let request = Request::ReadLog { campaign: self.campaign, from: self.read, limit: 128 };
-        let Reply::Records(Records { records, .. }) = self.ask(&request).await else { panic!("no records") };
+        let url = format!("{}log/{}?from={}", self.relay, self.campaign, self.read);
+        let page = tokio::task::spawn_blocking(move || http::get(&url, &[], LIMIT)).await.unwrap().unwrap();
+        let Records { records, .. } = decode(&page.body, MAX_FRAME).unwrap();
         self.read += records.len() as u64;
         records
     }

@@ -27,9 +27,6 @@ pub const MAX_SMALL_REQUEST: usize = 8 * 1024;
 /// Most records in one [`Reply::Records`].
 pub const MAX_RECORDS: usize = 128;
 
-/// Most campaigns in one [`Reply::Campaigns`].
-pub const MAX_CAMPAIGNS: usize = 1024;
-
 /// A relay that follows a log sends a frame at least this often, empty where nothing happened, in milliseconds.
 pub const FOLLOW_KEEP_ALIVE: u32 = 10_000;
 
@@ -42,17 +39,6 @@ pub enum Request {
         /// A signed `SessionCertificate` over the peer id of this very connection.
         #[serde(with = "serde_bytes")]
         certificate: Vec<u8>,
-    },
-    /// Asks which campaigns the relay keeps.
-    Campaigns,
-    /// Asks for records from an index on; answered by one [`Reply::Records`].
-    ReadLog {
-        /// Whose log.
-        campaign: CampaignId,
-        /// Index of the first record wanted.
-        from: u64,
-        /// Most records wanted; the relay sends at most [`MAX_RECORDS`].
-        limit: u32,
     },
     /// Asks for records from an index on, and for every later one as it is appended; the stream stays open.
     Follow {
@@ -106,11 +92,6 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "is_not")]
         is_following: bool,
     },
-    /// The campaigns the relay keeps.
-    Campaigns {
-        /// Ordered by id, at most [`MAX_CAMPAIGNS`].
-        campaigns: Vec<CampaignStatus>,
-    },
     /// Consecutive records, from the index asked for on.
     Records(Records),
     /// How the relay is doing from now on; only for whoever watches.
@@ -148,16 +129,6 @@ pub struct Records {
     /// A `Head` envelope signed by the coordinator; it may be ahead of the records.
     #[serde(with = "serde_bytes")]
     pub head: Vec<u8>,
-}
-
-/// A campaign that the relay keeps, and how long its log is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct CampaignStatus {
-    /// The campaign: the content id of its manifest, which [`Request::GetBlob`] serves.
-    pub campaign: CampaignId,
-    /// Records in its log.
-    pub length: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::AsyncWriteExt;
 use lichen_campaign::{Settlement, Transport};
 use lichen_net::MAX_FRAME;
-use lichen_net::hub::{CampaignStatus, MAX_SMALL_REQUEST, Reason, Reply, Request};
+use lichen_net::hub::{MAX_SMALL_REQUEST, Reason, Reply, Request};
 use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::swarm::Stream;
 use lichen_record::{AccountId, CampaignId, SessionCertificate, verify};
@@ -224,10 +224,6 @@ impl Hub {
     ) -> Result<Result<(), FrameError>, Reason> {
         let reply = match request {
             Request::Hello { certificate } => self.hello(session, &certificate)?,
-            Request::Campaigns => Reply::Campaigns { campaigns: self.campaigns() },
-            Request::ReadLog { campaign, from, limit } => {
-                return self.send_log(session, stream, campaign, from, limit).await;
-            }
             Request::Follow { campaign, from } => {
                 return self.follow(session, stream, campaign, from, None).await;
             }
@@ -283,12 +279,6 @@ impl Hub {
         );
     }
 
-    /// The campaigns kept here.
-    pub(crate) fn campaigns(&self) -> Vec<CampaignStatus> {
-        let length = self.ledger.head().borrow().length;
-        vec![CampaignStatus { campaign: self.ledger.campaign(), length }]
-    }
-
     fn check_campaign(&self, campaign: CampaignId) -> Result<(), Reason> {
         if campaign == self.ledger.campaign() { Ok(()) } else { Err(Reason::UnknownCampaign) }
     }
@@ -302,8 +292,6 @@ async fn send(stream: &mut Stream, reply: &Reply) -> Result<(), FrameError> {
 const fn kind(request: &Request) -> &'static str {
     match request {
         Request::Hello { .. } => "hello",
-        Request::Campaigns => "campaigns",
-        Request::ReadLog { .. } => "read_log",
         Request::Follow { .. } => "follow",
         Request::Watch { .. } => "watch",
         Request::Append { .. } => "append",

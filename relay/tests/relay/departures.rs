@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lichen_net::hub::{Records, Reply, Request};
-use lichen_record::{Cid, Entry, RoundNumber};
+use lichen_log::Record;
+use lichen_net::hub::Reply;
+use lichen_record::{Cid, Entry, RoundNumber, verify};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::PATIENCE;
-use crate::campaign::{self, attest};
+use crate::campaign::{self, attest, wait_for_round};
 use crate::process::Relay;
 use crate::tab::Tab;
 
@@ -23,32 +24,6 @@ async fn patient() -> (Relay, TempDir) {
     let folder = campaign::changed("deadline_seconds = 10", "deadline_seconds = 60");
     let relay = Relay::start_with(&["--campaign", folder.path().to_str().unwrap()]).await;
     (relay, folder)
-}
-
-/// Reads the log until it has such an entry; all entries up to it. A relay lets nobody follow any number of times.
-async fn until(tab: &Tab, is_it: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-    let begun = Instant::now();
-    let mut entries: Vec<Entry> = Vec::new();
-    loop {
-        let request = Request::ReadLog { campaign: tab.campaign, from: entries.len() as u64, limit: 100 };
-        let Reply::Records(Records { records, .. }) = tab.ask(request).await else { panic!("no records") };
-        for record in records {
-            entries.push(lichen_record::verify::<Entry>(&record.entry).unwrap().into_inner());
-            if entries.last().is_some_and(&is_it) {
-                return entries;
-            }
-        }
-        assert!(begun.elapsed() < PATIENCE, "it does not come: {entries:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn wait_for_round(tab: &Tab, number: RoundNumber) -> (RoundNumber, Cid) {
-    let is_it = |entry: &Entry| matches!(entry, Entry::RoundOpened { round, .. } if *round == number);
-    match until(tab, is_it).await.last() {
-        Some(Entry::RoundOpened { round, base, .. }) => (*round, *base),
-        other => panic!("{other:?}"),
-    }
 }
 
 async fn contribute(tab: &Tab, round: (RoundNumber, Cid)) -> Vec<u8> {
@@ -110,8 +85,10 @@ async fn a_reloaded_tab_is_waited_for() {
     contribute(&two, (round, base)).await;
     let is_closed =
         |entry: &Entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round);
-    let entries = until(&one, is_closed).await;
-    let departed = entries.iter().any(|entry| matches!(entry, Entry::Departed { .. }));
+    let (records, _) = one.follow_until(is_closed).await;
+    let departed =
+        |record: &Record| matches!(verify::<Entry>(&record.entry).unwrap().get(), Entry::Departed { .. });
+    let departed = records.iter().any(departed);
     assert!(!departed, "it came back at once");
 }
 
@@ -137,7 +114,8 @@ async fn whoever_does_not_come_back_to_a_relay_started_again_is_gone() {
     drop((one, two));
     relay.kill_and_restart().await;
     let one = Tab::start(&relay, 1).await;
-    until(&one, |entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round)).await;
+    one.follow_until(|entry| matches!(entry, Entry::RoundClosed { round: closed, .. } if *closed == round))
+        .await;
 }
 
 /// A way to the relay that can be cut, so that packets vanish and nobody is told.

@@ -34,28 +34,35 @@ impl Refusals<'_> {
     }
 }
 
+/// How tabs of earlier versions asked for records over a stream.
+fn old_read(campaign: CampaignId) -> Vec<u8> {
+    [&b"\xa1\x68read-log\xa3\x64from\x01\x65limit\x01\x68campaign"[..], &encode(&campaign).unwrap()].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_are_none() {
     for topology in BOTH {
         let (relay, _folder) = start(topology, &[]).await;
         let tab = Tab::start(&relay, 1).await;
         let refusals = Refusals { relay: &relay };
-        let campaigns = Request::Campaigns.to_bytes().unwrap();
+        let get = Request::GetBlob { cid: tab.campaign.0 }.to_bytes().unwrap();
 
         for (what, bytes) in [
             ("nothing", vec![]),
             ("no CBOR", vec![0xff; 40]),
             ("another type", encode(&7_u64).unwrap()),
             ("an unknown request", encode("no-such-request").unwrap()),
-            ("bytes after the end", [campaigns.clone(), vec![0]].concat()),
-            ("a cut message", campaigns[..campaigns.len() - 1].to_vec()),
+            ("a request of earlier versions", encode("campaigns").unwrap()),
+            ("another one", old_read(tab.campaign)),
+            ("bytes after the end", [get.clone(), vec![0]].concat()),
+            ("a cut message", get[..get.len() - 1].to_vec()),
             ("an unknown field", b"\xa1\x68get-blob\xa1\x63bad\x01".to_vec()),
         ] {
             refusals.expect(what, Reason::Malformed, tab.ask_bytes(bytes)).await;
         }
-        let read = Request::ReadLog { campaign: tab.campaign, from: 1, limit: 1 }.to_bytes().unwrap();
-        let at = read.windows(6).position(|window| window == b"\x64from\x01").unwrap();
-        let long_integer = [&read[..at + 5], &[0x18, 0x01], &read[at + 6..]].concat();
+        let follow = Request::Follow { campaign: tab.campaign, from: 1 }.to_bytes().unwrap();
+        let at = follow.windows(6).position(|window| window == b"\x64from\x01").unwrap();
+        let long_integer = [&follow[..at + 5], &[0x18, 0x01], &follow[at + 6..]].concat();
         refusals.expect("an integer in two bytes", Reason::NotCanonical, tab.ask_bytes(long_integer)).await;
         let entry = vec![0; 9_000];
         let append = Request::Append { campaign: tab.campaign, entry };
@@ -132,8 +139,8 @@ async fn entries_that_are_not_what_they_say() {
         let append = Request::Append { campaign: elsewhere, entry };
         refusals.expect("an unknown campaign", Reason::UnknownCampaign, tab.ask(append)).await;
         for request in [
-            Request::ReadLog { campaign: elsewhere, from: 0, limit: 1 },
             Request::Follow { campaign: elsewhere, from: 0 },
+            Request::Watch { campaign: elsewhere, from: 0 },
         ] {
             refusals.expect("an unknown log", Reason::UnknownCampaign, tab.ask(request)).await;
         }
@@ -259,7 +266,7 @@ async fn streams_that_break_off() {
         let (relay, _folder) = start(topology, &[]).await;
         let refusals = Refusals { relay: &relay };
         let mut streams = Streams::open(&relay).await;
-        let whole = Request::Campaigns.to_bytes().unwrap();
+        let whole = Request::GetBlob { cid: Cid::of_raw(b"nowhere") }.to_bytes().unwrap();
         let length = u32::try_from(whole.len()).unwrap().to_be_bytes();
 
         for (what, reason, bytes) in [

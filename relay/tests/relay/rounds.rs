@@ -14,10 +14,6 @@ async fn a_session_is_welcomed_and_finds_the_campaign() {
     let tab = Tab::connect(&relay, 1).await;
     let Reply::Welcome { account, .. } = tab.hello().await else { panic!("no welcome") };
     assert_eq!(account, tab.account());
-    let Reply::Campaigns { campaigns } = tab.ask(Request::Campaigns).await else { panic!("no campaigns") };
-    assert_eq!(campaigns.len(), 1);
-    assert_eq!(campaigns[0].campaign, tab.campaign);
-    assert_eq!(campaigns[0].length, 1);
     let manifest = tab.get(tab.campaign.0).await;
     assert!(tab.campaign.0.matches(&manifest));
 }
@@ -91,10 +87,10 @@ async fn a_large_blob_goes_in_and_out_and_is_the_same() {
 async fn many_requests_at_once_are_all_answered() {
     let relay = Relay::start().await;
     let tab = Tab::start(&relay, 1).await;
-    let campaigns = Request::Campaigns.to_bytes().unwrap();
-    let asked: Vec<_> = (0..lichen_net::MAX_IN_FLIGHT).map(|_| tab.begin(campaigns.clone())).collect();
+    let manifest = Request::GetBlob { cid: tab.campaign.0 }.to_bytes().unwrap();
+    let asked: Vec<_> = (0..lichen_net::MAX_IN_FLIGHT).map(|_| tab.begin(manifest.clone())).collect();
     for mut answers in asked {
-        assert!(matches!(answers.recv().await, Some(Answer::Reply(Reply::Campaigns { .. }))));
+        assert!(matches!(answers.recv().await, Some(Answer::Reply(Reply::Blob { .. }))));
         assert!(matches!(answers.recv().await, Some(Answer::Ended)));
     }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use futures::{AsyncWriteExt, StreamExt};
 use lichen_net::RequestId;
-use lichen_net::hub::{Reply, Request};
+use lichen_net::hub::{Reason, Reply, Request};
 use lichen_net::swarm::frame;
 use lichen_net::swarm::libp2p::identity::Keypair;
 use lichen_net::swarm::libp2p::swarm::{Config, Stream, Swarm, SwarmEvent};
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId, tcp, websocket};
 use lichen_net::swarm::streams::{Behaviour, StreamEvent};
 use lichen_net::swarm::transport::secure;
+use lichen_record::Cid;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -85,13 +86,13 @@ impl Streams {
         timeout(PATIENCE, self.opened.recv()).await.expect("no stream in time")
     }
 
-    /// Asks for the campaigns over a stream of this connection, and says whether the relay answered.
+    /// Asks for a blob that there is not over a stream of this connection, and says whether the relay answered.
     pub(crate) async fn is_answered(&mut self) -> bool {
         let Some(mut stream) = self.try_next().await else { return false };
-        let request = Request::Campaigns.to_bytes().unwrap();
+        let request = Request::GetBlob { cid: Cid::of_raw(b"nowhere") }.to_bytes().unwrap();
         frame::write(&mut stream, &request, PATIENCE).await.unwrap();
         stream.close().await.unwrap();
         let reply = frame::read(&mut stream, 1000, Duration::from_secs(10)).await.unwrap().unwrap();
-        matches!(Reply::from_bytes(&reply).unwrap(), Reply::Campaigns { .. })
+        Reply::from_bytes(&reply).unwrap() == Reply::Refused { reason: Reason::NotFound }
     }
 }

@@ -168,6 +168,10 @@ impl Tab {
 
     /// Follows the log from its first record until an entry satisfies the condition; everything is verified.
     pub(crate) async fn follow_until(&self, is_it: impl Fn(&Entry) -> bool) -> (Vec<Record>, Entry) {
+        self.follow_until_record(|_record, entry| is_it(entry)).await
+    }
+
+    async fn follow_until_record(&self, is_it: impl Fn(&Record, &Entry) -> bool) -> (Vec<Record>, Entry) {
         let request = Request::Follow { campaign: self.campaign, from: 0 };
         let (id, mut answers) = self.begin_named(request.to_bytes().unwrap());
         let mut chain = Chain::new(self.campaign);
@@ -176,8 +180,9 @@ impl Tab {
             let records = next_records(&mut answers).await;
             for record in records.records {
                 let entry = chain.verify_next(&record).unwrap().into_inner();
+                let is_last = is_it(&record, &entry);
                 seen.push(record);
-                if is_it(&entry) {
+                if is_last {
                     // A connection may follow a few times only.
                     self.handle.send(Command::Cancel { id }).unwrap();
                     return (seen, entry);
@@ -190,9 +195,8 @@ impl Tab {
     pub(crate) async fn check_receipt(&self, receipt_envelope: &[u8], coordinator: AccountId) {
         let receipt = verify::<Receipt>(receipt_envelope).unwrap();
         let from = receipt.get().index();
-        let reply = self.ask(Request::ReadLog { campaign: self.campaign, from, limit: 1 }).await;
-        let Reply::Records(Records { records, .. }) = reply else { panic!("{reply:?}") };
-        check_receipt(&receipt, &records[0], &coordinator).unwrap();
+        let (records, _) = self.follow_until_record(|record, _| record.index == from).await;
+        check_receipt(&receipt, records.last().unwrap(), &coordinator).unwrap();
     }
 }
 

@@ -17,12 +17,6 @@ fn requests() -> impl Strategy<Value = Request> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..100);
     prop_oneof![
         bytes().prop_map(|certificate| Request::Hello { certificate }),
-        Just(Request::Campaigns),
-        (any::<u64>(), any::<u32>()).prop_map(|(from, limit)| Request::ReadLog {
-            campaign: campaign(),
-            from,
-            limit
-        }),
         any::<u64>().prop_map(|from| Request::Follow { campaign: campaign(), from }),
         any::<u64>().prop_map(|from| Request::Watch { campaign: campaign(), from }),
         bytes().prop_map(|entry| Request::Append { campaign: campaign(), entry }),
@@ -44,9 +38,6 @@ fn replies() -> impl Strategy<Value = Reply> {
             account: account(),
             time,
             is_following
-        }),
-        any::<u64>().prop_map(|length| Reply::Campaigns {
-            campaigns: vec![CampaignStatus { campaign: campaign(), length }]
         }),
         (records(), bytes()).prop_map(|(records, head)| Reply::Records(Records { records, head })),
         bytes().prop_map(|receipt| Reply::Receipt { receipt }),
@@ -98,11 +89,10 @@ proptest! {
 
 #[test]
 fn the_wire_form_is_as_it_was() {
-    assert_eq!(Request::Campaigns.to_bytes().unwrap(), b"\x69campaigns");
-    let read = Request::ReadLog { campaign: campaign(), from: 1, limit: 2 }.to_bytes().unwrap();
+    let follow = Request::Follow { campaign: campaign(), from: 1 }.to_bytes().unwrap();
     let link = [&b"\xd8\x2a\x58\x25\x00"[..], &campaign().0.to_bytes()].concat();
-    let expected = [&b"\xa1\x68read-log\xa3\x64from\x01\x65limit\x02\x68campaign"[..], &link].concat();
-    assert_eq!(read, expected);
+    let expected = [&b"\xa1\x66follow\xa2\x64from\x01\x68campaign"[..], &link].concat();
+    assert_eq!(follow, expected);
     let refused = Reply::Refused { reason: Reason::UpdateNotFinite }.to_bytes().unwrap();
     assert_eq!(refused, b"\xa1\x67refused\xa1\x66reason\x71update-not-finite");
 }

@@ -42,19 +42,6 @@ impl Hub {
         self.pages.page(from, limit.min(MAX_RECORDS), head).await.map_err(internal)
     }
 
-    /// Sends one page.
-    pub(super) async fn send_log(
-        &self,
-        session: &Session,
-        stream: &mut Stream,
-        campaign: CampaignId,
-        from: u64,
-        limit: u32,
-    ) -> Result<Result<(), FrameError>, Reason> {
-        let page = self.read_log(campaign, from, limit).await?;
-        self.send_page(session, stream, &page).await
-    }
-
     /// Sends page after page until the peer goes away, and each notice.
     pub(super) async fn follow(
         &self,

@@ -5,8 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::future::join_all;
 use lichen_learn::Update;
-use lichen_net::hub::{Reply, Request};
-use lichen_record::{Cid, Entry, Metrics, RoundNumber, SigningKey, verify};
+use lichen_net::MAX_FRAME;
+use lichen_net::hub::Records;
+use lichen_record::{Cid, Entry, Metrics, RoundNumber, SigningKey, decode, verify};
+use lichen_testkit::http;
 
 use crate::attacker::Attacker;
 use crate::client::Client;
@@ -16,6 +18,9 @@ const PARAMETERS: usize = 64 * 32 + 32 + 32 * 10 + 10;
 
 /// Samples of a shard, which is the weight of an update.
 const SAMPLES: u32 = 480;
+
+/// How long a page of the log may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Accounts that spoil.
 const SPOILERS: usize = 5;
@@ -45,10 +50,9 @@ async fn contribute(attacker: Attacker, accounts: usize, step: impl Fn(RoundNumb
     let clients = join_all((0..accounts).map(|_| joined(&attacker))).await;
     let members: Vec<(Client, SigningKey)> = clients.into_iter().flatten().collect();
     attacker.count(!members.is_empty());
-    let (watcher, _key) = attacker.client().await?;
     let mut log = Log { from: 0, open: None };
     while attacker.is_on() {
-        log.read(&watcher, &attacker).await?;
+        log.read(&attacker).await?;
         if let Some((round, base)) = log.open.take() {
             let update = Update::new(vec![step(round); PARAMETERS])?.encode()?;
             join_all(members.iter().map(|member| submit(&attacker, member, round, base, &update))).await;
@@ -88,10 +92,14 @@ struct Log {
 }
 
 impl Log {
-    async fn read(&mut self, client: &Client, attacker: &Attacker) -> Result<()> {
+    async fn read(&mut self, attacker: &Attacker) -> Result<()> {
         loop {
-            let request = Request::ReadLog { campaign: attacker.campaign, from: self.from, limit: 256 };
-            let Reply::Records(page) = client.ask(&request.to_bytes()?).await? else { return Ok(()) };
+            let (port, campaign) = (attacker.port, attacker.campaign);
+            let url = format!("http://127.0.0.1:{port}/log/{campaign}?from={}", self.from);
+            let asked = tokio::task::spawn_blocking(move || http::get(&url, &[], PATIENCE));
+            // A relay under attack may refuse.
+            let Ok(answer) = asked.await? else { return Ok(()) };
+            let Ok(page) = decode::<Records>(&answer.body, MAX_FRAME) else { return Ok(()) };
             if page.records.is_empty() {
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use lichen_learn::{Dataset, Update};
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
-use lichen_net::hub::{self, CampaignStatus, Cause, Reason, Records, Reply, Request};
+use lichen_net::hub::{self, Cause, Reason, Records, Reply, Request};
 use lichen_net::peer::{self, Announcement};
 use lichen_net::rendezvous::{Notice, Refusal, Register};
 use lichen_record::{
@@ -394,8 +394,6 @@ fn requests() -> Vec<Request> {
     let campaign = campaign();
     vec![
         Request::Hello { certificate: key(1).sign(&session()).unwrap() },
-        Request::Campaigns,
-        Request::ReadLog { campaign, from: 3, limit: 128 },
         Request::Follow { campaign, from: 0 },
         Request::Watch { campaign, from: 0 },
         Request::Append { campaign, entry: envelopes()[0].clone() },
@@ -410,7 +408,6 @@ fn replies() -> Vec<Reply> {
     let cid = Cid::of_raw(b"blob");
     vec![
         Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000, is_following: true },
-        Reply::Campaigns { campaigns: vec![CampaignStatus { campaign: campaign(), length: 7 }] },
         Reply::Records(Records { records, head: key(1).sign(&head).unwrap() }),
         Reply::Notice(hub::Notice { clock_ahead: 86_400, stall: Some(Cause::StoreFull) }),
         Reply::Receipt { receipt: key(1).sign(&receipt).unwrap() },
