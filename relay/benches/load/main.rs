@@ -24,26 +24,26 @@ use clap::{Parser, ValueEnum};
 
 use crate::report::Report;
 
-/// Loads a relay and prints what it took.
+/// Put a relay under load and print its capacity.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench relay")]
 struct Arguments {
-    /// Only these measurements
+    /// Take only these measurements
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<Measurement>,
-    /// Idle tabs to connect
+    /// Number of idle tabs to connect
     #[arg(long, default_value_t = 5_000, value_name = "NUMBER")]
     connections: usize,
-    /// Pairs of tabs that signal, each pair one session after the other
+    /// Number of pairs of tabs that signal, each pair one session at a time
     #[arg(long, default_value_t = 64, value_name = "NUMBER")]
     pairs: usize,
-    /// Tabs that append, each one entry after the other
+    /// Number of tabs that append, each one entry at a time
     #[arg(long, default_value_t = 256, value_name = "NUMBER")]
     authors: usize,
-    /// How long to measure rates
+    /// Seconds for which to measure rates
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     seconds: u64,
-    /// Processors that the relay alone may use, as `taskset --cpu-list` takes them
+    /// Processors reserved for the relay, as for `taskset --cpu-list`
     #[arg(long, value_name = "LIST")]
     relay_cores: Option<String>,
     /// Print one JSON object instead of a table

@@ -49,20 +49,20 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// How long honest tabs are alone between two attacks.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// Attacks a relay and prints what it did to memory, honest latency and the model.
+/// Attack a relay and print the effect on its memory, honest latency and the model.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench hostile")]
 struct Arguments {
-    /// Only these attacks
+    /// Run only these attacks
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<Attack>,
-    /// How long each attack goes on: by default longer than a round waits for those who do not do their part
+    /// Seconds per attack; by default longer than a round waits for tabs that do not contribute
     #[arg(long, default_value_t = 16, value_name = "SECONDS")]
     seconds: u64,
     /// How updates travel
     #[arg(long, value_enum, default_value_t = Topology::Hub)]
     topology: Topology,
-    /// Honest nodes that train
+    /// Number of honest nodes that train
     #[arg(long, default_value_t = 3, value_name = "NUMBER")]
     nodes: u8,
     /// Print one JSON object instead of a table

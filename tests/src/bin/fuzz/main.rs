@@ -30,16 +30,16 @@ const MAX_CORPUS: usize = 512;
 /// An input that takes longer is a finding.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Throws changed and random bytes at every decoder.
+/// Feed mutated and random bytes to every decoder.
 #[derive(Parser)]
 struct Arguments {
-    /// How long to go on.
+    /// Seconds to run in total.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Where the inputs start from; drawn from the clock and printed unless given.
+    /// Seed of the inputs; by default drawn from the clock and printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only targets whose name contains this.
+    /// Fuzz only targets whose name contains this.
     #[arg(long, default_value = "")]
     target: String,
     /// Try this one input, in hex, instead.
