@@ -53,9 +53,9 @@ use crate::log::signer::Signer;
 use crate::log::writer::Writer;
 use crate::log::{back_to, follower};
 use crate::operating::condition::Condition;
-use crate::operating::loose::Loose;
 use crate::operating::metrics::Metrics;
 use crate::operating::parts::Parts;
+use crate::operating::unpinned::Unpinned;
 use crate::operating::{clock, health, keys};
 use crate::options::{Command, Settings};
 use crate::peers::hub::{Hub, HubParts};
@@ -77,7 +77,7 @@ const QUIET: &str = "stun_types=off,stun_proto=off,turn_types=off,turn_server_pr
 /// Files that are open besides connections.
 const OTHER_FILES: u64 = 64;
 
-/// How often loose blobs are looked through.
+/// How often unpinned blobs are looked through.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -141,21 +141,21 @@ impl Log {
     async fn open(
         settings: &Settings,
         disk: &Disk,
-        loose: &Arc<Loose>,
+        unpinned: &Arc<Unpinned>,
         metrics: &Arc<Metrics>,
         condition: &Arc<Condition>,
     ) -> Result<Self> {
         let (disk, metrics, condition) = (disk.clone(), Arc::clone(metrics), Arc::clone(condition));
         match &settings.follow {
             Some(url) => Self::follow(url, settings, disk, metrics, condition).await,
-            None => Self::order(settings, disk, Arc::clone(loose), metrics, condition).await,
+            None => Self::order(settings, disk, Arc::clone(unpinned), metrics, condition).await,
         }
     }
 
     async fn order(
         settings: &Settings,
         disk: Disk,
-        loose: Arc<Loose>,
+        unpinned: Arc<Unpinned>,
         metrics: Arc<Metrics>,
         condition: Arc<Condition>,
     ) -> Result<Self> {
@@ -174,7 +174,7 @@ impl Log {
         let signer = Some(Signer::new(&key)?);
         let back_to = back_to::Request::read(&settings.data)?;
         let (ledger, writer) =
-            Writer::open(&campaign, key, disk, settings.newcomers, loose, metrics, condition, back_to)
+            Writer::open(&campaign, key, disk, settings.newcomers, unpinned, metrics, condition, back_to)
                 .await?;
         if following.is_some() {
             Following::forget(&settings.data)?;
@@ -235,11 +235,12 @@ async fn run(settings: Settings) -> Result<()> {
     let file = settings.data.join("relay.redb");
     let disk = Disk::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
     let metrics = Arc::new(Metrics::new());
-    let loose = Loose::new(settings.loose, disk.clone(), settings.data.clone(), Arc::clone(&metrics));
-    let loose = Arc::new(loose);
+    let unpinned =
+        Unpinned::new(settings.unpinned, disk.clone(), settings.data.clone(), Arc::clone(&metrics));
+    let unpinned = Arc::new(unpinned);
     let condition = Condition::new(Arc::clone(&metrics));
     let Log { campaign, ledger, signer, leader, keeper } =
-        Log::open(&settings, &disk, &loose, &metrics, &condition).await?;
+        Log::open(&settings, &disk, &unpinned, &metrics, &condition).await?;
     let peer_key = keys::peer(&settings.data)?;
 
     let certificate =
@@ -280,7 +281,7 @@ async fn run(settings: Settings) -> Result<()> {
     let hub = Arc::new(Hub::new(HubParts {
         ledger,
         disk: disk.clone(),
-        loose: Arc::clone(&loose),
+        unpinned: Arc::clone(&unpinned),
         signer,
         parameters: campaign.parameters,
         max_norm: campaign.max_norm,
@@ -358,9 +359,9 @@ async fn run(settings: Settings) -> Result<()> {
         others.spawn("TURN", turn.run(stop_requests.clone()));
     }
     others.spawn("reading the certificate again", reload(certificate, Arc::clone(&metrics)));
-    let age = Duration::from_secs(60) * settings.loose_blob_minutes;
-    others.spawn("looking through the blobs", sweep(disk, age, Arc::clone(&loose), metrics));
-    others.spawn("looking after the relay", Arc::clone(&condition).watch(settings.data, loose));
+    let age = Duration::from_secs(60) * settings.unpinned_blob_minutes;
+    others.spawn("looking through the blobs", sweep(disk, age, Arc::clone(&unpinned), metrics));
+    others.spawn("looking after the relay", Arc::clone(&condition).watch(settings.data, unpinned));
     println!("{scheme}://{listen}/");
     tracing::info!(%listen, campaign = %campaign.id, peer = %site.peer, %coordinator, "the relay serves");
 
@@ -441,7 +442,7 @@ async fn reload(certificate: Option<Arc<Certificate>>, metrics: Arc<Metrics>) {
 }
 
 /// Drops blobs that no entry names once they are old.
-async fn sweep(disk: Disk, age: Duration, loose: Arc<Loose>, metrics: Arc<Metrics>) {
+async fn sweep(disk: Disk, age: Duration, unpinned: Arc<Unpinned>, metrics: Arc<Metrics>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         match disk.sweep(age).await {
@@ -450,6 +451,6 @@ async fn sweep(disk: Disk, age: Duration, loose: Arc<Loose>, metrics: Arc<Metric
             }
             Err(error) => tracing::error!(%error, "cannot look through the blobs"),
         }
-        loose.look_through();
+        unpinned.look_through();
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod condition;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod limits;
-pub(crate) mod loose;
 pub(crate) mod metrics;
 pub(crate) mod now;
 pub(crate) mod parts;
+pub(crate) mod unpinned;

@@ -1,6 +1,7 @@
 //! What an operator can set: by flag, by `LICHEN_*` variable, in a TOML file, in this order of precedence.
 
 mod check;
+mod earlier;
 mod file;
 mod settings;
 
@@ -227,16 +228,29 @@ pub(crate) struct Options {
 
     /// Most bytes of blobs that no entry names yet, all together; the oldest of whoever has the most give way
     /// [default: 4294967296]
-    #[arg(long, env = "LICHEN_MAX_LOOSE_BYTES", value_name = "BYTES")]
-    pub(crate) max_loose_bytes: Option<u64>,
+    #[arg(long, alias = "max-loose-bytes", env = "LICHEN_MAX_UNPINNED_BYTES", value_name = "BYTES")]
+    #[serde(alias = "max_loose_bytes")]
+    pub(crate) max_unpinned_bytes: Option<u64>,
 
     /// Most of them from one address [default: 1073741824]
-    #[arg(long, env = "LICHEN_MAX_LOOSE_BYTES_PER_ADDRESS", value_name = "BYTES")]
-    pub(crate) max_loose_bytes_per_address: Option<u64>,
+    #[arg(
+        long,
+        alias = "max-loose-bytes-per-address",
+        env = "LICHEN_MAX_UNPINNED_BYTES_PER_ADDRESS",
+        value_name = "BYTES"
+    )]
+    #[serde(alias = "max_loose_bytes_per_address")]
+    pub(crate) max_unpinned_bytes_per_address: Option<u64>,
 
     /// Most of them of one account [default: 268435456]
-    #[arg(long, env = "LICHEN_MAX_LOOSE_BYTES_PER_ACCOUNT", value_name = "BYTES")]
-    pub(crate) max_loose_bytes_per_account: Option<u64>,
+    #[arg(
+        long,
+        alias = "max-loose-bytes-per-account",
+        env = "LICHEN_MAX_UNPINNED_BYTES_PER_ACCOUNT",
+        value_name = "BYTES"
+    )]
+    #[serde(alias = "max_loose_bytes_per_account")]
+    pub(crate) max_unpinned_bytes_per_account: Option<u64>,
 
     /// Bytes on the disk that only the log may use: with less of them free, blobs are refused [default: 1073741824, of a
     /// small disk a tenth]
@@ -244,8 +258,9 @@ pub(crate) struct Options {
     pub(crate) reserve_bytes: Option<u64>,
 
     /// How long a blob that no entry names is kept, in minutes [default: 60]
-    #[arg(long, env = "LICHEN_LOOSE_BLOB_MINUTES", value_name = "MINUTES")]
-    pub(crate) loose_blob_minutes: Option<u32>,
+    #[arg(long, alias = "loose-blob-minutes", env = "LICHEN_UNPINNED_BLOB_MINUTES", value_name = "MINUTES")]
+    #[serde(alias = "loose_blob_minutes")]
+    pub(crate) unpinned_blob_minutes: Option<u32>,
 
     /// A file with the seconds by which the machine's clock is to seem off, read whenever the time is asked for: to
     /// rehearse what a wrong clock does [default: none]

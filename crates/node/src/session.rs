@@ -75,7 +75,7 @@ pub(crate) struct Session<P: Platform> {
     /// What the last training gave, until its round is over.
     pub(crate) trained: Option<Rc<Trained>>,
     /// Blobs on this device that the next settled round makes useless.
-    pub(crate) loose: Vec<Cid>,
+    pub(crate) unpinned: Vec<Cid>,
     pub(crate) view: View,
     /// What the record says of the rounds before this tab came, until it is read.
     pub(crate) before: Option<Before>,
@@ -120,9 +120,10 @@ impl<P: Platform> Session<P> {
         let Start { platform, out, setup, address, also, preference, account, peer, relay_only } = start;
         let campaign = setup.campaign;
         let contributions = Contributions::load(&*platform, campaign).await;
-        let mut loose: Vec<Cid> = contributions.iter().last().map(|last| last.update).into_iter().collect();
+        let mut unpinned: Vec<Cid> =
+            contributions.iter().last().map(|last| last.update).into_iter().collect();
         if let Some(evaluated) = saved_evaluation(&*platform, campaign).await {
-            loose.push(evaluated.checkpoint);
+            unpinned.push(evaluated.checkpoint);
         }
         let lease = platform.try_lease(&campaign).await?;
         let hub = Hub::new(Rc::clone(&out));
@@ -141,7 +142,7 @@ impl<P: Platform> Session<P> {
             lease: None,
             contributions,
             trained: None,
-            loose,
+            unpinned,
             view: View::new(Rc::clone(&context.out)),
             before: Some(Before::new()),
             work: Work::new(),

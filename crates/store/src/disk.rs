@@ -28,8 +28,8 @@ use folder::{Folder, is_full};
 use log::RECORDS;
 use log_file::LogFile;
 
-/// Blobs kept for good: binary content id → length. Their bytes are files.
-const KEPT: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("kept");
+/// Pinned blobs: binary content id → length. Their bytes are files.
+const PINNED: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("kept");
 
 /// The last head that somebody else signed for a log: binary content id of the campaign → envelope.
 const HEADS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("heads");
@@ -43,10 +43,10 @@ const BLOBS: &str = "blobs";
 /// A relay's logs in one redb file, and its blobs as files in the folder `blobs` beside it.
 ///
 /// What a finished call has written survives the process being killed and the machine losing power. Opening checks
-/// the whole file and that every kept blob is there with its length; reading checks each blob against its id and each
+/// the whole file and that every pinned blob is there with its length; reading checks each blob against its id and each
 /// record against a digest beside it.
 ///
-/// A blob is loose when it comes in and may be dropped by [`Disk::sweep`] until [`Disk::append`] keeps it. Loose ones
+/// A blob is unpinned when it comes in and may be dropped by [`Disk::sweep`] until [`Disk::append`] pins it. Unpinned ones
 /// change nothing in the log's file, so that a disk full of them can be freed.
 #[derive(Clone)]
 pub struct Disk {
@@ -81,18 +81,18 @@ impl Disk {
         Ok(Self { shared: Arc::new(Shared { database, folder }) })
     }
 
-    /// Appends records to a campaign's log and keeps the blobs named for good: all of it durably, or nothing.
+    /// Appends records to a campaign's log and pins the blobs named: all of it durably, or nothing.
     ///
     /// # Errors
-    /// [`StoreError::NotNext`] if the records do not continue the log, [`StoreError::Missing`] if a blob to be kept
+    /// [`StoreError::NotNext`] if the records do not continue the log, [`StoreError::Missing`] if a blob to be pinned
     /// is not held; other errors if the medium fails. Nothing is changed then.
     pub async fn append(
         &self,
         campaign: CampaignId,
         records: Vec<Record>,
-        keep: Vec<Cid>,
+        pins: Vec<Cid>,
     ) -> Result<(), StoreError> {
-        self.blocking(move |shared| shared.append(campaign, &records, &keep)).await
+        self.blocking(move |shared| shared.append(campaign, &records, &pins)).await
     }
 
     /// Keeps the signed head of a log that another relay orders, in place of the one before.
@@ -182,27 +182,27 @@ impl Disk {
         self.shared.folder.usage()
     }
 
-    /// Drops loose blobs that came longer ago than `age`, and returns how many.
+    /// Drops unpinned blobs that came longer ago than `age`, and returns how many.
     ///
     /// # Errors
     /// If the medium fails.
     pub async fn sweep(&self, age: Duration) -> Result<usize, StoreError> {
-        self.blocking(move |shared| shared.folder.sweep(age, |cid| shared.is_kept(cid))).await
+        self.blocking(move |shared| shared.folder.sweep(age, |cid| shared.is_pinned(cid))).await
     }
 
     /// Whether the blob is here and may be dropped.
     #[must_use]
-    pub fn is_loose(&self, cid: &Cid) -> bool {
-        self.shared.folder.is_loose(cid)
+    pub fn is_unpinned(&self, cid: &Cid) -> bool {
+        self.shared.folder.is_unpinned(cid)
     }
 
-    /// Drops a blob if it is loose and nobody is about to keep it, and says whether it did.
+    /// Drops a blob if it is unpinned and nobody is about to pin it, and says whether it did.
     ///
     /// # Errors
     /// If the medium fails.
-    pub async fn drop_loose(&self, cid: &Cid) -> Result<bool, StoreError> {
+    pub async fn drop_unpinned(&self, cid: &Cid) -> Result<bool, StoreError> {
         let cid = *cid;
-        self.blocking(move |shared| Ok(!shared.is_kept(&cid)? && shared.folder.drop_loose(&cid)?)).await
+        self.blocking(move |shared| Ok(!shared.is_pinned(&cid)? && shared.folder.drop_unpinned(&cid)?)).await
     }
 
     // redb and files wait for the disk; the runtime's own threads must not.
@@ -250,28 +250,28 @@ impl Blobs for Disk {
 }
 
 impl Shared {
-    fn append(&self, campaign: CampaignId, records: &[Record], keep: &[Cid]) -> Result<(), StoreError> {
+    fn append(&self, campaign: CampaignId, records: &[Record], pins: &[Cid]) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         log::append_records(&transaction, campaign, records)?;
-        let kept = self.keep(&transaction, keep);
-        let committed = kept.and_then(|()| transaction.commit().map_err(medium));
+        let pinned = self.pin(&transaction, pins);
+        let committed = pinned.and_then(|()| transaction.commit().map_err(medium));
         match committed {
-            Ok(()) => self.folder.keep(keep),
-            Err(_) => self.folder.release(keep),
+            Ok(()) => self.folder.pin(pins),
+            Err(_) => self.folder.release(pins),
         }
         committed
     }
 
     /// Writes a row for each blob that has none; none of them is dropped meanwhile.
-    fn keep(&self, transaction: &WriteTransaction, cids: &[Cid]) -> Result<(), StoreError> {
-        let mut kept = transaction.open_table(KEPT).map_err(medium)?;
+    fn pin(&self, transaction: &WriteTransaction, cids: &[Cid]) -> Result<(), StoreError> {
+        let mut pinned = transaction.open_table(PINNED).map_err(medium)?;
         for cid in cids {
             let key = cid.to_bytes();
-            if kept.get(&key).map_err(medium)?.is_some() {
+            if pinned.get(&key).map_err(medium)?.is_some() {
                 continue;
             }
             let length = self.folder.want(cid).ok_or(StoreError::Missing { cid: *cid })?;
-            kept.insert(&key, length).map_err(medium)?;
+            pinned.insert(&key, length).map_err(medium)?;
         }
         Ok(())
     }
@@ -279,28 +279,28 @@ impl Shared {
     fn read(&self, cid: &Cid) -> Result<Option<BlobReader>, StoreError> {
         match self.folder.read(cid)? {
             Some(file) => BlobReader::new(*cid, file).map(Some),
-            None if self.is_kept(cid)? => Err(StoreError::Damaged { cid: *cid }),
+            None if self.is_pinned(cid)? => Err(StoreError::Damaged { cid: *cid }),
             None => Ok(None),
         }
     }
 
     fn holds(&self, cid: &Cid) -> Result<bool, StoreError> {
-        Ok(self.folder.is_loose(cid) || self.is_kept(cid)?)
+        Ok(self.folder.is_unpinned(cid) || self.is_pinned(cid)?)
     }
 
-    fn is_kept(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn is_pinned(&self, cid: &Cid) -> Result<bool, StoreError> {
         let transaction = self.database.begin_read()?;
-        let table = transaction.open_table(KEPT).map_err(medium)?;
+        let table = transaction.open_table(PINNED).map_err(medium)?;
         Ok(table.get(&cid.to_bytes()).map_err(medium)?.is_some())
     }
 
-    /// The row goes first: a file without one is loose, and a row without a file would be damage.
+    /// The row goes first: a file without one is unpinned, and a row without a file would be damage.
     fn remove(&self, cid: &Cid) -> Result<(), StoreError> {
         let mut length = None;
-        if self.is_kept(cid)? {
+        if self.is_pinned(cid)? {
             let transaction = self.database.begin_write()?;
             let row = {
-                let mut table = transaction.open_table(KEPT).map_err(medium)?;
+                let mut table = transaction.open_table(PINNED).map_err(medium)?;
                 table.remove(&cid.to_bytes()).map_err(medium)?.map(|row| row.value())
             };
             transaction.commit().map_err(medium)?;
@@ -322,7 +322,7 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         return Ok(database);
     }
     let transaction = database.begin_write().map_err(medium)?;
-    transaction.open_table(KEPT).map_err(medium)?;
+    transaction.open_table(PINNED).map_err(medium)?;
     transaction.open_table(RECORDS).map_err(medium)?;
     transaction.open_table(HEADS).map_err(medium)?;
     transaction.commit().map_err(medium)?;
@@ -336,19 +336,19 @@ fn has_tables(database: &Database) -> Result<bool, StoreError> {
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(error) => Err(medium(error)),
     };
-    Ok(is_there(transaction.open_table(KEPT).map(drop))?
+    Ok(is_there(transaction.open_table(PINNED).map(drop))?
         && is_there(transaction.open_table(RECORDS).map(drop))?
         && is_there(transaction.open_table(HEADS).map(drop))?)
 }
 
 fn open_folder(path: &Path, database: &Database) -> Result<Folder, StoreError> {
     let transaction = database.begin_read().map_err(medium)?;
-    let mut kept = HashMap::new();
-    for item in transaction.open_table(KEPT).map_err(medium)?.iter().map_err(medium)? {
+    let mut pinned = HashMap::new();
+    for item in transaction.open_table(PINNED).map_err(medium)?.iter().map_err(medium)? {
         let (key, length) = item.map_err(medium)?;
-        kept.insert(Cid::try_from(&key.value()[..]).map_err(medium)?, length.value());
+        pinned.insert(Cid::try_from(&key.value()[..]).map_err(medium)?, length.value());
     }
-    Folder::open(blobs_beside(path), &kept)
+    Folder::open(blobs_beside(path), &pinned)
 }
 
 fn blobs_beside(path: &Path) -> PathBuf {

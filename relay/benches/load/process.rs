@@ -35,7 +35,7 @@ const OPTIONS: [&str; 22] = [
     "--max-members-per-address=1000000",
     "--blob-bytes-per-minute=4000000000",
     "--stun-per-minute=300",
-    "--loose-blob-minutes=60",
+    "--unpinned-blob-minutes=60",
     "--data",
 ];
 

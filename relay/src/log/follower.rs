@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::host;
 use crate::log::campaign::Campaign;
-use crate::log::kept::{Keeping, Kept};
 use crate::log::leader::{Info, Leader, LeaderError, LeaderState};
 use crate::log::ledger::{Ledger, SignedHead};
+use crate::log::pinned::{Pinned, Pinning};
 use crate::log::replay::replay;
 use crate::operating::condition::{Condition, Part, store_cause};
 use crate::operating::keys;
@@ -128,7 +128,7 @@ impl Following {
 /// Keeps a copy up to date.
 pub(crate) struct Follower {
     leader: Leader,
-    keeping: Keeping,
+    pinning: Pinning,
     replica: Replica,
     state: CampaignState,
     disk: Disk,
@@ -196,7 +196,7 @@ impl Follower {
         let (lives, alive) = watch::channel(false);
         let mut follower = Self {
             leader,
-            keeping: Keeping::of(campaign, following.coordinator),
+            pinning: Pinning::of(campaign, following.coordinator),
             replica: Replica::new(campaign.id, Authority::Account(following.coordinator), campaign.initial),
             state: CampaignState::new(campaign.id, Rules::from(&campaign.manifest)),
             disk,
@@ -319,16 +319,17 @@ impl Follower {
         let campaign = self.replica.campaign();
         let Records { records, head: envelope } = self.page().await?;
         // Nothing of a page counts before all of it is checked, and on disk.
-        let (mut replica, mut state, mut kept) = (self.replica.clone(), self.state.clone(), Kept::default());
+        let (mut replica, mut state, mut pinned) =
+            (self.replica.clone(), self.state.clone(), Pinned::default());
         let length = replica.believe(&envelope, records.len())?;
         for record in &records {
             let entry = replica.take(record)?;
             let changes = state
                 .apply(record.time, &entry)
                 .map_err(|refusal| FollowError::False(format!("record {}: {refusal}", record.index)))?;
-            kept.add_entry(&self.keeping, &entry);
+            pinned.add_entry(&self.pinning, &entry);
             if changes.iter().any(|change| matches!(change, Change::Settled { .. })) {
-                kept.add_settled(&self.keeping, &state);
+                pinned.add_settled(&self.pinning, &state);
             }
         }
         let is_at_end = replica.is_complete();
@@ -336,8 +337,8 @@ impl Follower {
             return Err(LeaderError::Malformed("its log ends before its head".into()).into());
         }
         if !records.is_empty() {
-            let kept = self.fetch(kept).await?;
-            self.disk.append(campaign, records, kept).await?;
+            let pinned = self.fetch(pinned).await?;
+            self.disk.append(campaign, records, pinned).await?;
             (self.replica, self.state) = (replica, state);
         }
         if is_at_end && self.head.borrow().length < length {
@@ -353,11 +354,11 @@ impl Follower {
         self.leader.records(self.replica.campaign(), self.replica.length(), is_to_wait).await
     }
 
-    /// Fetches what is not here yet; what is to be kept then.
-    async fn fetch(&self, kept: Kept) -> Result<Vec<Cid>, FollowError> {
+    /// Fetches what is not here yet; what is to be pinned then.
+    async fn fetch(&self, pinned: Pinned) -> Result<Vec<Cid>, FollowError> {
         let mut here = Vec::new();
-        let optional = kept.if_here.into_iter().map(|cid| (cid, false));
-        for (cid, is_required) in kept.required.into_iter().map(|cid| (cid, true)).chain(optional) {
+        let optional = pinned.if_here.into_iter().map(|cid| (cid, false));
+        for (cid, is_required) in pinned.required.into_iter().map(|cid| (cid, true)).chain(optional) {
             if !self.disk.has(&cid).await? {
                 match self.leader.blob(&cid).await {
                     Ok(bytes) => self.disk.put(&cid, &bytes).await?,

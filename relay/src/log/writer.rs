@@ -26,17 +26,17 @@ use crate::log::back_to;
 use crate::log::campaign::Campaign;
 use crate::log::faults::Faults;
 use crate::log::goal::{Goal, Measured, Measurement};
-use crate::log::kept::{Keeping, Kept};
 use crate::log::ledger::{Answer, Ask, Ledger, SignedHead};
 use crate::log::newcomers::{self, Newcomers};
+use crate::log::pinned::{Pinned, Pinning};
 use crate::log::presence::Presence;
 use crate::log::replay::{ReplayError, replay};
 use crate::log::settling::{Aggregation, NotHere, Settling};
 use crate::log::watchdog::Watchdog;
 use crate::operating::clock::{self, LogClock};
 use crate::operating::condition::{Condition, Part, store_cause};
-use crate::operating::loose::Loose;
 use crate::operating::metrics::Metrics;
+use crate::operating::unpinned::Unpinned;
 
 /// Most requests in one batch, and most waiting for the next.
 const BATCH: usize = 256;
@@ -55,10 +55,10 @@ pub(crate) struct Writer {
     asks: mpsc::Receiver<Ask>,
     head: watch::Sender<SignedHead>,
     key: SigningKey,
-    keeping: Keeping,
+    pinning: Pinning,
     coordinator: Coordinator,
     newcomers: Newcomers,
-    loose: Arc<Loose>,
+    unpinned: Arc<Unpinned>,
     chain: Chain,
     disk: Disk,
     metrics: Arc<Metrics>,
@@ -86,7 +86,7 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
-    kept: Kept,
+    pinned: Pinned,
     receipts: Vec<(Answer<Receipt>, Receipt)>,
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
@@ -104,7 +104,7 @@ impl Writer {
         key: SigningKey,
         disk: Disk,
         newcomers: newcomers::Limits,
-        loose: Arc<Loose>,
+        unpinned: Arc<Unpinned>,
         metrics: Arc<Metrics>,
         condition: Arc<Condition>,
         back_to: Option<back_to::Request>,
@@ -128,10 +128,10 @@ impl Writer {
             asks,
             head,
             key,
-            keeping: Keeping::of(campaign, account),
+            pinning: Pinning::of(campaign, account),
             coordinator,
             newcomers: Newcomers::new(newcomers, Instant::now()),
-            loose,
+            unpinned,
             chain,
             settling: Settling::new(campaign, disk.clone())?,
             goal: Goal::new(campaign, disk.clone())?,

@@ -10,8 +10,8 @@ use lichen_store::StoreError;
 use tokio::sync::watch;
 
 use crate::operating::clock;
-use crate::operating::loose::Loose;
 use crate::operating::metrics::Metrics;
+use crate::operating::unpinned::Unpinned;
 
 /// How often the relay looks after itself.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -149,12 +149,12 @@ impl Condition {
 
     /// Looks after what says nothing by itself, for as long as the relay runs: a write that does not end, a disk that has
     /// room again, a clock that was set.
-    pub(crate) async fn watch(self: Arc<Self>, data: PathBuf, loose: Arc<Loose>) {
+    pub(crate) async fn watch(self: Arc<Self>, data: PathBuf, unpinned: Arc<Unpinned>) {
         let mut jump_said = 0;
         loop {
             tokio::time::sleep(INTERVAL).await;
             self.check_write();
-            let is_short = loose.is_short_of_space();
+            let is_short = unpinned.is_short_of_space();
             self.set(Part::Space, is_short.then_some(Cause::StoreFull), &"what is left is the log's reserve");
             if self.of(Part::Blobs).is_some() && has_room(data.clone()).await {
                 self.set(Part::Blobs, None, &"");

@@ -32,7 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) blobs_stored: Counter,
     pub(crate) blob_bytes_stored: Counter,
     pub(crate) blobs_dropped: Counter,
-    pub(crate) loose_bytes: Gauge,
+    pub(crate) unpinned_bytes: Gauge,
     pub(crate) disk_free: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) pending_connections: Gauge,
@@ -144,7 +144,7 @@ impl Metrics {
                 "blobs_dropped",
                 "Blobs dropped because no entry named them",
             ),
-            loose_bytes: gauge(&mut registry, "loose_bytes", "Bytes of blobs that no entry names"),
+            unpinned_bytes: gauge(&mut registry, "unpinned_bytes", "Bytes of blobs that no entry names"),
             disk_free: gauge(&mut registry, "disk_free_bytes", "Free bytes on the disk with the data folder"),
             connections: gauge(&mut registry, "connections", "Open connections, HTTP and peers together"),
             pending_connections: gauge(

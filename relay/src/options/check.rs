@@ -186,7 +186,7 @@ pub(super) fn numbers(options: &Options) -> Result<()> {
         ("entries-per-minute-per-address", options.entries_per_minute_per_address),
         ("blob-bytes-per-minute", options.blob_bytes_per_minute),
         ("pinned-bytes-per-minute", options.pinned_bytes_per_minute),
-        ("loose-blob-minutes", options.loose_blob_minutes),
+        ("unpinned-blob-minutes", options.unpinned_blob_minutes),
     ];
     let wide = [
         ("max-connections", options.max_connections),

@@ -77,15 +77,15 @@ impl Options {
             max_members_per_address: self.max_members_per_address.or(other.max_members_per_address),
             blob_bytes_per_minute: self.blob_bytes_per_minute.or(other.blob_bytes_per_minute),
             pinned_bytes_per_minute: self.pinned_bytes_per_minute.or(other.pinned_bytes_per_minute),
-            max_loose_bytes: self.max_loose_bytes.or(other.max_loose_bytes),
-            max_loose_bytes_per_address: self
-                .max_loose_bytes_per_address
-                .or(other.max_loose_bytes_per_address),
-            max_loose_bytes_per_account: self
-                .max_loose_bytes_per_account
-                .or(other.max_loose_bytes_per_account),
+            max_unpinned_bytes: self.max_unpinned_bytes.or(other.max_unpinned_bytes),
+            max_unpinned_bytes_per_address: self
+                .max_unpinned_bytes_per_address
+                .or(other.max_unpinned_bytes_per_address),
+            max_unpinned_bytes_per_account: self
+                .max_unpinned_bytes_per_account
+                .or(other.max_unpinned_bytes_per_account),
             reserve_bytes: self.reserve_bytes.or(other.reserve_bytes),
-            loose_blob_minutes: self.loose_blob_minutes.or(other.loose_blob_minutes),
+            unpinned_blob_minutes: self.unpinned_blob_minutes.or(other.unpinned_blob_minutes),
             rehearse_clock: self.rehearse_clock.or(other.rehearse_clock),
         }
     }

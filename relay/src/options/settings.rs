@@ -11,7 +11,7 @@ use lichen_net::swarm::libp2p::Multiaddr;
 use super::{Command, Options, check, file};
 use crate::accepting::{connections, origins, proxies};
 use crate::log::newcomers;
-use crate::operating::loose;
+use crate::operating::unpinned;
 use crate::serving::words::Operator;
 use crate::traversal::circuits::Limits;
 use crate::traversal::turn;
@@ -47,8 +47,8 @@ pub(crate) struct Settings {
     pub(crate) newcomers: newcomers::Limits,
     pub(crate) blob_bytes_per_minute: u32,
     pub(crate) pinned_bytes_per_minute: u32,
-    pub(crate) loose: loose::Limits,
-    pub(crate) loose_blob_minutes: u32,
+    pub(crate) unpinned: unpinned::Limits,
+    pub(crate) unpinned_blob_minutes: u32,
     pub(crate) rehearse_clock: Option<PathBuf>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct TlsFiles {
 impl Settings {
     /// Reads flags and variables of this process and the file that they name.
     pub(crate) fn read() -> Result<Self> {
-        let options = Options::parse();
+        let options = Options::parse().or_earlier_variables(|name| std::env::var(name).ok())?;
         let file = options.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
         Self::of(options.or(file))
     }
@@ -164,13 +164,13 @@ impl Settings {
             },
             blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
             pinned_bytes_per_minute: options.pinned_bytes_per_minute.unwrap_or(16 * 1024 * 1024),
-            loose: loose::Limits {
-                all: options.max_loose_bytes.unwrap_or(4 * 1024 * 1024 * 1024),
-                per_address: options.max_loose_bytes_per_address.unwrap_or(1024 * 1024 * 1024),
-                per_account: options.max_loose_bytes_per_account.unwrap_or(256 * 1024 * 1024),
+            unpinned: unpinned::Limits {
+                all: options.max_unpinned_bytes.unwrap_or(4 * 1024 * 1024 * 1024),
+                per_address: options.max_unpinned_bytes_per_address.unwrap_or(1024 * 1024 * 1024),
+                per_account: options.max_unpinned_bytes_per_account.unwrap_or(256 * 1024 * 1024),
                 reserve: options.reserve_bytes,
             },
-            loose_blob_minutes: options.loose_blob_minutes.unwrap_or(60),
+            unpinned_blob_minutes: options.unpinned_blob_minutes.unwrap_or(60),
             rehearse_clock: options.rehearse_clock,
         })
     }
@@ -187,7 +187,7 @@ mod tests {
         let settings = Settings::of(flags.or(file)).unwrap();
         assert_eq!(settings.listen.port(), 1);
         assert_eq!(settings.entries_per_minute, 7);
-        assert_eq!(settings.loose_blob_minutes, 60);
+        assert_eq!(settings.unpinned_blob_minutes, 60);
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
             (&["--listen", "8080"], "localhost:8080"),
             (&["--max-connections", "0"], "at least 1"),
             (&["--entries-per-minute", "0"], "at least 1"),
-            (&["--loose-blob-minutes", "0"], "at least 1"),
+            (&["--unpinned-blob-minutes", "0"], "at least 1"),
             (&["--ice-server", "stun:"], "stun:host:port"),
         ] {
             let error = refused(arguments);

@@ -30,8 +30,8 @@ use crate::log::ledger::Ledger;
 use crate::log::signer::Signer;
 use crate::operating::clock;
 use crate::operating::condition::Condition;
-use crate::operating::loose::Loose;
 use crate::operating::metrics::Metrics;
+use crate::operating::unpinned::Unpinned;
 
 mod blobs;
 mod checked;
@@ -79,7 +79,7 @@ const UPLOADS_PER_NETWORK: usize = 128;
 pub(crate) struct Hub {
     ledger: Ledger,
     disk: Disk,
-    loose: Arc<Loose>,
+    unpinned: Arc<Unpinned>,
     /// None where another relay orders the log.
     signer: Option<Signer>,
     parameters: usize,
@@ -108,7 +108,7 @@ pub(crate) struct Hub {
 pub(crate) struct HubParts {
     pub(crate) ledger: Ledger,
     pub(crate) disk: Disk,
-    pub(crate) loose: Arc<Loose>,
+    pub(crate) unpinned: Arc<Unpinned>,
     /// None where another relay orders the log.
     pub(crate) signer: Option<Signer>,
     /// Number of the model's parameters.
@@ -142,7 +142,7 @@ impl Hub {
             workspace: parts.workspace,
             ledger: parts.ledger,
             disk: parts.disk,
-            loose: parts.loose,
+            unpinned: parts.unpinned,
             signer: parts.signer,
             parameters: parts.parameters,
             max_norm: parts.max_norm,
@@ -262,7 +262,7 @@ impl Hub {
 
     /// Whether blobs are refused because what is left of the disk is the log's.
     pub(crate) fn is_short_of_space(&self) -> bool {
-        self.loose.is_short_of_space()
+        self.unpinned.is_short_of_space()
     }
 
     /// Says that somebody's clock is far from ours, at most once in a while: it may be ours that is wrong.

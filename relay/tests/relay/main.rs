@@ -21,7 +21,6 @@ mod hostile;
 mod http;
 #[path = "../../../crates/log/tests/later/mod.rs"]
 mod later;
-mod loose;
 mod memory;
 mod mesh;
 mod packaging;
@@ -35,6 +34,7 @@ mod stun;
 mod tab;
 mod tls;
 mod turn;
+mod unpinned;
 
 use std::time::Duration;
 

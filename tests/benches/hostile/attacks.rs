@@ -29,7 +29,7 @@ pub(crate) enum Attack {
     /// A hundred accounts that join and leave, and contribute nothing.
     Rejoining,
     /// Blobs that no entry names.
-    LooseBlobs,
+    UnpinnedBlobs,
     /// Answers over HTTP that nobody reads.
     UnreadHttp,
     /// Blobs over libp2p that nobody reads.
@@ -93,7 +93,7 @@ async fn begin(attack: Attack, attacker: Attacker) -> Result<()> {
     match attack {
         Attack::NewAccounts => accounts::flood(attacker).await,
         Attack::Rejoining => accounts::rejoin(attacker).await,
-        Attack::LooseBlobs => accounts::store(attacker).await,
+        Attack::UnpinnedBlobs => accounts::store(attacker).await,
         Attack::UnreadHttp => reading::http(attacker).await,
         Attack::UnreadBlobs => reading::blobs(attacker).await,
         Attack::UnreadFollowers => reading::followers(attacker).await,

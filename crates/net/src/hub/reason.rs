@@ -83,7 +83,9 @@ pub enum Reason {
     QuotaPinned,
     /// The account, or its network, or all of them, have put too much that no entry names.
     #[error("too much is held here that no entry names")]
-    QuotaLoose,
+    // Its name on the wire stays, as pages of earlier versions know no other.
+    #[serde(rename = "quota-loose")]
+    QuotaUnpinned,
     /// What is left of the relay's disk is for the log.
     #[error("the relay's disk is nearly full, and it takes no more updates")]
     DiskFull,
@@ -136,7 +138,7 @@ impl Reason {
             Self::TooManyMembers => "too_many_members",
             Self::QuotaBytes => "quota_bytes",
             Self::QuotaPinned => "quota_pinned",
-            Self::QuotaLoose => "quota_loose",
+            Self::QuotaUnpinned => "quota_unpinned",
             Self::DiskFull => "disk_full",
             Self::CheckpointMissing => "checkpoint_missing",
             Self::Following => "following",

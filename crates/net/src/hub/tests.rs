@@ -95,6 +95,8 @@ fn the_wire_form_is_as_it_was() {
     assert_eq!(follow, expected);
     let refused = Reply::Refused { reason: Reason::UpdateNotFinite }.to_bytes().unwrap();
     assert_eq!(refused, b"\xa1\x67refused\xa1\x66reason\x71update-not-finite");
+    let renamed = Reply::Refused { reason: Reason::QuotaUnpinned }.to_bytes().unwrap();
+    assert_eq!(renamed, b"\xa1\x67refused\xa1\x66reason\x6bquota-loose");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl<P: Platform> Session<P> {
 
     pub(crate) fn fetched(&mut self, cid: Cid, is_here: bool) {
         if is_here {
-            self.loose.push(cid);
+            self.unpinned.push(cid);
             self.tell(ParticipantEvent::Fetched { cid });
         } else {
             self.tell(ParticipantEvent::FetchFailed { cid });
@@ -147,7 +147,7 @@ impl<P: Platform> Session<P> {
     pub(crate) fn published(&mut self, round: RoundNumber, update: Option<Cid>) {
         match update {
             Some(update) => {
-                self.loose.push(update);
+                self.unpinned.push(update);
                 self.tell(ParticipantEvent::Stored { round, update });
             }
             None => self.tell(ParticipantEvent::StoreFailed { round }),
@@ -157,7 +157,7 @@ impl<P: Platform> Session<P> {
     pub(crate) fn aggregated(&mut self, round: RoundNumber, excluded: u32, result: Result<Cid, Vec<Cid>>) {
         match result {
             Ok(result) => {
-                self.loose.push(result);
+                self.unpinned.push(result);
                 self.tell(ParticipantEvent::Aggregated { round, excluded, result });
             }
             Err(missing) => self.tell(ParticipantEvent::AggregateFailed { round, excluded, missing }),
@@ -219,8 +219,8 @@ impl<P: Platform> Session<P> {
     /// Removes what only the settled round needed; its result is what the next one starts from.
     fn forget_all_but(&mut self, result: Cid) {
         self.trained = None;
-        let (kept, mut useless): (Vec<_>, Vec<_>) = self.loose.drain(..).partition(|cid| *cid == result);
-        self.loose = kept;
+        let (pinned, mut useless): (Vec<_>, Vec<_>) = self.unpinned.drain(..).partition(|cid| *cid == result);
+        self.unpinned = pinned;
         let (offered, before) = self.context.mesh.settled(result);
         useless.extend(offered);
         self.work.push(Box::pin(jobs::remove(Rc::clone(&self.context), useless, before)));

@@ -119,7 +119,7 @@ impl BlobWriter {
         self.step(move |writing| writing.add(&part)).await
     }
 
-    /// Keeps what was written under its id, loose unless it is kept already.
+    /// Stores what was written under its id, unpinned unless it is pinned already.
     ///
     /// # Errors
     /// As [`BlobWriter::add`].
@@ -170,7 +170,7 @@ impl Writing {
         let Self { file, hasher, length, unfinished } = self;
         let cid = hasher.finish(codec);
         file.sync_all().map_err(failed)?;
-        shared.folder.finish(&unfinished.path, &cid, length, || shared.is_kept(&cid))?;
+        shared.folder.finish(&unfinished.path, &cid, length, || shared.is_pinned(&cid))?;
         Ok(cid)
     }
 }

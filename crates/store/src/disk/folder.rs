@@ -1,7 +1,7 @@
-//! Blobs as files named by their ids, beside the log that says which of them are kept.
+//! Blobs as files named by their ids, beside the log that says which of them are pinned.
 //!
 //! A file gets its name once its bytes are on the medium, and the name is on the medium before anybody is told. A blob
-//! is loose until a row of the log's file keeps it; loose ones are known in memory alone, so that whatever strangers hand
+//! is unpinned until a row of the log's file pins it; unpinned ones are known in memory alone, so that whatever strangers hand
 //! over neither writes to that file nor makes it grow, and a deleted one gives its space back at once.
 
 use std::collections::HashMap;
@@ -26,18 +26,18 @@ const BLOCK: u64 = 4096;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Blobs that an entry names.
-    pub kept: u64,
+    pub pinned: u64,
     /// Blobs that may be dropped.
-    pub loose: u64,
+    pub unpinned: u64,
     /// Blobs that are still being written.
     pub incoming: u64,
-    /// How many are kept.
-    pub kept_blobs: usize,
+    /// How many are pinned.
+    pub pinned_blobs: usize,
     /// How many may be dropped.
-    pub loose_blobs: usize,
+    pub unpinned_blobs: usize,
 }
 
-/// The folder, and what is loose in it.
+/// The folder, and what is unpinned in it.
 pub(super) struct Folder {
     path: PathBuf,
     index: Mutex<Index>,
@@ -49,23 +49,23 @@ pub(super) struct Folder {
 
 #[derive(Default)]
 struct Index {
-    loose: HashMap<Cid, Loose>,
-    loose_bytes: u64,
-    kept_blobs: usize,
-    kept_bytes: u64,
+    unpinned: HashMap<Cid, Unpinned>,
+    unpinned_bytes: u64,
+    pinned_blobs: usize,
+    pinned_bytes: u64,
 }
 
 #[derive(Clone, Copy)]
-struct Loose {
+struct Unpinned {
     length: u64,
     came: Instant,
-    /// Whether somebody is about to keep it.
+    /// Whether somebody is about to pin it.
     is_wanted: bool,
 }
 
 impl Folder {
-    /// Reads which blobs are there; `kept` are those that must be, with their lengths. Every other one is loose.
-    pub(super) fn open(path: PathBuf, kept: &HashMap<Cid, u64>) -> Result<Self, StoreError> {
+    /// Reads which blobs are there; `pinned` are those that must be, with their lengths. Every other one is unpinned.
+    pub(super) fn open(path: PathBuf, pinned: &HashMap<Cid, u64>) -> Result<Self, StoreError> {
         let unfinished = path.join(UNFINISHED);
         match fs::remove_dir_all(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -80,17 +80,17 @@ impl Folder {
                 continue;
             };
             let metadata = item.metadata().map_err(failed)?;
-            match kept.get(&cid) {
+            match pinned.get(&cid) {
                 Some(length) if *length == metadata.len() => {
                     found += 1;
-                    index.count_kept(*length);
+                    index.count_pinned(*length);
                 }
                 Some(_other) => return Err(StoreError::Damaged { cid }),
-                None => index.insert(cid, Loose::found(&metadata)),
+                None => index.insert(cid, Unpinned::found(&metadata)),
             }
         }
-        if found < kept.len()
-            && let Some(cid) = kept.keys().find(|cid| !path.join(cid.to_string()).is_file())
+        if found < pinned.len()
+            && let Some(cid) = pinned.keys().find(|cid| !path.join(cid.to_string()).is_file())
         {
             return Err(StoreError::Damaged { cid: *cid });
         }
@@ -114,17 +114,17 @@ impl Folder {
     pub(super) fn usage(&self) -> Usage {
         let index = self.index();
         Usage {
-            kept: index.kept_bytes,
-            loose: index.loose_bytes,
+            pinned: index.pinned_bytes,
+            unpinned: index.unpinned_bytes,
             incoming: self.incoming.load(Ordering::Relaxed),
-            kept_blobs: index.kept_blobs,
-            loose_blobs: index.loose.len(),
+            pinned_blobs: index.pinned_blobs,
+            unpinned_blobs: index.unpinned.len(),
         }
     }
 
     /// Whether the blob is here and may be dropped.
-    pub(super) fn is_loose(&self, cid: &Cid) -> bool {
-        self.index().loose.contains_key(cid)
+    pub(super) fn is_unpinned(&self, cid: &Cid) -> bool {
+        self.index().unpinned.contains_key(cid)
     }
 
     /// Opens a blob's file, if there is one.
@@ -153,53 +153,53 @@ impl Folder {
         self.incoming.fetch_sub(less, Ordering::Relaxed);
     }
 
-    /// Gives a finished file its name; loose unless `is_kept`.
+    /// Gives a finished file its name; unpinned unless `is_pinned`.
     pub(super) fn finish(
         &self,
         unfinished: &Path,
         cid: &Cid,
         length: u64,
-        is_kept: impl FnOnce() -> Result<bool, StoreError>,
+        is_pinned: impl FnOnce() -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         let _names = self.names();
         fs::rename(unfinished, self.file(cid)).map_err(failed)?;
         sync_folder(&self.path).map_err(failed)?;
         let mut index = self.index();
-        // Asked while the index is held: whoever keeps it meanwhile finds it in the index, or has a row already.
-        if !is_kept()? {
-            index.insert(*cid, Loose { length, came: Instant::now(), is_wanted: false });
+        // Asked while the index is held: whoever pins it meanwhile finds it in the index, or has a row already.
+        if !is_pinned()? {
+            index.insert(*cid, Unpinned { length, came: Instant::now(), is_wanted: false });
         }
         Ok(())
     }
 
-    /// Lets a loose blob's time begin again.
+    /// Lets an unpinned blob's time begin again.
     pub(super) fn refresh(&self, cid: &Cid) {
-        if let Some(loose) = self.index().loose.get_mut(cid) {
-            loose.came = Instant::now();
+        if let Some(unpinned) = self.index().unpinned.get_mut(cid) {
+            unpinned.came = Instant::now();
             // After a start its age counts from when it came first, if this fails.
             let _dated = File::open(self.file(cid)).and_then(|file| file.set_modified(SystemTime::now()));
         }
     }
 
-    /// Dates a blob's file: what was loose elsewhere keeps its age here.
+    /// Dates a blob's file: what was unpinned elsewhere keeps its age here.
     pub(super) fn date(&self, cid: &Cid, came: SystemTime) -> Result<(), StoreError> {
         File::open(self.file(cid)).and_then(|file| file.set_modified(came)).map_err(failed)
     }
 
-    /// Makes sure that a loose blob stays until it is kept or released; its length, if it is here.
+    /// Makes sure that an unpinned blob stays until it is pinned or released; its length, if it is here.
     pub(super) fn want(&self, cid: &Cid) -> Option<u64> {
         let mut index = self.index();
-        let loose = index.loose.get_mut(cid)?;
-        loose.is_wanted = true;
-        Some(loose.length)
+        let unpinned = index.unpinned.get_mut(cid)?;
+        unpinned.is_wanted = true;
+        Some(unpinned.length)
     }
 
-    /// What was wanted is kept now.
-    pub(super) fn keep(&self, cids: &[Cid]) {
+    /// What was wanted is pinned now.
+    pub(super) fn pin(&self, cids: &[Cid]) {
         let mut index = self.index();
         for cid in cids {
             if let Some(length) = index.remove(cid) {
-                index.count_kept(length);
+                index.count_pinned(length);
             }
         }
     }
@@ -208,58 +208,63 @@ impl Folder {
     pub(super) fn release(&self, cids: &[Cid]) {
         let mut index = self.index();
         for cid in cids {
-            if let Some(loose) = index.loose.get_mut(cid) {
-                loose.is_wanted = false;
+            if let Some(unpinned) = index.unpinned.get_mut(cid) {
+                unpinned.is_wanted = false;
             }
         }
     }
 
-    /// Deletes a blob that no row keeps any more; `kept` is its length if one did.
-    pub(super) fn remove(&self, cid: &Cid, kept: Option<u64>) -> Result<(), StoreError> {
+    /// Deletes a blob that no row pins any more; `pinned` is its length if one did.
+    pub(super) fn remove(&self, cid: &Cid, pinned: Option<u64>) -> Result<(), StoreError> {
         let _names = self.names();
         {
             let mut index = self.index();
             index.remove(cid);
-            if let Some(length) = kept {
-                index.kept_blobs = index.kept_blobs.saturating_sub(1);
-                index.kept_bytes = index.kept_bytes.saturating_sub(blocks(length));
+            if let Some(length) = pinned {
+                index.pinned_blobs = index.pinned_blobs.saturating_sub(1);
+                index.pinned_bytes = index.pinned_bytes.saturating_sub(blocks(length));
             }
         }
         self.delete(cid)
     }
 
-    /// Deletes loose blobs that came longer ago than this, and says how many.
+    /// Deletes unpinned blobs that came longer ago than this, and says how many.
     pub(super) fn sweep(
         &self,
         age: Duration,
-        is_kept: impl Fn(&Cid) -> Result<bool, StoreError>,
+        is_pinned: impl Fn(&Cid) -> Result<bool, StoreError>,
     ) -> Result<usize, StoreError> {
         let old: Vec<Cid> = {
             let index = self.index();
-            let is_old = |loose: &Loose| !loose.is_wanted && loose.came.elapsed() >= age;
-            index.loose.iter().filter(|(_cid, loose)| is_old(loose)).map(|(cid, _loose)| *cid).collect()
+            let is_old = |unpinned: &Unpinned| !unpinned.is_wanted && unpinned.came.elapsed() >= age;
+            index
+                .unpinned
+                .iter()
+                .filter(|(_cid, unpinned)| is_old(unpinned))
+                .map(|(cid, _unpinned)| *cid)
+                .collect()
         };
         let mut dropped = 0;
         for cid in old {
-            // Loose and kept at once would be our own mistake, and the log is worth more than the space.
-            if !is_kept(&cid)? {
-                dropped += usize::from(self.drop_if(&cid, |loose| loose.came.elapsed() >= age)?);
+            // Unpinned and pinned at once would be our own mistake, and the log is worth more than the space.
+            if !is_pinned(&cid)? {
+                dropped += usize::from(self.drop_if(&cid, |unpinned| unpinned.came.elapsed() >= age)?);
             }
         }
         Ok(dropped)
     }
 
-    /// Deletes a loose blob, unless somebody is about to keep it.
-    pub(super) fn drop_loose(&self, cid: &Cid) -> Result<bool, StoreError> {
-        self.drop_if(cid, |_loose| true)
+    /// Deletes an unpinned blob, unless somebody is about to pin it.
+    pub(super) fn drop_unpinned(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.drop_if(cid, |_unpinned| true)
     }
 
-    /// Deletes a loose blob that nobody wants, if this still holds of it.
-    fn drop_if(&self, cid: &Cid, is_due: impl Fn(&Loose) -> bool) -> Result<bool, StoreError> {
+    /// Deletes an unpinned blob that nobody wants, if this still holds of it.
+    fn drop_if(&self, cid: &Cid, is_due: impl Fn(&Unpinned) -> bool) -> Result<bool, StoreError> {
         let _names = self.names();
         {
             let mut index = self.index();
-            if !index.loose.get(cid).is_some_and(|loose| !loose.is_wanted && is_due(loose)) {
+            if !index.unpinned.get(cid).is_some_and(|unpinned| !unpinned.is_wanted && is_due(unpinned)) {
                 return Ok(false);
             }
             index.remove(cid);
@@ -277,26 +282,26 @@ impl Folder {
 }
 
 impl Index {
-    fn insert(&mut self, cid: Cid, loose: Loose) {
-        let is_wanted = self.loose.get(&cid).is_some_and(|before| before.is_wanted);
+    fn insert(&mut self, cid: Cid, unpinned: Unpinned) {
+        let is_wanted = self.unpinned.get(&cid).is_some_and(|before| before.is_wanted);
         self.remove(&cid);
-        self.loose_bytes += blocks(loose.length);
-        self.loose.insert(cid, Loose { is_wanted, ..loose });
+        self.unpinned_bytes += blocks(unpinned.length);
+        self.unpinned.insert(cid, Unpinned { is_wanted, ..unpinned });
     }
 
     fn remove(&mut self, cid: &Cid) -> Option<u64> {
-        let loose = self.loose.remove(cid)?;
-        self.loose_bytes = self.loose_bytes.saturating_sub(blocks(loose.length));
-        Some(loose.length)
+        let unpinned = self.unpinned.remove(cid)?;
+        self.unpinned_bytes = self.unpinned_bytes.saturating_sub(blocks(unpinned.length));
+        Some(unpinned.length)
     }
 
-    fn count_kept(&mut self, length: u64) {
-        self.kept_blobs += 1;
-        self.kept_bytes += blocks(length);
+    fn count_pinned(&mut self, length: u64) {
+        self.pinned_blobs += 1;
+        self.pinned_bytes += blocks(length);
     }
 }
 
-impl Loose {
+impl Unpinned {
     /// One that an earlier run left. Its age is what the clock says, and nothing where that was set back.
     fn found(metadata: &fs::Metadata) -> Self {
         let age = metadata.modified().ok().and_then(|came| SystemTime::now().duration_since(came).ok());

@@ -7,7 +7,7 @@ use lichen_record::Cid;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::files::put;
-use super::{KEPT, Shared, medium};
+use super::{PINNED, Shared, medium};
 use crate::blobs::{StoreError, check_get};
 
 /// Blobs: binary content id → bytes.
@@ -28,11 +28,11 @@ pub(super) fn is_old(database: &Database) -> Result<bool, StoreError> {
 /// Writes each blob into a file of its own, and then drops all of them from the log's file in one transaction. Broken off,
 /// it begins again at the next start, and finds what it has written.
 pub(super) fn move_blobs(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    let mut kept = Vec::new();
+    let mut pinned = Vec::new();
     {
         let transaction = shared.database.begin_read()?;
         let blobs = transaction.open_table(BLOBS).map_err(medium)?;
-        let loose = match transaction.open_table(LOOSE) {
+        let unpinned = match transaction.open_table(LOOSE) {
             Err(TableError::TableDoesNotExist(_)) => None,
             table => Some(table.map_err(medium)?),
         };
@@ -41,17 +41,18 @@ pub(super) fn move_blobs(shared: &Arc<Shared>) -> Result<(), StoreError> {
             let cid = Cid::try_from(&key.value()[..]).map_err(medium)?;
             let bytes = check_get(&cid, bytes.value().to_vec())?;
             put(shared, &cid, &bytes)?;
-            let came = loose.as_ref().map(|loose| loose.get(key.value())).transpose().map_err(medium)?;
+            let came =
+                unpinned.as_ref().map(|unpinned| unpinned.get(key.value())).transpose().map_err(medium)?;
             match came.flatten() {
                 Some(came) => shared.folder.date(&cid, time(came.value()))?,
-                None => kept.push((cid, bytes.len() as u64)),
+                None => pinned.push((cid, bytes.len() as u64)),
             }
         }
     }
     let transaction = shared.database.begin_write()?;
     {
-        let mut table = transaction.open_table(KEPT).map_err(medium)?;
-        for (cid, length) in &kept {
+        let mut table = transaction.open_table(PINNED).map_err(medium)?;
+        for (cid, length) in &pinned {
             table.insert(&cid.to_bytes(), *length).map_err(medium)?;
         }
     }

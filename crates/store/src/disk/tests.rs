@@ -96,50 +96,50 @@ async fn an_append_is_whole_or_nothing() {
 }
 
 #[tokio::test]
-async fn only_loose_blobs_are_swept() {
+async fn only_unpinned_blobs_are_swept() {
     let folder = TempDir::new().unwrap();
     let disk = open(&folder);
-    let (kept, loose) = (Cid::of_raw(b"kept"), Cid::of_raw(b"loose"));
-    disk.put(&kept, b"kept").await.unwrap();
-    disk.put(&loose, b"loose").await.unwrap();
-    disk.append(campaign(), log(1), vec![kept]).await.unwrap();
-    disk.put(&kept, b"kept").await.unwrap();
+    let (pinned, unpinned) = (Cid::of_raw(b"pinned"), Cid::of_raw(b"unpinned"));
+    disk.put(&pinned, b"pinned").await.unwrap();
+    disk.put(&unpinned, b"unpinned").await.unwrap();
+    disk.append(campaign(), log(1), vec![pinned]).await.unwrap();
+    disk.put(&pinned, b"pinned").await.unwrap();
 
     assert_eq!(disk.sweep(Duration::from_secs(3600)).await.unwrap(), 0);
     assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 1);
-    assert!(disk.has(&kept).await.unwrap());
-    assert!(!disk.has(&loose).await.unwrap());
+    assert!(disk.has(&pinned).await.unwrap());
+    assert!(!disk.has(&unpinned).await.unwrap());
     assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 0);
-    disk.put(&loose, b"loose").await.unwrap();
-    assert!(disk.is_loose(&loose) && !disk.is_loose(&kept));
-    assert!(disk.drop_loose(&loose).await.unwrap() && !disk.drop_loose(&kept).await.unwrap());
-    assert!(!disk.drop_loose(&loose).await.unwrap() && disk.has(&kept).await.unwrap());
+    disk.put(&unpinned, b"unpinned").await.unwrap();
+    assert!(disk.is_unpinned(&unpinned) && !disk.is_unpinned(&pinned));
+    assert!(disk.drop_unpinned(&unpinned).await.unwrap() && !disk.drop_unpinned(&pinned).await.unwrap());
+    assert!(!disk.drop_unpinned(&unpinned).await.unwrap() && disk.has(&pinned).await.unwrap());
 }
 
 #[tokio::test]
-async fn one_loose_blob_is_dropped_and_a_kept_one_is_not() {
+async fn one_unpinned_blob_is_dropped_and_a_pinned_one_is_not() {
     let folder = TempDir::new().unwrap();
     let disk = open(&folder);
-    let (kept, loose) = (Cid::of_raw(b"kept"), Cid::of_raw(b"loose"));
-    disk.put(&kept, b"kept").await.unwrap();
-    disk.put(&loose, b"loose").await.unwrap();
-    assert!(disk.is_loose(&kept) && disk.is_loose(&loose));
-    disk.append(campaign(), log(1), vec![kept]).await.unwrap();
-    assert!(!disk.is_loose(&kept) && !disk.drop_loose(&kept).await.unwrap());
-    assert!(disk.drop_loose(&loose).await.unwrap() && !disk.drop_loose(&loose).await.unwrap());
-    assert!(disk.has(&kept).await.unwrap() && !disk.has(&loose).await.unwrap());
+    let (pinned, unpinned) = (Cid::of_raw(b"pinned"), Cid::of_raw(b"unpinned"));
+    disk.put(&pinned, b"pinned").await.unwrap();
+    disk.put(&unpinned, b"unpinned").await.unwrap();
+    assert!(disk.is_unpinned(&pinned) && disk.is_unpinned(&unpinned));
+    disk.append(campaign(), log(1), vec![pinned]).await.unwrap();
+    assert!(!disk.is_unpinned(&pinned) && !disk.drop_unpinned(&pinned).await.unwrap());
+    assert!(disk.drop_unpinned(&unpinned).await.unwrap() && !disk.drop_unpinned(&unpinned).await.unwrap());
+    assert!(disk.has(&pinned).await.unwrap() && !disk.has(&unpinned).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_loose_blob_is_loose_again_after_a_start_and_a_kept_one_kept() {
+async fn an_unpinned_blob_is_unpinned_again_after_a_start_and_a_pinned_one_pinned() {
     let folder = TempDir::new().unwrap();
-    let (kept, loose, both) = (Cid::of_raw(b"kept"), Cid::of_raw(b"loose"), Cid::of_raw(b"both"));
+    let (pinned, unpinned, both) = (Cid::of_raw(b"pinned"), Cid::of_raw(b"unpinned"), Cid::of_raw(b"both"));
     {
         let disk = open(&folder);
-        disk.put(&kept, b"kept").await.unwrap();
-        disk.put(&loose, b"loose").await.unwrap();
-        disk.append(campaign(), log(1), vec![kept]).await.unwrap();
-        // An append that fails keeps nothing.
+        disk.put(&pinned, b"pinned").await.unwrap();
+        disk.put(&unpinned, b"unpinned").await.unwrap();
+        disk.append(campaign(), log(1), vec![pinned]).await.unwrap();
+        // An append that fails pins nothing.
         disk.put(&both, b"both").await.unwrap();
         let missing = Cid::of_raw(b"missing");
         disk.append(campaign(), log(2)[1..].to_vec(), vec![both, missing]).await.unwrap_err();
@@ -147,16 +147,16 @@ async fn a_loose_blob_is_loose_again_after_a_start_and_a_kept_one_kept() {
     fs::write(folder.path().join("blobs/new/7"), b"half of a bl").unwrap();
     let disk = open(&folder);
     let usage = disk.usage();
-    assert_eq!((usage.kept_blobs, usage.loose_blobs, usage.incoming), (1, 2, 0));
-    assert_eq!((usage.kept, usage.loose), (4096, 8192), "whole blocks");
+    assert_eq!((usage.pinned_blobs, usage.unpinned_blobs, usage.incoming), (1, 2, 0));
+    assert_eq!((usage.pinned, usage.unpinned), (4096, 8192), "whole blocks");
     assert_eq!(fs::read_dir(folder.path().join("blobs/new")).unwrap().count(), 0, "half a blob is none");
     assert_eq!(disk.sweep(Duration::from_secs(3600)).await.unwrap(), 0);
-    let file = fs::File::open(folder.path().join(format!("blobs/{loose}"))).unwrap();
+    let file = fs::File::open(folder.path().join(format!("blobs/{unpinned}"))).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
     drop(disk);
     let disk = open(&folder);
     assert_eq!(disk.sweep(Duration::from_secs(3600)).await.unwrap(), 1, "its age is that of its file");
-    assert!(disk.has(&kept).await.unwrap() && disk.has(&both).await.unwrap());
+    assert!(disk.has(&pinned).await.unwrap() && disk.has(&both).await.unwrap());
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_blob_is_written_and_read_in_parts() {
     assert_eq!(disk.usage().incoming, bytes.len() as u64);
     let cid = writer.finish().await.unwrap();
     assert_eq!(cid, Cid::of_raw(&bytes));
-    assert_eq!((disk.usage().incoming, disk.usage().loose_blobs), (0, 1));
+    assert_eq!((disk.usage().incoming, disk.usage().unpinned_blobs), (0, 1));
     let mut reader = disk.read(&cid).await.unwrap().unwrap();
     assert_eq!(reader.length(), bytes.len() as u64);
     let mut read = Vec::new();
@@ -211,10 +211,10 @@ async fn deleted_blobs_give_their_space_back() {
         let bytes = vec![seed; 1024 * 1024];
         disk.put(&Cid::of_raw(&bytes), &bytes).await.unwrap();
     }
-    assert_eq!(disk.usage().loose, 20 * 1024 * 1024);
+    assert_eq!(disk.usage().unpinned, 20 * 1024 * 1024);
     assert_eq!(disk.sweep(Duration::ZERO).await.unwrap(), 20);
     assert_eq!(disk.usage(), Usage::default());
-    assert_eq!(log_file(), before, "what is loose is no matter of the log's file");
+    assert_eq!(log_file(), before, "what is unpinned is no matter of the log's file");
     // Nothing but the folder of unfinished ones is left.
     assert_eq!(fs::read_dir(folder.path().join("blobs")).unwrap().count(), 1);
 }
@@ -236,7 +236,7 @@ async fn damage_to_a_kept_blob_is_found_and_mended_by_the_same_bytes() {
         assert!(matches!(read, Err(StoreError::Damaged { cid: named }) if named == cid), "{read:?}");
         disk.put(&cid, &bytes).await.unwrap();
         assert_eq!(disk.get(&cid).await.unwrap(), Some(bytes.clone()));
-        assert_eq!((disk.usage().kept_blobs, disk.usage().loose_blobs), (1, 0));
+        assert_eq!((disk.usage().pinned_blobs, disk.usage().unpinned_blobs), (1, 0));
         fs::write(&file, &bytes[1..]).unwrap();
     }
     let path = folder.path().join("relay.redb");
@@ -248,17 +248,17 @@ async fn damage_to_a_kept_blob_is_found_and_mended_by_the_same_bytes() {
 }
 
 /// A file as the version before this one left it.
-fn old_file(path: &Path, kept: &[&[u8]], loose: &[(&[u8], u64)], records: &[Record]) {
+fn old_file(path: &Path, pinned: &[&[u8]], unpinned: &[(&[u8], u64)], records: &[Record]) {
     let database = Database::create(path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
         let mut blobs = transaction.open_table(migrate::BLOBS).unwrap();
         let mut times = transaction.open_table(migrate::LOOSE).unwrap();
         transaction.open_table(HEADS).unwrap();
-        for bytes in kept.iter().copied().chain(loose.iter().map(|(bytes, _came)| *bytes)) {
+        for bytes in pinned.iter().copied().chain(unpinned.iter().map(|(bytes, _came)| *bytes)) {
             blobs.insert(&Cid::of_raw(bytes).to_bytes(), bytes).unwrap();
         }
-        for (bytes, came) in loose {
+        for (bytes, came) in unpinned {
             times.insert(&Cid::of_raw(bytes).to_bytes(), *came).unwrap();
         }
         log::append_records(&transaction, campaign(), records).unwrap();
@@ -270,22 +270,22 @@ fn old_file(path: &Path, kept: &[&[u8]], loose: &[(&[u8], u64)], records: &[Reco
 async fn a_file_of_an_earlier_version_is_taken_over_whole() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("relay.redb");
-    let (kept, recent, old) = (vec![1; 3_000_000], vec![2; 1_000], vec![3; 1_000]);
+    let (pinned, recent, old) = (vec![1; 3_000_000], vec![2; 1_000], vec![3; 1_000]);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
-    old_file(&path, &[&kept, b"manifest"], &[(&recent, u64::try_from(now).unwrap()), (&old, 1)], &log(5));
+    old_file(&path, &[&pinned, b"manifest"], &[(&recent, u64::try_from(now).unwrap()), (&old, 1)], &log(5));
     let before = fs::metadata(&path).unwrap().len();
 
     // One that broke off after some blobs begins again.
-    let cid = Cid::of_raw(&kept);
+    let cid = Cid::of_raw(&pinned);
     fs::create_dir(folder.path().join("blobs")).unwrap();
-    fs::write(folder.path().join(format!("blobs/{cid}")), &kept[..1_000]).unwrap();
+    fs::write(folder.path().join(format!("blobs/{cid}")), &pinned[..1_000]).unwrap();
     for _again in 0..2 {
         let disk = open(&folder);
         assert_eq!(disk.records(campaign(), 0, 100).await.unwrap(), log(5));
-        assert_eq!(disk.get(&cid).await.unwrap().as_ref(), Some(&kept));
+        assert_eq!(disk.get(&cid).await.unwrap().as_ref(), Some(&pinned));
         assert_eq!(disk.get(&Cid::of_raw(b"manifest")).await.unwrap(), Some(b"manifest".to_vec()));
         assert_eq!(disk.get(&Cid::of_raw(&recent)).await.unwrap().as_ref(), Some(&recent));
-        assert_eq!((disk.usage().kept_blobs, disk.usage().loose_blobs), (2, 2));
+        assert_eq!((disk.usage().pinned_blobs, disk.usage().unpinned_blobs), (2, 2));
     }
     let after = fs::metadata(&path).unwrap().len();
     assert!(after < before / 4, "{after} of {before} bytes");
@@ -351,7 +351,7 @@ async fn no_flipped_byte_of_the_file_goes_unseen() {
         // A byte that no one reads may be flipped; what is read is never other than what was written.
         assert_eq!(read, records, "byte {at}");
         assert_eq!(bytes, blob, "byte {at}");
-        assert_eq!(disk.usage().kept_blobs, 1, "byte {at}");
+        assert_eq!(disk.usage().pinned_blobs, 1, "byte {at}");
     }
     assert!(named_record > 0 && refused > named_record, "{named_record} records of {refused} named");
     let file = folder.path().join(format!("blobs/{cid}"));

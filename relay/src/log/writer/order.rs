@@ -56,13 +56,13 @@ impl Writer {
         }
         let (record, receipt) = self.chain.append(time, &entry)?;
         batch.records.push(record);
-        batch.kept.add_entry(&self.keeping, &entry);
+        batch.pinned.add_entry(&self.pinning, &entry);
         self.metrics.appended(entry.get());
         let actions = self.coordinator.handle(now, CoordinatorEvent::Record { time, entry });
         let is_settled =
             |action: &CoordinatorAction| matches!(action, CoordinatorAction::Report(Change::Settled { .. }));
         if actions.iter().any(is_settled) {
-            batch.kept.add_settled(&self.keeping, self.coordinator.state());
+            batch.pinned.add_settled(&self.pinning, self.coordinator.state());
         }
         Ok(Ok((receipt, actions)))
     }

@@ -10,7 +10,7 @@ use lichen_store::{Blobs, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Writer};
-use crate::log::kept::Kept;
+use crate::log::pinned::Pinned;
 use crate::operating::condition::{Part, store_cause};
 
 /// How long to wait before a disk that failed is tried again.
@@ -68,27 +68,27 @@ impl Writer {
             return Ok(());
         }
         self.condition.begin_write();
-        let written = self.append(&batch.records, &batch.kept).await;
+        let written = self.append(&batch.records, &batch.pinned).await;
         self.condition.end_write();
         written
     }
 
-    async fn append(&self, records: &[Record], kept: &Kept) -> Result<(), StoreError> {
+    async fn append(&self, records: &[Record], pinned: &Pinned) -> Result<(), StoreError> {
         let start = Instant::now();
         let campaign = self.chain.head().campaign;
-        let mut keep: Vec<Cid> = kept.required.clone();
-        for cid in &kept.if_here {
+        let mut pins: Vec<Cid> = pinned.required.clone();
+        for cid in &pinned.if_here {
             if self.disk.has(cid).await? {
-                keep.push(*cid);
+                pins.push(*cid);
             }
         }
-        let named = keep.clone();
-        match self.disk.append(campaign, records.to_vec(), keep).await {
+        let named = pins.clone();
+        match self.disk.append(campaign, records.to_vec(), pins).await {
             // A write may have reached the disk and failed all the same.
             Err(StoreError::NotNext { .. }) if self.is_written(records).await? => {}
             written => written?,
         }
-        self.loose.named(&named);
+        self.unpinned.named(&named);
         self.metrics.append_seconds.observe(start.elapsed().as_secs_f64());
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::reasons::{frame_reason, internal};
 use super::{Hub, Session};
 use crate::fairness::pace::Pace;
 use crate::operating::condition::{Part, store_cause};
-use crate::operating::loose::{Claim, Whose};
+use crate::operating::unpinned::{Claim, Whose};
 
 impl Hub {
     /// The blob of this id, to be read in parts.
@@ -67,7 +67,7 @@ impl Hub {
 
     /// Room for a blob that no entry names yet.
     async fn claim(&self, account: AccountId, session: &Session, length: usize) -> Result<Claim<'_>, Reason> {
-        self.loose.claim(Whose { account, network: session.network() }, length as u64).await
+        self.unpinned.claim(Whose { account, network: session.network() }, length as u64).await
     }
 
     async fn receive(&self, stream: &mut Stream, length: usize) -> Result<Cid, Reason> {

@@ -1,4 +1,4 @@
-//! Which blobs are kept for good because the log names them.
+//! Which blobs are pinned because the log names them.
 
 use lichen_campaign::{Settlement, Transport};
 use lichen_record::{AccountId, Cid, Entry, Verified};
@@ -6,41 +6,41 @@ use lichen_round::CampaignState;
 
 use crate::log::campaign::Campaign;
 
-/// What of a campaign decides which blobs are kept.
+/// What of a campaign decides which blobs are pinned.
 #[derive(Clone, Copy)]
-pub(crate) struct Keeping {
+pub(crate) struct Pinning {
     data: Cid,
     transport: Transport,
     coordinator: AccountId,
 }
 
-impl Keeping {
+impl Pinning {
     pub(crate) const fn of(campaign: &Campaign, coordinator: AccountId) -> Self {
         let (data, transport) = (campaign.manifest.data.cid, campaign.manifest.rounds.transport);
         Self { data, transport, coordinator }
     }
 }
 
-/// Blobs without which the log could not be checked, and blobs that are kept if they are here.
+/// Blobs without which the log could not be checked, and blobs that are pinned if they are here.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct Pinned {
     pub(crate) required: Vec<Cid>,
     pub(crate) if_here: Vec<Cid>,
 }
 
-impl Kept {
+impl Pinned {
     /// Adds what an entry names.
-    pub(crate) fn add_entry(&mut self, keeping: &Keeping, entry: &Verified<Entry>) {
+    pub(crate) fn add_entry(&mut self, pinning: &Pinning, entry: &Verified<Entry>) {
         match entry.get() {
             Entry::Published { manifest, base, .. } => {
-                self.required.extend([*manifest, *base, keeping.data]);
+                self.required.extend([*manifest, *base, pinning.data]);
             }
-            Entry::Contribution { update, .. } => match keeping.transport {
+            Entry::Contribution { update, .. } => match pinning.transport {
                 Transport::Relay => self.required.push(*update),
                 Transport::Peers => self.if_here.push(*update),
             },
             // A tab may attest what nobody else has; the coordinator attests what it has stored.
-            Entry::Attestation { result, .. } if entry.account() == keeping.coordinator => {
+            Entry::Attestation { result, .. } if entry.account() == pinning.coordinator => {
                 self.required.push(*result);
             }
             Entry::Joined { .. }
@@ -56,11 +56,11 @@ impl Kept {
 
     /// Adds what a round that has just settled is made of, as far as its entries did not: the checkpoint that its
     /// contributors attested, and what came here of the updates that they serve themselves.
-    pub(crate) fn add_settled(&mut self, keeping: &Keeping, state: &CampaignState) {
+    pub(crate) fn add_settled(&mut self, pinning: &Pinning, state: &CampaignState) {
         if state.rules().settlement == Settlement::Contributors {
             self.if_here.extend(state.checkpoint());
         }
-        if keeping.transport == Transport::Peers {
+        if pinning.transport == Transport::Peers {
             let contributions = state.round().into_iter().flat_map(|round| round.contributions());
             self.if_here.extend(contributions.map(|accepted| accepted.update));
         }

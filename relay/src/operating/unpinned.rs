@@ -42,8 +42,8 @@ pub(crate) struct Limits {
     pub(crate) reserve: Option<u64>,
 }
 
-/// Whose loose blobs are where.
-pub(crate) struct Loose {
+/// Whose unpinned blobs are where.
+pub(crate) struct Unpinned {
     limits: Limits,
     disk: Disk,
     folder: PathBuf,
@@ -80,13 +80,13 @@ struct Blob {
 
 /// Room for a blob that is on its way; given back when dropped.
 pub(crate) struct Claim<'a> {
-    loose: &'a Loose,
+    unpinned: &'a Unpinned,
     whose: Whose,
     bytes: u64,
 }
 
-impl Loose {
-    /// Counts the loose blobs of a store whose files are on the same disk as this folder.
+impl Unpinned {
+    /// Counts the unpinned blobs of a store whose files are on the same disk as this folder.
     pub(crate) fn new(limits: Limits, disk: Disk, folder: PathBuf, metrics: Arc<Metrics>) -> Self {
         Self { limits, disk, folder, held: Mutex::default(), metrics }
     }
@@ -121,7 +121,7 @@ impl Loose {
         let bytes = bytes.max(LEAST_BYTES);
         let (claim, gone) = self.room(whose, bytes)?;
         for cid in gone {
-            match self.disk.drop_loose(&cid).await {
+            match self.disk.drop_unpinned(&cid).await {
                 Ok(true) => {
                     self.metrics.blobs_dropped.inc();
                 }
@@ -143,12 +143,12 @@ impl Loose {
     /// Forgets what is not in the store any more.
     pub(crate) fn look_through(&self) {
         let mut held = self.held();
-        let gone: Vec<Cid> = held.numbers.keys().filter(|cid| !self.disk.is_loose(cid)).copied().collect();
+        let gone: Vec<Cid> = held.numbers.keys().filter(|cid| !self.disk.is_unpinned(cid)).copied().collect();
         for cid in &gone {
             held.forget(cid);
         }
         drop(held);
-        self.metrics.loose_bytes.set(i64::try_from(self.disk.usage().loose).unwrap_or(i64::MAX));
+        self.metrics.unpinned_bytes.set(i64::try_from(self.disk.usage().unpinned).unwrap_or(i64::MAX));
     }
 
     /// Counts a blob that is to come, and says which have to give way for it.
@@ -156,22 +156,22 @@ impl Loose {
         let mut held = self.held();
         let (of_account, of_network) = held.of(whose);
         if of_account.saturating_add(bytes) > self.limits.per_account {
-            self.metrics.limit("loose_bytes_per_account");
-            return Err(Reason::QuotaLoose);
+            self.metrics.limit("unpinned_bytes_per_account");
+            return Err(Reason::QuotaUnpinned);
         }
         if of_network.saturating_add(bytes) > self.limits.per_address {
-            self.metrics.limit("loose_bytes_per_address");
-            return Err(Reason::QuotaLoose);
+            self.metrics.limit("unpinned_bytes_per_address");
+            return Err(Reason::QuotaUnpinned);
         }
         let usage = self.disk.usage();
-        let all = usage.loose.saturating_add(usage.incoming).saturating_add(bytes);
+        let all = usage.unpinned.saturating_add(usage.incoming).saturating_add(bytes);
         let mut gone = Vec::new();
         if let Some(missing @ 1..) = all.checked_sub(self.limits.all) {
-            self.metrics.limit("loose_bytes");
-            gone = held.give_way(missing, of_network + bytes, Instant::now()).ok_or(Reason::QuotaLoose)?;
+            self.metrics.limit("unpinned_bytes");
+            gone = held.give_way(missing, of_network + bytes, Instant::now()).ok_or(Reason::QuotaUnpinned)?;
         }
         held.add(whose, bytes);
-        Ok((Claim { loose: self, whose, bytes }, gone))
+        Ok((Claim { unpinned: self, whose, bytes }, gone))
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -183,16 +183,16 @@ impl Loose {
 impl Claim<'_> {
     /// The blob is here, under this id. One that an entry names already is none of these.
     pub(crate) fn stored(self, cid: Cid) {
-        if self.loose.disk.is_loose(&cid) {
+        if self.unpinned.disk.is_unpinned(&cid) {
             let blob = Blob { cid, bytes: self.bytes, whose: self.whose, came: Instant::now() };
-            self.loose.held().enter(blob);
+            self.unpinned.held().enter(blob);
         }
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.loose.held().take(self.whose, self.bytes);
+        self.unpinned.held().take(self.whose, self.bytes);
     }
 }
 
