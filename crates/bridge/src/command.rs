@@ -13,7 +13,7 @@ pub enum Command {
     /// Learn which campaign this page is about; the first command. Reads the manifest and what is stored on this
     /// device, and reports both; nothing connects, trains or touches the GPU.
     Start {
-        /// Comes back in the answer.
+        /// Names this start in its answer.
         id: CommandId,
         /// Where the campaign's relay is, as the page was told.
         relay: Relay,
@@ -22,22 +22,22 @@ pub enum Command {
     },
     /// The visitor's yes: make or load the key, wait to be this device's only tab, connect, take part.
     Join {
-        /// Comes back in the answer.
+        /// Names this joining in its answer.
         id: CommandId,
     },
     /// Stop training now and keep connected; the tab stays a member and is not waited for.
     Pause {
-        /// Comes back in the answer.
+        /// Names this pause in its answer.
         id: CommandId,
     },
     /// Go on after [`Command::Pause`].
     Resume {
-        /// Comes back in the answer.
+        /// Names this resumption in its answer.
         id: CommandId,
     },
     /// Stop, say goodbye in the log, disconnect, and let another tab of this device take over.
     Leave {
-        /// Comes back in the answer.
+        /// Names this leaving in its answer.
         id: CommandId,
     },
     /// Whether to use the relay only: no connection to other tabs is made or accepted, and none of them learns this

@@ -14,13 +14,13 @@ pub trait Executor {
     /// Writes a whole slot of the program.
     ///
     /// # Errors
-    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
+    /// [`EngineError::Elsewhere`] if the executor is gone and took nothing.
     fn write_slot(&mut self, slot: usize, data: &[f32]) -> Result<(), EngineError>;
 
     /// Reads a whole slot of the program.
     ///
     /// # Errors
-    /// [`EngineError::Elsewhere`] where it cannot be reached any more.
+    /// [`EngineError::Elsewhere`] if the executor is gone, and its slots with it.
     fn read_slot(&self, slot: usize) -> Result<Vec<f32>, EngineError>;
 
     /// Takes one step on a batch whose lengths are the program's, and gives its loss.

@@ -174,7 +174,7 @@ impl Trainer {
     /// Losses of the steps since the last call, in order.
     ///
     /// # Errors
-    /// [`EngineError::Gpu`] if the device fails.
+    /// [`EngineError::Gpu`] if the device fails before it has given all of them.
     pub async fn take_losses(&mut self) -> Result<Vec<f32>, EngineError> {
         match &mut self.backend {
             Backend::Cpu(_) | Backend::Elsewhere(_) => Ok(std::mem::take(&mut self.losses)),

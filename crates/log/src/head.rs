@@ -9,7 +9,7 @@ use crate::record::Record;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// The campaign whose log it is.
+    /// The campaign that the log belongs to.
     pub campaign: CampaignId,
     /// Number of records.
     pub length: u64,
@@ -34,7 +34,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The campaign whose log it is.
+    /// The campaign in whose log the entry is.
     #[must_use]
     pub const fn campaign(&self) -> CampaignId {
         self.head.campaign

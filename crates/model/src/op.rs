@@ -180,14 +180,14 @@ pub enum Op {
     ReduceMean {
         /// The axes, in order.
         axes: Vec<usize>,
-        /// Whether they stay with extent 1.
+        /// Whether the axes stay, with extent 1.
         keep: bool,
     },
     /// Largest over axes; the gradient goes to all that are as large, in equal shares.
     ReduceMax {
         /// The axes, in order.
         axes: Vec<usize>,
-        /// Whether they stay with extent 1.
+        /// Whether they stay, each with extent 1, or disappear.
         keep: bool,
     },
     /// Inputs x `[n, steps, features]`, w `[3 h, features]`, r `[3 h, h]`, bias of w, bias of r; output
@@ -206,7 +206,7 @@ pub enum Op {
     Attention {
         /// Number of heads.
         heads: usize,
-        /// Whether a token sees only itself and earlier ones.
+        /// Whether the scores of later tokens are masked.
         causal: bool,
     },
     /// Mean cross entropy: inputs logits `[.., classes]`, labels `[..]`.

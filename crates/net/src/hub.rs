@@ -18,7 +18,7 @@ pub use reason::Reason;
 
 use crate::MAX_FRAME;
 
-/// The protocol's name when a stream is opened.
+/// Names the hub's protocol when a tab opens a stream at its relay.
 pub const PROTOCOL: &str = "/lichen/hub/1.0.0";
 
 /// Longest request other than [`Request::PutBlob`], in bytes.

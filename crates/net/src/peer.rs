@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MAX_ANNOUNCEMENT, MAX_ASK, MAX_PEER_FRAME};
 
-/// The protocol's name when a stream is opened.
+/// Names the peers' protocol when one tab opens a stream at another.
 pub const PROTOCOL: &str = "/lichen/peer/1.0.0";
 
 /// Most bytes of a blob that one request asks for.

@@ -9,7 +9,7 @@ use lichen_record::{CampaignId, DecodeError, EncodeError, decode, encode};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-/// The protocol's name when a stream is opened.
+/// Names this protocol when a tab opens the stream that tells it of others.
 pub const PROTOCOL: &str = "/lichen/rendezvous/1.0.0";
 
 /// Longest [`Register`] frame, in bytes.

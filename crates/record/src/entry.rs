@@ -111,7 +111,7 @@ pub enum Entry {
         update: Cid,
         /// Samples trained on: the update's weight.
         samples: u32,
-        /// What the training looked like.
+        /// Loss, accuracy and time, as the account reports them.
         metrics: Metrics,
         /// Which engine trained; none in the first version of this entry, which does not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,7 +131,7 @@ pub enum Entry {
         campaign: CampaignId,
         /// The round.
         round: RoundNumber,
-        /// The checkpoint that the round started from.
+        /// The base of the round, from which the result was computed.
         base: Cid,
         /// The checkpoint that the round ended with.
         result: Cid,

@@ -51,7 +51,7 @@ pub enum Change {
         account: AccountId,
         /// Samples trained on.
         samples: u32,
-        /// What the training looked like.
+        /// Loss, accuracy and time, as its author reports them.
         metrics: Metrics,
     },
     /// A round takes contributions no longer.

@@ -85,7 +85,7 @@ pub enum CoordinatorAction {
     Aggregate {
         /// The round.
         round: RoundNumber,
-        /// The checkpoint that the round started from.
+        /// The checkpoint to which the updates are added.
         base: Cid,
         /// What is aggregated, in this order.
         inputs: Vec<Input>,

@@ -68,7 +68,7 @@ pub enum Stage {
     },
     /// Its result stands.
     Settled {
-        /// The checkpoint that the next round starts from.
+        /// The checkpoint that enough attestations agree on.
         result: Cid,
     },
 }
@@ -78,7 +78,7 @@ pub enum Stage {
 pub struct Input {
     /// Whose.
     pub account: AccountId,
-    /// Samples trained on: the update's weight.
+    /// The weight of the update: samples trained on.
     pub samples: u32,
     /// The update's bytes.
     pub update: Cid,
@@ -91,9 +91,9 @@ pub struct Accepted {
     pub account: AccountId,
     /// The update's bytes.
     pub update: Cid,
-    /// Samples trained on: the update's weight.
+    /// How many samples its author says the training used.
     pub samples: u32,
-    /// What the training looked like.
+    /// What its author reports of the training; nobody has checked it.
     pub metrics: Metrics,
     /// Which engine trained, where the entry says so.
     pub engine: Option<EngineVersion>,

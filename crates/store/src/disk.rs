@@ -98,7 +98,7 @@ impl Disk {
     /// Keeps the signed head of a log that another relay orders, in place of the one before.
     ///
     /// # Errors
-    /// If the medium fails.
+    /// If the head cannot be written.
     pub async fn keep_head(&self, campaign: CampaignId, envelope: Vec<u8>) -> Result<(), StoreError> {
         self.blocking(move |shared| {
             let transaction = shared.database.begin_write()?;
@@ -112,7 +112,7 @@ impl Disk {
     /// The signed head kept last, unchecked.
     ///
     /// # Errors
-    /// If the medium fails.
+    /// If the table of heads cannot be read.
     pub async fn head(&self, campaign: CampaignId) -> Result<Option<Vec<u8>>, StoreError> {
         self.blocking(move |shared| {
             let transaction = shared.database.begin_read()?;
@@ -152,7 +152,7 @@ impl Disk {
     /// Number of records in a campaign's log.
     ///
     /// # Errors
-    /// If the medium fails.
+    /// If the records cannot be counted.
     pub async fn length(&self, campaign: CampaignId) -> Result<u64, StoreError> {
         self.blocking(move |shared| {
             let transaction = shared.database.begin_read()?;
@@ -164,7 +164,7 @@ impl Disk {
     /// Opens a blob to be read in parts, or nothing if the store does not hold it.
     ///
     /// # Errors
-    /// If the medium fails.
+    /// If the file cannot be opened, or is missing though the blob is pinned.
     pub async fn read(&self, cid: &Cid) -> Result<Option<BlobReader>, StoreError> {
         let cid = *cid;
         self.blocking(move |shared| shared.read(&cid)).await
@@ -185,7 +185,7 @@ impl Disk {
     /// Drops unpinned blobs that came longer ago than `age`, and returns how many.
     ///
     /// # Errors
-    /// If the medium fails.
+    /// If a file cannot be deleted.
     pub async fn sweep(&self, age: Duration) -> Result<usize, StoreError> {
         self.blocking(move |shared| shared.folder.sweep(age, |cid| shared.is_pinned(cid))).await
     }
@@ -199,7 +199,7 @@ impl Disk {
     /// Drops a blob if it is unpinned and nobody is about to pin it, and says whether it did.
     ///
     /// # Errors
-    /// If the medium fails.
+    /// If the file cannot be deleted.
     pub async fn drop_unpinned(&self, cid: &Cid) -> Result<bool, StoreError> {
         let cid = *cid;
         self.blocking(move |shared| Ok(!shared.is_pinned(&cid)? && shared.folder.drop_unpinned(&cid)?)).await

@@ -104,7 +104,7 @@ impl Browser {
     /// A new profile in this browser: its storage and keys are its own.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser makes no further profile, or has ended.
     pub fn new_context(&self) -> Result<Context, Error> {
         let answer = self.0.connection.call(
             None,
@@ -151,7 +151,7 @@ impl Context {
     /// Closes all pages of this profile and forgets its storage.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser has ended before.
     pub fn close(self) -> Result<(), Error> {
         let params = json!({ "browserContextId": self.id });
         self.browser.connection().call(None, "Target.disposeBrowserContext", params).map(drop)

@@ -124,7 +124,7 @@ impl Firefox {
     /// Opens a window of its own on `about:blank`.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser opens no window, or has ended.
     pub fn new_page(&self) -> Result<FirefoxPage, Error> {
         let answer = self.call("browsingContext.create", &json!({ "type": "window" }))?;
         Ok(FirefoxPage { firefox: self.clone(), context: text(&answer, "/context") })
@@ -209,7 +209,7 @@ impl FirefoxPage {
     /// Closes the window without asking it.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the window is gone already, or the browser has ended.
     pub fn close(self) -> Result<(), Error> {
         self.firefox.call("browsingContext.close", &json!({ "context": self.context })).map(drop)
     }

@@ -63,7 +63,7 @@ impl Context {
     /// Opens a window of its own on `about:blank`, watched from its first request on.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser opens no window, or cannot watch it.
     pub fn new_page(&self) -> Result<Page, Error> {
         Page::open(self.browser.clone(), &self.id)
     }
@@ -90,7 +90,7 @@ impl Page {
     /// Runs a script in every document that this tab loads from now on, before the document's own scripts.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the tab is gone.
     pub fn run_on_load(&self, script: &str) -> Result<(), Error> {
         self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).map(drop)
     }
@@ -98,7 +98,7 @@ impl Page {
     /// Lets scripts that a test runs in the page do what the page's content security policy forbids.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the tab is gone, or the browser keeps to the policy.
     pub fn bypass_csp(&self) -> Result<(), Error> {
         self.call("Page.setBypassCSP", json!({ "enabled": true })).map(drop)
     }
@@ -237,7 +237,7 @@ impl Page {
     /// Whether there is an enabled button of that accessible name now.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser does not tell the tree of accessible names.
     pub fn has_button(&self, name: &str) -> Result<bool, Error> {
         Ok(self.find_button(name)?.is_ok())
     }
@@ -261,7 +261,7 @@ impl Page {
     /// A picture of the window, as PNG.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser takes no picture, or one that is no base64.
     pub fn screenshot(&self) -> Result<Vec<u8>, Error> {
         let answer =
             self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": false }))?;
@@ -271,7 +271,7 @@ impl Page {
     /// Sets the size of the window's content in CSS pixels, the pixel ratio, and whether it is a phone.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser does not take the size.
     pub fn set_size(&self, width: u32, height: u32, scale: f64, mobile: bool) -> Result<(), Error> {
         let params =
             json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile });
@@ -281,7 +281,7 @@ impl Page {
     /// Prefers the dark or the light colour scheme.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser cannot emulate a scheme.
     pub fn set_dark(&self, dark: bool) -> Result<(), Error> {
         let value = if dark { "dark" } else { "light" };
         let params = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
@@ -291,7 +291,7 @@ impl Page {
     /// Minimises the window, and waits until the page knows that nobody sees it: its timers are throttled from then on.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the window cannot be minimised, or the page does not notice.
     pub fn hide(&self) -> Result<(), Error> {
         let connection = self.browser.connection();
         let target = json!({ "targetId": self.target });
@@ -306,7 +306,7 @@ impl Page {
     /// Takes the page's network away or gives it back; open WebSockets are not cut.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser cannot emulate a network.
     pub fn set_offline(&self, offline: bool) -> Result<(), Error> {
         let params =
             json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
@@ -316,7 +316,7 @@ impl Page {
     /// Removes all that the browser keeps for an origin such as `http://127.0.0.1:8080`, as a person does in its settings.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser clears nothing, as for what is no origin.
     pub fn clear_site_data(&self, origin: &str) -> Result<(), Error> {
         let params = json!({ "origin": origin, "storageTypes": "all" });
         self.call("Storage.clearDataForOrigin", params).map(drop)
@@ -326,7 +326,7 @@ impl Page {
     /// already, the browser notices a lower limit within half a minute.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the browser sets no limit, as for what is no origin.
     pub fn set_quota(&self, origin: &str, bytes: Option<u64>) -> Result<(), Error> {
         let mut params = json!({ "origin": origin });
         if let (Some(bytes), Some(params)) = (bytes, params.as_object_mut()) {
@@ -338,7 +338,7 @@ impl Page {
     /// Closes the tab without asking it.
     ///
     /// # Errors
-    /// When the browser refuses or has ended.
+    /// When the tab is closed already.
     pub fn close(self) -> Result<(), Error> {
         self.browser
             .connection()

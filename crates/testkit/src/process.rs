@@ -54,7 +54,7 @@ impl Guarded {
     /// Starts `command`, which should come from [`command`].
     ///
     /// # Errors
-    /// What the operating system says.
+    /// When the program is not there or cannot be run.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
         let child = command.process_group(0).spawn()?;
         let group = Pid::from_child(&child);
@@ -75,7 +75,7 @@ impl Guarded {
     /// The exit status, if it has ended.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// When the child was waited for elsewhere.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
@@ -83,7 +83,7 @@ impl Guarded {
     /// Waits for the end.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// When the child was waited for elsewhere.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait()
     }
@@ -103,7 +103,7 @@ impl Guarded {
     /// Asks the child to end and waits at most `limit`; `None` when it was still running and was left so.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// When it cannot be found out whether the child has ended.
     pub fn terminate(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
         self.signal(Signal::TERM);
         let start = Instant::now();

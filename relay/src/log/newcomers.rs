@@ -26,7 +26,7 @@ const FOR_MEMBERS: u32 = BURST / 2;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// What an operator may set.
+/// How fast the log may grow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Entries of all tabs in a second.

@@ -26,7 +26,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Peers that asked for a circuit and are remembered until it opens or does not.
 const REMEMBERED: usize = 4096;
 
-/// What an operator may set.
+/// How many circuits there may be, and what each may carry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Peers that can be reached through us at once.

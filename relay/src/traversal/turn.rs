@@ -51,7 +51,7 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 /// The method that begins an allocation (RFC 8656, 18).
 const ALLOCATE: Method = Method::new(3);
 
-/// What an operator may set.
+/// How many addresses TURN relays, and how fast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Relayed addresses at a time, in all and of the clients at one address.

@@ -72,7 +72,7 @@ impl GpuProgram {
     /// the losses of many steps.
     ///
     /// # Errors
-    /// `DeviceLost`, or what the device reported.
+    /// `DeviceLost`, or what the device reported about this step or one before it.
     pub async fn step(&mut self, input: &[f32], target: &[f32], values: &StepValues) -> Result<(), GpuError> {
         self.losses.make_room(&self.gpu).await?;
         self.feed(input, target, values)?;
@@ -87,7 +87,7 @@ impl GpuProgram {
     /// The losses of all steps since the last call, in order.
     ///
     /// # Errors
-    /// `DeviceLost`, or what the device reported.
+    /// `DeviceLost`, or why the losses could not be read back.
     pub fn take_losses(&mut self) -> impl Future<Output = Result<Vec<f32>, GpuError>> {
         self.losses.take(&self.gpu)
     }
@@ -112,7 +112,7 @@ impl GpuProgram {
     /// Reads a whole slot.
     ///
     /// # Errors
-    /// `DeviceLost`, or what the device reported.
+    /// `DeviceLost`, or why the slot could not be read back.
     pub async fn read_slot(&self, slot: usize) -> Result<Vec<f32>, GpuError> {
         self.gpu.check()?;
         let count = self.program.slots.get(slot).copied().unwrap_or(0);
@@ -129,7 +129,7 @@ impl GpuProgram {
     /// Waits until all submitted steps are done.
     ///
     /// # Errors
-    /// `DeviceLost`, or what the device reported.
+    /// `DeviceLost`, or what the device reported about a step that was under way.
     pub fn idle(&self) -> impl Future<Output = Result<(), GpuError>> {
         self.gpu.idle()
     }

@@ -113,7 +113,7 @@ pub struct PoolBackward {
     pub output: BufferId,
     /// Gradient by the output.
     pub gradient: BufferId,
-    /// Gradient by the input: written.
+    /// Gradient by the pool's input: written.
     pub result: BufferId,
 }
 

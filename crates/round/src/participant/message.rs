@@ -48,7 +48,7 @@ pub enum ParticipantEvent {
     Trained {
         /// The round trained for.
         round: RoundNumber,
-        /// What the training looked like.
+        /// Loss, accuracy and time of the training.
         metrics: Metrics,
         /// Which engine trained.
         engine: EngineVersion,

@@ -41,7 +41,7 @@ pub struct Normalize {
 /// Gradient of [`Normalize`] by its input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeBackward {
-    /// Rows and where their scales are.
+    /// As in [`Normalize`].
     pub shape: NormShape,
     /// Root mean square.
     pub rms: bool,
@@ -60,7 +60,7 @@ pub struct NormalizeBackward {
 /// Gradient of [`Normalize`] by scale and bias: sums of `g (x − mean) / deviation` and of g.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeParameters {
-    /// Rows and where their scales are.
+    /// As in [`Normalize`], whose scale and bias these are.
     pub shape: NormShape,
     /// Forward's input.
     pub input: BufferId,
