@@ -32,7 +32,7 @@ addEventListener("click", async (event) => {
 async function explain(reason) {
   if (typeof WebAssembly !== "object") {
     return [
-      "This browser does not run WebAssembly, or was told not to.",
+      "This browser does not run WebAssembly, or is set not to.",
       "Allow it for this page (lockdown modes and some extensions forbid it), or use a current Chrome, Edge, Firefox or Safari.",
     ];
   }
@@ -47,14 +47,14 @@ async function explain(reason) {
   }
   if (!answer.ok) {
     return [
-      `The server does not give a part of this page (${name}: status ${answer.status}).`,
-      "Reload in a while; if that does not help, tell whoever runs this site.",
+      `The server did not send a part of this page (${name}: status ${answer.status}).`,
+      "Reload in a while. If that does not help, tell whoever runs this site.",
     ];
   }
   if (start !== "0,97,115,109") {
     return [
-      `The server gave something else for a part of this page (${name}).`,
-      "A login page of your network may be in between; else tell whoever runs this site.",
+      `The server sent something else instead of a part of this page (${name}).`,
+      "Your network may show a login page first; if not, tell whoever runs this site.",
     ];
   }
   if (/Content.Security.Policy|unsafe-eval/i.test(reason)) {

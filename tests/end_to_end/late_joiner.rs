@@ -35,7 +35,7 @@ fn a_late_tab_shows_the_rounds_before_it_as_reported() {
     assert_eq!((&seen["first"], &seen["dashed"]), (&json!(1), &json!(true)), "{seen}");
     assert!(seen["places"].as_u64().unwrap() >= before - 1, "round {before}: {seen}");
     assert!(seen["last"].as_u64().unwrap() > before, "{seen}");
-    for (what, words) in [("words", "Before you came it went from"), ("note", "nobody has checked it")] {
+    for (what, words) in [("words", "Before you joined it went from"), ("note", "nobody has checked it")] {
         assert!(seen[what].as_str().unwrap().contains(words), "{seen}");
     }
 

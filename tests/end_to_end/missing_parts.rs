@@ -53,7 +53,7 @@ fn a_page_without_its_code_says_what_is_missing_and_comes_back_with_it() {
 
     fs::write(&module, "<!doctype html><title>Log in</title>").unwrap();
     page.reload().unwrap();
-    told(&page, "gave something else");
+    told(&page, "sent something else");
 
     fs::write(&module, &bytes).unwrap();
     page.click("Reload", SOON).unwrap();

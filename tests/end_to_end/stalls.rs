@@ -30,7 +30,7 @@ fn data_cleared_while_a_tab_trains_ends_in_a_new_key_and_not_in_a_busy_sentence(
     page.clear_site_data(site.relay.url().trim_end_matches('/')).unwrap();
     site.wait(&page, "the page to say that its key is gone", SOON, |state| state.state == "failed");
     let text = page.evaluate("document.querySelector('main').innerText").unwrap().to_string();
-    assert!(text.contains("deleted what it kept"), "{text}");
+    assert!(text.contains("deleted this page's data"), "{text}");
     page.click("Join", SOON).unwrap();
     site.wait(&page, "a contribution under a new key", TRAINED, |state| state.contributions >= 1);
     assert_ne!(account(&page), before);

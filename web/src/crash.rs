@@ -68,8 +68,8 @@ fn say() -> Result<(), JsValue> {
         &page,
         &words,
         "p",
-        "Nothing runs any more. What is in the record stays there. Something may have changed the page while it ran, \
-         such as an extension of this browser.",
+        "Nothing is running any more, and your recorded contributions are safe. A browser extension may have \
+            changed the page while it ran.",
     )?;
     add(
         &page,

@@ -85,6 +85,6 @@ fn unstartable(detail: &str) -> Problem {
 fn broken(detail: &str) -> Problem {
     Problem {
         message: format!("The worker stopped unexpectedly ({detail})."),
-        remedy: "Join again to go on from the last settled round. Nothing recorded is lost.".to_owned(),
+        remedy: "Join again to continue from the last settled round. Nothing recorded is lost.".to_owned(),
     }
 }

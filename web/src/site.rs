@@ -134,7 +134,7 @@ pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
         show: told.show,
     };
     if !words(&told.campaign, &card).all(is_plain) {
-        return Err(unreadable("it holds invisible signs that make a text read as another"));
+        return Err(unreadable("it contains invisible characters that can disguise a text"));
     }
     let relay = Relay { address: told.address, also: told.also, campaign: told.campaign.clone() };
     let ice = Ice { servers: told.ice_servers, turn: told.turn };
@@ -172,7 +172,7 @@ pub(crate) fn unreachable(detail: &str) -> Problem {
 /// The page was opened at an address to which browsers offer neither keys nor locks.
 pub(crate) fn insecure(host: &str) -> Problem {
     Problem {
-        message: "This address is not secure: browsers offer what taking part needs only by https."
+        message: "This address is not secure: browsers allow what taking part needs only over https."
             .to_owned(),
         remedy: format!(
             "Open https://{host} instead. If that does not answer, ask whoever runs this site for its address."
@@ -184,9 +184,11 @@ pub(crate) fn insecure(host: &str) -> Problem {
 pub(crate) fn unloaded(detail: Option<&str>) -> Problem {
     let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
     Problem {
-        message: format!("A file of this page could not be loaded, or is not what it should be{detail}."),
-        remedy: "Reload the page. If that does not help, tell whoever runs this site; an old browser may be the cause, too."
-            .to_owned(),
+        message: format!("A file of this page could not be loaded or is damaged{detail}."),
+        remedy:
+            "Reload the page. If that does not help, tell whoever runs this site; an old browser can also be \
+            the cause."
+                .to_owned(),
     }
 }
 

@@ -138,7 +138,8 @@ fn footer() -> Html {
     html! {
         <footer class="footer">
             <div class="frame">
-                <p>{ "Lichen is free software under the MIT or Apache 2.0 licence. It sets no cookies and asks no other site for anything." }</p>
+                <p>{ "Lichen is free software under the MIT or Apache 2.0 licence. It sets no cookies and \
+                    contacts no other site." }</p>
             </div>
         </footer>
     }

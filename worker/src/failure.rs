@@ -25,7 +25,7 @@ pub(crate) fn tell_panics() {
         web_sys::console::error_1(&JsValue::from_str(&panic.to_string()));
         let failed = Event::Status(Phase::Failed(Problem {
             message: format!("The worker stopped because of a fault in this program{place}."),
-            remedy: "Reload the page; what is in the record is kept. Please report it if it happens again."
+            remedy: "Reload the page; your recorded contributions are safe. Please report this if it happens again."
                 .into(),
         }));
         // Nothing is left to be done about a message that does not arrive.

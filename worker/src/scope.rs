@@ -172,8 +172,9 @@ impl Platform for Scope {
                 // Whoever cleared it wants it gone: it is not kept anew.
                 self.key.borrow_mut().take();
                 Err(Unkept::Gone(Problem {
-                    message: "This browser has deleted what it kept for this page, its key among it.".into(),
-                    remedy: "Join again to go on under a new key. What is in the record stays there.".into(),
+                    message: "This browser has deleted this page's data, including its key.".into(),
+                    remedy: "Join again to continue under a new key. Your recorded contributions are safe."
+                        .into(),
                 }))
             }
             Err(error) => Err(Unkept::Failing(error.to_string())),
@@ -231,7 +232,7 @@ fn unmade(error: &JsValue) -> Problem {
 /// What to say where the reason for a failure is that the browser's storage is full.
 fn no_room(reason: &str) -> Option<Problem> {
     reason.contains("Quota").then(|| Problem {
-        message: "The browser's storage is full: there is no room left for what this page has to keep.".into(),
+        message: "The browser's storage is full: there is no room left for this page's data.".into(),
         remedy: "Free some space on this device, or delete data of other sites in the browser's settings; then join \
                  again."
             .into(),
@@ -252,7 +253,8 @@ fn kept(error: &StoreError) -> Problem {
     }
     Problem {
         message: format!(
-            "This browser keeps nothing for this site, as in some private windows or where storage is blocked ({}).",
+            "This browser stores nothing for this site, as in some private windows or when storage is blocked \
+                ({}).",
             reason.trim_start_matches("the store failed: ")
         ),
         remedy: "Allow this site to store data, or leave private browsing; then reload the page.".into(),

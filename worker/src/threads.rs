@@ -16,8 +16,8 @@ const FAILED: &str = "lichenThreadsFailed";
 pub(crate) fn failure() -> Option<Problem> {
     let reason = Reflect::get(&js_sys::global(), &FAILED.into()).ok()?.as_string()?;
     Some(Problem {
-        message: format!("Training goes on with one thread: further ones could not be opened ({reason})."),
-        remedy: "There is nothing to be done; it is only slower. Reload the page to try again.".into(),
+        message: format!("Training continues with one thread: others could not be started ({reason})."),
+        remedy: "You need not do anything; it is only slower. Reload the page to try again.".into(),
     })
 }
 

@@ -23,7 +23,7 @@ use audit::Report;
 use progress::ProgressLine;
 use relay::Relay;
 
-/// Checks campaigns and what became of them.
+/// Checks campaigns and their results.
 #[derive(Parser)]
 #[command(name = "lichen", version)]
 struct Arguments {
@@ -33,30 +33,30 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Downloads a campaign's log and blobs from a relay, checks every signature and the chain, recomputes every
-    /// checkpoint and evaluates the last one. Nothing that the relay says is believed.
+    /// Verify a whole campaign: download its log and blobs from a relay, check every signature and the chain, recompute
+    /// every checkpoint and evaluate the last one. The relay is not trusted.
     Verify {
         /// The relay's address, such as http://127.0.0.1:8080.
         #[arg(long, value_parser = relay::parse_url, env = "LICHEN_RELAY")]
         relay: String,
-        /// The campaign's id; the one that the relay's page offers unless given.
+        /// The campaign's id; defaults to the campaign on the relay's page.
         #[arg(long)]
         campaign: Option<CampaignId>,
         /// Print the result as one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Says in plain words what a campaign asks of people and their devices.
+    /// Explain in plain words what a campaign asks of people and their devices.
     Explain {
         /// The manifest, a TOML file.
         manifest: PathBuf,
     },
-    /// Checks a manifest, its model and the data file beside it, and names what is wrong and what to do about it.
+    /// Check a manifest, its model and the data file beside it, and say what is wrong and how to fix it.
     Check {
         /// The manifest, a TOML file.
         manifest: PathBuf,
     },
-    /// Trains a manifest's model on this machine and prints the loss of every step.
+    /// Train a manifest's model on this machine and print the loss of every step.
     Train(train::TrainArguments),
 }
 
@@ -104,7 +104,7 @@ fn in_words_rounds(report: &Report) -> String {
     }
     format!(
         "rounds       {rounds} settled, {} checkpoints recomputed; {missing} could not be, as their updates went from \
-         tab to tab\n             and are not kept: of these, more than half of the contributors attested the result",
+         tab to tab\n             and were not stored; more than half of the contributors attested their results",
         rounds - missing
     )
 }
@@ -116,7 +116,7 @@ fn in_words(report: &Report) -> String {
         format!("signatures   {} checked", report.signatures),
         format!("contributors {} with {} contributions", report.contributors, report.contributions),
         format!(
-            "engines      {} contributions name one whose training anybody can repeat to the bit",
+            "engines      {} contributions name an engine whose training can be repeated bit for bit",
             report.contributions_reproducible
         ),
         in_words_rounds(report),
@@ -133,7 +133,7 @@ fn in_words(report: &Report) -> String {
     ];
     if let Some(ending) = report.goal_reached {
         lines.push(format!(
-            "finished     with round {}: the goal of {} was reached in two rounds one after the other, with {:.4} and {:.4}",
+            "finished     with round {}: two consecutive rounds reached the goal of {}, with {:.4} and {:.4}",
             ending.round, ending.goal, ending.accuracy_before, ending.accuracy
         ));
     }
@@ -158,8 +158,8 @@ fn in_words(report: &Report) -> String {
     if report.contradictions > 0 {
         lines.push(format!("contradicted {} accounts attested another result", report.contradictions));
     }
-    let whole = "everything is as the log says\n";
-    let in_part = "everything that can be checked is as the log says\n";
+    let whole = "everything matches the log\n";
+    let in_part = "everything that can be checked matches the log\n";
     lines.push(if report.rounds_not_recomputed == 0 { whole } else { in_part }.to_owned());
     lines.join("\n")
 }
@@ -186,7 +186,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
 /// What is wrong with a manifest, with the line where it is no TOML.
 fn explain_fault(path: &Path, text: &[u8], error: &ManifestError) -> anyhow::Error {
     if let Some(kind) = file_kind(text).filter(|kind| kind.is_no_manifest()) {
-        return anyhow::anyhow!("{} is {kind}, where a manifest (TOML) belongs", path.display());
+        return anyhow::anyhow!("{} is {kind}, not a manifest (TOML)", path.display());
     }
     let syntax = std::str::from_utf8(text).ok().and_then(syntax_fault);
     match syntax {

@@ -24,14 +24,15 @@ pub(crate) fn describe_goal(manifest: &Manifest) -> String {
     let rounds = manifest.rounds.limit;
     match (manifest.ends_at(), manifest.campaign.target_accuracy) {
         (Some(goal), _) => format!(
-            "goal         {goal}: the campaign ends when two rounds one after the other reach it on the held-out samples, or \
-             after {rounds} rounds"
+            "goal         {goal}: the campaign ends when two consecutive rounds reach it on the held-out samples, \
+                or after {rounds} rounds"
         ),
         (None, Some(goal)) => format!(
-            "goal         {goal}: people are thanked when it is reached, and the campaign goes on until round {rounds} \
+            "goal         {goal}: people are thanked when it is reached, and the campaign continues until round \
+                {rounds} \
              (campaign.at_target = \"finish\" ends it)"
         ),
-        (None, None) => format!("goal         none: the campaign goes on until round {rounds}"),
+        (None, None) => format!("goal         none: the campaign runs until round {rounds}"),
     }
 }
 

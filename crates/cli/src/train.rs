@@ -29,20 +29,20 @@ const LARGE: f32 = 100.0;
 /// What to train, on what, and for how long.
 #[derive(Args)]
 pub(crate) struct TrainArguments {
-    /// A campaign's manifest, or any TOML file with its tables [model] and [train].
+    /// A campaign's manifest, or any TOML file with the tables [model] and [train].
     manifest: PathBuf,
-    /// A safetensors file with tensors x [samples, ..] and y: labels [samples, ..], or values of the output's
-    /// shape. x is multiplied by the manifest's data.scale, where there is one. Floats of 16 and 64 bits are converted
-    /// to 32, whole numbers may be of any integer type.
+    /// A safetensors file with the tensors x [samples, ..] and y, which holds labels [samples, ..] or values of the
+    /// output's shape. If the manifest has data.scale, x is multiplied by it. Floats of 16 and 64 bits are converted to
+    /// 32 bits; integers may be of any type.
     #[arg(long)]
     data: PathBuf,
-    /// Parameters to start from (safetensors, PyTorch's names and layouts); drawn from the seed unless given.
+    /// Initial parameters (safetensors, PyTorch's names and layouts); drawn from the seed by default.
     #[arg(long)]
     init: Option<PathBuf>,
-    /// Steps to train, over which the schedule goes; the manifest's train.steps unless given.
+    /// Number of training steps, which the schedule spans; defaults to the manifest's train.steps.
     #[arg(long)]
     steps: Option<u32>,
-    /// Seed of the first parameters, of the order of the samples and of dropout.
+    /// Seed for the initial parameters, the order of the samples and dropout.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// The order of the samples.
@@ -51,29 +51,31 @@ pub(crate) struct TrainArguments {
     /// The back end.
     #[arg(long, value_enum, default_value_t = Engine::Cpu)]
     engine: Engine,
-    /// Threads for the CPU back end, any number of which gives the same bits; as many as there are cores unless given.
+    /// Threads for the CPU back end; defaults to the number of cores. The result is the same for any number.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The optimiser's state to go on with (safetensors), as --save-state wrote it: `step` [1], the steps taken, and as
-    /// PyTorch's optimisers call them `exp_avg.NAME` and `exp_avg_sq.NAME` (Adam, `AdamW`; Lion the first), or
-    /// `momentum_buffer.NAME` (SGD with momentum) for each parameter. --init are the parameters that belong to it.
+    /// Optimiser state to continue from (safetensors), as written by --save-state; pass the parameters that belong to
+    /// it with --init. It holds `step` [1], the number of steps taken, and for each parameter, named as in PyTorch,
+    /// `exp_avg.NAME` and `exp_avg_sq.NAME` (Adam, `AdamW`; Lion only the first) or `momentum_buffer.NAME` (SGD with
+    /// momentum).
     #[arg(long, requires = "init")]
     init_state: Option<PathBuf>,
-    /// Stop after so many of all --steps, to go on later: schedule and order stay those of the whole.
+    /// Stop after this many of the --steps, to continue later; the schedule and the order remain those of the whole
+    /// run.
     #[arg(long)]
     until: Option<u32>,
-    /// Where the optimiser's state goes in the end.
+    /// Write the final optimiser state to this file.
     #[arg(long)]
     save_state: Option<PathBuf>,
-    /// Where the gradients of the last step go.
+    /// Write the gradients of the last step to this file.
     #[arg(long)]
     save_gradients: Option<PathBuf>,
-    /// Where the trained parameters go.
+    /// Write the trained parameters to this file.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Print the result as one JSON object: `losses`, in which one that is not a finite number is null, and `update_norm`,
-    /// the L2 norm of how the training changed the parameters, as `update.max_norm` counts it. A training that diverged
-    /// has `diverged`, its step, instead, and ends this program with status 1.
+    /// Print the result as one JSON object with `losses`, where a loss that is not finite is null, and `update_norm`,
+    /// the L2 norm of the change to the parameters, as `update.max_norm` counts it. If the training diverges,
+    /// `diverged` names the step instead, and the exit status is 1.
     #[arg(long)]
     json: bool,
 }
@@ -82,7 +84,7 @@ pub(crate) struct TrainArguments {
 enum Engine {
     /// Reproducible to the bit.
     Cpu,
-    /// WebGPU's native sibling.
+    /// The graphics card, through wgpu.
     Gpu,
 }
 
@@ -141,7 +143,7 @@ fn in_words(step: u32, loss: Option<&f32>, training: &Training, samples: &Sample
     let mut text = format!("training diverged at step {step}: ");
     text.push_str(&match loss {
         Some(loss) if !loss.is_finite() => format!("the loss is {loss}"),
-        _ => "parameters are no finite numbers any more".into(),
+        _ => "parameters are no longer finite".into(),
     });
     text.push_str(&format!(
         ". No file was written. Use a learning_rate smaller than {}, or set clip_norm",
@@ -176,7 +178,7 @@ fn pool(arguments: &TrainArguments) -> anyhow::Result<ThreadPool> {
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.with_context(|| format!("{threads} threads cannot be had: try fewer by --threads"))
+    pool.with_context(|| format!("cannot start {threads} threads: try fewer with --threads"))
 }
 
 /// What a training gives.
@@ -212,7 +214,7 @@ async fn run(
     let mut order = SampleOrder::new(arguments.order, arguments.seed, samples.count);
     order.skip(u64::from(begin) * training.train.batch as u64);
     if begin >= end {
-        eprintln!("lichen: no step is left: {begin} were taken of {end}");
+        eprintln!("lichen: no step is left: {begin} of {end} were taken");
     }
     let mut bar = Bar::new(training.train.steps);
     let mut losses = Vec::new();
@@ -330,7 +332,7 @@ fn check_names(parameters: &Parameters, graph: &Graph) -> anyhow::Result<()> {
         faults.truncate(MOST);
         faults.push(format!("and {more} more"));
     }
-    ensure!(faults.is_empty(), "these are not the model's parameters:\n{}", faults.join("\n"));
+    ensure!(faults.is_empty(), "these do not match the model's parameters:\n{}", faults.join("\n"));
     Ok(())
 }
 

@@ -27,11 +27,11 @@ fn what_happens_at_the_goal_is_said() {
     for (then, expected) in [
         (
             "",
-            "goal         0.95: people are thanked when it is reached, and the campaign goes on until round 1000",
+            "goal         0.95: people are thanked when it is reached, and the campaign continues until round 1000",
         ),
         (
             "\nat_target = \"finish\"",
-            "goal         0.95: the campaign ends when two rounds one after the other reach it",
+            "goal         0.95: the campaign ends when two consecutive rounds reach it",
         ),
     ] {
         let goal = "target_accuracy = 0.95";

@@ -228,7 +228,7 @@ fn what_does_not_fit_is_said() {
     std::fs::write(&other, normed.replace("\"flatten\"", "\"batch-norm\"")).unwrap();
     assert!(refused(&other, &[]).contains("train.clip_sample_norm does not go with batch normalisation"));
     std::fs::write(&data, "no tensors").unwrap();
-    assert!(refused(&manifest, &[]).contains("this is text, where a safetensors file belongs"));
+    assert!(refused(&manifest, &[]).contains("this is text, not a safetensors file"));
     std::fs::write(&data, [&8_u64.to_le_bytes()[..], b"{\"x\":"].concat()).unwrap();
     assert!(refused(&manifest, &[]).contains("not a whole safetensors file"));
     std::fs::remove_dir_all(&folder).unwrap();

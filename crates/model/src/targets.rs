@@ -33,8 +33,7 @@ pub enum Answers {
 }
 
 impl Answers {
-    /// The answers to the chosen ones of `samples` samples, one behind the other; samples that there are not are left
-    /// out.
+    /// The answers to the chosen ones of `samples` samples, one behind the other; out-of-range indices are skipped.
     #[must_use]
     pub fn pick(&self, samples: usize, chosen: impl Iterator<Item = usize>) -> Self {
         match self {

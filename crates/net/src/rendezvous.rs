@@ -59,7 +59,7 @@ pub enum Refusal {
     #[error("say hello first")]
     NotIntroduced,
     /// The relay does not keep this campaign.
-    #[error("this campaign is not kept here")]
+    #[error("this relay does not serve this campaign")]
     UnknownCampaign,
     /// This connection, this account or the relay has as many registrations as it may.
     #[error("too many registrations")]

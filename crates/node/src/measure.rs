@@ -58,7 +58,7 @@ pub(crate) async fn faster<P: Platform>(context: &Context<P>) -> Result<First, E
     // Never measured, long ago, or a GPU that has gone since.
     let cpu_ms = measure(context, EngineKind::Cpu, f64::INFINITY).await?;
     if cpu_ms * f64::from(context.setup.manifest.train.steps) < SHORT_MS {
-        let why = "The CPU begins; the GPU is measured after some rounds.";
+        let why = "The CPU starts; the GPU is measured after some rounds.";
         let mut chosen = open(context, EngineKind::Cpu, why).await?;
         chosen.shown.cpu_ms = Some(cpu_ms);
         return Ok(First { chosen, unmatched: Some(cpu_ms) });
@@ -71,7 +71,7 @@ pub(crate) async fn faster<P: Platform>(context: &Context<P>) -> Result<First, E
 }
 
 /// Said where the GPU could not be measured in [`MOST_MS`].
-pub(crate) const TOO_LONG: &str = "The GPU takes long to get ready here, so the CPU trains.";
+pub(crate) const TOO_LONG: &str = "The GPU takes too long to get ready here, so the CPU trains.";
 
 /// The GPU measured beside the CPU, and remembered; none where that takes too long, which is not remembered: the next
 /// session tries again, perhaps with shaders that the browser then has compiled.
@@ -126,7 +126,7 @@ fn why(cpu_ms: f64, gpu_ms: Option<f64>) -> String {
             format!("The GPU is {} times as fast for this model.", times(cpu_ms / gpu))
         }
         Some(gpu) => format!("The CPU is {} times as fast for this model.", times(gpu / cpu_ms)),
-        None => "There is no GPU here that can train this model.".into(),
+        None => "No GPU here can train this model.".into(),
     }
 }
 

@@ -105,7 +105,7 @@ impl<P: Platform> Node<P> {
     /// Reads the manifest and what this device keeps of the campaign, and shows both.
     async fn start(&mut self, relay: Relay, preference: EnginePreference) -> Result<(), Problem> {
         if self.session.is_some() {
-            return Err(refused("This tab takes part already.", "Leave first."));
+            return Err(refused("This tab is already taking part.", "Leave first."));
         }
         let setup = Rc::new(Setup::read(&*self.platform, &relay).await?);
         (self.out)(Event::Campaign(setup.describe()));
@@ -125,7 +125,7 @@ impl<P: Platform> Node<P> {
 
     async fn join(&mut self) -> Result<(), Problem> {
         if self.session.as_ref().is_some_and(|session| !session.has_failed()) {
-            return Err(refused("This tab takes part already.", "There is nothing to do."));
+            return Err(refused("This tab is already taking part.", "There is nothing to do."));
         }
         self.session = None;
         let Some(ready) = &self.ready else {

@@ -144,10 +144,10 @@ impl Training {
             };
             let why = match error {
                 TrainingError::Engine(EngineError::Gpu(_lost)) if is_gpu => {
-                    "The GPU was lost; the CPU goes on."
+                    "The GPU was lost; the CPU continues."
                 }
                 // Drivers err more often than manifests: the CPU has the last word.
-                TrainingError::Diverged if is_gpu => "The GPU gave no usable numbers; the CPU goes on.",
+                TrainingError::Diverged if is_gpu => "The GPU gave no usable numbers; the CPU continues.",
                 TrainingError::Diverged => return Err(Failure::Diverged),
                 TrainingError::Engine(error) => return Err(Failure::Fatal(unusable(&error))),
                 // Nobody waits for the outcome of a training that was stopped.

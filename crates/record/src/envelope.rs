@@ -125,7 +125,7 @@ pub enum VerifyError {
     #[error("the signature is not in its lower form")]
     HighS,
     /// The signature does not fit the account, the domain and the payload.
-    #[error("the signature does not fit")]
+    #[error("the signature does not match")]
     Signature,
     /// The signed payload is malformed or not canonical.
     #[error("payload: {0}")]

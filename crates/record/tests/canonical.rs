@@ -455,7 +455,7 @@ fn what_a_later_version_signed_is_told_from_what_nobody_can_mean() {
         assert_ne!(
             verify::<Entry>(&signed),
             Err(VerifyError::Later),
-            "{later:?}: the signature does not fit"
+            "{later:?}: the signature does not match"
         );
     }
     // What has not the form of an entry is none in any version.

@@ -29,52 +29,52 @@ use lichen_testkit::process;
 const HELP: &str = "\
 Developer commands of Lichen.
 
-    cargo xtask demo          build everything, start the relay, print the address to open
-        --tabs N              drive N headless browser windows instead of a person
-        --until ACCURACY      end once every tab shows that held-out accuracy (default 0.95)
-        --timeout SECONDS     give up after that long (default 300)
+    cargo xtask demo          build everything, start a relay and print the address to open
+        --tabs N              drive N headless browser windows instead of waiting for a person
+        --until ACCURACY      end when every tab shows this held-out accuracy (default 0.95)
+        --timeout SECONDS     give up after this long (default 300)
         --fresh               use a new data folder instead of .lichen/
-        --json                print one JSON object as the last line of the output
-        --engine auto|cpu|gpu force an engine (default auto: the faster one, measured)
+        --json                end the output with one JSON object
+        --engine auto|cpu|gpu use this engine (default auto: measure both and use the faster one)
         --topology hub|mesh   how updates travel: through the relay, or from tab to tab (default hub)
-        --port PORT           listen there (default 8080, or a free port where that is taken)
-        --threads             build the engine for several threads too, so that the page offers them
-                              exit codes: 0 mark reached, 1 not built or started, 2 out of time,
+        --port PORT           listen on this port (default 8080, or a free one if that is taken)
+        --threads             also build the engine for several threads, so that the page offers them
+                              exit codes: 0 accuracy reached, 1 not built or not started, 2 out of time,
                               3 a tab failed, 4 the relay ended
-    cargo xtask build         build what an operator runs: the page with all it offers, the relay, the command line
-    cargo xtask test          all tests: native, in the browser, end to end, with js-libp2p
-        --only PART           native, browser, end-to-end or interop alone
-        --name TEXT           only tests whose name contains this
-    cargo xtask check         format, lints, dependency rules, bare-metal build, licences
-    cargo xtask fuzz          throw changed bytes at every decoder
-        --seconds S           for that long in total (default 60)
-        --target NAME         only targets whose name contains this
-        --seed N, --input HEX the same inputs again, or this one only
-    cargo xtask size          what a visitor downloads, part by part
-        --engine              instead, what engine and model add to a module without them
+    cargo xtask build         build what an operator runs: the complete page, the relay and the command line
+    cargo xtask test          run all tests: native, in the browser, end to end, and with js-libp2p
+        --only PART           run only this part: native, browser, end-to-end or interop
+        --name TEXT           run only tests whose name contains this
+    cargo xtask check         check format, lints, dependency rules, the bare-metal build and licences
+    cargo xtask fuzz          feed mutated bytes to every decoder
+        --seconds S           run for this long in total (default 60)
+        --target NAME         fuzz only targets whose name contains this
+        --seed N, --input HEX repeat the same inputs, or try this one only
+    cargo xtask size          show what a visitor downloads, part by part
+        --engine              show what engine and model add to a module instead
     cargo xtask screenshots   take the README's pictures from a live training session
     cargo xtask bench [NAME]  run benchmarks; without a name, list them
-    cargo xtask bench engine  our engine beside TensorFlow.js and jax-js in one browser
-        --only W1,W3          these of the workloads W1 to W5
+    cargo xtask bench engine  compare our engine with TensorFlow.js and jax-js in one browser
+        --only W1,W3          measure only these of the workloads W1 to W5
         --engines ours,jax,tfjs, --devices cpu,webgl,webgpu
-        --quick               fewer and shorter samples
-        --profile             instead, what our kernels take on the CPU
+        --quick               take fewer and shorter samples
+        --profile             show how long our kernels take on the CPU instead
         --json                print one JSON object instead of tables
-    cargo xtask bench relay   a relay under load: memory per tab, signalling, appended entries
+    cargo xtask bench relay   measure a relay under load: memory per tab, signalling, appended entries
         --only memory,signalling,appends, --connections N, --pairs N, --authors N, --seconds S
-        --relay-cores LIST    processors that the relay has to itself
+        --relay-cores LIST    reserve these processors for the relay
         --json                print one JSON object instead of a table
-    cargo xtask bench hostile a relay under attack: its memory, what honest tabs feel of it, what becomes of the model
+    cargo xtask bench hostile attack a relay, and measure its memory, the effect on honest tabs and on the model
         --only NAMES, --seconds S, --topology hub|mesh, --nodes N
         --json                print one JSON object instead of a table
-    cargo xtask bench webrtc  how long two tabs take to connect, and how fast they are beside a bare data channel
-    cargo xtask bench page    what an open page costs the processor, thread by thread, in each of its states
+    cargo xtask bench webrtc  measure how long two tabs take to connect, and their speed beside a bare data channel
+    cargo xtask bench page    measure the processor time of an open page, by thread, in each of its states
         --seconds S           measure each state for that long (default 10)
-        --dist DIR            another built page than this checkout's
+        --dist DIR            measure the built page in this folder instead of this checkout's
         --json                print one JSON object instead of a table
-    cargo xtask setup         only get the tools (done by the others when needed)
-        --debian-rust         use Debian's Rust packages for wasm, as where rustup cannot download
-    cargo xtask help          this text; `--help` after a command shows that command's part
+    cargo xtask setup         only install the tools (other commands do so when needed)
+        --debian-rust         use Debian's Rust packages for wasm, for machines where rustup cannot download
+    cargo xtask help          show this text; `--help` after a command shows that command's part
 ";
 
 /// The exit code of a program ended by Ctrl-C.

@@ -1,4 +1,4 @@
-//! What a relay bears: a real relay process, and tabs that are as real but for the browser, in this process.
+//! Capacity of a relay: a real relay process, and tabs in this process that are real except for the browser.
 //!
 //! `cargo xtask bench relay` runs it. Three figures: the relay's memory per connected idle tab, signalling sessions
 //! between tabs over the relay's circuits in a second, and verified entries appended to the log in a second. The tabs

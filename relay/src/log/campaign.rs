@@ -95,7 +95,7 @@ impl Campaign {
 
 fn parse(bytes: &[u8]) -> Result<Manifest> {
     if let Some(kind) = file_kind(bytes).filter(|kind| kind.is_no_manifest()) {
-        bail!("this is {kind}, where a manifest (TOML) belongs");
+        bail!("this is {kind}, not a manifest (TOML)");
     }
     Manifest::from_bytes(bytes).map_err(|error| anyhow::anyhow!("the manifest is faulty:\n{error}"))
 }

@@ -11,8 +11,8 @@ impl ViewState {
     pub(super) fn ready(&mut self, version: u32) -> Vec<Effect> {
         if version != lichen_bridge::VERSION {
             return self.broke(Problem {
-                message: "The page and its worker are of different versions.".to_owned(),
-                remedy: "Reload the page to get both anew.".to_owned(),
+                message: "The page and its worker have different versions.".to_owned(),
+                remedy: "Reload the page to update both.".to_owned(),
             });
         }
         let start = self.ask(Asked::Start);

@@ -22,7 +22,7 @@ pub(super) fn misled(stated: &Card, verified: &Card) -> Option<Problem> {
         parts.iter().filter(|(_part, is_same)| !is_same).map(|(part, _)| *part).collect();
     (!false_parts.is_empty()).then(|| Problem {
         message: format!(
-            "This site said something else than the campaign’s own description about {}.",
+            "This site and the campaign’s own description disagree about {}.",
             false_parts.join(", ")
         ),
         remedy: "Nothing was connected or trained. Do not take part here, and tell the people who run the campaign."

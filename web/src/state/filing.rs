@@ -60,7 +60,7 @@ pub(super) fn went_back(round: u64, to: u64) -> Problem {
     };
     Problem {
         message: format!("The organiser went back to {checkpoint}."),
-        remedy: format!("Round {round} goes on from there. There is nothing to do."),
+        remedy: format!("Round {round} continues from there. You need not do anything."),
     }
 }
 
@@ -75,6 +75,6 @@ pub(super) fn set_aside(round: u64, would_be: Option<f64>, stays: Option<f64>) -
     };
     Problem {
         message: format!("Round {round} was set aside: {why}."),
-        remedy: "Training goes on from the checkpoint before it. There is nothing to do.".to_owned(),
+        remedy: "Training continues from the previous checkpoint. You need not do anything.".to_owned(),
     }
 }

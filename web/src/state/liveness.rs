@@ -44,11 +44,11 @@ impl ViewState {
         Some(match self.worker {
             WorkerStage::Loading => Sentence::stalled(
                 "The code that trains is still being loaded.",
-                "The connection may be slow. If it lasts, reload the page.",
+                "The connection may be slow. If this continues, reload the page.",
             ),
             WorkerStage::Prepared | WorkerStage::TakingPart => Sentence::stalled(
-                "The part of this page that trains has not answered for a while.",
-                "It may be busy with one long step. If it lasts, reload the page and join again.",
+                "The training part of this page has not answered for a while.",
+                "It may be busy with one long step. If this continues, reload the page and join again.",
             ),
         })
     }
@@ -59,8 +59,8 @@ impl ViewState {
         let mut effects = vec![Effect::Close];
         effects.extend(self.start_anew(now));
         self.notice = Some(Problem {
-            message: "Training with several threads stopped answering.".to_owned(),
-            remedy: "It goes on with one thread, from the last settled round.".to_owned(),
+            message: "Training with several threads stopped responding.".to_owned(),
+            remedy: "Training continues with one thread from the last settled round.".to_owned(),
         });
         effects
     }

@@ -76,7 +76,7 @@ impl ViewState {
         match &self.run {
             Run::Idle => Sentence::new("idle", Lamp::Off, Progress::None, "Nothing is running."),
             Run::Leaving => {
-                Sentence::new("leaving", Lamp::Off, Progress::Open, "Leaving: saying goodbye to the relay.")
+                Sentence::new("leaving", Lamp::Off, Progress::Open, "Leaving: signing off at the relay.")
             }
             Run::Left => self.farewell(),
             Run::Failed(problem) => {
@@ -85,7 +85,7 @@ impl ViewState {
             }
             Run::Paused => {
                 Sentence::new("paused", Lamp::Off, Progress::None, "Paused: nothing is being trained.")
-                    .advise("Resume whenever you like; the others go on meanwhile.")
+                    .advise("Resume whenever you like; the others continue meanwhile.")
             }
             Run::Joined => self.at_work(now),
         }
@@ -124,9 +124,9 @@ impl ViewState {
                 "offline",
                 Lamp::Bad,
                 Progress::Open,
-                "The relay that takes contributions is away.",
+                "The relay that accepts contributions cannot be reached.",
             )
-            .advise("Another one serves the record. What this tab has learned waits and is sent by itself."),
+            .advise("Another relay serves the record. What this tab has learned is kept and sent later."),
             (Phase::Offline { .. }, Link::Open { .. } | Link::Connecting | Link::Closed)
             | (Phase::Connecting, _) => {
                 Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")
@@ -182,7 +182,8 @@ impl ViewState {
                 match self.clock_ahead {
                     0..CLOCK_WORTH_SAYING => waiting,
                     _ => waiting.advise(
-                        "The relay's clock has been wrong: times in the record may be off. Training goes on all the same.",
+                        "The relay's clock has been wrong, so times in the record may be off. Training is not \
+                            affected.",
                     ),
                 }
             }
@@ -226,7 +227,7 @@ impl ViewState {
 
     fn waiting_for_others(&self) -> Sentence {
         let Some(round) = self.round.filter(|round| round.cohort > round.contributions) else {
-            let text = "Your part is done. Everybody's is being collected.";
+            let text = "Your part is done. Everybody's results are being collected.";
             return Sentence::new("waiting", Lamp::Good, Progress::Open, text);
         };
         let missing = u64::from(round.cohort - round.contributions);
@@ -287,7 +288,7 @@ impl ViewState {
         match sentence.key {
             "idle" => String::new(),
             "training" | "sending" | "aggregating" | "waiting" => "Taking part.".to_owned(),
-            "offline" => "Offline. This tab tries again by itself.".to_owned(),
+            "offline" => "Offline. This tab reconnects automatically.".to_owned(),
             "checking" => "Checking the record.".to_owned(),
             _ => sentence.text,
         }
@@ -298,7 +299,7 @@ impl ViewState {
     pub(crate) fn milestone(&self) -> Option<String> {
         let accuracy = self.best?;
         if self.target().is_some_and(|target| accuracy >= target) {
-            return Some("The accuracy aimed at is reached.".to_owned());
+            return Some("The target accuracy is reached.".to_owned());
         }
         [0.9, 0.75, 0.5]
             .into_iter()
@@ -312,24 +313,25 @@ fn standstill(cause: Cause) -> Option<(&'static str, &'static str)> {
     Some(match cause {
         Cause::StoreFull | Cause::StoreFailing => (
             "The relay cannot save anything: its disk is full or failing.",
-            "What this tab has learned waits here and is sent by itself. If it lasts, tell the people who run this site.",
+            "What this tab has learned is kept here and sent later. If this continues, tell the people who run \
+                this site.",
         ),
         Cause::Contributions => (
             "This round needs more people than are here.",
-            "It goes on by itself when they come. Leave this page open, or invite somebody.",
+            "It continues when they arrive. Leave this page open, or invite somebody.",
         ),
         Cause::Conflict => (
             "The results of this round contradict each other, so none counts.",
-            "Tell the people who run this site: somebody's computer is wrong or lies, and their log says whose.",
+            "Tell the people who run this site: a computer is faulty or lying, and their log says whose.",
         ),
         Cause::UpdateMissing | Cause::Aggregation => (
             "The relay cannot combine this round's updates.",
-            "Nothing you gave is lost. Tell the people who run this site.",
+            "None of your contributions is lost. Tell the people who run this site.",
         ),
         Cause::Leader => return None,
         _ => (
             "The relay has stopped making progress.",
-            "Nothing you gave is lost. If it lasts, tell the people who run this site.",
+            "None of your contributions is lost. If this continues, tell the people who run this site.",
         ),
     })
 }
@@ -346,5 +348,5 @@ fn offline(reason: &str, retry_at: Option<f64>, now: f64) -> Sentence {
         format!("Offline: trying again in {seconds:.0} s.")
     };
     Sentence::new("offline", Lamp::Bad, Progress::Open, text)
-        .advise(format!("Because {reason}. Nothing is lost: this tab goes on where it was."))
+        .advise(format!("Because {reason}. Nothing is lost: this tab continues where it stopped."))
 }

@@ -414,7 +414,7 @@ fn steps_and_rounds_are_not_announced_but_milestones_are() {
     }
     assert_eq!(told.len(), 1, "{told:?}");
     marks.dedup();
-    let expected = [None, Some("50 percent"), Some("75 percent"), Some("90 percent"), Some("aimed at")];
+    let expected = [None, Some("50 percent"), Some("75 percent"), Some("90 percent"), Some("target")];
     assert_eq!(marks.len(), expected.len(), "each is told once: {marks:?}");
     for (mark, words) in marks.iter().zip(expected) {
         assert_eq!(mark.is_some(), words.is_some());

@@ -113,7 +113,7 @@ impl ViewState {
         }
         if self.present().is_none_or(|now| now.checkpoint.is_none()) {
             self.trial.stage = TrialStage::Failed(Problem {
-                message: "The relay does not say which model is the present one.".to_owned(),
+                message: "The relay does not say which model is current.".to_owned(),
                 remedy: "Try again in a moment.".to_owned(),
             });
             return Vec::new();

@@ -56,7 +56,8 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
                 <p class="purpose">{ campaign.card.purpose.clone() }</p>
             </header>
             <p class="lead">
-                { "People lend a tab like this one: each trains the model a little, all of them get far, and no data centre is needed. Lend yours for as long as you like. What comes out belongs to everybody." }
+                { "People lend a tab like this one: each trains the model a little, together they get far, and no \
+                    data centre is needed. Lend yours for as long as you like. The result belongs to everybody." }
             </p>
             { here_now(state) }
             <div class="ask">
@@ -73,7 +74,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
             }
             { engine::threads(state, click) }
             <details>
-                <summary>{ "Everything else that you may want to know" }</summary>
+                <summary>{ "Everything else you may want to know" }</summary>
                 <div class="stack">
                     { statements(campaign) }
                     { facts(state, campaign) }
@@ -87,7 +88,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
 fn here_now(state: &ViewState) -> Html {
     let Some(now) = state.present() else {
         let untold =
-            if state.is_now_told() { "Who is here now could not be asked." } else { "Asking who is here…" };
+            if state.is_now_told() { "Cannot find out who is here now." } else { "Asking who is here…" };
         return html! { <p class="here number">{ untold }</p> };
     };
     let people = match now.members {
@@ -137,12 +138,12 @@ fn behind_it(campaign: &Campaign) -> Html {
     }
 }
 
-const SEEN: &str = "Your device’s network address, as every website does, and what your tab has learned: only numbers. \
-    What is trained on, or drawn here, is not sent.";
+const SEEN: &str = "Your device’s network address, as on every website, and what your tab has learned: only \
+    numbers. Training data and drawings are not sent.";
 
-const LINKED: &str = "At Join your browser makes a key and keeps it. It signs what you give, under the same long number at \
-    each visit, so that your visits can be told to be one person’s; no name is asked for. To forget it, clear this \
-    site’s data in your browser.";
+const LINKED: &str = "When you join, your browser makes a key and keeps it. It signs what you contribute, under \
+    the same long number at each visit, so your visits can be linked; no name is asked for. To forget it, clear \
+    this site’s data in your browser.";
 
 fn operator(campaign: &Campaign) -> Html {
     let Some(operator) = &campaign.operator else {

@@ -64,8 +64,8 @@ fn plots(props: &PlotsProps) -> Html {
     })
 }
 
-const BEFORE: &str = "Before you came, as contributors reported: each measured on what it had trained on, and nobody has \
-    checked it.";
+const BEFORE: &str = "Before you joined, as contributors reported: each measured on its own training data, and \
+    nobody has checked it.";
 
 /// The reported rounds that this tab has measured neither itself nor anything before.
 fn before<'a>(reported: &'a [Reported], history: &[Evaluation]) -> &'a [Reported] {
@@ -208,7 +208,7 @@ fn describe(what: &str, curve: &Curve, show: impl Fn(f64) -> String) -> String {
     };
     let before = match curve.before.as_slice() {
         [] => String::new(),
-        before => format!(" Before you came it {}, as contributors reported.", went(before)),
+        before => format!(" Before you joined it {}, as contributors reported.", went(before)),
     };
     format!("{what} {}.{before} The table below has every value.", went(&curve.measured))
 }
@@ -236,7 +236,7 @@ mod tests {
         let curve = Curve { before: points(&[1, 4]), measured: points(&[5, 8]) };
         assert_eq!(curve.ends(), Some((1, 8)));
         let told = describe("Accuracy", &curve, |value| format!("{value:.1}"));
-        let expected = "Accuracy went from 0.5 in round 5 to 0.8 in round 8. Before you came it went from 0.1 in round 1 to \
+        let expected = "Accuracy went from 0.5 in round 5 to 0.8 in round 8. Before you joined it went from 0.1 in round 1 to \
             0.4 in round 4, as contributors reported. The table below has every value.";
         assert_eq!(told, expected);
         let curve = Curve { before: points(&[1]), measured: Vec::new() };

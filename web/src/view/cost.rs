@@ -33,9 +33,9 @@ pub(super) fn expected(state: &ViewState) -> Html {
     }
 }
 
-const POWER: &str = "It takes turns of work on one core of your processor, or on your graphics card, and rests in \
-    between: anything from a few percent of a core to all of it, as your device is fast or slow. This page measures it \
-    while it runs. A battery goes down faster meanwhile, and old devices get warm: plugged in is better.";
+const POWER: &str = "It works in short bursts on one core of your processor, or on your graphics card, and rests \
+    in between: from a few percent of a core to all of it, depending on your device. This page measures it while \
+    it runs. A battery goes down faster meanwhile, and old devices get warm: plug in if you can.";
 
 /// What was measured since joining.
 pub(super) fn measured(state: &ViewState, now: f64) -> Html {
@@ -69,8 +69,8 @@ fn at_work(share: f64, threads: u32) -> String {
 fn time(cost: Cost) -> String {
     let all = cost.interval_ms.max(SHORTEST_ROUND_MS).saturating_mul(cost.rounds) as f64 / 1000.0;
     format!(
-        "As much as you like: a minute helps already. Pause and Leave work at once, and closing the page ends it. All \
-         {} rounds together take {} or longer.",
+        "As much as you like: even a minute helps. Pause and Leave take effect at once, and closing the page ends \
+         it. All {} rounds together take {} or longer.",
         format::count(cost.rounds),
         format::wait(all)
     )
@@ -82,8 +82,8 @@ fn data(cost: Cost, people: u64) -> String {
     // What this tab sends, and what it gets from each of the others.
     let round = cost.model_bytes.saturating_mul(people);
     format!(
-        "About {} at the start. Then up to {} a minute with {people} people, and more with more of them: each sends what \
-         it has learned to all the others. It is less where rounds take longer than the shortest possible.",
+        "About {} at the start. Then up to {} a minute with {people} people, and more with more people: each \
+            sends what it has learned to all the others. Longer rounds need less.",
         format::bytes(start),
         format::bytes(round.saturating_mul(rounds_a_minute)),
     )

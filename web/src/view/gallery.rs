@@ -405,7 +405,7 @@ fn who_has_left_does_not_claim_to_know_who_takes_part() {
     state.click(Intent::Leave, NOW);
     state.closed();
     let page = drawn(state);
-    assert!(!page.contains("nobody else yet") && page.contains("only while it does so itself"));
+    assert!(!page.contains("nobody else yet") && page.contains("only while it takes part itself"));
     assert!(!drawn(joined(Phase::Connecting)).contains("nobody else yet"), "nothing is known yet");
 }
 

@@ -62,7 +62,7 @@ pub(super) fn connection(state: &ViewState) -> Html {
 /// What stands in the place of a list that is empty.
 fn unlisted(state: &ViewState) -> &'static str {
     if matches!(state.run, Run::Left | Run::Failed(_)) {
-        "This tab is told who takes part only while it does so itself."
+        "This tab learns who takes part only while it takes part itself."
     } else {
         "Everybody who takes part appears here by their public key."
     }

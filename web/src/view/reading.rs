@@ -59,7 +59,7 @@ fn verdict(ranked: &[(String, f32)]) -> String {
         Some((second, rival)) if *rival >= sure * RIVAL => {
             format!("It hesitates between {first} ({}) and {second} ({}).", percent(*sure), percent(*rival))
         }
-        _ => format!("It takes it for {first}, and is not sure ({}).", percent(*sure)),
+        _ => format!("It reads {first}, but is not sure ({}).", percent(*sure)),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(said(&[0.01, 0.97, 0.02]), "It reads 1 (97\u{a0}% sure).");
         assert_eq!(said(&[0.0, 0.0, 1.0]), "It reads 2 (over 99\u{a0}% sure).");
         assert_eq!(said(&[0.5, 0.1, 0.4]), "It hesitates between 0 (50\u{a0}%) and 2 (40\u{a0}%).");
-        assert_eq!(said(&[0.7, 0.1, 0.1, 0.1]), "It takes it for 0, and is not sure (70\u{a0}%).");
+        assert_eq!(said(&[0.7, 0.1, 0.1, 0.1]), "It reads 0, but is not sure (70\u{a0}%).");
         let ten = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.08, 0.12];
         assert_eq!(said(&ten), "It cannot tell. Its best guess is 9 (12\u{a0}%).");
         assert_eq!(said(&[f32::NAN, 1.0]), "Reading.");

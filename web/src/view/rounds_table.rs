@@ -41,7 +41,7 @@ pub(super) fn table(props: &TableProps) -> Html {
                     <table>
                         <caption>
                             { "Accuracy and loss on held-out data, latest round first" }
-                            if is_reported { { ", and before you came as contributors reported it" } }
+                            if is_reported { { ", and before you joined as contributors reported it" } }
                             if left_out > 0 { { format!("; {} earlier rounds are not listed", format::count(left_out as u64)) } }
                         </caption>
                         <thead>

@@ -88,7 +88,7 @@ fn reached_so_far(state: &ViewState) -> String {
                 format::of_hundred(accuracy)
             )
         }
-        None => format!("{by} trained the model to its end."),
+        None => format!("{by} completed the training of the model."),
     }
 }
 
@@ -113,11 +113,11 @@ fn next(state: &ViewState, over: bool) -> String {
     let until = rounds.map_or_else(String::new, |rounds| format!(", until round {rounds}"));
     match state.run {
         Run::Left | Run::Failed(_) => {
-            format!("The others go on{until}: every round may make it a little better.")
+            format!("The others continue{until}: every round may improve it a little.")
         }
         _ => format!(
-            "It goes on{until}, since every round may make it a little better. You may stay or leave: you have done what \
-             you were asked for."
+            "It continues{until}, since every round may improve it a little. Stay or leave as you like: you have \
+                done what you were asked to do."
         ),
     }
 }

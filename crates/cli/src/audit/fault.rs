@@ -157,7 +157,8 @@ pub(crate) enum Fault {
     },
     /// The last checkpoint is broken, and nobody can go on from it.
     #[error(
-        "round {round}: everything is as the log says, but the model is broken: its loss on the held-out samples is {loss}. \
+        "round {round}: everything matches the log, but the model is broken: its loss on the held-out samples is \
+            {loss}. \
          No training mends that; {}", way_out(*.best)
     )]
     Broken {

@@ -32,7 +32,7 @@ pub(super) struct Tensors<'a> {
 impl<'a> Tensors<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> anyhow::Result<Self> {
         if let Some((kind, remedy)) = file_kind(bytes).and_then(|kind| Some((kind, kind.remedy()?))) {
-            bail!("this is {kind}, where a safetensors file belongs: {remedy}");
+            bail!("this is {kind}, not a safetensors file: {remedy}");
         }
         let file = SafeTensors::deserialize(bytes).context("this is not a whole safetensors file")?;
         Ok(Self { tensors: file.tensors().into_iter().collect(), converted: Vec::new() })

@@ -21,7 +21,7 @@ pub struct Notice {
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// A part of the relay has died.
-    #[error("a part of the relay has died")]
+    #[error("a part of the relay has stopped")]
     Died,
     /// The relay's disk is full.
     #[error("the disk is full")]
@@ -42,10 +42,10 @@ pub enum Cause {
     #[error("the open round waits for more contributions")]
     Contributions,
     /// The relay that this one follows is away, or shows a false log.
-    #[error("the relay that this one follows is not to be had")]
+    #[error("the relay that this one follows cannot be reached")]
     Leader,
     /// None of these; the relay's log may say more.
-    #[error("nothing that is known")]
+    #[error("the cause is not known")]
     Unknown,
 }
 

@@ -19,10 +19,10 @@ pub enum Reason {
     #[error("not in canonical form")]
     NotCanonical,
     /// The stream ended, or stalled, in the middle of the request.
-    #[error("the request broke off")]
+    #[error("the request was cut off")]
     Truncated,
     /// The signature does not fit the payload and the account, or is not in its lower form.
-    #[error("the signature does not fit")]
+    #[error("the signature does not match")]
     WrongSignature,
     /// The certificate names another peer than the one that is connected.
     #[error("the certificate is for another connection")]
@@ -37,7 +37,7 @@ pub enum Reason {
     #[error("signed by another account than this session's")]
     WrongAccount,
     /// The relay does not keep this campaign.
-    #[error("this campaign is not kept here")]
+    #[error("this relay does not serve this campaign")]
     UnknownCampaign,
     /// The relay does not hold this blob.
     #[error("not held here")]
@@ -67,7 +67,7 @@ pub enum Reason {
     #[error("too many entries in a minute from this network")]
     QuotaAddress,
     /// All tabs together make the log grow faster than others can read it.
-    #[error("the record takes no more entries at the moment")]
+    #[error("the record accepts no more entries at the moment")]
     Crowded,
     /// Too many accounts that the log does not know have joined from the same network lately.
     #[error("too many new accounts from this network lately")]
@@ -82,12 +82,12 @@ pub enum Reason {
     #[error("too many bytes in a minute for a campaign without a hub")]
     QuotaPinned,
     /// The account, or its network, or all of them, have put too much that no entry names.
-    #[error("too much is held here that no entry names")]
+    #[error("too many unused bytes are stored here")]
     // Its name on the wire stays, as pages of earlier versions know no other.
     #[serde(rename = "quota-loose")]
     QuotaUnpinned,
     /// What is left of the relay's disk is for the log.
-    #[error("the relay's disk is nearly full, and it takes no more updates")]
+    #[error("the relay's disk is nearly full, so it accepts no more updates")]
     DiskFull,
     /// The checkpoint that is attested is not held here: put it first.
     #[error("the checkpoint is not held here")]
@@ -96,7 +96,7 @@ pub enum Reason {
     #[error("this relay only follows the campaign's own, which is away")]
     Following,
     /// This relay follows the campaign's own, and has less of the log than is asked for.
-    #[error("this relay has not got so much of the log yet")]
+    #[error("this relay does not have that much of the log yet")]
     Behind,
     /// The relay has no room for more requests at the moment.
     #[error("the relay is busy")]

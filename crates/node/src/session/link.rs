@@ -202,7 +202,9 @@ impl<P: Platform> Session<P> {
 /// Most likely this program is older than what signed the entry.
 pub(super) fn later_log(reason: &str) -> Problem {
     Problem {
-        message: format!("This page is older than the campaign, and cannot read its record on ({reason})."),
+        message: format!(
+            "This page is older than the campaign and cannot read the rest of its record ({reason})."
+        ),
         remedy: "Reload the page. If that does not help, tell the people who run this site.".into(),
     }
 }
@@ -210,9 +212,8 @@ pub(super) fn later_log(reason: &str) -> Problem {
 /// The relay contradicts itself, or what others were shown.
 pub(super) fn false_log(reason: &str) -> Problem {
     Problem {
-        message: format!("The relay does not show one true record of this campaign: {reason}."),
-        remedy:
-            "Nothing it says is believed any more. Tell the people who run this site, then reload the page."
-                .into(),
+        message: format!("The relay's record of this campaign is false or incomplete: {reason}."),
+        remedy: "This tab no longer trusts it. Tell the people who run this site, then reload the page."
+            .into(),
     }
 }

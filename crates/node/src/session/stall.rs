@@ -153,33 +153,32 @@ enum Cause {
     Unknown,
 }
 
-const PATIENCE: &str = "This tab goes on by itself as soon as that is over. If it lasts, reload the page, or tell the people \
-    who run this site.";
+const PATIENCE: &str = "This tab continues as soon as that is over. If it lasts, reload the page or tell the \
+    people who run this site.";
 
 fn problem(stage: Stage, cause: Cause) -> Problem {
     let message = match (stage, cause) {
         (_, Cause::Silent) => "The relay has stopped answering.".into(),
         (_, Cause::Store(reason)) => return unstored(&reason),
-        (_, Cause::Refused(reason)) => format!("The relay does not take what this tab sends: {reason}."),
+        (_, Cause::Refused(reason)) => format!("The relay does not accept what this tab sends: {reason}."),
         (_, Cause::Lacking(number)) => {
             let contributions = if number == 1 { "contribution" } else { "contributions" };
             return Problem {
                 message: format!("The round lacks {number} more {contributions}, and nobody else is here."),
-                remedy: "It goes on as soon as others take part: leave this page open, or invite somebody."
+                remedy: "It continues as soon as others take part: leave this page open, or invite somebody."
                     .into(),
             };
         }
         (Stage::Training, Cause::Unknown) => {
             return Problem {
-                message: "No training step has been finished for long.".into(),
-                remedy: "Other programs may keep this device busy. If it lasts, reload the page.".into(),
+                message: "No training step has finished for a long time.".into(),
+                remedy: "Other programs may keep this device busy. If this continues, reload the page."
+                    .into(),
             };
         }
-        (Stage::Connecting | Stage::Reading, Cause::Unknown) => {
-            "The record does not come any further.".into()
-        }
-        (Stage::Fetching, Cause::Unknown) => "The model or the data to train on does not come.".into(),
-        (Stage::Joining, Cause::Unknown) => "The relay has not yet taken in that this tab is here.".into(),
+        (Stage::Connecting | Stage::Reading, Cause::Unknown) => "The record has stopped arriving.".into(),
+        (Stage::Fetching, Cause::Unknown) => "The model or the training data does not arrive.".into(),
+        (Stage::Joining, Cause::Unknown) => "The relay has not yet recorded that this tab joined.".into(),
         (Stage::Sending, Cause::Unknown) => "What this tab has learned does not reach the relay.".into(),
         (Stage::Closing, Cause::Unknown) => "The round should have closed by now.".into(),
         (Stage::Settling, Cause::Unknown) => "The round’s result should be settled by now.".into(),
@@ -192,14 +191,14 @@ fn problem(stage: Stage, cause: Cause) -> Problem {
 fn unstored(reason: &str) -> Problem {
     if reason.contains("Quota") {
         return Problem {
-            message: "This browser has no room left for what this page needs.".into(),
-            remedy: "Free some space on this device; this tab tries again by itself.".into(),
+            message: "This browser has no room left for this page's data.".into(),
+            remedy: "Free some space on this device; this tab tries again automatically.".into(),
         };
     }
     Problem {
-        message: format!("This browser has stopped keeping what this page needs ({reason})."),
+        message: format!("This browser has stopped storing this page's data ({reason})."),
         remedy:
-            "Allow this site to store data; this tab tries again by itself. If it lasts, reload the page."
+            "Allow this site to store data; this tab tries again automatically. If this continues, reload the page."
                 .into(),
     }
 }
@@ -208,16 +207,17 @@ fn unstored(reason: &str) -> Problem {
 fn diverging(round: RoundNumber) -> Problem {
     Problem {
         message: format!("Training diverged in round {}: the numbers grew beyond all bounds.", round.0),
-        remedy: "Nothing is wrong with this device. This tab rests and tries again in the next round; the people who \
-            run this campaign may have to lower its learning rate."
-            .into(),
+        remedy:
+            "Nothing is wrong with this device. This tab waits and tries again in the next round; the people \
+            who run this campaign may have to lower its learning rate."
+                .into(),
     }
 }
 
 /// Training diverged too often.
 pub(crate) fn stopped_diverging() -> Problem {
     Problem {
-        message: "Training diverged in every one of the last rounds, so this tab has stopped.".into(),
+        message: "Training diverged in each of the last rounds, so this tab has stopped.".into(),
         remedy: "Nothing is wrong with this device. Tell the people who run this campaign that its learning rate may be \
             too high."
             .into(),
@@ -228,9 +228,8 @@ pub(crate) fn stopped_diverging() -> Problem {
 pub(crate) fn moved_on(round: RoundNumber) -> Problem {
     Problem {
         message: format!("Round {} ended during the pause.", round.0),
-        remedy:
-            "What this tab had begun for it is of no use any more; it begins anew with the present model."
-                .into(),
+        remedy: "The unfinished work for it is discarded; this tab starts again with the current model."
+            .into(),
     }
 }
 
@@ -262,7 +261,7 @@ mod tests {
     fn a_full_device_is_told_from_one_that_keeps_nothing() {
         let full = unstored("the store failed: failed to put a value: QuotaExceededError");
         assert!(full.remedy.contains("Free some space"));
-        assert!(unstored("the store failed: no").message.contains("stopped keeping"));
+        assert!(unstored("the store failed: no").message.contains("stopped storing"));
     }
 
     #[test]

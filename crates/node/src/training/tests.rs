@@ -212,7 +212,7 @@ async fn a_lost_gpu_does_not_cost_the_round() {
     let engines = lost.engines();
     assert_eq!(engines.first().map(|engine| engine.kind), Some(EngineKind::Gpu));
     let last = engines.last().unwrap();
-    assert_eq!((last.kind, last.why.as_str()), (EngineKind::Cpu, "The GPU was lost; the CPU goes on."));
+    assert_eq!((last.kind, last.why.as_str()), (EngineKind::Cpu, "The GPU was lost; the CPU continues."));
     let by_cpu = trained(Bench::new(Tab::default()).train(EnginePreference::Cpu, 200).await);
     assert_eq!(by_both.parameters.to_safetensors(), by_cpu.parameters.to_safetensors());
     assert_eq!(by_both.metrics, by_cpu.metrics);
@@ -285,5 +285,5 @@ async fn a_measurement_that_takes_too_long_is_not_waited_for() {
     bench.train_until_measured().await;
     let engine = bench.engines().pop().unwrap();
     assert_eq!((engine.kind, engine.gpu_ms), (EngineKind::Cpu, None));
-    assert_eq!(engine.why, "The GPU takes long to get ready here, so the CPU trains.");
+    assert_eq!(engine.why, "The GPU takes too long to get ready here, so the CPU trains.");
 }

@@ -52,7 +52,9 @@ pub(super) async fn log(
     }
     match site.hub.read_log(campaign, query.from, query.limit).await {
         Ok(page) => answer(&page),
-        Err(Reason::UnknownCampaign) => plain(StatusCode::NOT_FOUND, "this campaign is not kept here"),
+        Err(Reason::UnknownCampaign) => {
+            plain(StatusCode::NOT_FOUND, "this relay does not serve this campaign")
+        }
         Err(error) => failed(&error),
     }
 }
