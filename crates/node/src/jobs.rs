@@ -180,7 +180,7 @@ pub(crate) async fn aggregate<P: Platform>(
     Done::Aggregated { round, excluded, result }
 }
 
-/// Measures a settled checkpoint, and shows what came of it.
+/// Measures a settled checkpoint and shows the result.
 pub(crate) async fn evaluate<P: Platform>(
     context: Rc<Context<P>>,
     settling: Rc<Settling>,

@@ -82,7 +82,7 @@ pub trait Platform: 'static {
     /// Whether what this device keeps for the account is still there: a site's data can be cleared while it runs.
     ///
     /// # Errors
-    /// What became of it.
+    /// [`Unkept`]: the key is gone, or the store cannot be read.
     async fn check_kept(&self) -> Result<(), Unkept> {
         Ok(())
     }

@@ -31,7 +31,7 @@ impl Progress {
         self.at.set((round, step, steps));
     }
 
-    /// So many steps took so many milliseconds.
+    /// Records that `steps` took this many milliseconds.
     pub(crate) fn took(&self, steps: u32, ms: f64) {
         self.taken.set(self.taken.get().wrapping_add(steps.into()));
         self.step_ms.set(ms / f64::from(steps.max(1)));

@@ -1,4 +1,5 @@
-//! A tab that cannot get on, and what it says of it. Time is the runtime's, which runs ahead while nothing is to be done.
+//! Tests of tabs that cannot make progress, and of what they report. Time is the runtime's, which runs ahead while
+//! there is nothing to do.
 
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ impl Visit {
         problem.clone()
     }
 
-    /// All that happens in so long a time.
+    /// All events within this time.
     async fn during(&mut self, time: Duration) -> Vec<Event> {
         let mut seen = Vec::new();
         let collecting = async {

@@ -58,7 +58,7 @@ pub(crate) struct Training {
     stopped: Option<Course>,
 }
 
-/// How far a training is. What it has learned so far is in the engine.
+/// Progress of a training. The parameters learned so far are in the engine.
 struct Course {
     round: RoundNumber,
     base: Cid,
@@ -275,7 +275,7 @@ struct Losses {
     /// Those that were not reported yet, and the number of the first one's step.
     points: Vec<LossPoint>,
     taken: u32,
-    /// After so many steps the last epoch begins.
+    /// The step at which the last epoch begins.
     last_epoch_from: u32,
     /// Losses of the last epoch: their sum and their number.
     last_epoch: (f64, u32),
@@ -345,7 +345,7 @@ impl<'a, P: Platform> Report<'a, P> {
         self.context.platform.clock() - self.turn_began >= SLICE_MS
     }
 
-    /// Another turn begins, after so many steps.
+    /// Another turn begins, after this many steps.
     fn next_turn(&mut self, done: u32) {
         let now = self.context.platform.clock();
         let taken = done.saturating_sub(std::mem::replace(&mut self.turn_from, done));

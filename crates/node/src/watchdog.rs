@@ -2,7 +2,7 @@
 //!
 //! Every stage has a time that it may take by the campaign's own rules, and an interval in which something should move
 //! after that. Where nothing moves for [`PATIENCE`] such intervals, the stage has stalled. Time counts only while the device
-//! is awake, and only in the stage itself: whoever goes round in circles between two stages stalls as well.
+//! is awake, and only in the stage itself: a tab that alternates between two stages stalls as well.
 
 /// How many times the expected interval may pass without progress.
 const PATIENCE: u64 = 3;
@@ -54,11 +54,11 @@ const STAGES: usize = Stage::ALL.len();
 /// What a look finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sight {
-    /// What is waited for.
+    /// What the stage waits for.
     pub(crate) stage: Stage,
     /// How far it is; any other value than before is progress.
     pub(crate) mark: [u64; 3],
-    /// What it may take by the rules, in milliseconds.
+    /// The time that the rules allow it, in milliseconds.
     pub(crate) allowed_ms: u64,
     /// In which something should move beyond that, in milliseconds.
     pub(crate) interval_ms: u64,
@@ -97,7 +97,7 @@ impl Watchdog {
         }
     }
 
-    /// Whether what is in sight has stalled.
+    /// Whether the current stage has stalled.
     pub(crate) fn has_stalled(&self, sight: &Sight) -> bool {
         let idle = self.idle.get(sight.stage as usize);
         idle.is_some_and(|idle| idle.mark == sight.mark && idle.for_ms > sight.limit_ms())

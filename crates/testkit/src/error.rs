@@ -21,7 +21,7 @@ pub enum Error {
     /// No Firefox is installed.
     #[error("no Firefox found (looked for {0}); install the package `firefox-esr` or set LICHEN_FIREFOX")]
     NoFirefox(String),
-    /// The manifest that is to be changed does not say what is to be replaced.
+    /// The text to be replaced does not occur in the manifest.
     #[error("the shipped manifest does not say `{0}`")]
     Unchanged(String),
     /// A file or socket failed.

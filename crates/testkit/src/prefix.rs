@@ -80,7 +80,7 @@ fn pass(near: TcpStream, path: &str, port: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// The head with the path taken off, one request to a connection; none for what is not below the path.
+/// The head with the path taken off, one request per connection; `None` for a request outside the path.
 fn stripped(head: &str, path: &str) -> Option<String> {
     let (line, headers) = head.split_once("\r\n")?;
     let mut parts = line.splitn(3, ' ');

@@ -1,6 +1,6 @@
-//! How fast what a network's peers send is read: every byte costs deciphering, whatever becomes of it.
+//! How fast bytes from one network are read: every byte must be deciphered, even if it is then refused.
 //!
-//! Whoever sends faster is not refused. Its sockets are read later, so that it has to wait, as TCP has it.
+//! Faster senders are not refused. Their sockets are read later, so TCP makes them wait.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 const PER_NETWORK: Rate = Rate::new(BURST, INTERVAL);
 
-/// The networks of one site may send so many times as much together.
+/// All networks of one site together may send four times as much.
 const PER_SITE: Rate = Rate::new(4 * BURST, INTERVAL);
 
 /// Networks remembered before those that owe nothing are forgotten.
@@ -44,7 +44,7 @@ impl Ingress {
         Arc::new(Self { start: Instant::now(), allowed: Mutex::default(), metrics })
     }
 
-    /// Takes in that so many bytes of a network were read; how long to wait before more of it is read.
+    /// Counts bytes read from a network, and returns how long to wait before reading more from it.
     pub(crate) fn read(&self, network: IpAddr, bytes: usize, now: Instant) -> Option<Duration> {
         let now = now.saturating_duration_since(self.start);
         // Each change leaves the map whole, whatever happened to another thread.

@@ -1,4 +1,4 @@
-//! A connection whose other end must take what is written to it: nothing else ends one that asks and never reads.
+//! A connection that ends when the other side stops reading. Nothing else would end a peer that asks and never reads.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

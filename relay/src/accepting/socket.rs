@@ -36,7 +36,7 @@ const SLOW: usize = 16 * 1024;
 /// Longest time that what was sent adds to the patience.
 const SLOW_PATIENCE: Duration = Duration::from_secs(50);
 
-/// Bytes that are read of a connection in one turn: whoever sends without a pause lets others have theirs in between.
+/// Bytes read from a connection in one turn, so that a sender without pauses does not starve the others.
 const TURN: usize = 64 * 1024;
 
 /// Bytes of binary messages, their boundaries forgotten.
@@ -125,7 +125,7 @@ impl Socket {
         GONE_AFTER + Duration::from_secs(seconds).min(SLOW_PATIENCE)
     }
 
-    /// Sends a ping, unless what is to be sent waits already: then an end that does not take it is found silent.
+    /// Sends a ping, unless other data is waiting to be sent: if the peer does not take that, it counts as silent.
     fn ask(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let mut socket = Pin::new(&mut self.socket);
         if socket.as_mut().poll_ready(context).map_err(io::Error::other)?.is_ready() {

@@ -30,7 +30,7 @@ impl Pace {
     }
 }
 
-/// What is left after this time, in which so much moved.
+/// Time left after `past`, in which `moved` bytes moved.
 fn left(past: Duration, moved: u64) -> Duration {
     let earned = Duration::from_secs(moved / LEAST);
     GRACE.saturating_add(earned).saturating_sub(past).min(GRACE)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lichen_bucket::{Bucket, Rate};
 
-/// Whoever is remembered at least before those with a full allowance are forgotten.
+/// Buckets kept before full ones are looked for and forgotten.
 const REMEMBERED: usize = 4096;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -20,7 +20,7 @@ pub(crate) struct Rates {
     hasher: RandomState,
 }
 
-/// Whose allowance is used up.
+/// Which allowance is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exhausted {
     Address,
@@ -44,7 +44,7 @@ impl Rates {
         self.take_key(&network(address), now)
     }
 
-    /// The same for whatever else stands for whoever asks.
+    /// The same for any other key that identifies the sender.
     ///
     /// # Errors
     /// Whose is used up.

@@ -21,7 +21,7 @@ impl Workspace {
         Self { kib: Semaphore::new(KIB) }
     }
 
-    /// Waits for room for so many bytes. What needs more than there is has all of it to itself.
+    /// Waits for room for this many bytes. Work that needs more than all of it gets all of it.
     pub(crate) async fn reserve(&self, bytes: usize) -> Room<'_> {
         let kib = u32::try_from((bytes / 1024).saturating_add(1).min(KIB)).unwrap_or(u32::MAX);
         // It is never closed.

@@ -38,7 +38,7 @@ pub(crate) fn ask(data: &Path, round: u64) -> Result<()> {
 }
 
 impl Request {
-    /// What is asked for in a data folder, if anything.
+    /// The request to go back that a data folder holds, if any.
     pub(crate) fn read(data: &Path) -> Result<Option<Self>> {
         let file = data.join(FILE);
         let text = match fs::read_to_string(&file) {

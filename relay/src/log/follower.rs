@@ -37,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Where the data folder says whom it follows.
 const FILE: &str = "following.json";
 
-/// Whom a data folder follows. What is in it was true when the leader was asked last.
+/// Which relay a data folder follows, as the leader last described itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Following {
     /// The leader's page.
@@ -146,7 +146,7 @@ enum FollowError {
     /// The leader's log goes on with what only a later version of this program knows.
     #[error("{0}: start a later version of lichen-relay")]
     Later(ReplicaError),
-    /// The leader does not go on from what it has shown and signed before.
+    /// The leader's log does not continue the one that it signed before.
     #[error("{0}")]
     False(String),
     #[error("cannot write the copy: {0}")]
@@ -354,7 +354,7 @@ impl Follower {
         self.leader.records(self.replica.campaign(), self.replica.length(), is_to_wait).await
     }
 
-    /// Fetches what is not here yet; what is to be pinned then.
+    /// Fetches the blobs that are missing here, and returns all that are to be pinned.
     async fn fetch(&self, pinned: Pinned) -> Result<Vec<Cid>, FollowError> {
         let mut here = Vec::new();
         let optional = pinned.if_here.into_iter().map(|cid| (cid, false));

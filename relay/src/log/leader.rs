@@ -58,7 +58,7 @@ pub(crate) struct LeaderState {
     pub(crate) lives: watch::Receiver<bool>,
 }
 
-/// Why the leader did not give what it was asked for.
+/// Why a request to the leader failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LeaderError {
     #[error("it cannot be reached: {0}")]

@@ -22,7 +22,7 @@ pub(crate) struct Ledger {
     pub(super) presence: Option<Arc<Presence>>,
 }
 
-/// The head of what is on disk, signed.
+/// The signed head of the log as it is on disk.
 #[derive(Clone)]
 pub(crate) struct SignedHead {
     pub(crate) length: u64,

@@ -1,7 +1,7 @@
 //! How fast tabs may make the log grow, and who goes first.
 //!
 //! Whoever joins checks the whole log, some hundred entries a second. So all tabs together get a rate that a joiner keeps
-//! up with, and half of it is for accounts that have contributed before: newcomers in any number leave them room. Accounts
+//! up with, and half of it is for accounts that have contributed before: no number of newcomers can crowd them out. Accounts
 //! cost nothing, so what new ones may do is limited by the network that they come from. The relay's own entries are never
 //! held up.
 //!
@@ -46,7 +46,7 @@ pub(crate) enum Limited {
     Members,
 }
 
-/// What came in lately, and from where.
+/// Recent entries, and the networks that they came from.
 pub(crate) struct Newcomers {
     limits: Limits,
     start: Instant,
@@ -114,7 +114,7 @@ impl Newcomers {
         Ok(())
     }
 
-    /// What all tabs may append in so many seconds.
+    /// Entries that all tabs together may append in this many seconds.
     const fn entries_of(&self, seconds: u32) -> u32 {
         self.limits.entries_per_second.saturating_mul(seconds)
     }
@@ -124,7 +124,7 @@ impl Newcomers {
         if is_within { Ok(()) } else { Err(Limited::Accounts) }
     }
 
-    /// Whoever missed a round is not waited for, and counts no more.
+    /// A member that missed a round is not waited for, so it no longer counts.
     fn check_members(&mut self, state: &CampaignState, network: IpAddr) -> Result<(), Limited> {
         let Some(members) = self.members.get_mut(&network) else { return Ok(()) };
         if members.len() < self.limits.members {

@@ -6,7 +6,7 @@ use lichen_round::CampaignState;
 
 use crate::log::campaign::Campaign;
 
-/// What of a campaign decides which blobs are pinned.
+/// The facts of a campaign that decide which blobs are pinned.
 #[derive(Clone, Copy)]
 pub(crate) struct Pinning {
     data: Cid,

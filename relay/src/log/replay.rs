@@ -29,7 +29,7 @@ impl From<ReplicaError> for ReplayError {
     }
 }
 
-/// Takes in what is on disk beyond the replica's records, and folds it.
+/// Reads the records on disk that the replica does not have yet, and folds them.
 pub(crate) async fn replay(
     disk: &Disk,
     replica: &mut Replica,

@@ -189,7 +189,7 @@ mod tests {
             self.append(&key(seed), &Entry::Attestation { campaign, round, base, result, excluded: 0 });
         }
 
-        /// What the watchdog says now, and after so long.
+        /// What the watchdog says now, and after this long.
         fn after(&self, milliseconds: u64, failure: Option<Cause>) -> Option<Stall> {
             let mut watchdog = Watchdog::default();
             assert_eq!(watchdog.look(&self.state, failure, self.now), None, "it has only begun to look");

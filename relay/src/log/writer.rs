@@ -82,7 +82,7 @@ pub(crate) struct Writer {
     roll_call: Option<Instant>,
 }
 
-/// What is ordered and not written yet.
+/// Entries that are ordered but not written yet.
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
@@ -192,7 +192,7 @@ impl Writer {
         );
     }
 
-    /// Orders what is asked until the token is cancelled and nothing waits any more.
+    /// Orders entries until the token is cancelled and no request is left.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<()> {
         if let Some(batch) = self.unwritten.take()
             && !self.commit(batch, &stop).await?
@@ -286,7 +286,7 @@ impl Writer {
     }
 }
 
-/// What is wrong with the log on disk, and what to do where somebody can do something.
+/// What is wrong with the log on disk, and the remedy if there is one.
 fn damage(error: ReplayError) -> anyhow::Error {
     match error {
         ReplayError::Replica(ReplicaError::Publisher { .. }) => anyhow!(

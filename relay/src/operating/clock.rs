@@ -47,7 +47,7 @@ pub(crate) struct LogClock {
 }
 
 impl LogClock {
-    /// For a log whose last entry has this time.
+    /// Makes a clock for a log whose last entry has this time.
     pub(crate) fn after(last: u64) -> Self {
         Self { ahead: last.saturating_sub(steady()) }
     }

@@ -32,7 +32,7 @@ pub(crate) enum Part {
     Log,
     /// Keeping blobs.
     Blobs,
-    /// What is free on the disk besides the log's reserve.
+    /// Free disk space beyond the log's reserve.
     Space,
     /// The round's next step.
     Round,

@@ -42,7 +42,7 @@ pub(crate) struct Limits {
     pub(crate) reserve: Option<u64>,
 }
 
-/// Whose unpinned blobs are where.
+/// Who handed over which unpinned blobs.
 pub(crate) struct Unpinned {
     limits: Limits,
     disk: Disk,
@@ -57,7 +57,7 @@ struct Held {
     /// Oldest first.
     blobs: BTreeMap<u64, Blob>,
     numbers: HashMap<Cid, u64>,
-    /// Bytes of what is here and on the way.
+    /// Bytes of blobs stored and on their way.
     by_account: HashMap<AccountId, u64>,
     by_network: HashMap<IpAddr, u64>,
     space: Option<(Instant, bool)>,
@@ -109,7 +109,7 @@ impl Unpinned {
         is_short
     }
 
-    /// Room for a blob of so many bytes, before the first of them is read.
+    /// Reserves room for a blob of this many bytes, before the first of them is read.
     ///
     /// # Errors
     /// Why there is none.
@@ -181,7 +181,7 @@ impl Unpinned {
 }
 
 impl Claim<'_> {
-    /// The blob is here, under this id. One that an entry names already is none of these.
+    /// Counts the blob, now stored under this id, unless an entry names it already.
     pub(crate) fn stored(self, cid: Cid) {
         if self.unpinned.disk.is_unpinned(&cid) {
             let blob = Blob { cid, bytes: self.bytes, whose: self.whose, came: Instant::now() };

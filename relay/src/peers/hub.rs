@@ -192,7 +192,7 @@ impl Hub {
         send(stream, &Reply::Refused { reason }).await
     }
 
-    /// Reads one request and answers it, or says why not. What is sent may break off.
+    /// Reads one request and answers it, or returns why not. The inner result says whether the answer was sent.
     async fn read_and_answer(
         &self,
         session: &Session,
@@ -215,7 +215,7 @@ impl Hub {
         self.answer(session, stream, request).await
     }
 
-    /// Answers a request, or says why not. What is sent may break off.
+    /// Answers a request, or returns why not. The inner result says whether the answer was sent.
     async fn answer(
         &self,
         session: &Session,

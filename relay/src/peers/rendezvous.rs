@@ -213,7 +213,7 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// Forgets who has none left.
+/// Counts one less of this key, and forgets it when none is left.
 fn count_down<K: Copy + Eq + Hash>(counts: &mut HashMap<K, usize>, whose: &K) {
     match counts.get(whose).copied().unwrap_or(0) {
         0 | 1 => counts.remove(whose),

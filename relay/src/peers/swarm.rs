@@ -79,7 +79,7 @@ pub(crate) struct PeersParts<'a> {
     pub(crate) public: Option<Multiaddr>,
     pub(crate) circuit_limits: circuits::Limits,
     pub(crate) hub: Arc<Hub>,
-    /// Where it is counted who has not shown who it is.
+    /// Counts the connections whose peers have not identified themselves.
     pub(crate) connections: Arc<Connections>,
     pub(crate) rendezvous: Rendezvous,
     pub(crate) metrics: Arc<Metrics>,

@@ -20,7 +20,7 @@ use held::Held;
 const LIMITS: Limits =
     Limits { per_network: 64 * 1024 * 1024, per_site: 96 * 1024 * 1024, in_all: 192 * 1024 * 1024 };
 
-/// In which steps a connection's bytes are charged: what is less is free, so that small requests touch nothing shared.
+/// Step in which a connection's bytes are charged: less than one step is free, so small requests touch no shared state.
 const STEP: usize = 16 * 1024;
 
 /// What all connections hold.
@@ -129,7 +129,7 @@ impl Charged {
         with_site.max().map(|(_together, _own, address)| address)
     }
 
-    /// A connection holds so many bytes now.
+    /// Records how many bytes a connection holds now.
     fn set(&mut self, connection: &Connection, bytes: usize) {
         self.remove(connection.network, connection.number);
         // One that is ended gives its bytes back as soon as it can.

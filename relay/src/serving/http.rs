@@ -81,7 +81,7 @@ pub(crate) struct Site {
     pub(crate) leader: Option<LeaderState>,
     /// Where it listens.
     pub(crate) listen_address: Multiaddr,
-    /// Whose word about their clients is believed.
+    /// The proxies whose word about their clients is believed.
     pub(crate) proxies: Arc<Proxies>,
     /// Whose pages may connect.
     pub(crate) origins: Origins,

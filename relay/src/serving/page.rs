@@ -1,7 +1,7 @@
 //! The page: files built by Trunk, in the program or in a folder, with the headers that keep them what they are.
 //!
 //! What follows from the bytes of a file in the program is computed once; a file in a folder is sent in parts ([`folder`]).
-//! To be told that it is the same costs whoever asks a look at the folder.
+//! Answering that it is unchanged costs one look at the folder.
 
 mod folder;
 

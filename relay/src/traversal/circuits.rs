@@ -141,7 +141,7 @@ impl Counts {
         })
     }
 
-    /// Counts what came of a request.
+    /// Counts the outcome of a request.
     pub(crate) fn count(&mut self, event: &Event) {
         let outcome = match event {
             Event::ReservationReqAccepted { renewed: false, .. } => "reserved",

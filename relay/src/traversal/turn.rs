@@ -37,7 +37,7 @@ const MAX_DATAGRAM: usize = 2048;
 /// Datagrams that wait for a client's task before more are dropped, as a full router would.
 const WAITING: usize = 64;
 
-/// Clients that have not shown a password yet, whose number nobody's account limits.
+/// Clients without a password so far; no account limits their number.
 const MAX_UNKNOWN: usize = 4096;
 
 /// New clients of one address and in all, in an interval.

@@ -106,7 +106,7 @@ mod tests {
     use crate::hub::{Hub, Outbox};
     use crate::mesh::Note;
 
-    /// What whoever waits is told, if anything.
+    /// The outcome to report to the waiting caller, if there is one yet.
     fn told(wanted: &mut Wanted) -> Option<Note> {
         wanted.notes.next().now_or_never().flatten()
     }

@@ -18,7 +18,7 @@ pub(super) struct Asks {
     by_ask: BTreeMap<AskId, RequestId>,
 }
 
-/// What becomes of a blob that is waited for.
+/// The outcome for a blob that is waited for.
 pub(crate) enum Note {
     /// It is here, checked.
     Got(Vec<u8>),

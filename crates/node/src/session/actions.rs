@@ -18,7 +18,7 @@ use crate::training::{Assignment, Trained};
 /// Rounds in a row whose training may diverge before this tab stops.
 const MOST_DIVERGED: u32 = 3;
 
-/// What the round machine asks for, and what becomes of it.
+/// Carries out the round machine's actions and reports their outcomes.
 impl<P: Platform> Session<P> {
     pub(crate) fn carry_out(&mut self, action: ParticipantAction) {
         let context = Rc::clone(&self.context);

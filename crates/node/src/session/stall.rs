@@ -1,4 +1,4 @@
-//! What a tab that does not get on says: what it waits for, why where that is known, and what to do.
+//! What a stalled tab reports: what it waits for, the cause if known, and what to do.
 
 use lichen_bridge::{Phase, Problem};
 use lichen_record::RoundNumber;

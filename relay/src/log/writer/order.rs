@@ -67,13 +67,13 @@ impl Writer {
         Ok(Ok((receipt, actions)))
     }
 
-    /// Tells the coordinator what happened, and does what it wants.
+    /// Passes an event to the coordinator and carries out its actions.
     pub(super) fn handle(&mut self, event: CoordinatorEvent, batch: &mut Batch) -> Result<()> {
         let actions = self.coordinator.handle(self.clock.now(), event);
         self.perform(actions, batch)
     }
 
-    /// Does what the coordinator wants, and what it wants because of that.
+    /// Carries out the coordinator's actions, and those that follow from them.
     fn perform(&mut self, actions: Vec<CoordinatorAction>, batch: &mut Batch) -> Result<()> {
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {

@@ -48,7 +48,7 @@ impl Writer {
         }
     }
 
-    /// Waits a while, and refuses what is asked meanwhile; false if the relay is asked to end.
+    /// Waits a while and refuses requests meanwhile; false if the relay is to end.
     async fn wait_refusing(&mut self, stop: &CancellationToken) -> bool {
         let mut again = std::pin::pin!(tokio::time::sleep(AGAIN));
         loop {

@@ -125,7 +125,7 @@ impl Hub {
         self.metrics.blob_bytes_stored.inc_by(length as u64);
     }
 
-    /// A disk that is full, or fails, is known to whoever looks at the relay, and tried again by itself.
+    /// A full or failing disk shows in the relay's readiness, and is tried again automatically.
     fn store_reason(&self, error: &StoreError) -> Reason {
         if matches!(error, StoreError::TooLarge { .. }) {
             return Reason::TooLarge;
@@ -152,7 +152,7 @@ impl Hub {
     }
 }
 
-/// Sends a blob as a reply. One that turns out to be damaged breaks off: what came of it is none.
+/// Sends a blob as a reply. If the blob turns out to be damaged, the reply is cut off and is not a valid one.
 async fn send_blob(stream: &mut Stream, mut reader: BlobReader) -> Result<(), FrameError> {
     let broken = |error: StoreError| {
         tracing::error!("a blob cannot be sent: {error}");

@@ -1,4 +1,4 @@
-//! What came of checking updates, so that one that many name is read once.
+//! Results of checking updates, so that an update named by many entries is read only once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

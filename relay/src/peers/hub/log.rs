@@ -28,7 +28,7 @@ impl Hub {
         self.page(from, limit as usize, &head).await
     }
 
-    /// Waits until the log is longer than this, but not longer than so long.
+    /// Waits until the log is longer than `length`, for at most `longest`.
     pub(crate) async fn grown_beyond(&self, length: u64, longest: Duration) {
         let mut heads = self.ledger.head();
         tokio::select! {

@@ -30,7 +30,7 @@ struct Loaded {
     recent_bytes: usize,
 }
 
-/// Records from a multiple of [`MAX_RECORDS`] on, at most so many.
+/// Records from a multiple of [`MAX_RECORDS`] on, at most [`MAX_RECORDS`] of them.
 struct Chunk {
     first: u64,
     records: Bytes,
@@ -92,7 +92,7 @@ impl Pages {
         Ok(Page { head: Arc::clone(&head.envelope), records, count, _chunk: Some(chunk) })
     }
 
-    /// The chunk that begins there, with so many records at least as far as the log has them.
+    /// The chunk that begins there, with at least this many records if the log has them.
     async fn chunk(&self, first: u64, least: usize) -> Result<Arc<Chunk>, StoreError> {
         if let Some(chunk) = self.find(first, least) {
             return Ok(chunk);
@@ -135,7 +135,7 @@ impl Loaded {
 }
 
 impl Chunk {
-    /// Where the first so many records end.
+    /// Where the first `count` records end.
     fn end(&self, count: usize) -> usize {
         let last = count.checked_sub(1).and_then(|last| self.ends.get(last));
         last.copied().unwrap_or_default()

@@ -275,7 +275,7 @@ fn is_error(bytes: &[u8]) -> bool {
     matches!(bytes, [high, low, ..] if high & 0xc1 == 0x01 && low & 0x10 == 0x10)
 }
 
-/// What comes to the relayed address; nothing while there is none.
+/// The next datagram for the relayed address; pends while there is none.
 async fn receive(relayed: Option<&Relayed>, buffer: &mut [u8]) -> std::io::Result<(usize, SocketAddr)> {
     match relayed {
         Some(relayed) => relayed.socket.recv_from(buffer).await,
