@@ -17,8 +17,15 @@ use crate::{run, say};
 /// Crates that are programs of the developer's or the operator's machine only.
 const NATIVE_ONLY: [&str; 5] = ["lichen-relay", "lichen-cli", "lichen-testkit", "lichen-tests", "xtask"];
 /// Crates that build without an operating system.
-const BARE: [&str; 6] =
-    ["lichen-record", "lichen-campaign", "lichen-model", "lichen-learn", "lichen-round", "lichen-log"];
+const BARE: [&str; 7] = [
+    "lichen-bucket",
+    "lichen-record",
+    "lichen-campaign",
+    "lichen-model",
+    "lichen-learn",
+    "lichen-round",
+    "lichen-log",
+];
 
 type Check = fn(&Toolchain) -> Result<()>;
 
