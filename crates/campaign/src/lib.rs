@@ -34,6 +34,9 @@
 //! | | `labels` | what each class is called |
 //! | | `draw` | whether people may draw a sample by hand; no unless given |
 //! | `[update]` | `max_norm` | largest L2 norm of an update; a default follows from the model and its training |
+//! | | `codec` | how updates are packed: `"dense"` unless given, `"int8"`, `"sign"` or `"sparse"` |
+//! | | `keep` | with `"sparse"`, values that are sent of every 4,096; 64 unless given |
+//! | | `feedback` | what a tab keeps from round to round of what packing left out, 0 to 1; 0.95 unless given, 1 with `"int8"` |
 //! | `[guard]` | `samples` | held-out samples that a round's result is measured on; 512 unless given, 0 for no guard |
 //! | | `loss_factor` | how many times the base's loss the result's may be; 2 unless given |
 //! | | `accuracy_drop` | how much below the base's accuracy the result's may be; 0.1 unless given |
@@ -59,12 +62,14 @@ mod settling;
 mod show;
 mod split;
 mod training;
+mod update;
 
 pub use card::{Card, Statement, Topic};
 pub use fault::{Fault, ManifestError};
 pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};
 pub use rounds::{Rounds, Settlement, Transport};
-pub use settling::{Guard, UpdateRule};
+pub use settling::Guard;
 pub use show::{MAX_SIDE, Show};
 pub use split::{Split, training_seed};
 pub use training::Training;
+pub use update::{Encoding, UpdateRule};

@@ -12,9 +12,10 @@ use crate::fault::{Fault, ManifestError};
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::{Reader, read_text, to_f32};
 use crate::rounds::{Rounds, read_rounds};
-use crate::settling::{Guard, UpdateRule, read_guard, read_update};
+use crate::settling::{Guard, read_guard};
 use crate::show::{Show, check_show, read_show};
 use crate::split::Split;
+use crate::update::{UpdateRule, read_update};
 
 /// Longest text of one line, such as a title.
 const LINE: usize = 120;

@@ -1,4 +1,4 @@
-//! What may go into a round's result, and what it must be worth to stand: `[update]` and `[guard]`.
+//! What a round's result must be worth to stand: `[guard]`.
 
 use alloc::vec::Vec;
 
@@ -6,13 +6,6 @@ use toml::de::DeTable;
 
 use crate::Fault;
 use crate::reader::Reader;
-
-/// `[update]`: what an update may be. The table may be left out.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct UpdateRule {
-    /// Largest L2 norm of an update; `learn::max_norm` says which unless given.
-    pub max_norm: Option<f64>,
-}
 
 /// `[guard]`: when a round's result is turned down and the round settles on the checkpoint that it began with. The table
 /// may be left out.
@@ -31,13 +24,6 @@ impl Default for Guard {
     fn default() -> Self {
         Self { samples: 512, loss_factor: 2.0, accuracy_drop: 0.1 }
     }
-}
-
-pub(crate) fn read_update(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<UpdateRule> {
-    let mut reader = Reader::new("update", table, faults);
-    let max_norm = reader.optional_number("max_norm", 1e-6..=1e12);
-    reader.finish();
-    Some(UpdateRule { max_norm: max_norm? })
 }
 
 pub(crate) fn read_guard(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Guard> {

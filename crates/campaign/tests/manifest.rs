@@ -3,7 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use lichen_campaign::{AtTarget, Manifest, ManifestError, Rounds, Settlement, Topic, Transport};
+use lichen_campaign::{AtTarget, Encoding, Manifest, ManifestError, Rounds, Settlement, Topic, Transport};
 use proptest::prelude::*;
 
 const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
@@ -274,6 +274,43 @@ fn what_guards_a_round_may_be_left_out_or_said() {
         let text =
             if text.starts_with('[') { format!("{DIGITS}\n{text}") } else { format!("{text}{DIGITS}") };
         assert_eq!(faults(&text), [fault]);
+    }
+}
+
+#[test]
+fn how_updates_are_packed_may_be_left_out_or_said() {
+    let rule = |text: &str| Manifest::parse(&format!("{DIGITS}\n[update]\n{text}")).unwrap().update;
+    let sparse = |keep| Encoding::Sparse { keep };
+    for (text, encoding, feedback) in [
+        ("", Encoding::Dense, None),
+        ("codec = \"dense\"", Encoding::Dense, None),
+        ("codec = \"int8\"", Encoding::Int8, Some(1.0)),
+        ("codec = \"int8\"\nfeedback = 0", Encoding::Int8, Some(0.0)),
+        ("codec = \"sign\"", Encoding::Sign, Some(0.95)),
+        ("codec = \"sparse\"", sparse(64), Some(0.95)),
+        ("codec = \"sparse\"\nkeep = 32\nfeedback = 0.9", sparse(32), Some(0.9)),
+    ] {
+        assert_eq!((rule(text).encoding, rule(text).feedback), (encoding, feedback), "{text}");
+    }
+    for (text, fault) in [
+        (
+            "codec = \"zip\"",
+            "update.codec is not known here: use \"dense\" or \"int8\" or \"sign\" or \"sparse\"",
+        ),
+        (
+            "codec = \"sign\"\nkeep = 64",
+            "update.keep has no meaning unless update.codec is \"sparse\": leave it out",
+        ),
+        ("keep = 64", "update.keep has no meaning unless update.codec is \"sparse\": leave it out"),
+        ("codec = \"sparse\"\nkeep = 0", "update.keep is 0: it must be from 1 to 1024"),
+        ("codec = \"sparse\"\nkeep = 1025", "update.keep is 1025: it must be from 1 to 1024"),
+        ("codec = \"sparse\"\nfeedback = 1.1", "update.feedback is 1.1: it must be from 0 to 1"),
+        (
+            "feedback = 0.95",
+            "update.feedback has no meaning where update.codec is \"dense\", which leaves nothing out: leave it out",
+        ),
+    ] {
+        assert_eq!(faults(&format!("{DIGITS}\n[update]\n{text}\n")), [fault]);
     }
 }
 
