@@ -284,6 +284,7 @@ async fn run(settings: Settings) -> Result<()> {
         unpinned: Arc::clone(&unpinned),
         signer,
         parameters: campaign.parameters,
+        codec: campaign.codec(),
         max_norm: campaign.max_norm,
         metrics: Arc::clone(&metrics),
         condition: Arc::clone(&condition),

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use futures::executor::block_on;
-use lichen_campaign::Manifest;
-use lichen_learn::{Dataset, max_norm};
+use lichen_campaign::{Manifest, UpdateRule};
+use lichen_learn::{Codec, Dataset, max_norm};
 use lichen_model::initial_parameters;
 use lichen_record::Cid;
 use lichen_settle::{Settler, guarded};
@@ -16,7 +16,18 @@ pub(crate) fn describe(manifest: &Manifest, data: &[u8]) -> anyhow::Result<Strin
         Some(_given) => "as update.max_norm says",
         None => "by default: update.max_norm sets it, and `lichen train --json` tells an honest one's",
     };
-    Ok(format!("update norm  at most {bound:.4} ({whose})\n{}", describe_guard(manifest, data)?))
+    let packed = describe_packing(manifest)?;
+    Ok(format!("update norm  at most {bound:.4} ({whose})\n{packed}\n{}", describe_guard(manifest, data)?))
+}
+
+/// How updates are packed and what one takes, in one line.
+fn describe_packing(manifest: &Manifest) -> anyhow::Result<String> {
+    let UpdateRule { encoding, feedback, .. } = manifest.update;
+    let parameters = initial_parameters(&manifest.model, manifest.rounds.seed)?.elements();
+    let bytes = Codec::new(encoding).data_len(parameters);
+    let kept =
+        feedback.map_or(String::new(), |share| format!("; a tab keeps {share} of what that leaves out"));
+    Ok(format!("update codec {}: about {bytes} bytes an update{kept}", encoding.word()))
 }
 
 /// What will happen when the goal is reached, in one line.

@@ -3,10 +3,11 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use lichen_campaign::Encoding;
 use lichen_model::{ModelError, Parameters};
 use lichen_record::{Cid, MAX_BLOB};
 
-use crate::Update;
+use crate::{Codec, Update};
 
 /// Why there is no aggregate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -30,7 +31,8 @@ pub enum AggregateError {
 }
 
 /// Computes a round's next checkpoint from the bytes of its base and of the accepted updates, each with its weight,
-/// in the order that everybody takes, and names it. [`Aggregation`] does so update by update.
+/// in the order that everybody takes, and names it. The updates have every value as it is. [`Aggregation`] does so update by
+/// update, and for any codec.
 ///
 /// # Errors
 /// [`AggregateError`] if the base is no checkpoint.
@@ -39,7 +41,7 @@ pub fn aggregate_checkpoint<B: AsRef<[u8]>>(
     accepted: &[(u32, B)],
     max_norm: f64,
 ) -> Result<(Cid, Vec<u8>), AggregateError> {
-    let mut aggregation = Aggregation::new(base, max_norm)?;
+    let mut aggregation = Aggregation::new(base, Codec::new(Encoding::Dense), max_norm)?;
     for (samples, bytes) in accepted {
         aggregation.add(*samples, bytes.as_ref());
     }
@@ -52,21 +54,22 @@ pub fn aggregate_checkpoint<B: AsRef<[u8]>>(
 pub struct Aggregation {
     base: Parameters,
     mean: WeightedMean,
+    codec: Codec,
     max_norm: f64,
 }
 
 impl Aggregation {
-    /// Begins with the bytes of a round's base; no update may have a greater norm than this.
+    /// Begins with the bytes of a round's base; updates are packed by this codec, and none may have a greater norm than this.
     ///
     /// # Errors
     /// [`AggregateError`] if the base is no checkpoint.
-    pub fn new(base: &[u8], max_norm: f64) -> Result<Self, AggregateError> {
+    pub fn new(base: &[u8], codec: Codec, max_norm: f64) -> Result<Self, AggregateError> {
         if base.len() > MAX_BLOB {
             return Err(AggregateError::BaseTooLarge(base.len()));
         }
         let base = Parameters::from_safetensors(base).map_err(AggregateError::Base)?;
         let mean = WeightedMean::new(base.elements());
-        Ok(Self { base, mean, max_norm })
+        Ok(Self { base, mean, codec, max_norm })
     }
 
     /// The checkpoint that the round began with.
@@ -77,10 +80,10 @@ impl Aggregation {
 
     /// Takes in the round's next update with its weight, and says whether it counts.
     ///
-    /// One that is no update of this model, or is too long, is left out. Everybody leaves out the same ones, since that
+    /// One that is no update of this model, is packed in another way, or is too long, is left out. Everybody leaves out the same ones, since that
     /// follows from the bytes alone.
     pub fn add(&mut self, samples: u32, bytes: &[u8]) -> bool {
-        match Update::decode_within(bytes, self.base.elements(), self.max_norm) {
+        match self.codec.decode_within(bytes, self.base.elements(), self.max_norm) {
             Ok(update) => {
                 self.mean.add(samples, &update);
                 true

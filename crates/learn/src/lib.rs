@@ -1,7 +1,8 @@
 //! What happens to updates: differences, encodings and aggregation rules, bit-deterministic.
 //!
 //! A tab turns the checkpoint it started from and the parameters it trained into an [`Update`] ([`difference`]);
-//! its bytes are a blob that a contribution in the log names. Whoever aggregates a round takes the round's base and
+//! its bytes, packed as the manifest says ([`Codec`]), are a blob that a contribution in the log names; what packing leaves
+//! out is sent later ([`Residual`]). Whoever aggregates a round takes the round's base and
 //! the accepted updates in one order and computes the next checkpoint ([`aggregate_checkpoint`]): the same
 //! bytes, and so the same content id, on every machine. What a tab trains and measures on is a [`Dataset`].
 //!
@@ -46,16 +47,20 @@ extern crate alloc;
 
 mod aggregate;
 mod bound;
+mod codec;
 mod dataset;
 mod file_kind;
 mod guard;
+mod residual;
 mod soundness;
 mod update;
 
 pub use aggregate::{AggregateError, Aggregation, aggregate, aggregate_checkpoint};
 pub use bound::max_norm;
+pub use codec::{Codec, Packed};
 pub use dataset::{Dataset, DatasetError};
 pub use file_kind::{FileKind, file_kind};
 pub use guard::{Judge, Quality};
+pub use residual::{BaseOf, MAX_RESIDUAL, Residual, ResidualError};
 pub use soundness::{ModelSize, SoundnessError, check_campaign, check_model, check_training};
-pub use update::{Update, UpdateError, difference};
+pub use update::{BlockFault, Update, UpdateError, difference};

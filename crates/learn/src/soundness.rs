@@ -3,8 +3,8 @@
 
 use alloc::string::String;
 
-use lichen_campaign::Manifest;
 use lichen_campaign::model_spec::{LayerSpec, ModelSpec, TrainSpec};
+use lichen_campaign::{Encoding, Manifest};
 use lichen_model::graph::{Graph, ParameterInfo};
 use lichen_model::{ModelError, layers};
 use lichen_record::{Cid, MAX_BLOB};
@@ -53,6 +53,12 @@ pub enum SoundnessError {
          group-norm or layer-norm"
     )]
     SampleClipping,
+    /// Updates are packed where a part of them must arrive as it is.
+    #[error(
+        "update.codec \"{0}\" does not go with batch normalisation, whose running statistics must arrive as they are: use \
+         \"dense\", or group-norm or layer-norm"
+    )]
+    Packing(&'static str),
     /// The data file is of another kind.
     #[error("data.file {file} is {kind}, where a safetensors file belongs: {}", .kind.remedy().unwrap_or_default())]
     FileKind {
@@ -89,6 +95,7 @@ pub enum SoundnessError {
 /// [`SoundnessError`] saying which key of the manifest to change, or what is wrong with the file.
 pub fn check_campaign(manifest: &Manifest, data: &[u8]) -> Result<ModelSize, SoundnessError> {
     let size = check_model(&manifest.model, &manifest.train)?;
+    check_packing(manifest)?;
     check_data(manifest, data)?;
     Ok(size)
 }
@@ -118,6 +125,16 @@ pub fn check_training(model: &ModelSpec, train: &TrainSpec) -> Result<(), Soundn
     let has_statistics = graph.parameters().iter().any(|parameter| !parameter.trained);
     if train.clip_sample_norm.is_some() && has_statistics {
         return Err(SoundnessError::SampleClipping);
+    }
+    Ok(())
+}
+
+fn check_packing(manifest: &Manifest) -> Result<(), SoundnessError> {
+    let encoding = manifest.update.encoding;
+    let graph = layers::build(&manifest.model, 1).map_err(SoundnessError::Model)?;
+    let has_statistics = graph.parameters().iter().any(|parameter| !parameter.trained);
+    if encoding != Encoding::Dense && has_statistics {
+        return Err(SoundnessError::Packing(encoding.word()));
     }
     Ok(())
 }
@@ -170,6 +187,7 @@ fn size_key(layer: &LayerSpec) -> &'static str {
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
+    use alloc::format;
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
@@ -225,6 +243,22 @@ mod tests {
         );
         let manifest = Manifest::parse(&text).unwrap();
         assert_eq!(check_model(&manifest.model, &manifest.train), Err(SoundnessError::SampleClipping));
+    }
+
+    #[test]
+    fn packing_running_statistics_is_refused() {
+        let text = MANIFEST.replacen(
+            "[[model.layers]]",
+            "[[model.layers]]\nkind = \"batch-norm\"\n\n[[model.layers]]",
+            1,
+        );
+        for codec in ["int8", "sign", "sparse"] {
+            let packed = Manifest::parse(&format!("{text}\n[update]\ncodec = \"{codec}\"\n")).unwrap();
+            assert_eq!(check_campaign(&packed, DATA), Err(SoundnessError::Packing(codec)));
+        }
+        assert!(check_campaign(&Manifest::parse(&text).unwrap(), DATA).is_ok());
+        let packed = manifest("[rounds]", "[update]\ncodec = \"sign\"\n[rounds]");
+        assert!(check_campaign(&packed, DATA).is_ok());
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The next checkpoint has the same bytes everywhere: one golden id, checked natively and in the browser.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod numbers;
 
 use lichen_learn::{Update, aggregate_checkpoint, difference};
 use lichen_model::{Parameters, Tensor};
 use lichen_record::Cid;
+
+use numbers::Numbers;
 
 #[cfg(target_arch = "wasm32")]
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -28,21 +32,6 @@ const SHAPES: [(&str, &[usize]); 4] = [
     ("output.weight", &[10, 32]),
 ];
 const SAMPLES: [u32; 5] = [480, 1, 479, 65_537, 3];
-
-/// Numbers over many magnitudes, from Knuth's MMIX generator: 24 bits of mantissa, sign and exponent of their own.
-struct Numbers(u64);
-
-impl Numbers {
-    fn bits(&mut self, count: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> (64 - count)) as u32
-    }
-
-    fn next(&mut self) -> f32 {
-        let (mantissa, sign, exponent) = (self.bits(23), self.bits(1), self.bits(4));
-        f32::from_bits(sign << 31 | (120 - exponent) << 23 | mantissa)
-    }
-}
 
 fn parameters(seed: u64) -> Parameters {
     let mut numbers = Numbers(seed);

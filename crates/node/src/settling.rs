@@ -30,8 +30,9 @@ pub(crate) async fn combine<P: Platform>(
     base: Cid,
     updates: &[(u32, Vec<u8>)],
 ) -> Option<Cid> {
-    let mut aggregation =
-        Aggregation::new(&blobs::bytes(context, &base).await?, context.setup.max_norm).ok()?;
+    let bytes = blobs::bytes(context, &base).await?;
+    let mut aggregation = Aggregation::new(&bytes, context.setup.codec(), context.setup.max_norm).ok()?;
+    drop(bytes);
     for (samples, update) in updates {
         aggregation.add(*samples, update);
     }

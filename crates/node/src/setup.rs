@@ -2,7 +2,7 @@
 
 use lichen_bridge::{Problem, Relay};
 use lichen_campaign::Manifest;
-use lichen_learn::{check_model, max_norm};
+use lichen_learn::{Codec, check_model, max_norm};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{CampaignId, Cid, MAX_MANIFEST};
 use lichen_round::Rules;
@@ -37,6 +37,11 @@ impl Setup {
         let rules = Rules::from(&manifest);
         let max_norm = max_norm(&manifest).map_err(|error| invalid(&error))?;
         Ok(Self { campaign, manifest, bytes, rules, max_norm, showing: Showing::default() })
+    }
+
+    /// What updates are packed by.
+    pub(crate) const fn codec(&self) -> Codec {
+        Codec::new(self.manifest.update.encoding)
     }
 
     /// The model that the campaign begins with, and its content id.

@@ -2,7 +2,7 @@
 
 use lichen_campaign::Manifest;
 use lichen_engine::EngineError;
-use lichen_learn::{Aggregation, Dataset, Judge, Quality, max_norm};
+use lichen_learn::{Aggregation, Codec, Dataset, Judge, Quality, max_norm};
 use lichen_model::{ModelError, Parameters};
 use lichen_record::Cid;
 
@@ -13,6 +13,7 @@ const REMEMBERED: usize = 4;
 
 /// Computes rounds' results for one campaign.
 pub struct Settler {
+    codec: Codec,
     max_norm: f64,
     /// None where the manifest turns it off.
     guard: Option<Guarding>,
@@ -79,7 +80,14 @@ impl Settler {
             indices,
             known: Vec::new(),
         });
-        Ok(Self { max_norm: max_norm(manifest).map_err(SettleError::Model)?, guard })
+        let max_norm = max_norm(manifest).map_err(SettleError::Model)?;
+        Ok(Self { codec: Codec::new(manifest.update.encoding), max_norm, guard })
+    }
+
+    /// What the updates are packed by.
+    #[must_use]
+    pub const fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// The largest norm that an update may have.

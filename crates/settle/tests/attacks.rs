@@ -69,7 +69,8 @@ impl Campaign {
 
     fn settle(&mut self, updates: &[&Update]) -> Settled {
         let bytes = self.base.to_safetensors();
-        let mut aggregation = Aggregation::new(&bytes, self.settler.max_norm()).unwrap();
+        let mut aggregation =
+            Aggregation::new(&bytes, self.settler.codec(), self.settler.max_norm()).unwrap();
         for update in updates {
             aggregation.add(480, &update.encode().unwrap());
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use lichen_campaign::Manifest;
-use lichen_learn::{Dataset, check_campaign, file_kind, max_norm};
+use lichen_learn::{Codec, Dataset, check_campaign, file_kind, max_norm};
 use lichen_model::initial_parameters;
 use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
 use lichen_settle::{Settler, guarded};
@@ -61,6 +61,11 @@ impl Campaign {
     /// The data file that a manifest names.
     pub(crate) fn data_of(manifest_bytes: &[u8]) -> Result<Cid> {
         Ok(parse(manifest_bytes)?.data.cid)
+    }
+
+    /// What updates are packed by.
+    pub(crate) const fn codec(&self) -> Codec {
+        Codec::new(self.manifest.update.encoding)
     }
 
     /// What computes rounds' results.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use futures::FutureExt;
 use futures::lock::Mutex;
 use lichen_campaign::Settlement;
-use lichen_learn::Aggregation as Sum;
+use lichen_learn::{Aggregation as Sum, Codec};
 use lichen_record::{Cid, RoundNumber};
 use lichen_round::Input;
 use lichen_settle::{SetAside, Settled, Settler};
@@ -27,6 +27,7 @@ pub(crate) struct Settling {
     disk: Disk,
     /// None where contributors settle.
     settler: Option<Arc<Mutex<Settler>>>,
+    codec: Codec,
     max_norm: f64,
 }
 
@@ -36,7 +37,7 @@ impl Settling {
             Settlement::Coordinator => Some(Arc::new(Mutex::new(campaign.settler()?))),
             Settlement::Contributors => None,
         };
-        Ok(Self { disk, settler, max_norm: campaign.max_norm })
+        Ok(Self { disk, settler, codec: campaign.codec(), max_norm: campaign.max_norm })
     }
 
     /// Computes a round's result and stores it.
@@ -48,7 +49,7 @@ impl Settling {
     async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Cid> {
         let settler = self.settler.context("this campaign's rounds are settled by its contributors")?;
         let bytes = blob(&self.disk, &base).await?;
-        let mut sum = Sum::new(&bytes, self.max_norm)?;
+        let mut sum = Sum::new(&bytes, self.codec, self.max_norm)?;
         drop(bytes);
         // One update at a time is in memory.
         for Input { samples, update, .. } in inputs {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures::AsyncWriteExt;
 use lichen_campaign::{Settlement, Transport};
+use lichen_learn::Codec;
 use lichen_net::MAX_FRAME;
 use lichen_net::hub::{MAX_SMALL_REQUEST, Reason, Reply, Request};
 use lichen_net::swarm::frame::{self, FrameError};
@@ -83,6 +84,7 @@ pub(crate) struct Hub {
     /// None where another relay orders the log.
     signer: Option<Signer>,
     parameters: usize,
+    codec: Codec,
     max_norm: f64,
     transport: Transport,
     settlement: Settlement,
@@ -113,6 +115,8 @@ pub(crate) struct HubParts {
     pub(crate) signer: Option<Signer>,
     /// Number of the model's parameters.
     pub(crate) parameters: usize,
+    /// What updates are packed by.
+    pub(crate) codec: Codec,
     /// Largest norm of an update.
     pub(crate) max_norm: f64,
     pub(crate) transport: Transport,
@@ -145,6 +149,7 @@ impl Hub {
             unpinned: parts.unpinned,
             signer: parts.signer,
             parameters: parts.parameters,
+            codec: parts.codec,
             max_norm: parts.max_norm,
             transport: parts.transport,
             settlement: parts.settlement,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
-use lichen_learn::Update;
+use lichen_campaign::Encoding;
+use lichen_learn::{Codec, Update};
 use lichen_net::MAX_FRAME;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_net::swarm::frame;
@@ -13,7 +14,9 @@ use lichen_round::Refusal;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::campaign::{BOTH, PARAMETERS, Topology, contribution, join_and_wait_for_round, start, update};
+use crate::campaign::{
+    BOTH, PARAMETERS, Topology, changed, contribution, join_and_wait_for_round, start, update,
+};
 use crate::process::Relay;
 use crate::streams::Streams;
 use crate::tab::{Tab, now, refused};
@@ -258,6 +261,31 @@ async fn updates_that_are_none_of_this_model() {
     }
     let cid = tab.put(good).await;
     tab.append_well(&contribution(&tab, round, base, cid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_that_are_packed_in_another_way() {
+    let update = Update::new(vec![0.01; PARAMETERS]).unwrap();
+    let of = |encoding| Codec::new(encoding).encode(&update).unwrap().bytes;
+    let all = [Encoding::Dense, Encoding::Int8, Encoding::Sign, Encoding::Sparse { keep: 64 }];
+    for ours in all {
+        let rounds = format!("[update]\ncodec = \"{}\"\n\n[rounds]", ours.word());
+        let folder = changed("[rounds]", &rounds);
+        let relay = Relay::start_with(&["--campaign", folder.path().to_str().unwrap()]).await;
+        let tab = Tab::start(&relay, 1).await;
+        let refusals = Refusals { relay: &relay };
+        let (round, base) = join_and_wait_for_round(&tab).await;
+        for theirs in all.into_iter().filter(|theirs| *theirs != ours) {
+            let entry = contribution(&tab, round, base, tab.put(of(theirs)).await);
+            refusals.expect(theirs.word(), Reason::UpdateEncoding, tab.append(&entry)).await;
+        }
+        let mut broken = of(ours);
+        broken.truncate(broken.len() - 1);
+        let entry = contribution(&tab, round, base, tab.put(broken).await);
+        refusals.expect("a cut update", Reason::UpdateMalformed, tab.append(&entry)).await;
+        let entry = contribution(&tab, round, base, tab.put(of(ours)).await);
+        tab.append_well(&entry).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ pub(super) struct Recomputed {
     pub(super) checkpoint: Cid,
     /// None where it is the base.
     pub(super) bytes: Option<Vec<u8>>,
-    /// Updates that do not decode, or are too long.
+    /// Updates that do not decode as the campaign's do, or are too long.
     pub(super) left_out: u64,
 }
 
@@ -47,8 +47,8 @@ impl Recomputer {
         updates: &Updates,
     ) -> Result<Recomputed, Fault> {
         let fault = |problem: String| Fault::Round { round: round.number, problem };
-        let mut aggregation =
-            Aggregation::new(bytes, self.settler.max_norm()).map_err(|error| fault(error.to_string()))?;
+        let mut aggregation = Aggregation::new(bytes, self.settler.codec(), self.settler.max_norm())
+            .map_err(|error| fault(error.to_string()))?;
         let counted = |(samples, update): &&(u32, Vec<u8>)| aggregation.add(*samples, update);
         let counted = updates.iter().filter(counted).count();
         let settled = block_on(self.settler.settle(base, aggregation, async || {}))

@@ -51,6 +51,9 @@ pub enum Reason {
     /// The update is not the canonical form of one.
     #[error("the update does not decode")]
     UpdateMalformed,
+    /// The update is packed in another way than the campaign's updates are.
+    #[error("the update is packed in another way than this campaign's are")]
+    UpdateEncoding,
     /// The update has another number of values than the model has parameters.
     #[error("the update does not fit the model")]
     UpdateShape,
@@ -128,6 +131,7 @@ impl Reason {
             Self::Inadmissible(refusal) => refusal.label(),
             Self::UpdateMissing => "update_missing",
             Self::UpdateMalformed => "update_malformed",
+            Self::UpdateEncoding => "update_encoding",
             Self::UpdateShape => "update_shape",
             Self::UpdateNotFinite => "update_not_finite",
             Self::UpdateTooLong => "update_too_long",

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use lichen_campaign::{Settlement, Transport};
-use lichen_learn::Update;
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply};
 use lichen_record::{CampaignId, Cid, Entry, Verified, verify};
@@ -15,8 +14,9 @@ use super::{Hub, Session};
 /// Bytes of an update besides its values; far more than there are.
 const UPDATE_WRAPPING: usize = 256;
 
-/// Copies of an update in memory while it is decoded: as it came, its values, and the form that it is compared with.
-const COPIES: usize = 4;
+/// Copies of an update in memory while it is decoded: as it came, its packed values, and the form that it is compared with.
+/// What comes of it is counted beside them.
+const COPIES: usize = 3;
 
 impl Hub {
     pub(super) async fn append(
@@ -64,13 +64,15 @@ impl Hub {
     async fn decode_update(&self, update: &Cid) -> Result<(), Reason> {
         let reader = self.disk.read(update).await.map_err(internal)?.ok_or(Reason::UpdateMissing)?;
         let length = usize::try_from(reader.length()).unwrap_or(usize::MAX);
-        if length > self.parameters.saturating_mul(size_of::<f32>()).saturating_add(UPDATE_WRAPPING) {
+        let unpacked = self.parameters.saturating_mul(size_of::<f32>());
+        // Packed in another way, it may be longer than this campaign's are.
+        if length > unpacked.saturating_add(UPDATE_WRAPPING) {
             return Err(Reason::UpdateShape);
         }
-        let _room = self.workspace.reserve(length.saturating_mul(COPIES)).await;
+        let _room = self.workspace.reserve(length.saturating_mul(COPIES).saturating_add(unpacked)).await;
         let bytes = self.disk.get(update).await.map_err(internal)?.ok_or(Reason::UpdateMissing)?;
-        let (parameters, max_norm) = (self.parameters, self.max_norm);
-        let decode = move || Update::decode_within(&bytes, parameters, max_norm).map(drop);
+        let (codec, parameters, max_norm) = (self.codec, self.parameters, self.max_norm);
+        let decode = move || codec.decode_within(&bytes, parameters, max_norm).map(drop);
         let decoded = tokio::task::spawn_blocking(decode);
         decoded.await.map_err(internal)?.map_err(|error| update_reason(&error))
     }

@@ -36,7 +36,8 @@ pub(super) const fn update_reason(error: &UpdateError) -> Reason {
         UpdateError::Count { .. } | UpdateError::Length { .. } | UpdateError::Shapes => Reason::UpdateShape,
         UpdateError::NotFinite { .. } => Reason::UpdateNotFinite,
         UpdateError::TooLong { .. } => Reason::UpdateTooLong,
-        UpdateError::Decode(_) | UpdateError::Encoding(_) => Reason::UpdateMalformed,
+        UpdateError::Encoding { .. } => Reason::UpdateEncoding,
+        UpdateError::Decode(_) | UpdateError::Block { .. } => Reason::UpdateMalformed,
     }
 }
 

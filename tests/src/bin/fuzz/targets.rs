@@ -7,7 +7,8 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use lichen_bridge::Message;
-use lichen_learn::{Dataset, Update};
+use lichen_campaign::{Encoding, UpdateRule};
+use lichen_learn::{BaseOf, Codec, Dataset, Residual, Update};
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
@@ -57,6 +58,10 @@ pub(crate) fn all() -> Vec<Target> {
         manifest(),
         dataset(),
         update(),
+        packed("update-int8", Encoding::Int8),
+        packed("update-sign", Encoding::Sign),
+        packed("update-sparse", Encoding::Sparse { keep: 3 }),
+        residual(),
         aggregate(),
         safetensors(),
         datagrams::stun(),
@@ -254,7 +259,53 @@ fn dataset() -> Target {
 
 fn update() -> Target {
     let update = Update::new(vec![1.0, -2.5, f32::MIN_POSITIVE, 0.0]).unwrap();
-    through("update", &[update], Update::encode, |bytes| Update::decode(bytes, 4))
+    through("update", &[update], Update::encode, |bytes| Codec::new(Encoding::Dense).decode(bytes, 4))
+}
+
+/// More than one block of any encoding, the last of which ends within a byte.
+const PACKED: usize = 4096 + 21;
+
+fn packed(name: &'static str, encoding: Encoding) -> Target {
+    let codec = Codec::new(encoding);
+    Target {
+        name,
+        cap: 8192,
+        valid: vec![codec.encode(&uneven()).unwrap().bytes],
+        accepts: Box::new(move |input| match codec.decode(input, PACKED) {
+            Err(_refused) => false,
+            Ok(update) => {
+                assert_eq!(update.values().len(), PACKED);
+                assert!(update.values().iter().all(|value| value.is_finite()));
+                let set =
+                    update.values().chunks(4096).map(|block| block.iter().filter(|v| **v != 0.0).count());
+                assert!(encoding != Encoding::Sparse { keep: 3 } || set.max() <= Some(3));
+                true
+            }
+        }),
+    }
+}
+
+fn residual() -> Target {
+    let codec = Codec::new(Encoding::Sparse { keep: 3 });
+    let campaign = CampaignId::of_manifest(b"digits");
+    let base_of = BaseOf { campaign, codec, parameters: 5 };
+    let rule = UpdateRule { max_norm: None, encoding: Encoding::Sparse { keep: 3 }, feedback: Some(0.95) };
+    let mut residual = Residual::new(base_of);
+    residual
+        .pack(
+            (RoundNumber(1), Cid::of_raw(b"base")),
+            &Update::new(vec![0.5, -1.0, 0.0, 3.0, 1e-9]).unwrap(),
+            None,
+            &rule,
+            10.0,
+        )
+        .unwrap();
+    let decode = move |bytes: &[u8]| Residual::decode(bytes, base_of);
+    through("residual", &[Residual::new(base_of), residual], Residual::encode, decode)
+}
+
+fn uneven() -> Update {
+    Update::new((0..PACKED).map(|index| (index as f32 - 2000.0) * 1e-4).collect()).unwrap()
 }
 
 /// Updates as aggregators meet them: whatever they are, the next checkpoint is one.
@@ -270,7 +321,7 @@ fn aggregate() -> Target {
             let (cid, checkpoint) = lichen_learn::aggregate_checkpoint(&base, &accepted, 1e3).unwrap();
             assert!(cid.matches(&checkpoint));
             Parameters::from_safetensors(&checkpoint).unwrap();
-            Update::decode(input, 6).is_ok()
+            Codec::new(Encoding::Dense).decode(input, 6).is_ok()
         }),
     }
 }
