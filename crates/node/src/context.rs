@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use futures::lock::Mutex;
 use lichen_bridge::Problem;
-use lichen_learn::Dataset;
+use lichen_learn::{Dataset, Residual};
 use lichen_record::{AccountId, Cid};
 use lichen_store::Blobs;
 
@@ -32,6 +32,8 @@ pub(crate) struct Context<P> {
     /// Whether the model that the campaign begins with is on this device.
     pub(crate) is_first_model_drawn: Mutex<bool>,
     pub(crate) dataset: Mutex<Option<Rc<Dataset>>>,
+    /// What packing left out of this tab's updates, once it is read from this device.
+    pub(crate) residual: Mutex<Option<Residual>>,
 }
 
 impl<P: Platform> Context<P> {
@@ -56,6 +58,7 @@ impl<P: Platform> Context<P> {
             settled: Cell::new(0),
             is_first_model_drawn: Mutex::new(false),
             dataset: Mutex::new(None),
+            residual: Mutex::new(None),
         }
     }
 

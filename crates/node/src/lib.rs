@@ -33,6 +33,7 @@ pub mod native;
 mod node;
 mod obstacles;
 mod opening;
+mod packing;
 mod platform;
 mod progress;
 mod reported;

@@ -72,6 +72,8 @@ pub(crate) struct Session<P: Platform> {
     pub(crate) is_live: bool,
     pub(crate) lease: Option<P::Lease>,
     pub(crate) contributions: Contributions,
+    /// This account's last update that a round accepted, and the round.
+    pub(crate) accepted: Option<(RoundNumber, Cid)>,
     /// What the last training gave, until its round is over.
     pub(crate) trained: Option<Rc<Trained>>,
     /// Blobs on this device that the next settled round makes useless.
@@ -141,6 +143,7 @@ impl<P: Platform> Session<P> {
             is_live: false,
             lease: None,
             contributions,
+            accepted: None,
             trained: None,
             unpinned,
             view: View::new(Rc::clone(&context.out)),

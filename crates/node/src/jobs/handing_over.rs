@@ -5,7 +5,7 @@ use std::rc::Rc;
 use lichen_learn::difference;
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply, Request};
-use lichen_record::Cid;
+use lichen_record::{Cid, RoundNumber};
 use lichen_round::{Refusal, Ticket};
 use lichen_store::Blobs;
 
@@ -14,6 +14,7 @@ use crate::Platform;
 use crate::context::Context;
 use crate::hub::HubError;
 use crate::mesh::Serving;
+use crate::packing::pack;
 use crate::training::Trained;
 
 /// How often an attestation looks whether another has put the checkpoint at the relay, in milliseconds, and how often
@@ -24,13 +25,17 @@ const PUT_WAITS: usize = 4;
 /// Most times that one attestation puts the checkpoint at the relay.
 const MOST_PUTS: usize = 2;
 
-/// Hands the update that a training gave to the relay, or in a mesh offers it to peers.
-pub(crate) async fn publish<P: Platform>(context: Rc<Context<P>>, trained: Rc<Trained>) -> Done<P> {
+/// Hands the update that a training gave to the relay, or in a mesh offers it to peers. `accepted` is this account's last
+/// update that a round accepted, and the round.
+pub(crate) async fn publish<P: Platform>(
+    context: Rc<Context<P>>,
+    trained: Rc<Trained>,
+    accepted: Option<(RoundNumber, Cid)>,
+) -> Done<P> {
     let round = trained.round;
     let update = async {
-        let update = difference(&trained.base, &trained.parameters).ok()?;
-        // Nobody takes a longer one: what this tab has learned goes in as far as it may.
-        let update = update.clipped(context.setup.max_norm).encode().ok()?;
+        let change = difference(&trained.base, &trained.parameters).ok()?;
+        let update = pack(&context, (round, trained.base_cid), change, accepted).await?;
         let cid = Cid::of_raw(&update);
         // Kept here too, so that the own update need not be fetched for aggregation.
         let is_kept = context.keep(&cid, &update).await;

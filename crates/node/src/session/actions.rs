@@ -138,7 +138,7 @@ impl<P: Platform> Session<P> {
         let context = Rc::clone(&self.context);
         match &self.trained {
             Some(trained) if trained.round == round => {
-                self.link_work.push(Box::pin(jobs::publish(context, Rc::clone(trained))));
+                self.link_work.push(Box::pin(jobs::publish(context, Rc::clone(trained), self.accepted)));
             }
             _ => self.tell(ParticipantEvent::StoreFailed { round }),
         }
@@ -193,6 +193,9 @@ impl<P: Platform> Session<P> {
                 }
                 self.context.count_settled();
                 self.forget_all_but(*result);
+            }
+            Change::Excluded { account, .. } if *account == self.participant.account() => {
+                self.accepted = None;
             }
             // What is read in the record from before is no news.
             Change::WentBack { round, to, .. } if self.is_live => {

@@ -22,6 +22,9 @@ pub(crate) struct Submission {
 
 impl<P: Platform> Session<P> {
     pub(crate) fn take_in_own_record(&mut self, record: &Record, entry: &Verified<Entry>) {
+        if let Entry::Contribution { round, update, .. } = entry.get() {
+            self.accepted = Some((*round, *update));
+        }
         if let Some(submission) = self.submissions.get_mut(&entry.id()) {
             submission.record = Some(record.clone());
             self.context.obstacles.refused(None);
