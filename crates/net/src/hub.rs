@@ -68,7 +68,7 @@ pub enum Request {
         /// Its content id.
         cid: Cid,
     },
-    /// Hands over a blob, kept for good once an entry in a log names it and dropped after a while otherwise.
+    /// Hands over a blob, pinned once an entry in a log names it and dropped after a while otherwise.
     PutBlob {
         /// The blob.
         #[serde(with = "serde_bytes")]
@@ -113,7 +113,7 @@ pub enum Reply {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
-    /// The blob is kept.
+    /// The blob is stored.
     Stored {
         /// Its content id.
         cid: Cid,

@@ -78,7 +78,7 @@ pub enum StoreError {
         /// The index given.
         found: u64,
     },
-    /// A blob to be kept for good is not held.
+    /// A blob to be pinned is not held.
     #[error("the blob {cid} is not held")]
     Missing {
         /// Its id.

@@ -220,7 +220,7 @@ async fn deleted_blobs_give_their_space_back() {
 }
 
 #[tokio::test]
-async fn damage_to_a_kept_blob_is_found_and_mended_by_the_same_bytes() {
+async fn damage_to_a_pinned_blob_is_found_and_mended_by_the_same_bytes() {
     let folder = TempDir::new().unwrap();
     let bytes = b"an update".repeat(20_000);
     let cid = Cid::of_raw(&bytes);
