@@ -40,8 +40,12 @@
 //! | `[guard]` | `samples` | held-out samples that a round's result is measured on; 512 unless given, 0 for no guard |
 //! | | `loss_factor` | how many times the base's loss the result's may be; 2 unless given |
 //! | | `accuracy_drop` | how much below the base's accuracy the result's may be; 0.1 unless given |
+//! | `[aggregation]` | `rule` | how updates are combined: `"mean"`, `"median-norm-clip"`, `"centered-clip"`, `"krum"`, `"multi-krum"`, `"coordinate-median"`, `"trimmed-mean"`, `"geometric-median"` |
+//! | | `before` | what is done to them first: `"nearest-neighbours"` or `"bucketing"`; nothing unless given |
+//! | | `hostile` | the share of hostile updates that is reckoned with; 0.3 unless given |
 //!
-//! `[update]` and `[guard]` may be left out. What they do is said in the `learn` crate.
+//! `[update]`, `[guard]` and `[aggregation]` may be left out; without the last, updates are combined by their mean. What they
+//! do is said in the `learn` crate.
 //!
 //! Which samples an account trains on in a round follows from public numbers alone ([`Split::shard`]), so that anyone
 //! can replay another's work.
@@ -50,6 +54,7 @@
 
 extern crate alloc;
 
+mod aggregation;
 mod card;
 mod decimal;
 mod explain;
@@ -64,6 +69,7 @@ mod split;
 mod training;
 mod update;
 
+pub use aggregation::{AggregationRule, Before, Rule};
 pub use card::{Card, Statement, Topic};
 pub use fault::{Fault, ManifestError};
 pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};

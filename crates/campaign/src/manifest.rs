@@ -8,6 +8,7 @@ use lichen_record::{Cid, Codec, MAX_MANIFEST};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use crate::aggregation::{AggregationRule, read_aggregation};
 use crate::fault::{Fault, ManifestError};
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::reader::{Reader, read_text, to_f32};
@@ -15,7 +16,7 @@ use crate::rounds::{Rounds, read_rounds};
 use crate::settling::{Guard, read_guard};
 use crate::show::{Show, check_show, read_show};
 use crate::split::Split;
-use crate::update::{UpdateRule, read_update};
+use crate::update::{Encoding, UpdateRule, read_update};
 
 /// Longest text of one line, such as a title.
 const LINE: usize = 120;
@@ -45,6 +46,8 @@ pub struct Manifest {
     pub update: UpdateRule,
     /// What a round's result must be worth.
     pub guard: Guard,
+    /// How updates are combined.
+    pub aggregation: AggregationRule,
 }
 
 /// `[campaign]`: what the campaign is for, in words.
@@ -148,7 +151,8 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let [campaign, data, model, train, rounds] =
         ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
     let show = reader.value("show").and_then(|_| reader.table("show"));
-    let [update, guard] = ["update", "guard"].map(|name| reader.optional_table(name));
+    let [update, guard, aggregation] =
+        ["update", "guard", "aggregation"].map(|name| reader.optional_table(name));
     reader.finish();
     let campaign = read_purpose(campaign, faults);
     let data = read_data(data, faults);
@@ -158,6 +162,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let show = read_show(show, faults);
     let update = read_update(update?, faults);
     let guard = read_guard(guard?, faults);
+    let aggregation = read_aggregation(aggregation?, faults);
     version?;
     let manifest = Manifest {
         campaign: campaign?,
@@ -167,6 +172,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
         rounds: rounds?,
         update: update?,
         guard: guard?,
+        aggregation: aggregation?,
         show,
     };
     check_together(&manifest, faults);
@@ -249,6 +255,10 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
         faults.push(Fault::new("train.batch", problem));
     }
     check_answers(manifest, faults);
+    let sparse = matches!(manifest.update.encoding, Encoding::Sparse { .. });
+    if let Some(problem) = manifest.aggregation.check_with_codec(sparse) {
+        faults.push(Fault::new("aggregation.rule", problem));
+    }
     if let Some(show) = &manifest.show {
         check_show(show, manifest.model.input.iter().product(), data.classes, faults);
     }

@@ -1,0 +1,127 @@
+//! `[aggregation]`: by which rule a round's updates become its next checkpoint.
+
+use alloc::vec::Vec;
+
+use toml::de::DeTable;
+
+use crate::Fault;
+use crate::reader::Reader;
+
+/// `[aggregation]`: how updates are combined. The table may be left out: then it is their mean.
+///
+/// What each rule computes, and what it withstands, is said in the `learn` crate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AggregationRule {
+    /// The rule.
+    pub rule: Rule,
+    /// What is done to the updates before the rule is applied.
+    pub before: Option<Before>,
+    /// The share of hostile updates that is reckoned with: 0.3 unless given.
+    pub hostile: f64,
+}
+
+/// A rule that combines updates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// `"mean"`: the mean, weighted by samples.
+    #[default]
+    Mean,
+    /// `"median-norm-clip"`: the mean of updates shortened to their median norm.
+    MedianNormClip,
+    /// `"centered-clip"`: the mean of updates drawn near to where most of them are, repeatedly.
+    CenteredClip,
+    /// `"krum"`: the one update that is nearest to its neighbours.
+    Krum,
+    /// `"multi-krum"`: the mean of the updates that are nearest to their neighbours.
+    MultiKrum,
+    /// `"coordinate-median"`: the median of each value.
+    CoordinateMedian,
+    /// `"trimmed-mean"`: the mean of each value without the largest and smallest.
+    TrimmedMean,
+    /// `"geometric-median"`: the point with the least sum of distances to the updates.
+    GeometricMedian,
+}
+
+/// What is done to updates before a rule combines them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// `"nearest-neighbours"`: each update is replaced by the mean of those nearest to it.
+    NearestNeighbours,
+    /// `"bucketing"`: the updates are shuffled, and the means of pairs take their place.
+    Bucketing,
+}
+
+const RULES: [(&str, Rule); 8] = [
+    ("mean", Rule::Mean),
+    ("median-norm-clip", Rule::MedianNormClip),
+    ("centered-clip", Rule::CenteredClip),
+    ("krum", Rule::Krum),
+    ("multi-krum", Rule::MultiKrum),
+    ("coordinate-median", Rule::CoordinateMedian),
+    ("trimmed-mean", Rule::TrimmedMean),
+    ("geometric-median", Rule::GeometricMedian),
+];
+
+const BEFORE: [(&str, Before); 2] =
+    [("nearest-neighbours", Before::NearestNeighbours), ("bucketing", Before::Bucketing)];
+
+/// Pairs of updates have at most twice as large a share of hostile ones, which must stay below a half.
+const BUCKETED: f64 = 0.25;
+
+impl Default for AggregationRule {
+    fn default() -> Self {
+        Self { rule: Rule::Mean, before: None, hostile: 0.3 }
+    }
+}
+
+impl AggregationRule {
+    /// Why the rule does not go together with the updates' encoding, if it does not: a sparse update says nothing of most
+    /// values, and where most say nothing, the middle of them is nothing.
+    pub(crate) fn check_with_codec(&self, sparse: bool) -> Option<&'static str> {
+        let is_by_value = matches!(self.rule, Rule::CoordinateMedian | Rule::TrimmedMean);
+        (sparse && is_by_value).then_some(
+            "ranks each value by itself, and sparse updates leave most values out: use \"centered-clip\" or another rule that \
+             takes updates as a whole",
+        )
+    }
+}
+
+pub(crate) fn read_aggregation(
+    table: Option<&DeTable<'_>>,
+    faults: &mut Vec<Fault>,
+) -> Option<AggregationRule> {
+    let unless_given = AggregationRule::default();
+    let Some(_given) = table else { return Some(unless_given) };
+    let mut reader = Reader::new("aggregation", table, faults);
+    let rule = reader.choice("rule", &RULES);
+    let before = reader.optional_choice("before", &BEFORE);
+    let hostile = reader.optional_number("hostile", 0.0..=0.49);
+    reader.finish();
+    let (rule, before, given) = (rule?, before?, hostile?);
+    if rule == Rule::Mean && (before.is_some() || given.is_some()) {
+        let field = if before.is_some() { "aggregation.before" } else { "aggregation.hostile" };
+        let problem = "has no meaning for the mean, in which every update counts: choose another rule";
+        faults.push(Fault::new(field, problem));
+    }
+    let hostile = given.unwrap_or(unless_given.hostile);
+    if before == Some(Before::Bucketing) && hostile >= BUCKETED {
+        let problem = "must be given, and below 0.25, with bucketing: half of all pairs could have a hostile update in them";
+        faults.push(Fault::new("aggregation.hostile", problem));
+    }
+    Some(AggregationRule { rule, before, hostile })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ranks_single_values_needs_all_of_them() {
+        for (_word, rule) in RULES {
+            let rule = AggregationRule { rule, ..AggregationRule::default() };
+            assert_eq!(rule.check_with_codec(false), None);
+            let is_by_value = matches!(rule.rule, Rule::CoordinateMedian | Rule::TrimmedMean);
+            assert_eq!(rule.check_with_codec(true).is_some(), is_by_value, "{rule:?}");
+        }
+    }
+}
