@@ -16,6 +16,42 @@
 //! Where a parameter would leave the finite range of `f32`, or come to its very end, the result is the base: no set of
 //! updates can give a checkpoint that nobody may load. This is federated averaging (McMahan et al., 2017) over differences.
 //!
+//! # Other rules
+//!
+//! That is the mean, which one hostile update can move as far as its norm allows. `[aggregation]` in the manifest asks for
+//! another rule, which takes the place of the fraction; again in 64 bits, each sum in the order of the accounts or of the values,
+//! no function but the square root. `n` is the number of updates, and `f` how many of them are reckoned hostile: the share
+//! `hostile`, rounded down, at most `(n − 1) / 2`.
+//!
+//! | rule | what it gives |
+//! |---|---|
+//! | `median-norm-clip` | the mean of updates shortened to their median norm (`SparseLoCo`) |
+//! | `centered-clip` | five times: from where it is (at first the base), the mean of the ways to the updates, each shortened to their median (Karimireddy et al., 2021) |
+//! | `krum` | the update with the least sum of squared distances to the `n − f − 1` others nearest to it (Blanchard et al., 2017) |
+//! | `multi-krum` | the mean of the `n − f` such updates |
+//! | `coordinate-median` | the median of each value; of an even number, the mean of the middle two |
+//! | `trimmed-mean` | the mean of each value without the `f` largest and the `f` smallest |
+//! | `geometric-median` | eight steps of Weiszfeld's method from the median-norm clip, no distance taken as less than a thousandth of the median one |
+//!
+//! | before | what it does |
+//! |---|---|
+//! | `nearest-neighbours` | each update becomes the mean of the `n − f` nearest to it, its own included (Allouah et al., 2023) |
+//! | `bucketing` | the updates are shuffled by numbers that follow from the base's id, and the means of pairs take their place (Karimireddy et al., 2022). `f` must be below a quarter |
+//!
+//! - **Ties** go to the update whose account comes first (after bucketing: whose pair does). The median of numbers such as
+//!   norms is the lower of the two in the middle.
+//! - **Weights.** The number of samples is a claim. So none weighs more than the median claim of the round: whoever claims more
+//!   gains nothing, unless half of the round does, and honest differences below the median still count. Ranks (`krum`'s choice,
+//!   median, trimmed mean) count every update once. Updates of no samples are left out.
+//! - **Few updates.** Of one or two updates (or pairs), every rule gives the mean, since neither is in the middle. Of three, `f`
+//!   is 0 unless `hostile` is at least a third: then `multi-krum`, `trimmed-mean` and `nearest-neighbours` leave nothing out,
+//!   while the medians and the clipping rules already keep one of three from deciding. No rule fails on any number.
+//! - **Memory.** The mean takes one update after the other. The other rules hold all updates, up to 256 MiB (but at least three);
+//!   if there are more, as many are drawn by lot. `krum`, `multi-krum` and `nearest-neighbours` need time with the square of `n`.
+//!
+//! No rule can tell when half or more of the updates are hostile. The README of this crate shows which rule withstood what.
+//! `tests/judged_by_byzfl.rs` compares every rule with those of the library byzfl.
+//!
 //! # What no single update may do
 //!
 //! Accounts cost nothing, so two things stand between a hostile update and the model:

@@ -4,7 +4,8 @@
 
 mod numbers;
 
-use lichen_learn::{Update, aggregate_checkpoint, difference};
+use lichen_campaign::{AggregationRule, Before, Encoding, Rule};
+use lichen_learn::{Aggregation, Codec, Update, aggregate_checkpoint, difference};
 use lichen_model::{Parameters, Tensor};
 use lichen_record::Cid;
 
@@ -58,4 +59,88 @@ fn checkpoint_and_updates_have_their_golden_ids() {
     let (cid, checkpoint) = aggregate_checkpoint(&base, &accepted, f64::INFINITY).unwrap();
     assert_eq!(cid.to_string(), RESULT);
     assert!(cid.matches(&checkpoint));
+}
+
+/// What every rule gives on these updates: the bits of all machines. The values were taken natively; what the rules compute is
+/// judged by `judged_by_byzfl.rs`.
+const ROBUST: [(Rule, [&str; 3]); 7] = [
+    (
+        Rule::MedianNormClip,
+        [
+            "bafkreif6qgoyvw2qzlyvdnawgnheutdqaymgtf7q4r45pqrzuqsbmvrzj4",
+            "bafkreicvdshl5kgcon44fm4khekscd4xwihrx6lmf2ergbilblfgh7wupm",
+            "bafkreidgsgkmsinrn3msvtnkvnjykg5a5sviio5j2jw2cjc3ye4bnz4xne",
+        ],
+    ),
+    (
+        Rule::CenteredClip,
+        [
+            "bafkreibuxj4vrni2ea5w5bxvd4dxyxgmgcgocrjczymfdnyfrhvdiz57ha",
+            "bafkreihhvqxm2ogrgqbov3247v6qkfeo2cvj4f6cvkpbrzqi26wgcgexnm",
+            "bafkreifbrc26zxpyzgotppzgxitxqrgwystlzc4bbyteda3wfa4loopf7a",
+        ],
+    ),
+    (
+        Rule::Krum,
+        [
+            "bafkreihhbl62xgwqv66z6np2e5zdsclcfosojhgefjwewjru5ytnsgwao4",
+            "bafkreick3rg7zveqw4pjpkyadb7bsrbqtleteeqbgev33ownuctkdw54qe",
+            "bafkreiffbnzqtdsd5ancfcbjanxfbkorigzi4p5skhzsbbx5dnzq6eprja",
+        ],
+    ),
+    (
+        Rule::MultiKrum,
+        [
+            "bafkreibfa6rnfprkgigcto5jzyzv6jjlzeydiwxjgfhzzeea7f4zudfvjm",
+            "bafkreidkswyuqivfrln6dthbkyuciii2mieo4k6rsfrinhtdf4bhioofzm",
+            "bafkreiaacv7qrfgcv276t6qex63q6qnj6zovtnptporkkop3thvk4b3o6u",
+        ],
+    ),
+    (
+        Rule::CoordinateMedian,
+        [
+            "bafkreigjoncrck7dwv6ut7kgpwv5s7hxh7s4xridou4ojmd2ktod7sgv3y",
+            "bafkreick3rg7zveqw4pjpkyadb7bsrbqtleteeqbgev33ownuctkdw54qe",
+            "bafkreifdpw6lynxjih44kbbbj2wdocbvdsgerzy3rpmtzphn5t6eybm7gq",
+        ],
+    ),
+    (
+        Rule::TrimmedMean,
+        [
+            "bafkreifhmib72rlkdpuir6sqkcmn5du3mtpaavzg6mwtsgnspqe2zbe4a4",
+            "bafkreiclmunlna64a7vzfh4tlrooezcykp6uwh2xur7xudgqcdug3cjbc4",
+            "bafkreifdpw6lynxjih44kbbbj2wdocbvdsgerzy3rpmtzphn5t6eybm7gq",
+        ],
+    ),
+    (
+        Rule::GeometricMedian,
+        [
+            "bafkreiar5nzmmbjjlh4prugpojkjyv6hn3yhc4bjq6jkiz6xzzh7zllm5u",
+            "bafkreifjq2apt5xa4i7dneo3olik3ovv26qoti6fv55pxetvvsieb7xtw4",
+            "bafkreih4yldre55lhkigblx42cojydoobtfpgbpyutdcfnfjii44nyoruy",
+        ],
+    ),
+];
+
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+fn every_rule_gives_its_golden_id() {
+    let start = parameters(1);
+    let base = start.to_safetensors();
+    let updates: Vec<Update> = (2..13).map(|seed| difference(&start, &parameters(seed)).unwrap()).collect();
+    let blobs: Vec<Vec<u8>> = updates.iter().map(|update| update.encode().unwrap()).collect();
+    let befores = [None, Some(Before::NearestNeighbours), Some(Before::Bucketing)];
+    let given = |rule, before| {
+        let rule = AggregationRule { rule, before, hostile: 0.2 };
+        let mut aggregation =
+            Aggregation::new(&base, Codec::new(Encoding::Dense), f64::INFINITY, &rule).unwrap();
+        for (blob, samples) in blobs.iter().zip(SAMPLES.iter().cycle()) {
+            aggregation.add(*samples, blob);
+        }
+        Cid::of_raw(&aggregation.finish().to_safetensors()).to_string()
+    };
+    let found: Vec<_> =
+        ROBUST.iter().map(|(rule, _ids)| (*rule, befores.map(|before| given(*rule, before)))).collect();
+    let expected: Vec<_> = ROBUST.iter().map(|(rule, ids)| (*rule, ids.map(String::from))).collect();
+    assert_eq!(found, expected);
 }

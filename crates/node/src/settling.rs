@@ -30,8 +30,10 @@ pub(crate) async fn combine<P: Platform>(
     base: Cid,
     updates: &[(u32, Vec<u8>)],
 ) -> Option<Cid> {
+    let setup = &context.setup;
     let bytes = blobs::bytes(context, &base).await?;
-    let mut aggregation = Aggregation::new(&bytes, context.setup.codec(), context.setup.max_norm).ok()?;
+    let rule = &setup.manifest.aggregation;
+    let mut aggregation = Aggregation::new(&bytes, setup.codec(), setup.max_norm, rule).ok()?;
     drop(bytes);
     for (samples, update) in updates {
         aggregation.add(*samples, update);

@@ -1,6 +1,6 @@
 //! Computes what a round settles with: the aggregate, or the base where the guard turns it down.
 
-use lichen_campaign::Manifest;
+use lichen_campaign::{AggregationRule, Manifest};
 use lichen_engine::EngineError;
 use lichen_learn::{Aggregation, Codec, Dataset, Judge, Quality, max_norm};
 use lichen_model::{ModelError, Parameters};
@@ -15,6 +15,7 @@ const REMEMBERED: usize = 4;
 pub struct Settler {
     codec: Codec,
     max_norm: f64,
+    rule: AggregationRule,
     /// None where the manifest turns it off.
     guard: Option<Guarding>,
 }
@@ -81,7 +82,8 @@ impl Settler {
             known: Vec::new(),
         });
         let max_norm = max_norm(manifest).map_err(SettleError::Model)?;
-        Ok(Self { codec: Codec::new(manifest.update.encoding), max_norm, guard })
+        let codec = Codec::new(manifest.update.encoding);
+        Ok(Self { codec, max_norm, rule: manifest.aggregation, guard })
     }
 
     /// What the updates are packed by.
@@ -94,6 +96,12 @@ impl Settler {
     #[must_use]
     pub const fn max_norm(&self) -> f64 {
         self.max_norm
+    }
+
+    /// The rule that combines a round's updates.
+    #[must_use]
+    pub const fn rule(&self) -> &AggregationRule {
+        &self.rule
     }
 
     /// Whether a result of this worth may follow a base of that; always where there is no guard.

@@ -70,7 +70,8 @@ impl Campaign {
     fn settle(&mut self, updates: &[&Update]) -> Settled {
         let bytes = self.base.to_safetensors();
         let mut aggregation =
-            Aggregation::new(&bytes, self.settler.codec(), self.settler.max_norm()).unwrap();
+            Aggregation::new(&bytes, self.settler.codec(), self.settler.max_norm(), self.settler.rule())
+                .unwrap();
         for update in updates {
             aggregation.add(480, &update.encode().unwrap());
         }

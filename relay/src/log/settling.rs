@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use futures::FutureExt;
 use futures::lock::Mutex;
-use lichen_campaign::Settlement;
+use lichen_campaign::{AggregationRule, Settlement};
 use lichen_learn::{Aggregation as Sum, Codec};
 use lichen_record::{Cid, RoundNumber};
 use lichen_round::Input;
@@ -29,6 +29,7 @@ pub(crate) struct Settling {
     settler: Option<Arc<Mutex<Settler>>>,
     codec: Codec,
     max_norm: f64,
+    rule: AggregationRule,
 }
 
 impl Settling {
@@ -37,7 +38,8 @@ impl Settling {
             Settlement::Coordinator => Some(Arc::new(Mutex::new(campaign.settler()?))),
             Settlement::Contributors => None,
         };
-        Ok(Self { disk, settler, codec: campaign.codec(), max_norm: campaign.max_norm })
+        let (codec, max_norm) = (campaign.codec(), campaign.max_norm);
+        Ok(Self { disk, settler, codec, max_norm, rule: campaign.manifest.aggregation })
     }
 
     /// Computes a round's result and stores it.
@@ -49,9 +51,9 @@ impl Settling {
     async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Cid> {
         let settler = self.settler.context("this campaign's rounds are settled by its contributors")?;
         let bytes = blob(&self.disk, &base).await?;
-        let mut sum = Sum::new(&bytes, self.codec, self.max_norm)?;
+        let mut sum = Sum::new(&bytes, self.codec, self.max_norm, &self.rule)?;
         drop(bytes);
-        // One update at a time is in memory.
+        // One update at a time is in memory, if the rule is the mean.
         for Input { samples, update, .. } in inputs {
             let bytes = blob(&self.disk, &update).await?;
             let add = move || {

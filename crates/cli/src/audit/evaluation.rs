@@ -47,7 +47,8 @@ impl Recomputer {
         updates: &Updates,
     ) -> Result<Recomputed, Fault> {
         let fault = |problem: String| Fault::Round { round: round.number, problem };
-        let mut aggregation = Aggregation::new(bytes, self.settler.codec(), self.settler.max_norm())
+        let settler = &self.settler;
+        let mut aggregation = Aggregation::new(bytes, settler.codec(), settler.max_norm(), settler.rule())
             .map_err(|error| fault(error.to_string()))?;
         let counted = |(samples, update): &&(u32, Vec<u8>)| aggregation.add(*samples, update);
         let counted = updates.iter().filter(counted).count();

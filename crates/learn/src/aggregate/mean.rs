@@ -1,0 +1,37 @@
+//! The mean of updates, weighted by their samples, one update after the other.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use lichen_model::Parameters;
+
+use super::added;
+use crate::Update;
+
+#[derive(Clone, Debug)]
+pub(super) struct WeightedMean {
+    sums: Vec<f64>,
+    weight: f64,
+}
+
+impl WeightedMean {
+    pub(super) fn new(count: usize) -> Self {
+        Self { sums: vec![0.0; count], weight: 0.0 }
+    }
+
+    pub(super) fn add(&mut self, samples: u32, update: &Update) {
+        let weight = f64::from(samples);
+        self.weight += weight;
+        for (sum, value) in self.sums.iter_mut().zip(update.values()) {
+            *sum += weight * f64::from(*value);
+        }
+    }
+
+    /// The base where it would no longer be one of numbers.
+    pub(super) fn added_to(&self, base: Parameters) -> Parameters {
+        if self.weight == 0.0 {
+            return base;
+        }
+        added(base, self.sums.iter().map(|sum| sum / self.weight))
+    }
+}
