@@ -33,6 +33,12 @@ const HOSTILE: &str = "hostile";
 /// The package whose benches are not its own but of the whole.
 const TESTS: &str = "lichen-tests";
 
+/// Swarms with hostile peers, by rule of aggregation: a bench of its package that only this name runs.
+const ATTACKS: &str = "attacks";
+
+/// The package of that bench.
+const SETTLE: &str = "lichen-settle";
+
 /// The benchmark of an open page, in a browser.
 const PAGE: &str = "page";
 
@@ -47,6 +53,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{ENGINE}");
         println!("{WEBRTC}");
         println!("{HOSTILE}");
+        println!("{ATTACKS}");
         println!("{PAGE}");
         println!("{ROUNDS}");
         for name in names(&toolchain)? {
@@ -65,6 +72,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if name == HOSTILE {
         return hostile::hostile(&toolchain, arguments);
     }
+    if name == ATTACKS {
+        return of_package(&toolchain, SETTLE, arguments);
+    }
     if name == PAGE {
         return page::page(&toolchain, arguments);
     }
@@ -74,8 +84,12 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if !names(&toolchain)?.contains(&name) {
         bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");
     }
+    of_package(&toolchain, &format!("lichen-{name}"), arguments)
+}
+
+fn of_package(toolchain: &Toolchain, package: &str, mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["bench", "--package", &format!("lichen-{name}"), "--benches", "--"]);
+    cargo.args(["bench", "--package", package, "--benches", "--"]);
     cargo.args(arguments.raw_args()?);
     let status = run::each_line(&mut cargo, |line| println!("{line}"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -92,7 +106,7 @@ fn names(toolchain: &Toolchain) -> Result<Vec<String>> {
     };
     let names = packages.iter().filter(has_bench).filter_map(|package| package.get("name")?.as_str());
     Ok(names
-        .filter(|name| *name != TESTS)
+        .filter(|name| *name != TESTS && *name != SETTLE)
         .map(|name| name.trim_start_matches("lichen-").to_owned())
         .collect())
 }

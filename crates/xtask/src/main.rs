@@ -67,6 +67,10 @@ Developer commands of Lichen.
     cargo xtask bench hostile attack a relay, and measure its memory, the effect on honest tabs and on the model
         --only NAMES, --seconds S, --topology hub|mesh, --nodes N
         --json                print one JSON object instead of a table
+    cargo xtask bench attacks train swarms with hostile peers, and show which rule of aggregation withstands which attack
+        --long                try every rule, with 10, 20, 30 and 45 % hostile peers
+        --share PERCENT       hostile peers (default 30)
+        --rounds N            rounds (default 12; twice as many where samples are spread by label)
     cargo xtask bench webrtc  measure how long two tabs take to connect, and their speed beside a bare data channel
     cargo xtask bench page    measure the processor time of an open page, by thread, in each of its states
         --seconds S           measure each state for that long (default 10)
