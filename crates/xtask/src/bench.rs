@@ -36,7 +36,10 @@ const TESTS: &str = "lichen-tests";
 /// Swarms with hostile peers, by rule of aggregation: a bench of its package that only this name runs.
 const ATTACKS: &str = "attacks";
 
-/// The package of that bench.
+/// What peers learn by each codec, likewise.
+const LEARNING: &str = "learning";
+
+/// The package of these benches.
 const SETTLE: &str = "lichen-settle";
 
 /// The benchmark of an open page, in a browser.
@@ -54,6 +57,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{WEBRTC}");
         println!("{HOSTILE}");
         println!("{ATTACKS}");
+        println!("{LEARNING}");
         println!("{PAGE}");
         println!("{ROUNDS}");
         for name in names(&toolchain)? {
@@ -72,8 +76,8 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if name == HOSTILE {
         return hostile::hostile(&toolchain, arguments);
     }
-    if name == ATTACKS {
-        return of_package(&toolchain, SETTLE, arguments);
+    if name == ATTACKS || name == LEARNING {
+        return of_package(&toolchain, SETTLE, &["--bench", &name], arguments);
     }
     if name == PAGE {
         return page::page(&toolchain, arguments);
@@ -84,12 +88,18 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if !names(&toolchain)?.contains(&name) {
         bail!("there is no benchmark {name:?}; `cargo xtask bench` lists them");
     }
-    of_package(&toolchain, &format!("lichen-{name}"), arguments)
+    of_package(&toolchain, &format!("lichen-{name}"), &["--benches"], arguments)
 }
 
-fn of_package(toolchain: &Toolchain, package: &str, mut arguments: lexopt::Parser) -> Result<ExitCode> {
+/// Runs these benches of a package, with the options that are left.
+fn of_package(
+    toolchain: &Toolchain,
+    package: &str,
+    benches: &[&str],
+    mut arguments: lexopt::Parser,
+) -> Result<ExitCode> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["bench", "--package", package, "--benches", "--"]);
+    cargo.args(["bench", "--package", package]).args(benches).arg("--");
     cargo.args(arguments.raw_args()?);
     let status = run::each_line(&mut cargo, |line| println!("{line}"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

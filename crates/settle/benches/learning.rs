@@ -1,0 +1,66 @@
+//! What peers learn together by each codec, and what that costs: `cargo xtask bench learning`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a benchmark may fail"
+)]
+
+#[path = "../tests/learning/mod.rs"]
+mod learning;
+
+use learning::{Outcome, Setting, Shards, learn};
+
+const CODECS: [&str; 4] = ["dense", "int8", "sign", "sparse"];
+const SEEDS: u64 = 3;
+const ROUNDS: u64 = 60;
+const GOAL: f64 = 0.95;
+
+/// Bits a second of a slow home connection's way up.
+const UPLINK: f64 = 1e6;
+
+fn main() {
+    let is_long = std::env::args().any(|argument| argument == "--long");
+    let peers: &[usize] = if is_long { &[4, 16, 64] } else { &[4, 16] };
+    println!(
+        "| peers | samples | codec | accuracy after {ROUNDS} rounds | bytes a parameter and round | of dense | rounds to {GOAL} | sending until then at 1 Mbit/s |"
+    );
+    println!("|--:|---|---|--:|--:|--:|--:|--:|");
+    for peers in peers {
+        for (shards, word) in [(Shards::Alike, "alike"), (Shards::Dirichlet(0.1), "Dirichlet(0.1)")] {
+            let mut dense = 0;
+            for codec in CODECS {
+                let update = format!("codec = \"{codec}\"");
+                let of =
+                    |seed| learn(&Setting { peers: *peers, shards, seed, rounds: ROUNDS, update: &update });
+                let outcomes: Vec<Outcome> = (1..=SEEDS).map(of).collect();
+                if codec == CODECS[0] {
+                    dense = outcomes[0].bytes;
+                }
+                println!("| {peers} | {word} | {codec} | {} |", row(&outcomes, dense));
+            }
+        }
+    }
+}
+
+fn row(outcomes: &[Outcome], dense: usize) -> String {
+    let Outcome { bytes, parameters, .. } = outcomes[0];
+    let (least, most) = outcomes
+        .iter()
+        .map(Outcome::last)
+        .fold((1.0, 0.0), |(least, most): (f64, f64), last| (least.min(last), most.max(last)));
+    let mean = outcomes.iter().map(Outcome::last).sum::<f64>() / outcomes.len() as f64;
+    let rounds = |outcome: &Outcome| outcome.accuracy.iter().position(|accuracy| *accuracy >= GOAL);
+    let reached: Option<Vec<usize>> = outcomes.iter().map(rounds).collect();
+    let (rounds, seconds) = reached.map_or(("–".into(), "–".into()), |reached| {
+        let mean = reached.iter().map(|round| *round as f64 + 1.0).sum::<f64>() / reached.len() as f64;
+        (format!("{mean:.1}"), format!("{:.2} s", mean * bytes as f64 * 8.0 / UPLINK))
+    });
+    format!(
+        "{mean:.4} ({least:.4} to {most:.4}) | {:.4} | {:.1} % | {rounds} | {seconds}",
+        bytes as f64 / parameters as f64,
+        bytes as f64 * 100.0 / dense as f64
+    )
+}
