@@ -85,8 +85,10 @@ pub(crate) fn build(toolchain: &Toolchain, threads: Threads) -> Result<PathBuf> 
 
 /// Both modules in one go, so that the last step of each, which uses one processor, runs beside the other's.
 fn compile(toolchain: &Toolchain, index: &Index) -> Result<()> {
-    let mut cargo = toolchain.cargo();
+    let mut cargo = toolchain.with_source()?.cargo();
     cargo.args(["build", "--profile", "wasm", "--target", "wasm32-unknown-unknown"]);
+    // Rust's own library comes compiled for speed. Built along, it is as small as the rest.
+    cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
     for program in [index.page()?, index.worker()?] {
         cargo.args(["--package", &program.name]);
     }
@@ -94,7 +96,7 @@ fn compile(toolchain: &Toolchain, index: &Index) -> Result<()> {
     // to the flags of its configuration.
     cargo.env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Zlocation-detail=none");
-    run::quietly("Building page and worker", "2 minutes the first time, half a minute later", &mut cargo)
+    run::quietly("Building page and worker", "3 minutes the first time, half a minute later", &mut cargo)
 }
 
 /// Puts what was made in the place of what was there before.
