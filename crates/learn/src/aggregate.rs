@@ -19,6 +19,7 @@ use lichen_campaign::{AggregationRule, Encoding, Rule};
 use lichen_model::{ModelError, Parameters};
 use lichen_record::{Cid, MAX_BLOB};
 
+use crate::update::to_f32;
 use crate::{Codec, Update};
 use held::Held;
 use mean::WeightedMean;
@@ -169,11 +170,6 @@ fn added(base: Parameters, change: impl Iterator<Item = f64>) -> Parameters {
         }
     }
     result
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this is for")]
-const fn to_f32(value: f64) -> f32 {
-    value as f32
 }
 
 /// Neither infinite, nor none, nor where numbers end.

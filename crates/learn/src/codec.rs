@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 use lichen_campaign::Encoding;
 use lichen_record::EncodeError;
 
-use crate::update::{Update, UpdateError};
+use crate::update::{Update, UpdateError, to_f32};
 
 /// How often an update that came out too long is packed again, a little shorter.
 const MOST_ATTEMPTS: usize = 8;
@@ -164,11 +164,6 @@ const fn by_block(count: usize, size: usize, whole: usize, rest: usize) -> usize
 fn read_scale(bytes: Option<&[u8; 4]>) -> Option<f32> {
     let scale = f32::from_le_bytes(*bytes?);
     (scale.is_finite() && scale.is_sign_positive()).then_some(scale)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this is for")]
-const fn to_f32(value: f64) -> f32 {
-    value as f32
 }
 
 impl Update {

@@ -9,7 +9,7 @@ use lichen_record::{CampaignId, Cid, DecodeError, EncodeError, RoundNumber, deco
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
-use crate::update::Update;
+use crate::update::{Update, to_f32};
 
 /// Most bytes of a residual that is kept: four for each parameter, the update that was sent last, and their frame.
 pub const MAX_RESIDUAL: usize = 16 * 1024 * 1024;
@@ -186,11 +186,6 @@ fn power(mut base: f64, mut times: u64) -> f64 {
         times >>= 1;
     }
     product
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this is for")]
-const fn to_f32(value: f64) -> f32 {
-    value as f32
 }
 
 #[cfg(test)]

@@ -132,6 +132,12 @@ impl Update {
     }
 }
 
+/// The nearest 32-bit number, as sums of 64 bits become values again.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this is for")]
+pub(crate) const fn to_f32(value: f64) -> f32 {
+    value as f32
+}
+
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
