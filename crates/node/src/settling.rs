@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use futures::lock::Mutex;
 use lichen_bridge::Event;
-use lichen_learn::Aggregation;
 use lichen_record::{Cid, RoundNumber};
 use lichen_settle::{Measurer, SetAside, Settled, Settler, guarded};
 
@@ -30,17 +29,15 @@ pub(crate) async fn combine<P: Platform>(
     base: Cid,
     updates: &[(u32, Vec<u8>)],
 ) -> Option<Cid> {
-    let setup = &context.setup;
     let bytes = blobs::bytes(context, &base).await?;
-    let rule = &setup.manifest.aggregation;
-    let mut aggregation = Aggregation::new(&bytes, setup.codec(), setup.max_norm, rule).ok()?;
-    drop(bytes);
-    for (samples, update) in updates {
-        aggregation.add(*samples, update);
-    }
     let settled = {
         let mut settler = settling.settler.lock().await;
         let settler = made(context, &mut settler).await?;
+        let mut aggregation = settler.aggregation(&bytes).ok()?;
+        drop(bytes);
+        for (samples, update) in updates {
+            aggregation.add(*samples, update);
+        }
         settler.settle(&base, aggregation, async || context.platform.yield_now().await).await.ok()?
     };
     let Settled { result, checkpoint, set_aside } = settled;

@@ -2,7 +2,7 @@
 
 use lichen_campaign::{AggregationRule, Manifest};
 use lichen_engine::EngineError;
-use lichen_learn::{Aggregation, Codec, Dataset, Judge, Quality, max_norm};
+use lichen_learn::{AggregateError, Aggregation, Codec, Dataset, Judge, Quality, max_norm};
 use lichen_model::{ModelError, Parameters};
 use lichen_record::Cid;
 
@@ -86,22 +86,18 @@ impl Settler {
         Ok(Self { codec, max_norm, rule: manifest.aggregation, guard })
     }
 
-    /// What the updates are packed by.
-    #[must_use]
-    pub const fn codec(&self) -> Codec {
-        self.codec
+    /// Begins a round's aggregate on the bytes of its base, by what the manifest says of updates.
+    ///
+    /// # Errors
+    /// [`AggregateError`] if the base is no checkpoint.
+    pub fn aggregation(&self, base: &[u8]) -> Result<Aggregation, AggregateError> {
+        Aggregation::new(base, self.codec, self.max_norm, &self.rule)
     }
 
     /// The largest norm that an update may have.
     #[must_use]
     pub const fn max_norm(&self) -> f64 {
         self.max_norm
-    }
-
-    /// The rule that combines a round's updates.
-    #[must_use]
-    pub const fn rule(&self) -> &AggregationRule {
-        &self.rule
     }
 
     /// Whether a result of this worth may follow a base of that; always where there is no guard.

@@ -6,7 +6,7 @@
 use futures::executor::block_on;
 use lichen_campaign::Manifest;
 use lichen_engine::{EngineKind, Trainer};
-use lichen_learn::{Aggregation, Dataset, Quality, Update, difference, max_norm};
+use lichen_learn::{Dataset, Quality, Update, difference, max_norm};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::Cid;
 use lichen_settle::{Measurer, Settled, Settler, guarded};
@@ -69,9 +69,7 @@ impl Campaign {
 
     fn settle(&mut self, updates: &[&Update]) -> Settled {
         let bytes = self.base.to_safetensors();
-        let mut aggregation =
-            Aggregation::new(&bytes, self.settler.codec(), self.settler.max_norm(), self.settler.rule())
-                .unwrap();
+        let mut aggregation = self.settler.aggregation(&bytes).unwrap();
         for update in updates {
             aggregation.add(480, &update.encode().unwrap());
         }

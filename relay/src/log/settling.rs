@@ -5,8 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use futures::FutureExt;
 use futures::lock::Mutex;
-use lichen_campaign::{AggregationRule, Settlement};
-use lichen_learn::{Aggregation as Sum, Codec};
+use lichen_campaign::Settlement;
 use lichen_record::{Cid, RoundNumber};
 use lichen_round::Input;
 use lichen_settle::{SetAside, Settled, Settler};
@@ -27,9 +26,6 @@ pub(crate) struct Settling {
     disk: Disk,
     /// None where contributors settle.
     settler: Option<Arc<Mutex<Settler>>>,
-    codec: Codec,
-    max_norm: f64,
-    rule: AggregationRule,
 }
 
 impl Settling {
@@ -38,8 +34,7 @@ impl Settling {
             Settlement::Coordinator => Some(Arc::new(Mutex::new(campaign.settler()?))),
             Settlement::Contributors => None,
         };
-        let (codec, max_norm) = (campaign.codec(), campaign.max_norm);
-        Ok(Self { disk, settler, codec, max_norm, rule: campaign.manifest.aggregation })
+        Ok(Self { disk, settler })
     }
 
     /// Computes a round's result and stores it.
@@ -51,7 +46,7 @@ impl Settling {
     async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Cid> {
         let settler = self.settler.context("this campaign's rounds are settled by its contributors")?;
         let bytes = blob(&self.disk, &base).await?;
-        let mut sum = Sum::new(&bytes, self.codec, self.max_norm, &self.rule)?;
+        let mut sum = settler.lock().await.aggregation(&bytes)?;
         drop(bytes);
         // One update at a time is in memory, if the rule is the mean.
         for Input { samples, update, .. } in inputs {

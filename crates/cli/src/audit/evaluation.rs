@@ -3,7 +3,7 @@
 use futures::executor::block_on;
 use lichen_campaign::Manifest;
 use lichen_engine::{EngineError, Evaluator};
-use lichen_learn::{Aggregation, Dataset, Quality};
+use lichen_learn::{Dataset, Quality};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{Cid, RoundNumber};
 use lichen_settle::{Settler, guarded};
@@ -47,9 +47,7 @@ impl Recomputer {
         updates: &Updates,
     ) -> Result<Recomputed, Fault> {
         let fault = |problem: String| Fault::Round { round: round.number, problem };
-        let settler = &self.settler;
-        let mut aggregation = Aggregation::new(bytes, settler.codec(), settler.max_norm(), settler.rule())
-            .map_err(|error| fault(error.to_string()))?;
+        let mut aggregation = self.settler.aggregation(bytes).map_err(|error| fault(error.to_string()))?;
         let counted = |(samples, update): &&(u32, Vec<u8>)| aggregation.add(*samples, update);
         let counted = updates.iter().filter(counted).count();
         let settled = block_on(self.settler.settle(base, aggregation, async || {}))
