@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::model_spec::{Loss, ModelSpec};
-use crate::{AtTarget, Manifest, Rule, Statement, Topic, Transport};
+use crate::{AtTarget, Manifest, OuterOptimizer, Rule, Statement, Topic, Transport};
 
 impl Statement {
     fn new(topic: Topic, heading: &str, text: String) -> Self {
@@ -92,11 +92,12 @@ impl Manifest {
         let looks = u64::from(self.train.steps).saturating_mul(self.train.batch as u64);
         format!(
             "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
-             its processor or its graphics processor, whichever turns out faster. Then everybody's changes are {}, \
+             its processor or its graphics processor, whichever turns out faster. Then everybody's changes are {}{}, \
              which your device does, too, to check the others.{}",
             counted(looks, "example", "examples"),
             with_separators(self.train.batch as u64),
             self.explain_combining(),
+            self.explain_outer(),
             self.explain_guard()
         )
     }
@@ -105,6 +106,13 @@ impl Manifest {
         match self.aggregation.rule {
             Rule::Mean => "added up",
             _ => "combined in a way that a few hostile ones cannot decide",
+        }
+    }
+
+    fn explain_outer(&self) -> &'static str {
+        match self.outer {
+            OuterOptimizer::Mean => "",
+            _ => ", and the model takes a step that follows from them and from those of earlier rounds",
         }
     }
 

@@ -43,9 +43,14 @@
 //! | `[aggregation]` | `rule` | how updates are combined: `"mean"`, `"median-norm-clip"`, `"centered-clip"`, `"krum"`, `"multi-krum"`, `"coordinate-median"`, `"trimmed-mean"`, `"geometric-median"` |
 //! | | `before` | what is done to them first: `"nearest-neighbours"` or `"bucketing"`; nothing unless given |
 //! | | `hostile` | the share of hostile updates that is reckoned with; 0.3 unless given |
+//! | `[outer]` | `optimizer` | how the combined update changes the model: `"mean"` (it is added), `"momentum"`, `"nesterov"`, `"adam"`, `"yogi"` |
+//! | | `rate` | what a step is multiplied with, up to 10; unless given 1 with `"momentum"`, 0.7 with `"nesterov"`, 0.01 with `"adam"` and `"yogi"` |
+//! | | `momentum` | with `"momentum"` and `"nesterov"`, the share of earlier updates that goes on, up to 0.999; 0.5 and 0.9 unless given |
+//! | | `beta1`, `beta2` | with `"adam"` and `"yogi"`, the decays of the two moments, up to 0.9999; 0.9 and 0.99 unless given |
+//! | | `epsilon` | with `"adam"` and `"yogi"`, what is added to the second moment's root; 0.001 unless given |
 //!
-//! `[update]`, `[guard]` and `[aggregation]` may be left out; without the last, updates are combined by their mean. What they
-//! do is said in the `learn` crate.
+//! `[update]`, `[guard]`, `[aggregation]` and `[outer]` may be left out; without the last two, updates are combined by their
+//! mean, which is added to the model. What they do is said in the `learn` crate.
 //!
 //! Which samples an account trains on in a round follows from public numbers alone ([`Split::shard`]), so that anyone
 //! can replay another's work.
@@ -61,6 +66,7 @@ mod explain;
 mod fault;
 mod manifest;
 pub mod model_spec;
+mod outer;
 mod reader;
 mod rounds;
 mod settling;
@@ -73,6 +79,7 @@ pub use aggregation::{AggregationRule, Before, Rule};
 pub use card::{Card, Statement, Topic};
 pub use fault::{Fault, ManifestError};
 pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};
+pub use outer::{Moments, Momentum, OuterOptimizer};
 pub use rounds::{Rounds, Settlement, Transport};
 pub use settling::Guard;
 pub use show::{MAX_SIDE, Show};

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use crate::aggregation::{AggregationRule, read_aggregation};
 use crate::fault::{Fault, ManifestError};
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
+use crate::outer::{OuterOptimizer, read_outer};
 use crate::reader::{Reader, read_text, to_f32};
 use crate::rounds::{Rounds, read_rounds};
 use crate::settling::{Guard, read_guard};
@@ -48,6 +49,8 @@ pub struct Manifest {
     pub guard: Guard,
     /// How updates are combined.
     pub aggregation: AggregationRule,
+    /// What is done with the combined update.
+    pub outer: OuterOptimizer,
 }
 
 /// `[campaign]`: what the campaign is for, in words.
@@ -151,8 +154,8 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let [campaign, data, model, train, rounds] =
         ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
     let show = reader.value("show").and_then(|_| reader.table("show"));
-    let [update, guard, aggregation] =
-        ["update", "guard", "aggregation"].map(|name| reader.optional_table(name));
+    let [update, guard, aggregation, outer] =
+        ["update", "guard", "aggregation", "outer"].map(|name| reader.optional_table(name));
     reader.finish();
     let campaign = read_purpose(campaign, faults);
     let data = read_data(data, faults);
@@ -163,6 +166,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let update = read_update(update?, faults);
     let guard = read_guard(guard?, faults);
     let aggregation = read_aggregation(aggregation?, faults);
+    let outer = read_outer(outer?, faults);
     version?;
     let manifest = Manifest {
         campaign: campaign?,
@@ -173,6 +177,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
         update: update?,
         guard: guard?,
         aggregation: aggregation?,
+        outer: outer?,
         show,
     };
     check_together(&manifest, faults);
