@@ -131,13 +131,20 @@ impl Aggregation {
     /// The next checkpoint; the base where nothing counted, or where a parameter would leave the numbers that `f32` has.
     #[must_use]
     pub fn finish(self) -> Parameters {
-        match self.gathered {
-            Gathered::Mean(mean) => mean.added_to(self.base),
-            Gathered::Held(held) => match held.combined() {
-                Some(change) => added(self.base, change.into_iter()),
-                None => self.base,
-            },
+        match self.combine() {
+            (base, Some(change)) => added(base, change.into_iter()),
+            (base, None) => base,
         }
+    }
+
+    /// The base, and what becomes of the updates: one value for each parameter, or none if no update counts.
+    #[must_use]
+    pub fn combine(self) -> (Parameters, Option<Vec<f64>>) {
+        let change = match self.gathered {
+            Gathered::Mean(mean) => mean.combined(),
+            Gathered::Held(held) => held.combined(),
+        };
+        (self.base, change)
     }
 }
 
@@ -156,7 +163,10 @@ pub fn aggregate(base: &Parameters, accepted: &[(u32, &Update)]) -> Result<Param
         }
         mean.add(*samples, update);
     }
-    Ok(mean.added_to(base.clone()))
+    Ok(match mean.combined() {
+        Some(change) => added(base.clone(), change.into_iter()),
+        None => base.clone(),
+    })
 }
 
 /// The base with a change to each of its parameters; the base itself where it would no longer be one of numbers.
@@ -173,6 +183,6 @@ fn added(base: Parameters, change: impl Iterator<Item = f64>) -> Parameters {
 }
 
 /// Neither infinite, nor none, nor where numbers end.
-const fn is_within(value: f32) -> bool {
+pub(crate) const fn is_within(value: f32) -> bool {
     value.abs() < f32::MAX
 }

@@ -52,6 +52,26 @@
 //! No rule can tell when half or more of the updates are hostile. The README of this crate shows which rule withstood what.
 //! `tests/judged_by_byzfl.rs` compares every rule with those of the library byzfl.
 //!
+//! # Outer optimisers
+//!
+//! What the rule gives, `d`, is added to the base. `[outer]` in the manifest asks for another step ([`outer_step`]), in which `d` is
+//! what the gradient is to an optimiser, with the sign turned. For every parameter `x`, with `r` for `rate`, `b` for `momentum`,
+//! `b₁`, `b₂` and `e` for `beta1`, `beta2` and `epsilon`, and `t` for the number of the step, from 1:
+//!
+//! | optimiser | carried over | step |
+//! |---|---|---|
+//! | `mean` | nothing | `x ← x + d` |
+//! | `momentum` | `m ← b·m + d` | `x ← x + r·m` |
+//! | `nesterov` | `m ← b·m + d` | `x ← x + r·(d + b·m)` |
+//! | `adam` | `m ← b₁·m + (1 − b₁)·d`, `v ← b₂·v + (1 − b₂)·d²` | `x ← x + r·√(1 − b₂ᵗ⁺¹)/(1 − b₁ᵗ⁺¹) · m/(√v + e)` |
+//! | `yogi` | `m` as in `adam`, `v ← v − (1 − b₂)·d²·sign(v − d²)` | `x ← x + r·m/(√v + e)` |
+//!
+//! All in 64 bits and in this order; `x`, `m` and `v` are kept in 32. `m` and `v` begin with zero and are a blob of their own
+//! ([`OuterState`]), whose id is attested beside the checkpoint's. It belongs to the checkpoint: a round that settles on its base
+//! keeps the base's, a round in which no update counts takes no step, and whoever goes back to an earlier checkpoint goes back to
+//! its state. `tests/judged_by_flower.rs` compares the steps with those of the library Flower, whose `FedAdam` scales the first
+//! steps as above.
+//!
 //! # What no single update may do
 //!
 //! Accounts cost nothing, so two things stand between a hostile update and the model:
@@ -87,6 +107,8 @@ mod codec;
 mod dataset;
 mod file_kind;
 mod guard;
+mod outer;
+mod power;
 mod residual;
 mod soundness;
 mod update;
@@ -97,6 +119,7 @@ pub use codec::{Codec, Packed};
 pub use dataset::{Dataset, DatasetError};
 pub use file_kind::{FileKind, file_kind};
 pub use guard::{Judge, Quality};
+pub use outer::{OuterState, OuterStateError, outer_step};
 pub use residual::{BaseOf, MAX_RESIDUAL, Residual, ResidualError};
 pub use soundness::{ModelSize, SoundnessError, check_campaign, check_model, check_training};
 pub use update::{BlockFault, Update, UpdateError, difference};

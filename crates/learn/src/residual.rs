@@ -9,6 +9,7 @@ use lichen_record::{CampaignId, Cid, DecodeError, EncodeError, RoundNumber, deco
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
+use crate::power::power;
 use crate::update::{Update, to_f32};
 
 /// Most bytes of a residual that is kept: four for each parameter, the update that was sent last, and their frame.
@@ -173,19 +174,6 @@ impl Residual {
             }
         }
     }
-}
-
-/// A number from 0 to 1, multiplied with itself so many times.
-fn power(mut base: f64, mut times: u64) -> f64 {
-    let mut product = 1.0;
-    while times > 0 {
-        if times & 1 == 1 {
-            product *= base;
-        }
-        base *= base;
-        times >>= 1;
-    }
-    product
 }
 
 #[cfg(test)]

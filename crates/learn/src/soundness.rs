@@ -10,7 +10,7 @@ use lichen_model::{ModelError, layers};
 use lichen_record::{Cid, MAX_BLOB};
 
 use crate::file_kind::{FileKind, file_kind};
-use crate::{Dataset, DatasetError};
+use crate::{Dataset, DatasetError, OuterState};
 
 /// Bytes of a checkpoint or an update beside its numbers and names, for each tensor and once for the whole.
 const FRAME: usize = 256;
@@ -59,6 +59,28 @@ pub enum SoundnessError {
          \"dense\", or group-norm or layer-norm"
     )]
     Packing(&'static str),
+    /// The outer optimiser would carry running statistics on from round to round.
+    #[error(
+        "outer.optimizer \"{0}\" does not go with batch normalisation, whose running statistics are no directions to go on \
+         in: use \"mean\", or group-norm or layer-norm"
+    )]
+    OuterStatistics(&'static str),
+    /// No round is settled by this optimiser yet.
+    #[error("outer.optimizer \"{0}\" is not carried out yet: leave the table out")]
+    OuterPending(&'static str),
+    /// What the outer optimiser carries over would be larger than a blob may be.
+    #[error(
+        "outer.optimizer \"{word}\" keeps {bytes} bytes for a model of {parameters} numbers, at most {MAX_BLOB} are allowed: \
+         use another, or make the model smaller"
+    )]
+    OuterTooLarge {
+        /// The optimiser.
+        word: &'static str,
+        /// Numbers of the model.
+        parameters: usize,
+        /// Bytes that it keeps.
+        bytes: usize,
+    },
     /// The data file is of another kind.
     #[error("data.file {file} is {kind}, where a safetensors file belongs: {}", .kind.remedy().unwrap_or_default())]
     FileKind {
@@ -96,6 +118,7 @@ pub enum SoundnessError {
 pub fn check_campaign(manifest: &Manifest, data: &[u8]) -> Result<ModelSize, SoundnessError> {
     let size = check_model(&manifest.model, &manifest.train)?;
     check_packing(manifest)?;
+    check_outer(manifest, size.parameters)?;
     check_data(manifest, data)?;
     Ok(size)
 }
@@ -131,12 +154,31 @@ pub fn check_training(model: &ModelSpec, train: &TrainSpec) -> Result<(), Soundn
 
 fn check_packing(manifest: &Manifest) -> Result<(), SoundnessError> {
     let encoding = manifest.update.encoding;
-    let graph = layers::build(&manifest.model, 1).map_err(SoundnessError::Model)?;
-    let has_statistics = graph.parameters().iter().any(|parameter| !parameter.trained);
-    if encoding != Encoding::Dense && has_statistics {
+    if encoding != Encoding::Dense && has_statistics(&manifest.model)? {
         return Err(SoundnessError::Packing(encoding.word()));
     }
     Ok(())
+}
+
+fn check_outer(manifest: &Manifest, parameters: usize) -> Result<(), SoundnessError> {
+    let (optimizer, word) = (&manifest.outer, manifest.outer.word());
+    if optimizer.moments() > 0 && has_statistics(&manifest.model)? {
+        return Err(SoundnessError::OuterStatistics(word));
+    }
+    let bytes = OuterState::most_bytes(optimizer, parameters);
+    if bytes > MAX_BLOB {
+        return Err(SoundnessError::OuterTooLarge { word, parameters, bytes });
+    }
+    if optimizer.moments() > 0 {
+        return Err(SoundnessError::OuterPending(word));
+    }
+    Ok(())
+}
+
+/// Whether the model keeps running statistics, which are not trained.
+fn has_statistics(model: &ModelSpec) -> Result<bool, SoundnessError> {
+    let graph = layers::build(model, 1).map_err(SoundnessError::Model)?;
+    Ok(graph.parameters().iter().any(|parameter| !parameter.trained))
 }
 
 fn check_data(manifest: &Manifest, data: &[u8]) -> Result<(), SoundnessError> {
@@ -259,6 +301,24 @@ mod tests {
         assert!(check_campaign(&Manifest::parse(&text).unwrap(), DATA).is_ok());
         let packed = manifest("[rounds]", "[update]\ncodec = \"sign\"\n[rounds]");
         assert!(check_campaign(&packed, DATA).is_ok());
+    }
+
+    #[test]
+    fn what_an_outer_optimiser_cannot_carry_over_is_refused() {
+        let outer = |text: &str, word: &str| {
+            Manifest::parse(&format!("{text}\n[outer]\noptimizer = \"{word}\"\n")).unwrap()
+        };
+        let layer = "[[model.layers]]";
+        let norm = MANIFEST.replacen(layer, &format!("{layer}\nkind = \"batch-norm\"\n\n{layer}"), 1);
+        for word in ["momentum", "nesterov", "adam", "yogi"] {
+            assert_eq!(check_campaign(&outer(&norm, word), DATA), Err(SoundnessError::OuterStatistics(word)));
+        }
+        assert!(check_campaign(&outer(&norm, "mean"), DATA).is_ok());
+        // A checkpoint of so many parameters is small enough, and so is one moment of them, but not two.
+        let large = MANIFEST.replace("units = 32", "units = 120000");
+        assert!(check_campaign(&outer(&large, "mean"), DATA).is_ok());
+        let refused = check_campaign(&outer(&large, "adam"), DATA);
+        assert!(matches!(refused, Err(SoundnessError::OuterTooLarge { word: "adam", .. })), "{refused:?}");
     }
 
     #[test]

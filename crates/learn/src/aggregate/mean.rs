@@ -3,9 +3,6 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use lichen_model::Parameters;
-
-use super::added;
 use crate::Update;
 
 #[derive(Clone, Debug)]
@@ -27,11 +24,14 @@ impl WeightedMean {
         }
     }
 
-    /// The base where it would no longer be one of numbers.
-    pub(super) fn added_to(&self, base: Parameters) -> Parameters {
+    /// What becomes of the updates; none if none of them weighs anything.
+    pub(super) fn combined(mut self) -> Option<Vec<f64>> {
         if self.weight == 0.0 {
-            return base;
+            return None;
         }
-        added(base, self.sums.iter().map(|sum| sum / self.weight))
+        for sum in &mut self.sums {
+            *sum /= self.weight;
+        }
+        Some(self.sums)
     }
 }

@@ -7,8 +7,8 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use lichen_bridge::Message;
-use lichen_campaign::{Encoding, UpdateRule};
-use lichen_learn::{BaseOf, Codec, Dataset, Residual, Update};
+use lichen_campaign::{Encoding, Moments, OuterOptimizer, UpdateRule};
+use lichen_learn::{BaseOf, Codec, Dataset, OuterState, Residual, Update, outer_step};
 use lichen_log::{Chain, Head, Receipt, Record};
 use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
@@ -62,6 +62,7 @@ pub(crate) fn all() -> Vec<Target> {
         packed("update-sign", Encoding::Sign),
         packed("update-sparse", Encoding::Sparse { keep: 3 }),
         residual(),
+        outer_state(),
         aggregate(),
         safetensors(),
         datagrams::stun(),
@@ -302,6 +303,17 @@ fn residual() -> Target {
         .unwrap();
     let decode = move |bytes: &[u8]| Residual::decode(bytes, base_of);
     through("residual", &[Residual::new(base_of), residual], Residual::encode, decode)
+}
+
+fn outer_state() -> Target {
+    let moments = Moments { rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-3 };
+    let optimizer = OuterOptimizer::Yogi(moments);
+    let change = [0.5, -1.0, 0.0, 3.0, 1e-9, -7.0];
+    let (base, first) = outer_step(&optimizer, &parameters(), &change, None).unwrap();
+    let first = first.unwrap();
+    let (_result, second) = outer_step(&optimizer, &base, &change, Some(&first)).unwrap();
+    let decode = move |bytes: &[u8]| OuterState::decode(bytes, &optimizer, change.len());
+    through("outer-state", &[first, second.unwrap()], OuterState::encode, decode)
 }
 
 fn uneven() -> Update {
