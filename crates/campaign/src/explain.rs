@@ -93,11 +93,12 @@ impl Manifest {
         format!(
             "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
              its processor or its graphics processor, whichever turns out faster. Then everybody's changes are {}{}, \
-             which your device does, too, to check the others.{}",
+             which {}, too, to check the others.{}",
             counted(looks, "example", "examples"),
             with_separators(self.train.batch as u64),
             self.explain_combining(),
             self.explain_outer(),
+            self.explain_who_combines(),
             self.explain_guard()
         )
     }
@@ -113,6 +114,13 @@ impl Manifest {
         match self.outer {
             OuterOptimizer::Mean => "",
             _ => ", and the model takes a step that follows from them and from those of earlier rounds",
+        }
+    }
+
+    fn explain_who_combines(&self) -> &'static str {
+        match self.rounds.committee {
+            None => "your device does",
+            Some(_drawn) => "some devices do that are drawn by lot, yours among them now and then",
         }
     }
 

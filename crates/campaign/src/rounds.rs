@@ -1,5 +1,7 @@
 //! `[rounds]` of a manifest: how rounds go, how updates travel, and who settles.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use toml::de::DeTable;
@@ -28,6 +30,8 @@ pub struct Rounds {
     pub minimum: u32,
     /// Equal attestations that settle a round's result.
     pub quorum: u32,
+    /// How many of a round's contributors are drawn to compute and attest its result; none where everybody does.
+    pub committee: Option<u32>,
     /// Rounds after which the campaign is finished.
     pub limit: u64,
     /// Seed for the initial model, the shards and the training order.
@@ -59,8 +63,15 @@ pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) 
     let deadline = reader.number("deadline_seconds", 0.1..=86_400.0);
     let minimum = reader.whole("minimum", 1..=10_000);
     let quorum = reader.whole("quorum", 1..=10_000);
+    let committee = reader.optional_whole("committee", 1..=10_000);
     let limit = reader.whole("limit", 1..=1_000_000_000);
     let seed = reader.whole("seed", 0..=i64::MAX);
+    if let (Some((_transport, settlement)), Some(quorum), Some(Some(committee))) =
+        (topology, quorum, committee)
+        && let Some(problem) = check_committee(settlement, quorum, committee)
+    {
+        reader.fault::<()>("committee", &problem);
+    }
     reader.finish();
     let (transport, settlement) = topology?;
     Some(Rounds {
@@ -70,8 +81,23 @@ pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) 
         deadline_ms: to_milliseconds(deadline?),
         minimum: minimum?,
         quorum: quorum?,
+        committee: committee?,
         limit: limit?,
         seed: seed?,
+    })
+}
+
+/// Why so few can never be the quorum, if they cannot.
+fn check_committee(settlement: Settlement, quorum: u32, committee: u32) -> Option<String> {
+    let (most, whose) = match settlement {
+        Settlement::Coordinator => (committee.saturating_add(1), "with the coordinator "),
+        Settlement::Contributors => (committee, ""),
+    };
+    (quorum > most).then(|| {
+        format!(
+            "is {committee}: {whose}these are {most}, and rounds.quorum wants {quorum} equal attestations. \
+             Draw more, or ask for fewer"
+        )
     })
 }
 

@@ -51,6 +51,33 @@ fn a_mesh_goes_from_tab_to_tab_and_its_contributors_settle() {
 }
 
 #[test]
+fn a_committee_is_large_enough_for_the_quorum() {
+    let committee = |topology: &str, quorum: u32, committee: u32| {
+        let text = with("quorum = 2", &format!("quorum = {quorum}\ncommittee = {committee}"));
+        Manifest::parse(&text.replace("topology = \"hub\"", &format!("topology = \"{topology}\"")))
+    };
+    assert_eq!(Manifest::parse(DIGITS).unwrap().rounds.committee, None);
+    assert_eq!(committee("hub", 4, 3).unwrap().rounds.committee, Some(3));
+    assert_eq!(committee("mesh", 3, 3).unwrap().rounds.committee, Some(3));
+    let fault = |refused: Result<Manifest, ManifestError>| refused.unwrap_err().to_string();
+    assert_eq!(
+        fault(committee("hub", 5, 3)),
+        "rounds.committee is 3: with the coordinator these are 4, and rounds.quorum wants 5 equal attestations. Draw more, \
+         or ask for fewer"
+    );
+    assert_eq!(
+        fault(committee("mesh", 4, 3)),
+        "rounds.committee is 3: these are 3, and rounds.quorum wants 4 equal attestations. Draw more, or ask for fewer"
+    );
+    assert_eq!(fault(committee("hub", 2, 0)), "rounds.committee is 0: it must be from 1 to 10000");
+    let drawn = committee("hub", 2, 3).unwrap().explain();
+    assert!(
+        drawn.iter().any(|statement| statement.text.contains("drawn by lot, yours among them")),
+        "{drawn:?}"
+    );
+}
+
+#[test]
 fn every_required_field_is_missed_by_name() {
     let optional = ["target_accuracy", "activation", "draw", "name = \"hidden\"", "name = \"output\""];
     let mut checked = 0;

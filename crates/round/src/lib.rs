@@ -67,6 +67,36 @@
 //! - A log with an entry that [`CampaignState::admit`] refuses is a false log: a participant that meets one believes
 //!   nobody who serves it ([`ParticipantAction::Distrust`]).
 //!
+//! # A committee
+//!
+//! Where the manifest says how many attest (`rounds.committee`), a round's result is computed and attested by as many of its
+//! contributors, drawn by lot when it closes ([`Round::committee`]). Nobody else has a say: others get no update of anybody's,
+//! and take what settles. The committee stands in the place of the members where the coordinator settles, and of the
+//! contributors where these do; whoever of it is silent is dealt with as they are.
+//!
+//! - **The lot** is a hash of the campaign's seed, the round, its contributions and the closing entry with its signature. The
+//!   accounts whose hash with it is smallest are drawn, so that every tab finds the same ones. No contributor can choose its
+//!   update so that the lot falls on it: the closing is signed after the last contribution. The coordinator can: it may sign
+//!   the closing in many ways, refuse contributions, or have accounts of its own. Where it settles, that gives it nothing new,
+//!   since a false result needs its word in any case, and an audit finds it. Where contributors settle, it does: a
+//!   coordinator that lies can settle a false result with the accounts of half a committee instead of half of the contributors.
+//! - **How large it must be** follows from how many of the accounts may be hostile. So large must a committee be for hostile
+//!   accounts to be more than half of it once in a million rounds, if it is drawn from so many contributors (an exact count,
+//!   in `tests/committee.rs`):
+//!
+//!   | hostile | of 32 | of 100 | of 1,000 | of 10,000 |
+//!   |---|---|---|---|---|
+//!   | 10 % | 7 | 17 | 21 | 23 |
+//!   | 20 % | 13 | 31 | 49 | 51 |
+//!   | 30 % | 19 | 53 | 115 | 129 |
+//!   | 40 % | 25 | 81 | 355 | 525 |
+//!
+//!   That is large, and each of them gets every update. Where contributors settle, a smaller one is a risk that somebody has
+//!   to want. Where the coordinator settles, a false result needs the coordinator's word besides, and a few are enough to
+//!   notice a coordinator that errs.
+//! - Who was not drawn can compute a result as well, and has no place to say so in the log: its attestation is refused
+//!   ([`Refusal::NotDrawn`]), as otherwise everybody could fill the log. An audit from outside says it.
+//!
 //! # The end
 //!
 //! - After its last round (`limit`) a campaign is finished.

@@ -195,6 +195,9 @@ impl Participant {
         let Some(round) = self.state.round() else { return Activity::WaitingForRound };
         match round.stage() {
             Stage::Open => Activity::WaitingForOthers { round: round.number() },
+            Stage::Closed { .. } if !round.is_drawn(&self.account) => {
+                Activity::WaitingForOthers { round: round.number() }
+            }
             Stage::Closed { .. } => Activity::Aggregating { round: round.number() },
             Stage::Settled { .. } => Activity::WaitingForRound,
         }

@@ -74,6 +74,9 @@ pub enum Refusal {
     /// Only an account whose contribution to the round counts may say this.
     #[error("only an account whose contribution to the round counts may say this")]
     NotAContributor,
+    /// The lot drew others to attest this round.
+    #[error("the lot drew others to attest this round")]
+    NotDrawn,
     /// The result is computed from another set of contributions than the one that counts now.
     #[error("contributions were excluded since, or are said to be that were not")]
     WrongExclusions,
@@ -134,6 +137,7 @@ impl Refusal {
             Self::Finished => "finished",
             Self::GoesOn => "goes_on",
             Self::NotAContributor => "not_a_contributor",
+            Self::NotDrawn => "not_drawn",
             Self::WrongExclusions => "wrong_exclusions",
             Self::CoordinatorSettles => "not_a_mesh",
             Self::WrongUpdate => "wrong_update",

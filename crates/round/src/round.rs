@@ -8,6 +8,7 @@ use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 use crate::Rules;
 use crate::roll::Roll;
 
+mod committee;
 mod reports;
 mod tally;
 mod voices;
@@ -37,6 +38,8 @@ pub struct Round {
     /// Members whose connection is gone, and who were not heard of since.
     pub(crate) departed: BTreeSet<AccountId>,
     pub(crate) voices: Voices,
+    /// Those who attest; none where everybody may, or before the closing.
+    committee: Option<BTreeSet<AccountId>>,
 }
 
 /// Those of the cohort whom the round waits for on trial.
@@ -127,6 +130,7 @@ impl Round {
             reports: Reports::new(),
             departed: BTreeSet::new(),
             voices: Voices::new(),
+            committee: None,
         }
     }
 
@@ -309,7 +313,7 @@ impl Round {
             return;
         }
         let voice = Voice {
-            counts: self.counts(account) && !roll.is_barred(account, self.number),
+            counts: self.counts(account) && self.is_drawn(account) && !roll.is_barred(account, self.number),
             is_present: roll.is_present(account),
             is_expected: roll.is_expected(account),
             has_departed: self.departed.contains(account),

@@ -27,6 +27,8 @@ pub struct Rules {
     /// Equal attestations that settle a round: the coordinator's among them where it settles, and otherwise
     /// never fewer than those of more than half of the contributors.
     pub quorum: u32,
+    /// How many of a round's contributors are drawn to attest it; none where everybody may.
+    pub committee: Option<u32>,
     /// Rounds after which the campaign is finished.
     pub limit: u64,
     /// Whether the campaign ends when its goal is reached.
@@ -71,6 +73,7 @@ impl From<&Manifest> for Rules {
             deadline_ms: rounds.deadline_ms,
             minimum: rounds.minimum,
             quorum: rounds.quorum,
+            committee: rounds.committee,
             limit: rounds.limit,
             ends_at_goal: manifest.ends_at().is_some(),
             seed: rounds.seed,

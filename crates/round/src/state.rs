@@ -66,7 +66,7 @@ impl CampaignState {
         self.admit(time, entry)?;
         self.time = time;
         self.length += 1;
-        Ok(self.fold(time, entry.account(), entry.get()))
+        Ok(self.fold(time, entry))
     }
 
     /// [`CampaignState::admit`] for an entry that this account is about to sign.
@@ -86,9 +86,10 @@ impl CampaignState {
         published.admit(&self.rules, time, account, entry)
     }
 
-    fn fold(&mut self, time: u64, account: AccountId, entry: &Entry) -> Vec<Change> {
-        match (&mut self.published, entry) {
-            (Some(published), _) => published.fold(&self.rules, time, account, entry),
+    fn fold(&mut self, time: u64, entry: &Verified<Entry>) -> Vec<Change> {
+        let account = entry.account();
+        match (&mut self.published, entry.get()) {
+            (Some(published), _) => published.fold(&self.rules, time, entry),
             (None, Entry::Published { base, .. }) => {
                 self.published = Some(Published::new(account, *base));
                 vec![Change::Published { coordinator: account, base: *base }]
@@ -239,7 +240,7 @@ impl CampaignState {
             let Stage::Closed { at } = round.stage else { return false };
             let is_late = time >= at.saturating_add(self.rules.deadline_ms);
             let (agreeing, cast) = (round.tally.votes(&result) + 1, round.tally.cast() + 1);
-            published.is_enough(&self.rules, is_late, agreeing, cast)
+            published.is_enough(&self.rules, is_late, round, agreeing, cast)
         })
     }
 }

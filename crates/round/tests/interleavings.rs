@@ -5,7 +5,7 @@
 mod fixture;
 mod network;
 
-use fixture::{BOTH, MESH};
+use fixture::{BOTH, DRAWN, MESH};
 use lichen_record::{Entry, RoundNumber};
 use lichen_round::{Activity, Change, Rules};
 use network::{CALM, Mishap, Weather, World};
@@ -42,12 +42,8 @@ fn weather() -> impl Strategy<Value = Weather> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (proptest::sample::select(BOTH.to_vec()), 1u32..3, 1u32..4).prop_map(|(rules, minimum, quorum)| Rules {
-        minimum,
-        quorum,
-        deadline_ms: 4_000,
-        ..rules
-    })
+    (proptest::sample::select([BOTH, DRAWN].concat()), 1u32..3, 1u32..4)
+        .prop_map(|(rules, minimum, quorum)| Rules { minimum, quorum, deadline_ms: 4_000, ..rules })
 }
 
 /// Two tabs open, and everything befalls them that may.
@@ -150,7 +146,7 @@ fn count(world: &World, wanted: impl Fn(&Entry) -> bool) -> usize {
 
 #[test]
 fn three_tabs_train_round_after_round() {
-    for rules in BOTH {
+    for rules in [BOTH, DRAWN].concat() {
         let mut world = World::new(3, rules, 1);
         for tab in 0..3 {
             world.open(tab);
@@ -186,7 +182,7 @@ fn where_nobody_is_the_log_rests() {
 
 #[test]
 fn a_killed_tab_holds_rounds_up_once() {
-    for rules in BOTH {
+    for rules in [BOTH, DRAWN].concat() {
         let mut world = World::new(3, rules, 3);
         for tab in 0..3 {
             world.open(tab);

@@ -130,6 +130,7 @@ mod tests {
                 deadline_ms: DEADLINE,
                 minimum: 2,
                 quorum: 3,
+                committee: None,
                 limit: 1,
                 ends_at_goal: false,
                 seed: 1,

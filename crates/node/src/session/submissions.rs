@@ -55,12 +55,13 @@ impl<P: Platform> Session<P> {
         self.link_work.push(Box::pin(jobs::append(context, ticket, id, envelope, checkpoint)));
     }
 
-    /// The checkpoint that an entry attests, and how many contributed before this account.
+    /// The checkpoint that an entry attests, and how many who may attest contributed before this account.
     fn attested(&self, entry: &Entry) -> Option<(Cid, usize)> {
         let Entry::Attestation { result, .. } = entry else { return None };
         let account = self.participant.account();
-        let rank =
-            self.participant.state().round()?.counted().position(|accepted| accepted.account == account);
+        let round = self.participant.state().round()?;
+        let mut attesters = round.counted().filter(|accepted| round.is_drawn(&accepted.account));
+        let rank = attesters.position(|accepted| accepted.account == account);
         Some((*result, rank?))
     }
 

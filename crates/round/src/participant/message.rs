@@ -201,7 +201,7 @@ pub enum Activity {
         /// The round.
         round: RoundNumber,
     },
-    /// It has contributed, and waits for others.
+    /// It has contributed, and waits for others: for their contributions, or for the result of those that were drawn.
     WaitingForOthers {
         /// The round.
         round: RoundNumber,

@@ -43,10 +43,13 @@ impl Participant {
         is_done || is_late || work.excluded != round.excluded() || !self.has_voice_in(round)
     }
 
-    /// Whether the account's attestation may stand: where contributors settle, only that of one who counts.
+    /// Whether the account's attestation may stand: where contributors settle, only that of one who counts, and where a
+    /// committee is drawn, only a member's.
     fn has_voice_in(&self, round: &Round) -> bool {
         let is_barred = self.member().is_some_and(|member| member.is_barred(round.number()));
-        !is_barred && (!self.contributors_settle() || round.counts(&self.account))
+        !is_barred
+            && round.is_drawn(&self.account)
+            && (!self.contributors_settle() || round.counts(&self.account))
     }
 
     fn contributors_settle(&self) -> bool {

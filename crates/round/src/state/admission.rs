@@ -215,6 +215,9 @@ impl Published {
         if !is_coordinator && self.roll.is_barred(&account, round) {
             return Err(Refusal::Barred);
         }
+        if !is_coordinator && !current.is_drawn(&account) {
+            return Err(Refusal::NotDrawn);
+        }
         match current.tally.get(&account) {
             // A second, different result is let in once: it is the proof of the fault.
             Some(Attestation::Result(first)) if first != result => return Ok(()),
@@ -253,6 +256,9 @@ impl Published {
         }
         if self.roll.is_barred(&account, round) {
             return Err(Refusal::Barred);
+        }
+        if !current.is_drawn(&account) {
+            return Err(Refusal::NotDrawn);
         }
         if own.update == update || !current.counts_update(&update) {
             return Err(Refusal::WrongUpdate);

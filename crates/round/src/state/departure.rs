@@ -32,7 +32,9 @@ impl Published {
             Stage::Open => round.awaited.contains(account),
             Stage::Settled { .. } => false,
             Stage::Closed { .. } => match rules.settlement {
-                Settlement::Coordinator => self.roll.is_expected(account) && !round.has_attested(account),
+                Settlement::Coordinator => {
+                    self.roll.is_expected(account) && round.is_drawn(account) && !round.has_attested(account)
+                }
                 Settlement::Contributors => round.voices.get(account).is_some_and(Voice::is_awaited),
             },
         }

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_campaign::Settlement;
-use lichen_record::{AccountId, Cid, Entry, RoundNumber};
+use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 
 use super::Published;
 use crate::roll::{Member, Presence};
@@ -14,14 +14,9 @@ use crate::{Accepted, Change, Fault, FaultKind, Round, Rules, Stage};
 
 /// What the log's next entry changes, once it is admitted.
 impl Published {
-    pub(super) fn fold(
-        &mut self,
-        rules: &Rules,
-        time: u64,
-        account: AccountId,
-        entry: &Entry,
-    ) -> Vec<Change> {
-        match entry {
+    pub(super) fn fold(&mut self, rules: &Rules, time: u64, entry: &Verified<Entry>) -> Vec<Change> {
+        let account = entry.account();
+        match entry.get() {
             Entry::Published { .. } => Vec::new(),
             Entry::Joined { sequence, .. } => self.join(account, *sequence),
             Entry::Left { sequence, .. } => self.leave(rules, time, account, *sequence),
@@ -31,7 +26,7 @@ impl Published {
                 let accepted = Accepted { account, update, samples, metrics, engine, is_excluded: false };
                 self.contribute(*round, accepted)
             }
-            Entry::RoundClosed { round, .. } => self.close(rules, time, *round),
+            Entry::RoundClosed { round, .. } => self.close(rules, time, *round, &entry.id()),
             Entry::Attestation { round, result, .. } => self.attest(rules, time, account, *round, *result),
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
             Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
@@ -100,12 +95,13 @@ impl Published {
         vec![Change::Contributed { round: number, account, samples, metrics }]
     }
 
-    fn close(&mut self, rules: &Rules, time: u64, number: RoundNumber) -> Vec<Change> {
+    fn close(&mut self, rules: &Rules, time: u64, number: RoundNumber, closing: &Cid) -> Vec<Change> {
         let Some(round) = &mut self.round else { return Vec::new() };
         if matches!(round.stage, Stage::Closed { .. }) {
             return self.close_for_good(rules, time);
         }
         round.stage = Stage::Closed { at: time };
+        round.draw(rules, closing, &self.roll, &self.coordinator);
         let mut changes = vec![Change::Closed { round: number, accepted: round.contributions().len() }];
         let missing = core::mem::take(&mut round.awaited);
         let newcomers = round.newcomers.clone();

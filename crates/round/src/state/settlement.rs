@@ -66,17 +66,28 @@ impl Published {
             return None;
         };
         let (agreeing, cast) = (round.agreeing(result), round.tally.cast());
-        self.is_enough(rules, is_late, agreeing, cast).then_some(result)
+        self.is_enough(rules, is_late, round, agreeing, cast).then_some(result)
     }
 
-    /// Whether a round settles with so many attestations that agree with the coordinator's, that one among them, of so many. When those who are expected have let the deadline pass, more than half of the attestations are enough.
-    pub(super) fn is_enough(&self, rules: &Rules, is_late: bool, agreeing: usize, cast: usize) -> bool {
-        agreeing >= self.lowered_quorum(rules) || is_late && agreeing * 2 > cast
+    /// Whether a round settles with so many attestations that agree with the coordinator's, that one among them, of so many.
+    /// When those who are expected have let the deadline pass, more than half of the attestations are enough.
+    pub(super) fn is_enough(
+        &self,
+        rules: &Rules,
+        is_late: bool,
+        round: &Round,
+        agreeing: usize,
+        cast: usize,
+    ) -> bool {
+        agreeing >= self.lowered_quorum(rules, round) || is_late && agreeing * 2 > cast
     }
 
-    /// The quorum, lowered to the coordinator and the members that rounds wait for.
-    fn lowered_quorum(&self, rules: &Rules) -> usize {
-        let others = self.roll.expected().len() - usize::from(self.roll.is_expected(&self.coordinator));
+    /// The quorum, lowered to the coordinator and the members that rounds wait for, of the committee if there is one.
+    fn lowered_quorum(&self, rules: &Rules, round: &Round) -> usize {
+        let others = match round.committee() {
+            Some(_drawn) => round.voices.prompt(),
+            None => self.roll.expected().len() - usize::from(self.roll.is_expected(&self.coordinator)),
+        };
         (1 + others).min(rules.quorum.max(1) as usize)
     }
 
@@ -87,11 +98,14 @@ impl Published {
             Some(Attestation::Result(result)) => round.agreeing(result),
             Some(Attestation::Void) | None => 0,
         };
-        if agreeing >= self.lowered_quorum(rules) {
+        if agreeing >= self.lowered_quorum(rules, round) {
             return Vec::new();
         }
         let expected = self.roll.expected().iter().copied();
-        expected.filter(|account| *account != self.coordinator && !round.has_attested(account)).collect()
+        let is_silent = |account: &AccountId| {
+            *account != self.coordinator && round.is_drawn(account) && !round.has_attested(account)
+        };
+        expected.filter(is_silent).collect()
     }
 
     /// A contributor could get an update from nobody.
@@ -161,12 +175,13 @@ impl Published {
         }
     }
 
-    /// The round's contributors that were not heard of since.
+    /// Those of the round's contributors who have a say and were not heard of since.
     fn silent_contributors(&self) -> Vec<AccountId> {
         let Some(round) = &self.round else { return Vec::new() };
         let is_heard = |account: &AccountId| round.has_attested(account) || round.reports.is_heard(account);
         let contributors = round.contributions().iter().map(|accepted| accepted.account);
-        let mut silent: Vec<_> = contributors.filter(|account| !is_heard(account)).collect();
+        let mut silent: Vec<_> =
+            contributors.filter(|account| round.is_drawn(account) && !is_heard(account)).collect();
         silent.sort_unstable();
         silent
     }

@@ -673,7 +673,10 @@ impl World {
             let Some(round) = state.round() else { continue };
             if let Stage::Settled { result } = round.stage() {
                 let is_honest = result == aggregated(round.number(), round.base(), &round.inputs());
-                assert!(is_honest || self.is_mesh() && self.is_attackers(round), "a false result settled");
+                assert!(
+                    is_honest || self.is_mesh() && self.is_attackers(state, round),
+                    "a false result settled"
+                );
                 assert!(
                     !self.is_mesh() || self.pinned.contains(&result),
                     "a checkpoint that nobody may have"
@@ -704,10 +707,11 @@ impl World {
         }
     }
 
-    /// Whether nobody but the attacker contributed to the round. In a mesh whoever runs most of a round's accounts decides
-    /// what comes of it.
-    fn is_attackers(&self, round: &lichen_round::Round) -> bool {
-        round.counted().all(|accepted| accepted.account == self.attacker.account())
+    /// Whether nobody but the attacker has a say about the round. In a mesh whoever runs most of the accounts that contributed to
+    /// a round, or that were drawn, decides what comes of it.
+    fn is_attackers(&self, state: &CampaignState, round: &lichen_round::Round) -> bool {
+        let mut others = round.counted().filter(|accepted| accepted.account != self.attacker.account());
+        !others.any(|accepted| round.is_drawn(&accepted.account) && state.is_present(&accepted.account))
     }
 }
 
