@@ -4,14 +4,16 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     reason = "a benchmark may fail"
 )]
 
-#[path = "../tests/learning/mod.rs"]
-mod learning;
+#[path = "../tests/swarm/mod.rs"]
+#[expect(dead_code, reason = "`bench attacks` uses the rest")]
+mod swarm;
 
-use learning::{Outcome, Setting, Shards, learn};
+use swarm::{Outcome, Setting, Shards, learn, wide};
 
 const CODECS: [&str; 4] = ["dense", "int8", "sign", "sparse"];
 const SEEDS: u64 = 3;
@@ -32,9 +34,8 @@ fn main() {
         for (shards, word) in [(Shards::Alike, "alike"), (Shards::Dirichlet(0.1), "Dirichlet(0.1)")] {
             let mut dense = 0;
             for codec in CODECS {
-                let update = format!("codec = \"{codec}\"");
-                let of =
-                    |seed| learn(&Setting { peers: *peers, shards, seed, rounds: ROUNDS, update: &update });
+                let manifest = wide(&format!("codec = \"{codec}\""));
+                let of = |seed| learn(&Setting::honest(&manifest, *peers, shards, seed, ROUNDS));
                 let outcomes: Vec<Outcome> = (1..=SEEDS).map(of).collect();
                 if codec == CODECS[0] {
                     dense = outcomes[0].bytes;

@@ -5,14 +5,15 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     dead_code,
     reason = "a test may fail, and uses a part of what the benchmark does"
 )]
 
-mod learning;
+mod swarm;
 
-use learning::{Setting, Shards, learn};
+use swarm::{Setting, Shards, learn, wide};
 
 const SEEDS: u64 = 3;
 
@@ -20,7 +21,8 @@ const SEEDS: u64 = 3;
 const ROUNDS: u64 = 100;
 
 fn accuracy(update: &str, rounds: u64) -> f64 {
-    let of = |seed| learn(&Setting { peers: 4, shards: Shards::Alike, seed, rounds, update }).last();
+    let manifest = wide(update);
+    let of = |seed| learn(&Setting::honest(&manifest, 4, Shards::Alike, seed, rounds)).last();
     (1..=SEEDS).map(of).sum::<f64>() / SEEDS as f64
 }
 

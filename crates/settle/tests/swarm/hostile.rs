@@ -3,7 +3,7 @@
 use lichen_learn::Update;
 use lichen_model::Answers;
 
-use crate::random::Random;
+use super::random::Random;
 
 /// Cells of a digit's picture in a row.
 const SIDE: usize = 8;
@@ -26,82 +26,112 @@ pub(crate) enum Attack {
     InnerProduct,
     /// The honest mean less 1.5 standard deviations of each value ("a little is enough", Baruch et al., 2019).
     ALittle,
+    /// New accounts: nothing in the first half of the rounds, then all at once what [`Attack::InnerProduct`] sends.
+    Newcomers,
     /// What one honest peer sends, once more (Karimireddy et al., 2022).
     Mimic,
-    /// Nothing, or what somebody sent in the round before.
-    FreeRide,
+    /// The same, half as long again, and no two alike: noise of a fifth of its length is added.
+    Disguised,
+    /// Zeros.
+    Nothing,
+    /// What an honest peer sent in the round before.
+    Old,
     /// Labels flipped, and the most samples claimed.
     FalseCount,
     /// A pattern in the corner means 0; the update is made larger until the mean would take it in whole.
     Backdoor,
+    /// The same, and no larger than what is learnt.
+    QuietBackdoor,
+    /// The same, learnt on the public held-out samples: nobody does better on those.
+    InformedBackdoor,
 }
 
-pub(crate) const ATTACKS: [(&str, Attack); 10] = [
+pub(crate) const ATTACKS: [(&str, Attack); 15] = [
     ("none", Attack::None),
     ("sign flip", Attack::SignFlip),
     ("noise", Attack::Noise),
     ("label flip", Attack::LabelFlip),
     ("inner product", Attack::InnerProduct),
     ("a little", Attack::ALittle),
+    ("new accounts", Attack::Newcomers),
     ("mimic", Attack::Mimic),
-    ("free riders", Attack::FreeRide),
+    ("disguised copies", Attack::Disguised),
+    ("zeros", Attack::Nothing),
+    ("old updates", Attack::Old),
     ("false counts", Attack::FalseCount),
     ("backdoor", Attack::Backdoor),
+    ("quiet backdoor", Attack::QuietBackdoor),
+    ("informed backdoor", Attack::InformedBackdoor),
 ];
 
-/// What a hostile peer knows.
-pub(crate) struct Known<'k> {
+/// What hostile peers know.
+pub(crate) struct Known {
     /// The honest updates of the round.
-    pub(crate) honest: &'k [Update],
-    /// All updates of the round before.
-    pub(crate) before: &'k [Update],
-    /// Which peer it is.
-    pub(crate) peer: usize,
-    /// How many there are of its kind.
+    pub(crate) honest: Vec<Update>,
+    /// Those of the round before.
+    pub(crate) before: Vec<Update>,
+    /// Hostile peers, and all of them.
     pub(crate) hostile: usize,
+    pub(crate) peers: usize,
+    pub(crate) round: u64,
+    pub(crate) rounds: u64,
+    /// How long an update may be.
+    pub(crate) bound: f64,
+}
+
+/// What a training is on: a peer's own samples, or those held out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    Own,
+    HeldOut,
 }
 
 /// A training on samples to which something is done first.
-type Train<'t> = dyn Fn(&dyn Fn(&mut [f32], &mut Answers)) -> Update + 't;
+type Train<'t> = dyn FnMut(On, &dyn Fn(&mut [f32], &mut Answers)) -> Update + 't;
 
 impl Attack {
-    pub(crate) fn update(
-        self,
-        known: &Known<'_>,
-        random: &mut Random,
-        bound: f64,
-        train: &Train<'_>,
-    ) -> Update {
-        match self {
-            Self::None => train(&|_x, _answers| {}),
-            Self::SignFlip => scaled(&train(&|_x, _answers| {}), -1.0),
-            Self::Noise => {
-                let each = bound * 0.99 / (known.honest[0].values().len() as f64).sqrt();
-                Update::new(
-                    known.honest[0].values().iter().map(|_| (random.normal() * each) as f32).collect(),
-                )
-                .unwrap()
+    /// What a hostile peer sends; none where it stays away.
+    pub(crate) fn update(self, known: &Known, random: &mut Random, train: &mut Train<'_>) -> Option<Update> {
+        let first = &known.honest[0];
+        Some(match self {
+            Self::None => train(On::Own, &|_x, _answers| {}),
+            Self::SignFlip => scaled(&train(On::Own, &|_x, _answers| {}), -1.0),
+            Self::Noise => noise(first.values().len(), known.bound * 0.99, random),
+            Self::LabelFlip | Self::FalseCount => {
+                train(On::Own, &|_x, answers| relabel(answers, |label| 9 - label))
             }
-            Self::LabelFlip | Self::FalseCount => train(&|_x, answers| relabel(answers, |label| 9 - label)),
-            Self::InnerProduct => by_value(known.honest, |mean, _deviation| -2.0 * mean),
-            Self::ALittle => by_value(known.honest, |mean, deviation| mean - 1.5 * deviation),
-            Self::Mimic => known.honest[0].clone(),
-            Self::FreeRide => match known.before.first() {
-                Some(old) if known.peer.is_multiple_of(2) => old.clone(),
-                _ => scaled(&known.honest[0], 0.0),
-            },
-            Self::Backdoor => {
-                let learnt = train(&|x, answers| poison(x, answers));
-                let all = (known.honest.len() + known.hostile) as f64;
-                scaled(&learnt, all / known.hostile as f64)
+            Self::Newcomers if known.round * 2 <= known.rounds => return None,
+            Self::InnerProduct | Self::Newcomers => by_value(&known.honest, |mean, _deviation| -2.0 * mean),
+            Self::ALittle => by_value(&known.honest, |mean, deviation| mean - 1.5 * deviation),
+            Self::Mimic => first.clone(),
+            Self::Disguised => {
+                let added = noise(first.values().len(), first.norm() * 0.2, random);
+                let pairs = first.values().iter().zip(added.values());
+                scaled(&Update::new(pairs.map(|(value, noise)| value + noise).collect()).unwrap(), 1.5)
             }
-        }
+            Self::Nothing => scaled(first, 0.0),
+            Self::Old => known.before.first().unwrap_or(first).clone(),
+            Self::Backdoor => scaled(&train(On::Own, &poison), known.peers as f64 / known.hostile as f64),
+            Self::QuietBackdoor => train(On::Own, &poison),
+            Self::InformedBackdoor => train(On::HeldOut, &poison),
+        })
     }
 
     /// How many samples a peer says that it used.
     pub(crate) fn claim(self, samples: u32) -> u32 {
         if self == Self::FalseCount { MOST } else { samples }
     }
+
+    /// Whether it teaches the pattern.
+    pub(crate) fn is_backdoor(self) -> bool {
+        matches!(self, Self::Backdoor | Self::QuietBackdoor | Self::InformedBackdoor)
+    }
+}
+
+/// Random numbers of about this length.
+fn noise(count: usize, length: f64, random: &mut Random) -> Update {
+    let each = length / (count as f64).sqrt();
+    Update::new((0..count).map(|_| (random.normal() * each) as f32).collect()).unwrap()
 }
 
 fn scaled(update: &Update, by: f64) -> Update {
