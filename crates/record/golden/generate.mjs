@@ -45,6 +45,7 @@ const messages = [
   ['entry', 'unavailable', { unavailable: { campaign, round: 256, update } }],
   ['entry', 'departed', { departed: { campaign, round: 65536, account } }],
   ['entry', 'finished', { finished: { campaign, round: 65537 } }],
+  ['entry', 'audit', { audit: { campaign, round: 22, contributor: account, found: update } }],
   ['session', 'session', { peer: Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20, ...hash), issued: 1764000000000 }],
   ['head', 'head', { campaign, length: 3, hash }],
   ['receipt', 'receipt', { entry: await cidOf(0x71, text('entry')), head: { campaign, length: 3, hash } }]

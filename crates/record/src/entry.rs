@@ -165,6 +165,17 @@ pub enum Entry {
         /// The round whose result reached the goal: the last one settled.
         round: RoundNumber,
     },
+    /// The account repeated another's training of a settled round.
+    Audit {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+        /// The update that came of it: the contributed one, or another.
+        found: Cid,
+    },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -186,7 +197,8 @@ impl Entry {
             | Entry::Attestation { campaign, .. }
             | Entry::Unavailable { campaign, .. }
             | Entry::Departed { campaign, .. }
-            | Entry::Finished { campaign, .. } => *campaign,
+            | Entry::Finished { campaign, .. }
+            | Entry::Audit { campaign, .. } => *campaign,
         }
     }
 
@@ -201,7 +213,8 @@ impl Entry {
             | Entry::Attestation { round, .. }
             | Entry::Unavailable { round, .. }
             | Entry::Departed { round, .. }
-            | Entry::Finished { round, .. } => Some(*round),
+            | Entry::Finished { round, .. }
+            | Entry::Audit { round, .. } => Some(*round),
         }
     }
 }

@@ -403,7 +403,7 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 11] {
+fn entries() -> [Entry; 12] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
@@ -420,6 +420,7 @@ fn entries() -> [Entry; 11] {
         Entry::Unavailable { campaign, round, update },
         Entry::Departed { campaign, round, account: key(9).account() },
         Entry::Finished { campaign, round },
+        Entry::Audit { campaign, round, contributor: key(9).account(), found: update },
     ]
 }
 
@@ -427,7 +428,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 11] {
+fn envelopes() -> [Vec<u8>; 12] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 
