@@ -93,12 +93,13 @@ impl Manifest {
         format!(
             "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
              its processor or its graphics processor, whichever turns out faster. Then everybody's changes are {}{}, \
-             which {}, too, to check the others.{}",
+             which {}, too, to check the others.{}{}",
             counted(looks, "example", "examples"),
             with_separators(self.train.batch as u64),
             self.explain_combining(),
             self.explain_outer(),
             self.explain_who_combines(),
+            self.explain_audits(),
             self.explain_guard()
         )
     }
@@ -122,6 +123,15 @@ impl Manifest {
             None => "your device does",
             Some(_drawn) => "some devices do that are drawn by lot, yours among them now and then",
         }
+    }
+
+    fn explain_audits(&self) -> String {
+        let Some(audit) = self.audit else { return String::new() };
+        format!(
+            " Now and then it repeats what another device did, to check that device's work, as others check yours. What you \
+             contribute counts a little at first, and in full after {} of your turns came out the same at somebody else's.",
+            with_separators(u64::from(audit.earn))
+        )
     }
 
     fn explain_guard(&self) -> String {

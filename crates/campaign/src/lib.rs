@@ -60,6 +60,7 @@
 extern crate alloc;
 
 mod aggregation;
+mod auditing;
 mod card;
 mod decimal;
 mod explain;
@@ -76,6 +77,7 @@ mod training;
 mod update;
 
 pub use aggregation::{AggregationRule, Before, Rule};
+pub use auditing::{Auditing, Share};
 pub use card::{Card, Statement, Topic};
 pub use fault::{Fault, ManifestError};
 pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};

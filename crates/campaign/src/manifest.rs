@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use crate::aggregation::{AggregationRule, read_aggregation};
+use crate::auditing::{Auditing, read_auditing};
 use crate::fault::{Fault, ManifestError};
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::outer::{OuterOptimizer, read_outer};
@@ -51,6 +52,8 @@ pub struct Manifest {
     pub aggregation: AggregationRule,
     /// What is done with the combined update.
     pub outer: OuterOptimizer,
+    /// How contributions are checked; none where they are not.
+    pub audit: Option<Auditing>,
 }
 
 /// `[campaign]`: what the campaign is for, in words.
@@ -154,8 +157,8 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let [campaign, data, model, train, rounds] =
         ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
     let show = reader.value("show").and_then(|_| reader.table("show"));
-    let [update, guard, aggregation, outer] =
-        ["update", "guard", "aggregation", "outer"].map(|name| reader.optional_table(name));
+    let [update, guard, aggregation, outer, audit] =
+        ["update", "guard", "aggregation", "outer", "audit"].map(|name| reader.optional_table(name));
     reader.finish();
     let campaign = read_purpose(campaign, faults);
     let data = read_data(data, faults);
@@ -167,6 +170,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let guard = read_guard(guard?, faults);
     let aggregation = read_aggregation(aggregation?, faults);
     let outer = read_outer(outer?, faults);
+    let audit = read_auditing(audit?, faults);
     version?;
     let manifest = Manifest {
         campaign: campaign?,
@@ -178,6 +182,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
         guard: guard?,
         aggregation: aggregation?,
         outer: outer?,
+        audit: audit?,
         show,
     };
     check_together(&manifest, faults);
@@ -263,6 +268,9 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
     let sparse = matches!(manifest.update.encoding, Encoding::Sparse { .. });
     if let Some(problem) = manifest.aggregation.check_with_codec(sparse) {
         faults.push(Fault::new("aggregation.rule", problem));
+    }
+    if let Some(problem) = manifest.audit.and_then(|_audit| Auditing::check_with_update(&manifest.update)) {
+        faults.push(Fault::new("update.feedback", problem));
     }
     if let Some(show) = &manifest.show {
         check_show(show, manifest.model.input.iter().product(), data.classes, faults);
