@@ -119,7 +119,43 @@ pub enum Change {
         /// The round.
         round: RoundNumber,
     },
-    /// An account contradicted the settled result, or itself.
+    /// A contribution of a settled round was drawn: its training is to be repeated.
+    AuditDrawn {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+        /// Who repeats it.
+        auditor: AccountId,
+    },
+    /// An account repeated a training.
+    Audited {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+        /// Who repeated it.
+        auditor: AccountId,
+        /// The update that came of it.
+        found: Cid,
+        /// Whether that is the contributed one.
+        agrees: bool,
+    },
+    /// A training that was repeated gives the update that was contributed: it counts for its account's weight.
+    Confirmed {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+    },
+    /// Those who were to repeat a training did not, and nothing follows.
+    AuditLapsed {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+    },
+    /// An account contradicted the settled result, itself, or what others find who repeat a training.
     Faulted(Fault),
     /// The coordinator ended the campaign, as its goal is reached. [`Change::Finished`] follows.
     GoalReached {
@@ -133,7 +169,7 @@ pub enum Change {
     },
 }
 
-/// Proof, by its own signature, that an account attested what is not so.
+/// Proof, by its own signature, that an account said what is not so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Whose.
@@ -160,5 +196,21 @@ pub enum FaultKind {
         first: Cid,
         /// Its second result.
         second: Cid,
+    },
+    /// It contributed another update than its training gives.
+    NotTrained {
+        /// The contributed update.
+        claimed: Cid,
+        /// The update that the training gives.
+        found: Cid,
+    },
+    /// It said of another's training that it gives what it does not give.
+    FalselyAudited {
+        /// Whose training.
+        contributor: AccountId,
+        /// What it said that came of it.
+        found: Cid,
+        /// The update that the training gives.
+        update: Cid,
     },
 }

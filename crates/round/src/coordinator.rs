@@ -12,14 +12,11 @@ use departures::Departures;
 use goal::{Goal, Verdict};
 
 use crate::attempt::Attempt;
-use crate::{CampaignState, Change, Input, Refusal, Round, Stage};
+use crate::repetition::{Due as AuditDue, Work as AuditWork};
+use crate::{CampaignState, Change, Input, Refusal, Repetition, Round, Stage};
 
 /// What happened to the relay that orders a campaign's log.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(
-    target_pointer_width = "64",
-    expect(clippy::large_enum_variant, reason = "an event is handled where it is made, and not kept")
-)]
 pub enum CoordinatorEvent {
     /// The log's next record is stored: read back after a start, or just appended for a tab or for the coordinator
     /// itself.
@@ -44,6 +41,15 @@ pub enum CoordinatorEvent {
     AggregateFailed {
         /// The round.
         round: RoundNumber,
+    },
+    /// Answer to [`CoordinatorAction::Repeat`]: the update that the training gives; none if it could not be repeated.
+    Repeated {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+        /// The update.
+        found: Option<Cid>,
     },
     /// Answer to [`CoordinatorAction::Measure`]: whether the checkpoint reaches the goal. What cannot be measured does not.
     Measured {
@@ -90,6 +96,8 @@ pub enum CoordinatorAction {
         /// What is aggregated, in this order.
         inputs: Vec<Input>,
     },
+    /// Repeat somebody's training, and pack what came of it as an update, so that its id can be compared. One at a time.
+    Repeat(Repetition),
     /// Measure a settled checkpoint on the held-out samples. Only in campaigns that end at their goal, and one at a time.
     Measure {
         /// The round that it came out of.
@@ -122,6 +130,7 @@ pub struct Coordinator {
     acting_since: u64,
     departures: Departures,
     goal: Goal,
+    audit: Option<AuditWork>,
     /// The checkpoint that the next round is to begin with instead of the last one.
     go_back: Option<Cid>,
 }
@@ -163,6 +172,7 @@ impl Coordinator {
             acting_since: 0,
             departures: Departures::new(),
             goal: Goal::new(),
+            audit: None,
             go_back: None,
         }
     }
@@ -240,6 +250,9 @@ impl Coordinator {
             CoordinatorEvent::Measured { checkpoint, reaches_goal } => {
                 self.goal.take_in(checkpoint, reaches_goal);
             }
+            CoordinatorEvent::Repeated { round, contributor, found } => {
+                AuditWork::repeated(&mut self.audit, now, (round, contributor), found);
+            }
             CoordinatorEvent::PeerGone { account } => self.departures.lose(now, &self.state, account),
             CoordinatorEvent::PeerBack { account } => self.departures.find(&account),
             // A timer may ring a little early, and is spent then: it is set again.
@@ -257,7 +270,7 @@ impl Coordinator {
         {
             actions.push(CoordinatorAction::Measure { round, checkpoint });
         }
-        let wake = match self.due_with_departures(now) {
+        let wake = match self.due_with_audits(now, actions) {
             Due::Entry(entry) => {
                 if self.append.start(now) {
                     actions.push(CoordinatorAction::Append(entry));
@@ -293,6 +306,25 @@ impl Coordinator {
             actions.push(CoordinatorAction::Aggregate { round, base, inputs });
         }
         aggregation.attempt.due_from()
+    }
+
+    /// What a repeated training gave is said while rounds have nothing to say.
+    fn due_with_audits(&mut self, now: u64, actions: &mut Vec<CoordinatorAction>) -> Due {
+        let due = self.due_with_departures(now);
+        if !self.is_mine() {
+            return due;
+        }
+        let audit = AuditWork::due(&mut self.audit, now, &self.state, &self.account);
+        match (due, audit) {
+            (due, AuditDue::Repeat(repetition)) => {
+                actions.push(CoordinatorAction::Repeat(repetition));
+                due
+            }
+            (Due::At(_) | Due::Nothing, AuditDue::Say(entry)) => Due::Entry(entry),
+            (Due::At(time), AuditDue::Wait(Some(from))) => Due::At(time.min(from)),
+            (Due::Nothing, AuditDue::Wait(Some(from))) => Due::At(from),
+            (due, AuditDue::Say(_) | AuditDue::Wait(_)) => due,
+        }
     }
 
     /// A departure is said while there is nothing else to say: what the round waits for may be just that member.

@@ -131,21 +131,26 @@
 extern crate alloc;
 
 mod attempt;
+mod audits;
 mod change;
 mod coordinator;
 mod participant;
 mod patience;
 mod refusal;
+mod repetition;
 mod roll;
 mod round;
 mod rules;
 mod standing;
 mod state;
+mod weights;
 
+pub use audits::Audit;
 pub use change::{Change, Fault, FaultKind};
 pub use coordinator::{Coordinator, CoordinatorAction, CoordinatorEvent};
 pub use participant::{Activity, Participant, ParticipantAction, ParticipantEvent, Ticket};
 pub use refusal::Refusal;
+pub use repetition::Repetition;
 pub use roll::{Member, Presence};
 pub use round::{Accepted, Input, Round, Stage};
 pub use rules::Rules;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
 use crate::attempt::Attempt;
+use crate::repetition::Work as AuditWork;
 use crate::{CampaignState, Stage};
 
 mod message;
@@ -29,6 +30,8 @@ pub struct Participant {
     checkpoint: Option<Checkpoint>,
     contribution: Option<Contribution>,
     attestation: Option<AttestationWork>,
+    audit: Option<AuditWork>,
+    audit_submission: Submission,
     aggregated: Option<Cid>,
     evaluated: Option<Cid>,
     tickets: u64,
@@ -128,6 +131,8 @@ impl Participant {
             checkpoint: None,
             contribution: None,
             attestation: None,
+            audit: None,
+            audit_submission: Submission::new(),
             aggregated: None,
             evaluated: None,
             tickets: 0,
@@ -159,6 +164,7 @@ impl Participant {
             self.pursue_membership(now, &mut actions);
             self.pursue_contribution(now, &mut actions);
             self.pursue_attestation(now, &mut actions);
+            self.pursue_audit(now, &mut actions);
             self.pursue_evaluation(now, &mut actions);
         }
         actions

@@ -108,6 +108,9 @@ pub enum Refusal {
     /// No training after the manifest comes to such a loss.
     #[error("the loss is not one that a training can come to")]
     ImpossibleLoss,
+    /// The account was not drawn to repeat this training, has said what it found, or comes too late.
+    #[error("the account is not asked to repeat this training")]
+    NotAnAuditor,
 }
 
 impl Refusal {
@@ -137,7 +140,7 @@ impl Refusal {
             Self::Finished => "finished",
             Self::GoesOn => "goes_on",
             Self::NotAContributor => "not_a_contributor",
-            Self::NotDrawn => "not_drawn",
+            Self::NotAnAuditor => "not_an_auditor",
             Self::WrongExclusions => "wrong_exclusions",
             Self::CoordinatorSettles => "not_a_mesh",
             Self::WrongUpdate => "wrong_update",
@@ -148,6 +151,7 @@ impl Refusal {
             Self::TooManyReports => "too_many_reports",
             Self::WrongSteps => "wrong_steps",
             Self::ImpossibleLoss => "impossible_loss",
+            Self::NotDrawn => "not_drawn",
         }
     }
 }

@@ -22,6 +22,10 @@ pub struct Member {
     faults: u32,
     /// The rounds after the first and up to the second.
     barred: Option<(RoundNumber, RoundNumber)>,
+    /// Trainings of the account that came out the same at somebody else's.
+    audited: u32,
+    /// Whether it contributed what no training gave.
+    is_expelled: bool,
 }
 
 /// Whether an account takes part.
@@ -47,6 +51,8 @@ impl Member {
             standing: Standing::new(),
             faults: 0,
             barred: None,
+            audited: 0,
+            is_expelled: false,
         }
     }
 
@@ -74,17 +80,30 @@ impl Member {
         self.faults
     }
 
+    /// Trainings of the account that came out the same when somebody else repeated them: what its updates weigh grows
+    /// with them.
+    #[must_use]
+    pub const fn audited(&self) -> u32 {
+        self.audited
+    }
+
+    /// Whether the account contributed what no training gave, and so has no part in the campaign any more.
+    #[must_use]
+    pub const fn is_expelled(&self) -> bool {
+        self.is_expelled
+    }
+
     /// Whether the account is barred from this round's attestations, for what it attested before, and so is not waited
     /// for.
     #[must_use]
     pub fn is_barred(&self, round: RoundNumber) -> bool {
-        self.barred.is_some_and(|(after, until)| round > after && round <= until)
+        self.is_expelled || self.barred.is_some_and(|(after, until)| round > after && round <= until)
     }
 
     /// Whether the account may not contribute to this round either.
     #[must_use]
     pub fn is_shut_out(&self, round: RoundNumber) -> bool {
-        self.faults >= FAULTS_TO_REFUSE && self.is_barred(round)
+        self.is_expelled || self.faults >= FAULTS_TO_REFUSE && self.is_barred(round)
     }
 
     pub(crate) const fn is_present(self) -> bool {
@@ -118,6 +137,23 @@ impl Member {
         if self.is_present() {
             self.presence = Presence::Missed;
         }
+    }
+
+    /// One of its trainings came out the same at somebody else's.
+    pub(crate) const fn confirm(&mut self) {
+        self.audited = self.audited.saturating_add(1);
+    }
+
+    /// What it had to show for counts no longer.
+    pub(crate) const fn lose_audited(&mut self) {
+        self.audited = 0;
+    }
+
+    /// It contributed what no training gave.
+    pub(crate) const fn expel(&mut self) {
+        self.audited = 0;
+        self.is_expelled = true;
+        self.contributions = self.contributions.saturating_sub(1);
     }
 
     /// What it contradicted stands no longer.

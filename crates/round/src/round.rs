@@ -3,10 +3,12 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use lichen_campaign::Auditing;
 use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
 use crate::Rules;
 use crate::roll::Roll;
+use crate::weights::{Claim, weights};
 
 mod committee;
 mod reports;
@@ -40,6 +42,8 @@ pub struct Round {
     pub(crate) voices: Voices,
     /// Those who attest; none where everybody may, or before the closing.
     committee: Option<BTreeSet<AccountId>>,
+    /// How weight is earned, where it has to be.
+    auditing: Option<Auditing>,
 }
 
 /// Those of the cohort whom the round waits for on trial.
@@ -81,8 +85,8 @@ pub enum Stage {
 pub struct Input {
     /// Whose.
     pub account: AccountId,
-    /// The weight of the update: samples trained on.
-    pub samples: u32,
+    /// The weight of the update: samples trained on, or where weight has to be earned, what they count.
+    pub weight: u32,
     /// The update's bytes.
     pub update: Cid,
 }
@@ -100,6 +104,8 @@ pub struct Accepted {
     pub metrics: Metrics,
     /// Which engine trained, where the entry says so.
     pub engine: Option<EngineVersion>,
+    /// How many trainings of its author had come out the same at somebody else's when this one was accepted.
+    pub audited: u32,
     /// Whether it was excluded since, as too many contributors could not get its update: then it does not count.
     pub is_excluded: bool,
 }
@@ -111,6 +117,7 @@ impl Round {
         opened: u64,
         expected: BTreeSet<AccountId>,
         newcomers: BTreeSet<AccountId>,
+        auditing: Option<Auditing>,
     ) -> Self {
         let mut awaited = expected;
         awaited.extend(&newcomers);
@@ -131,6 +138,7 @@ impl Round {
             departed: BTreeSet::new(),
             voices: Voices::new(),
             committee: None,
+            auditing,
         }
     }
 
@@ -199,10 +207,19 @@ impl Round {
     #[must_use]
     pub fn inputs(&self) -> Vec<Input> {
         let in_order = self.by_account.values().filter_map(|place| self.contributions.get(*place));
-        let counted = in_order.filter(|accepted| !accepted.is_excluded);
-        let input =
-            |&Accepted { account, samples, update, .. }: &Accepted| Input { account, samples, update };
-        counted.map(input).collect()
+        let counted: Vec<_> = in_order.filter(|accepted| !accepted.is_excluded).collect();
+        let weights = match self.auditing {
+            Some(auditing) => {
+                weights(auditing, &counted.iter().map(|accepted| claim(accepted)).collect::<Vec<_>>())
+            }
+            None => counted.iter().map(|accepted| accepted.samples).collect(),
+        };
+        let input = |(accepted, weight): (&Accepted, u32)| Input {
+            account: accepted.account,
+            weight,
+            update: accepted.update,
+        };
+        counted.into_iter().zip(weights).map(input).collect()
     }
 
     /// How many contributions were excluded.
@@ -322,4 +339,10 @@ impl Round {
         };
         self.voices.set(*account, voice);
     }
+}
+
+/// What was trained where nobody else gets the same bits earns no weight: nobody could have checked it.
+fn claim(accepted: &Accepted) -> Claim {
+    let is_reproducible = accepted.engine.is_some_and(EngineVersion::is_reproducible);
+    Claim { samples: accepted.samples, audited: if is_reproducible { accepted.audited } else { 0 } }
 }

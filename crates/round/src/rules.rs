@@ -1,7 +1,7 @@
 //! The part of a manifest that decides which entries are admissible.
 
 use lichen_campaign::model_spec::Loss;
-use lichen_campaign::{Manifest, Settlement, Split};
+use lichen_campaign::{Auditing, Manifest, Settlement, Split};
 use lichen_record::Metrics;
 
 use crate::Refusal;
@@ -44,6 +44,8 @@ pub struct Rules {
     pub samples: u32,
     /// Largest mean loss that a contribution may claim; the smallest is 0.
     pub max_loss: u64,
+    /// How trainings are repeated by others, and what that earns; none where they are not.
+    pub audit: Option<Auditing>,
 }
 
 impl Rules {
@@ -81,6 +83,7 @@ impl From<&Manifest> for Rules {
             split,
             samples: samples(split, manifest.train.batch, manifest.train.steps),
             max_loss: max_loss(manifest.model.loss),
+            audit: manifest.audit,
         }
     }
 }

@@ -5,11 +5,13 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Verified};
 
+use crate::audits::{Audit, Audits};
 use crate::patience::Patience;
 use crate::roll::{Member, Roll};
 use crate::{Change, Fault, Refusal, Round, Rules, Stage};
 
 mod admission;
+mod auditing;
 mod departure;
 mod ending;
 mod fold;
@@ -40,6 +42,9 @@ struct Published {
     is_at_goal: bool,
     contributions: u64,
     faults: Vec<Fault>,
+    audits: Audits,
+    /// What all entries so far come to, where trainings are drawn to be repeated.
+    beacon: Cid,
 }
 
 impl CampaignState {
@@ -66,6 +71,9 @@ impl CampaignState {
         self.admit(time, entry)?;
         self.time = time;
         self.length += 1;
+        if let (Some(_audit), Some(published)) = (self.rules.audit, &mut self.published) {
+            published.stir(&entry.id());
+        }
         Ok(self.fold(time, entry))
     }
 
@@ -232,6 +240,20 @@ impl CampaignState {
         self.published.as_ref().map_or(&[], |published| &published.faults)
     }
 
+    /// The training that this account has to repeat next, if there is one: of which round, whose, and what is claimed of it.
+    #[must_use]
+    pub fn audit_duty(&self, account: &AccountId) -> Option<(RoundNumber, AccountId, &Audit)> {
+        let published = self.published.as_ref()?;
+        let (round, contributor) = published.audits.duty_of(account)?;
+        Some((round, contributor, published.audits.get(round, &contributor)?))
+    }
+
+    /// Trainings that were drawn to be repeated, and of which nothing is decided yet.
+    #[must_use]
+    pub fn audits_waiting(&self) -> usize {
+        self.published.as_ref().map_or(0, |published| published.audits.len())
+    }
+
     /// Whether one more attestation of this result, by the coordinator at this log time, would settle the closed
     /// round.
     pub(crate) fn would_settle(&self, time: u64, result: Cid) -> bool {
@@ -256,6 +278,8 @@ impl Published {
             is_at_goal: false,
             contributions: 0,
             faults: Vec::new(),
+            audits: Audits::new(),
+            beacon: initial,
         }
     }
 

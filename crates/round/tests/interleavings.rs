@@ -5,7 +5,7 @@
 mod fixture;
 mod network;
 
-use fixture::{BOTH, DRAWN, MESH};
+use fixture::{AUDITED, BOTH, DRAWN, MESH};
 use lichen_record::{Entry, RoundNumber};
 use lichen_round::{Activity, Change, Rules};
 use network::{CALM, Mishap, Weather, World};
@@ -42,8 +42,10 @@ fn weather() -> impl Strategy<Value = Weather> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (proptest::sample::select([BOTH, DRAWN].concat()), 1u32..3, 1u32..4)
-        .prop_map(|(rules, minimum, quorum)| Rules { minimum, quorum, deadline_ms: 4_000, ..rules })
+    let audits = proptest::sample::select(vec![None, AUDITED.audit]);
+    (proptest::sample::select([BOTH, DRAWN].concat()), 1u32..3, 1u32..4, audits).prop_map(
+        |(rules, minimum, quorum, audit)| Rules { minimum, quorum, deadline_ms: 4_000, audit, ..rules },
+    )
 }
 
 /// Two tabs open, and everything befalls them that may.

@@ -197,7 +197,7 @@ fn a_round_from_training_to_settlement() {
     assert_eq!(tab.tell(Event::Appended { ticket }), []);
     assert_eq!(tab.follow(&log), []);
     log.add(&coordinator(), &closed(1));
-    let inputs = vec![Input { account: anna.account(), samples, update }];
+    let inputs = vec![Input { account: anna.account(), weight: samples, update }];
     assert_eq!(tab.follow(&log), [Action::Aggregate { round: ROUND, base: initial(), inputs, excluded: 0 }]);
     let (_ticket, entry) =
         submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));

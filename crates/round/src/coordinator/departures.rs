@@ -60,6 +60,10 @@ impl Departures {
             | Change::Attested { .. }
             | Change::Settled { .. }
             | Change::SetAside { .. }
+            | Change::AuditDrawn { .. }
+            | Change::Audited { .. }
+            | Change::Confirmed { .. }
+            | Change::AuditLapsed { .. }
             | Change::Faulted(_)
             | Change::GoalReached { .. }
             | Change::Finished { .. } => {}

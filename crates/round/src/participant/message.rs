@@ -2,16 +2,12 @@
 
 use alloc::vec::Vec;
 
-use lichen_record::{Cid, EngineVersion, Entry, Metrics, RoundNumber, Verified};
+use lichen_record::{AccountId, Cid, EngineVersion, Entry, Metrics, RoundNumber, Verified};
 
-use crate::{Change, Input, Refusal};
+use crate::{Change, Input, Refusal, Repetition};
 
 /// What happened to a tab that takes part in a campaign.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(
-    target_pointer_width = "64",
-    expect(clippy::large_enum_variant, reason = "an event is handled where it is made, and not kept")
-)]
 pub enum ParticipantEvent {
     /// The log's next record arrived and stands in the chain.
     Record {
@@ -89,6 +85,22 @@ pub enum ParticipantEvent {
         /// contributors settle.
         missing: Vec<Cid>,
     },
+    /// Answer to [`ParticipantAction::Repeat`]: what came of the training.
+    Repeated {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+        /// The update that it gives.
+        found: Cid,
+    },
+    /// Answer to [`ParticipantAction::Repeat`]: it could not be repeated here and now.
+    RepeatFailed {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+    },
     /// Answer to [`ParticipantAction::Submit`]: the entry is in the log, by a receipt that was checked.
     Appended {
         /// The submission.
@@ -156,6 +168,11 @@ pub enum ParticipantAction {
         /// nothing.
         excluded: u32,
     },
+    /// Repeat somebody's training, getting the checkpoint that it starts from where it is, and pack what came of it as an
+    /// update, so that its id can be compared.
+    Repeat(Repetition),
+    /// Stop repeating the training at once: there will be no answer to `Repeat`.
+    StopRepeating,
     /// Measure a checkpoint that is at hand on the held-out samples. Needs no answer.
     Evaluate {
         /// The round that ended with the checkpoint; 0 for the initial one.

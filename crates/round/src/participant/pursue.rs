@@ -11,6 +11,7 @@ use super::{
     ParticipantAction, Submission, Ticket, Trained,
 };
 use crate::attempt::Attempt;
+use crate::repetition::{Due as AuditDue, Work as AuditWork};
 use crate::round::MAX_REPORTS;
 use crate::{Member, Presence, Round, Stage};
 
@@ -28,6 +29,13 @@ impl Participant {
         }
         if self.attestation.as_ref().is_some_and(|work| self.is_stale(work)) {
             self.attestation = None;
+        }
+        let is_owed = |work: &AuditWork| self.intent == Intent::In && work.is_due(&self.state, &self.account);
+        if !self.audit.as_ref().is_some_and(is_owed) {
+            if AuditWork::is_running(self.audit.as_ref()) {
+                actions.push(ParticipantAction::StopRepeating);
+            }
+            self.audit = None;
         }
     }
 
@@ -227,6 +235,22 @@ impl Participant {
         matches!(round.stage(), Stage::Closed { .. })
             && !round.has_attested(&self.account)
             && self.has_voice_in(round)
+    }
+
+    /// Repeats the trainings that this account was drawn for, one after the other.
+    pub(super) fn pursue_audit(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
+        if self.intent != Intent::In {
+            return;
+        }
+        match AuditWork::due(&mut self.audit, now, &self.state, &self.account) {
+            AuditDue::Repeat(repetition) => actions.push(ParticipantAction::Repeat(repetition)),
+            AuditDue::Say(entry) => {
+                let mut submission = self.audit_submission;
+                self.submit(now, &mut submission, entry, actions);
+                self.audit_submission = submission;
+            }
+            AuditDue::Wait(_time) => {}
+        }
     }
 
     pub(super) fn pursue_evaluation(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {

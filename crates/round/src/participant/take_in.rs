@@ -10,6 +10,7 @@ use super::{
     ParticipantAction, ParticipantEvent, Submission, Ticket, Trained,
 };
 use crate::attempt::Attempt;
+use crate::repetition::Work as AuditWork;
 
 /// How long a submitted entry may go without an answer before it is submitted again, in milliseconds.
 const SUBMIT_TIMEOUT_MS: u64 = 10_000;
@@ -65,6 +66,13 @@ impl Participant {
             }
             ParticipantEvent::AggregateFailed { round, excluded, missing } => {
                 self.take_in_aggregate_failed(now, round, excluded, &missing);
+            }
+            ParticipantEvent::Repeated { round, contributor, found } => {
+                AuditWork::repeated(&mut self.audit, now, (round, contributor), Some(found));
+                self.audit_submission = Submission::new();
+            }
+            ParticipantEvent::RepeatFailed { round, contributor } => {
+                AuditWork::repeated(&mut self.audit, now, (round, contributor), None);
             }
             // The log itself tells; until then the submission counts as under way.
             ParticipantEvent::Appended { .. } => {}
@@ -148,7 +156,8 @@ impl Participant {
             submission.attempt.fail(now);
             *step = ContributionStep::Publish { trained, attempt: submission.attempt };
         }
-        for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
+        let attestations = self.attestation.iter_mut().flat_map(AttestationWork::submissions);
+        for submission in attestations.chain([&mut self.audit_submission]) {
             if submission.is_answered_by(ticket) {
                 submission.attempt.fail(now);
             }
@@ -170,7 +179,8 @@ impl Participant {
         {
             attempt.interrupt();
         }
-        for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
+        let attestations = self.attestation.iter_mut().flat_map(AttestationWork::submissions);
+        for submission in attestations.chain([&mut self.audit_submission]) {
             submission.attempt.interrupt();
         }
     }
@@ -184,7 +194,8 @@ impl Participant {
         {
             submission.attempt.expire(now, SUBMIT_TIMEOUT_MS);
         }
-        for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
+        let attestations = self.attestation.iter_mut().flat_map(AttestationWork::submissions);
+        for submission in attestations.chain([&mut self.audit_submission]) {
             submission.attempt.expire(now, SUBMIT_TIMEOUT_MS);
         }
     }

@@ -21,7 +21,8 @@ pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Ref
         | Entry::Attestation { .. }
         | Entry::Unavailable { .. }
         | Entry::Departed { .. }
-        | Entry::Finished { .. } => Err(Refusal::NotPublished),
+        | Entry::Finished { .. }
+        | Entry::Audit { .. } => Err(Refusal::NotPublished),
     }
 }
 
@@ -62,6 +63,7 @@ impl Published {
                 self.admit_departed(rules, account, *round, departed)
             }
             Entry::Finished { round, .. } => self.admit_finished(rules, account, *round),
+            Entry::Audit { round, contributor, .. } => self.admit_audit(account, *round, contributor),
         }
     }
 

@@ -23,7 +23,9 @@ impl Published {
             Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base),
             Entry::Contribution { round, update, samples, metrics, engine, .. } => {
                 let (update, samples, metrics, engine) = (*update, *samples, *metrics, *engine);
-                let accepted = Accepted { account, update, samples, metrics, engine, is_excluded: false };
+                let audited = self.roll.get(&account).map_or(0, |member| member.audited());
+                let is_excluded = false;
+                let accepted = Accepted { account, update, samples, metrics, engine, audited, is_excluded };
                 self.contribute(*round, accepted)
             }
             Entry::RoundClosed { round, .. } => self.close(rules, time, *round, &entry.id()),
@@ -31,6 +33,9 @@ impl Published {
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
             Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
             Entry::Finished { round, .. } => self.finish(*round),
+            Entry::Audit { round, contributor, found, .. } => {
+                self.audit(rules, account, *round, *contributor, *found)
+            }
         }
     }
 
@@ -67,7 +72,10 @@ impl Published {
         for account in &newcomers {
             self.change(account, |member| member.standing.take_chance());
         }
-        let round = Round::open(number, base, time, expected, newcomers);
+        for (round, contributor) in self.audits.lapse(number) {
+            changes.push(Change::AuditLapsed { round, contributor });
+        }
+        let round = Round::open(number, base, time, expected, newcomers, rules.audit);
         let (cohort, deadline) = (round.cohort, round.deadline(rules));
         changes.push(Change::Opened { round: number, base, cohort, deadline });
         self.round = Some(round);

@@ -47,6 +47,7 @@ impl Published {
             let kind = FaultKind::Disagreed { attested, settled: result };
             self.record_fault(Fault { account, round: number, kind }, changes);
         }
+        self.draw_audits(rules, changes);
         if self.settled() >= rules.limit {
             changes.push(Change::Finished { result });
         }

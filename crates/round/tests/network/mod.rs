@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lichen_campaign::Settlement;
-use lichen_record::{Cid, Entry, RoundNumber, Verified};
+use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 use lichen_round::{
     Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Input, Participant,
-    ParticipantAction, ParticipantEvent, Rules, Stage, Ticket,
+    ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
 };
 
 use super::fixture::{Person, campaign, cid, coordinator, engine, initial, metrics};
@@ -411,7 +411,7 @@ impl World {
             }
             ParticipantAction::Publish { round, base } => {
                 let account = self.tabs[tab].person.account();
-                let update = cid(&format!("update {account} {round} {base}"));
+                let update = update(account, round, base);
                 self.tabs[tab].blobs.insert(update);
                 // In a mesh it is kept on the device, which does not fail.
                 let event = match self.draw(10) {
@@ -424,8 +424,18 @@ impl World {
                 let (pause, event) = self.aggregate(tab, round, base, &inputs, excluded);
                 self.answer(tab, pause, event);
             }
+            ParticipantAction::Repeat(repetition) => {
+                let Repetition { round, contributor, .. } = repetition;
+                let event = match self.draw(10) {
+                    0 if !self.faultless => ParticipantEvent::RepeatFailed { round, contributor },
+                    _ => ParticipantEvent::Repeated { round, contributor, found: repeated(&repetition) },
+                };
+                let (life, at) = (self.tabs[tab].life, self.now + 100 + self.draw(2000));
+                self.schedule(at, Happening::Done { tab, life, event });
+            }
             ParticipantAction::Distrust(refusal) => panic!("tab {tab} distrusts an honest log: {refusal}"),
             ParticipantAction::StopTraining { .. }
+            | ParticipantAction::StopRepeating
             | ParticipantAction::Evaluate { .. }
             | ParticipantAction::Report(_) => {}
         }
@@ -538,9 +548,10 @@ impl World {
             update,
             samples,
             metrics: metrics(),
-            engine: None,
+            engine: kind.is_multiple_of(3).then(engine),
         };
-        let entry = match kind % 16 {
+        let duty = state.audit_duty(&self.attacker.account());
+        let entry = match kind % 17 {
             0 | 1 => Entry::Joined { campaign, sequence },
             2 => Entry::Left { campaign, sequence },
             3 => Entry::Published { campaign, manifest: campaign.0, base: update },
@@ -559,6 +570,12 @@ impl World {
                 Entry::Departed { campaign, round, account }
             }
             14 => Entry::Finished { campaign, round },
+            15 => {
+                let contributor = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);
+                let (round, contributor) =
+                    duty.map_or((round, contributor), |(round, whose, _audit)| (round, whose));
+                Entry::Audit { campaign, round, contributor, found: update }
+            }
             _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
         };
         let entry = Box::new(self.attacker.sign(&entry));
@@ -621,6 +638,14 @@ impl World {
                     let event = CoordinatorEvent::Measured { checkpoint, reaches_goal };
                     // Longer than a round now and then.
                     let at = self.now + 1 + self.draw(4_000);
+                    self.schedule(at, Happening::Coordinated { life, event });
+                }
+                CoordinatorAction::Repeat(repetition) => {
+                    let Repetition { round, contributor, .. } = repetition;
+                    let fails = self.draw(10) == 0 && !self.faultless;
+                    let found = (!fails).then(|| repeated(&repetition));
+                    let event = CoordinatorEvent::Repeated { round, contributor, found };
+                    let at = self.now + 1 + self.draw(2_000);
                     self.schedule(at, Happening::Coordinated { life, event });
                 }
                 CoordinatorAction::WakeAt(time) => {
@@ -701,7 +726,7 @@ impl World {
         for (_time, entry) in &self.log[place + 1..] {
             let entry = entry.get();
             assert!(
-                matches!(entry, Entry::Left { .. } | Entry::Attestation { .. }),
+                matches!(entry, Entry::Left { .. } | Entry::Attestation { .. } | Entry::Audit { .. }),
                 "{entry:?} after the end"
             );
         }
@@ -713,6 +738,15 @@ impl World {
         let mut others = round.counted().filter(|accepted| accepted.account != self.attacker.account());
         !others.any(|accepted| round.is_drawn(&accepted.account) && state.is_present(&accepted.account))
     }
+}
+
+/// What a training gives, whoever does it.
+fn repeated(repetition: &Repetition) -> Cid {
+    update(repetition.contributor, repetition.round, repetition.base)
+}
+
+fn update(account: AccountId, round: RoundNumber, base: Cid) -> Cid {
+    cid(&format!("update {account} {round} {base}"))
 }
 
 /// What everybody who aggregates honestly gets: of nothing, nothing.
