@@ -102,6 +102,7 @@
 extern crate alloc;
 
 mod aggregate;
+mod batches;
 mod bound;
 mod codec;
 mod dataset;
@@ -114,6 +115,7 @@ mod soundness;
 mod update;
 
 pub use aggregate::{AggregateError, Aggregation, aggregate, aggregate_checkpoint};
+pub use batches::Batches;
 pub use bound::max_norm;
 pub use codec::{Codec, Packed};
 pub use dataset::{Dataset, DatasetError};

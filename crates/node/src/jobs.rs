@@ -2,6 +2,7 @@
 
 mod fetching;
 mod handing_over;
+mod repeating;
 
 use std::rc::Rc;
 
@@ -24,6 +25,7 @@ use crate::{Platform, Unkept, evaluating};
 
 pub(crate) use fetching::{fetch, fetch_data};
 pub(crate) use handing_over::{append, pin, publish, serve};
+pub(crate) use repeating::repeat_training;
 
 use fetching::{draw_first_model, updates};
 
@@ -64,6 +66,8 @@ pub(crate) enum Done<P: Platform> {
     Appended { ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>> },
     /// A round's result is computed, or something for it could not be got.
     Aggregated { round: RoundNumber, excluded: u32, result: Result<Cid, Vec<Cid>> },
+    /// A training was repeated, or could not be.
+    Repeated { round: RoundNumber, contributor: AccountId, found: Option<Cid> },
     /// Nobody waits for this.
     Nothing,
 }

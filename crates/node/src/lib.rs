@@ -14,7 +14,6 @@
 //!
 //! What is deliberately absent: threads, clocks, randomness of its own, and any trust in what comes from outside.
 
-mod batches;
 mod blobs;
 mod context;
 mod contributions;
@@ -49,6 +48,5 @@ mod training;
 mod view;
 mod watchdog;
 
-pub use batches::Batches;
 pub use node::run;
 pub use platform::{Platform, Unkept};

@@ -8,7 +8,7 @@ mod submissions;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use futures::future::LocalBoxFuture;
+use futures::future::{AbortHandle, LocalBoxFuture};
 use futures::lock::Mutex;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, select_biased};
@@ -99,6 +99,8 @@ pub(crate) struct Session<P: Platform> {
     pub(crate) training: Option<(RoundNumber, Cid)>,
     /// The training that came to numbers that are none, until one goes well.
     pub(crate) diverged: Option<Diverged>,
+    /// Ends the repetition of another's training that is under way.
+    pub(crate) repetition: Option<AbortHandle>,
     /// What was being trained when the person paused: the round, and its base.
     pub(crate) paused_at: Option<(RoundNumber, Cid)>,
     /// Times in a row that the log could not be read.
@@ -161,6 +163,7 @@ impl<P: Platform> Session<P> {
             vigil: Vigil::default(),
             training: None,
             diverged: None,
+            repetition: None,
             paused_at: None,
             unread: 0,
             engine: Rc::new(Mutex::new(Training::new(preference))),
@@ -275,6 +278,7 @@ impl<P: Platform> Session<P> {
             Done::Signed { ticket, entry, envelope } => self.send(ticket, &entry, envelope),
             Done::Appended { ticket, id, outcome } => self.appended(ticket, id, outcome),
             Done::Aggregated { round, excluded, result } => self.aggregated(round, excluded, result),
+            Done::Repeated { round, contributor, found } => self.repeated(round, contributor, found),
             Done::Nothing => {}
         }
         self.end_if_left();

@@ -2,13 +2,13 @@
 
 use lichen_bridge::{EnginePreference, Event, LossPoint, Phase, Problem};
 use lichen_engine::{EngineError, EngineKind, EngineVersion};
-use lichen_learn::Dataset;
+use lichen_learn::{Batches, Dataset};
 use lichen_model::Parameters;
 use lichen_record::{Cid, Metrics, RoundNumber};
 
 use crate::context::{Context, Failure, TrainingTicket};
 use crate::opening::{Chosen, open};
-use crate::{Batches, Platform, measure};
+use crate::{Platform, measure};
 
 /// How long is trained before others have their turn, in milliseconds: Pause is answered well within 100 ms.
 const SLICE_MS: f64 = 16.0;

@@ -9,13 +9,17 @@
 //! Where a campaign ends at its goal, a [`Gauge`] says whether a settled checkpoint reaches it: for the relay that ends it, and for
 //! whoever checks that it did so rightly.
 //!
+//! Whether somebody trained as it says shows in [`repeat`], which does the same and gives the id of what comes of it.
+//!
 //! What the base is worth is known from the round before, so that a round costs one measurement.
 #![deny(missing_docs)]
 
 mod gauge;
 mod measure;
+mod repeat;
 mod settler;
 
 pub use gauge::Gauge;
 pub use measure::Measurer;
+pub use repeat::{Course, RepeatError, repeat, repeats};
 pub use settler::{SetAside, SettleError, Settled, Settler, guarded};

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use lichen_bridge::{Contribution, ContributionState, Event};
-use lichen_record::{Cid, RoundNumber};
+use lichen_record::{AccountId, Cid, RoundNumber};
 use lichen_round::{Activity, Change, ParticipantAction, ParticipantEvent};
 
 use super::link::false_log;
@@ -43,6 +43,16 @@ impl<P: Platform> Session<P> {
                     inputs,
                     excluded,
                 )));
+            }
+            ParticipantAction::Repeat(repetition) => {
+                let (work, handle) = jobs::repeat_training(context, repetition);
+                self.repetition = Some(handle);
+                self.work.push(work);
+            }
+            ParticipantAction::StopRepeating => {
+                if let Some(handle) = self.repetition.take() {
+                    handle.abort();
+                }
             }
             ParticipantAction::Evaluate { round, cid } => {
                 self.work.push(Box::pin(jobs::evaluate(context, Rc::clone(&self.settling), round, cid)));
@@ -164,6 +174,14 @@ impl<P: Platform> Session<P> {
         }
     }
 
+    pub(crate) fn repeated(&mut self, round: RoundNumber, contributor: AccountId, found: Option<Cid>) {
+        self.repetition = None;
+        match found {
+            Some(found) => self.tell(ParticipantEvent::Repeated { round, contributor, found }),
+            None => self.tell(ParticipantEvent::RepeatFailed { round, contributor }),
+        }
+    }
+
     /// Shows a contribution's new state and keeps it on the device.
     pub(crate) fn contribution_changed(
         &mut self,
@@ -213,16 +231,24 @@ impl<P: Platform> Session<P> {
             | Change::Excluded { .. }
             | Change::Attested { .. }
             | Change::SetAside { .. }
+            | Change::AuditDrawn { .. }
+            | Change::Audited { .. }
+            | Change::Confirmed { .. }
+            | Change::AuditLapsed { .. }
             | Change::Faulted(_)
             | Change::GoalReached { .. }
             | Change::Finished { .. } => {}
         }
     }
 
-    /// Removes what only the settled round needed; its result is what the next one starts from.
+    /// Removes what only the settled round needed; its result is what the next one starts from, and its base may be what a
+    /// training that this account has to repeat started from.
     fn forget_all_but(&mut self, result: Cid) {
         self.trained = None;
-        let (pinned, mut useless): (Vec<_>, Vec<_>) = self.unpinned.drain(..).partition(|cid| *cid == result);
+        let duty = self.participant.state().audit_duty(&self.participant.account());
+        let base = duty.map(|(_round, _whose, audit)| audit.base);
+        let is_needed = |cid: &Cid| *cid == result || Some(*cid) == base;
+        let (pinned, mut useless): (Vec<_>, Vec<_>) = self.unpinned.drain(..).partition(is_needed);
         self.unpinned = pinned;
         let (offered, before) = self.context.mesh.settled(result);
         useless.extend(offered);

@@ -1,5 +1,7 @@
 //! The order in which a training goes through its samples.
 
+use alloc::vec::Vec;
+
 /// Which samples each step of a training takes: the shard in a fresh random order for each epoch, cut into batches.
 ///
 /// The order follows from the seed alone (`SplitMix64`, Fisher and Yates), so that anyone can replay a training. A
