@@ -1,4 +1,4 @@
-//! False attestations, told in one line now and then: any number of accounts may make them.
+//! Faults of accounts, told in one line now and then: any number of accounts may make them.
 
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ impl Faults {
             tracing::warn!(
                 faults,
                 ?last,
-                "accounts attested what the campaign did not settle on, or contradicted themselves: they are barred for \
-                 some rounds, and nothing needs to be done"
+                "accounts attested what the campaign did not settle on, contradicted themselves, or contributed what their \
+                 training does not give: they are barred for some rounds, or for good, and nothing needs to be done"
             );
         }
     }

@@ -109,7 +109,8 @@ impl Newcomers {
             | Entry::Attestation { .. }
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
-            | Entry::Finished { .. } => {}
+            | Entry::Finished { .. }
+            | Entry::Audit { .. } => {}
         }
         Ok(())
     }

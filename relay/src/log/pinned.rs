@@ -50,7 +50,8 @@ impl Pinned {
             | Entry::Attestation { .. }
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
-            | Entry::Finished { .. } => {}
+            | Entry::Finished { .. }
+            | Entry::Audit { .. } => {}
         }
     }
 

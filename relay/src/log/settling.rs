@@ -49,10 +49,10 @@ impl Settling {
         let mut sum = settler.lock().await.aggregation(&bytes)?;
         drop(bytes);
         // One update at a time is in memory, if the rule is the mean.
-        for Input { samples, update, .. } in inputs {
+        for Input { weight, update, .. } in inputs {
             let bytes = blob(&self.disk, &update).await?;
             let add = move || {
-                sum.add(samples, &bytes);
+                sum.add(weight, &bytes);
                 sum
             };
             sum = tokio::task::spawn_blocking(add).await?;

@@ -138,6 +138,7 @@ mod tests {
                 split: Split { samples: 16, held_out_every: 0, shard: 8 },
                 samples: 8,
                 max_loss: 1_000_000,
+                audit: None,
             };
             let manifest = b"a campaign";
             let campaign = CampaignId::of_manifest(manifest);

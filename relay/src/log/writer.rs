@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use lichen_log::{Authority, Chain, Head, Receipt, Record, Replica, ReplicaError};
 use lichen_net::hub::Cause;
 use lichen_record::{AccountId, Cid, RoundNumber, SigningKey};
-use lichen_round::{CampaignState, Change, Coordinator, CoordinatorEvent, Rules};
+use lichen_round::{CampaignState, Change, Coordinator, CoordinatorEvent, Repetition, Rules};
 use lichen_store::{Blobs, Disk};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -30,6 +30,7 @@ use crate::log::ledger::{Answer, Ask, Ledger, SignedHead};
 use crate::log::newcomers::{self, Newcomers};
 use crate::log::pinned::{Pinned, Pinning};
 use crate::log::presence::Presence;
+use crate::log::repeating::{Repeated, Repeating};
 use crate::log::replay::{ReplayError, replay};
 use crate::log::settling::{Aggregation, NotHere, Settling};
 use crate::log::watchdog::Watchdog;
@@ -68,6 +69,8 @@ pub(crate) struct Writer {
     aggregations: JoinSet<(RoundNumber, Result<Cid>)>,
     goal: Goal,
     measurements: JoinSet<Measured>,
+    repeating: Repeating,
+    repetitions: JoinSet<Repeated>,
     faults: Faults,
     condition: Arc<Condition>,
     watchdog: Watchdog,
@@ -91,6 +94,7 @@ struct Batch {
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
     measurements: Vec<Measurement>,
+    repetitions: Vec<Repetition>,
 }
 
 impl Writer {
@@ -135,12 +139,14 @@ impl Writer {
             chain,
             settling: Settling::new(campaign, disk.clone())?,
             goal: Goal::new(campaign, disk.clone())?,
+            repeating: Repeating::new(campaign, disk.clone()),
             disk,
             metrics,
             clock: LogClock::after(0),
             wake: None,
             aggregations: JoinSet::new(),
             measurements: JoinSet::new(),
+            repetitions: JoinSet::new(),
             faults: Faults::default(),
             condition,
             watchdog: Watchdog::default(),
@@ -237,6 +243,10 @@ impl Writer {
                 Some(done) = self.measurements.join_next() => {
                     let event = self.measured(done.context("a measurement panicked")?);
                     self.handle(event, &mut batch)?;
+                }
+                Some(done) = self.repetitions.join_next() => {
+                    let Repeated { round, contributor, found } = done.context("a repeated training panicked")?;
+                    self.handle(CoordinatorEvent::Repeated { round, contributor, found }, &mut batch)?;
                 }
                 () = self.clock.sleep_until(self.wake) => {
                     self.wake = None;

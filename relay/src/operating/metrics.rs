@@ -260,6 +260,7 @@ impl Metrics {
             Entry::Unavailable { .. } => "unavailable",
             Entry::Departed { .. } => "departed",
             Entry::Finished { .. } => "finished",
+            Entry::Audit { .. } => "audit",
         };
         self.entries.get_or_create(&EntryLabel { entry }).inc();
     }
@@ -272,6 +273,8 @@ impl Metrics {
             let fault = match fault.kind {
                 FaultKind::Disagreed { .. } => "disagreed",
                 FaultKind::Equivocated { .. } => "equivocated",
+                FaultKind::NotTrained { .. } => "not_trained",
+                FaultKind::FalselyAudited { .. } => "falsely_audited",
             };
             self.faults.get_or_create(&FaultLabel { fault }).inc();
         }

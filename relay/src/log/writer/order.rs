@@ -95,6 +95,7 @@ impl Writer {
                 CoordinatorAction::Measure { round, checkpoint } => {
                     batch.measurements.push(Measurement { round, checkpoint });
                 }
+                CoordinatorAction::Repeat(repetition) => batch.repetitions.push(repetition),
                 CoordinatorAction::WakeAt(time) => self.wake = Some(time),
                 CoordinatorAction::Report(change) => batch.changes.push(change),
                 CoordinatorAction::Distrust(refusal) => {

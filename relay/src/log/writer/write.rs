@@ -123,6 +123,9 @@ impl Writer {
         for measurement in batch.measurements {
             self.measurements.spawn(self.goal.clone().measure(measurement));
         }
+        for repetition in batch.repetitions {
+            self.repetitions.spawn(self.repeating.clone().repeat(repetition));
+        }
         Ok(())
     }
 }
@@ -158,6 +161,10 @@ fn report(change: &Change) {
         | Change::Unavailable { .. }
         | Change::Excluded { .. }
         | Change::Attested { .. }
+        | Change::AuditDrawn { .. }
+        | Change::Audited { .. }
+        | Change::Confirmed { .. }
+        | Change::AuditLapsed { .. }
         | Change::Faulted(_) => tracing::debug!(?change, "the log changed the campaign"),
     }
 }
