@@ -13,12 +13,15 @@ use serde::Serialize;
 mod ending;
 mod evaluation;
 mod fault;
+mod repeating;
 #[cfg(test)]
 mod tests;
 
 use ending::Ending;
 use evaluation::Recomputer;
 pub(crate) use fault::{BlobRole, Fault, SourceError};
+use repeating::Decisions;
+pub(crate) use repeating::Repeat;
 
 /// Where the log and the blobs come from. Nothing that it gives is believed.
 pub(crate) trait Source {
@@ -36,6 +39,8 @@ pub(crate) enum Progress {
     Records(u64, u64),
     /// Rounds recomputed, of all that are settled.
     Rounds(u64, u64),
+    /// Trainings repeated, of all that are to be.
+    Trainings(u64, u64),
     /// The last checkpoint is being evaluated.
     Evaluating,
 }
@@ -69,8 +74,14 @@ pub(crate) struct Report {
     /// Rounds of them that could not be recomputed, as some of their updates went from tab to tab and are not kept: of
     /// these it is known that more than half of the contributors attested the result, and no more.
     pub(crate) rounds_not_recomputed: u64,
-    /// Accounts that attested a result other than the settled one, or two results.
+    /// Accounts that said what is proven false: of a round's result, of their own training or of another's.
     pub(crate) contradictions: u64,
+    /// Trainings of contributors that the log decides about, since others repeated them.
+    pub(crate) trainings_audited: u64,
+    /// Those of them that were repeated here, too.
+    pub(crate) trainings_repeated: u64,
+    /// Accounts that contributed what their training does not give, and have no part in the campaign any more.
+    pub(crate) expelled: Vec<AccountId>,
     /// Blobs fetched and checked against their ids.
     pub(crate) blobs: u64,
     /// Bytes of these blobs.
@@ -109,6 +120,7 @@ pub(crate) struct Best {
 pub(crate) fn audit(
     source: &mut impl Source,
     campaign: CampaignId,
+    which: Repeat,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Report, Fault> {
     let mut blobs = Blobs { source, count: 0, bytes: 0 };
@@ -118,6 +130,7 @@ pub(crate) fn audit(
     let log = follow_log(blobs.source, campaign, &manifest, Cid::of_raw(&initial), progress)?;
     let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB)?;
     let recomputed = recompute(&mut blobs, &manifest, &data, initial, &log, progress)?;
+    let repeated = log.decisions.check(&mut blobs, &manifest, &data, which, progress)?;
 
     progress(Progress::Evaluating);
     let evaluated = evaluation::evaluate(&manifest, &recomputed.bytes, &data)?;
@@ -140,6 +153,9 @@ pub(crate) fn audit(
         rounds_set_aside: log.set_aside,
         rounds_not_recomputed: recomputed.not_recomputed,
         contradictions: log.contradictions,
+        trainings_audited: log.decisions.len(),
+        trainings_repeated: repeated,
+        expelled: log.decisions.expelled,
         blobs: blobs.count,
         blob_bytes: blobs.bytes,
         initial: log.initial,
@@ -166,6 +182,7 @@ struct Log {
     ends: Vec<RoundNumber>,
     /// Whether it did not go back after the last of them.
     is_at_goal: bool,
+    decisions: Decisions,
 }
 
 /// A settled round: what everybody must be able to compute again.
@@ -208,6 +225,7 @@ fn follow_log(
     let mut replica = Replica::new(campaign, Authority::Publisher, initial);
     let mut state = CampaignState::new(campaign, Rules::from(manifest));
     let (mut rounds, mut set_aside, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    let mut decisions = Decisions::default();
     let mut limit = MAX_RECORDS;
     loop {
         let from = replica.length();
@@ -229,6 +247,7 @@ fn follow_log(
             let refused = |refusal| Fault::Inadmissible { index: record.index, refusal };
             let changes = state.apply(record.time, &entry).map_err(refused)?;
             for change in changes {
+                decisions.follow(&state, &change);
                 match change {
                     Change::Settled { round, result, .. } => {
                         rounds.extend(settled_round(&state, round, result));
@@ -248,6 +267,10 @@ fn follow_log(
                     | Change::Unavailable { .. }
                     | Change::Excluded { .. }
                     | Change::Attested { .. }
+                    | Change::AuditDrawn { .. }
+                    | Change::Audited { .. }
+                    | Change::Confirmed { .. }
+                    | Change::AuditLapsed { .. }
                     | Change::Faulted(_)
                     | Change::Finished { .. } => {}
                 }
@@ -274,6 +297,7 @@ fn follow_log(
         set_aside,
         ends,
         is_at_goal: state.is_at_goal(),
+        decisions,
     })
 }
 
@@ -389,9 +413,9 @@ fn round_updates<S: Source>(
     round: &SettledRound,
 ) -> Result<Option<Updates>, Fault> {
     let mut updates = Vec::with_capacity(round.inputs.len());
-    for Input { samples, update, .. } in &round.inputs {
+    for Input { weight, update, .. } in &round.inputs {
         match blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB) {
-            Ok(bytes) => updates.push((*samples, bytes)),
+            Ok(bytes) => updates.push((*weight, bytes)),
             Err(Fault::Blob { error: SourceError::NotFound, .. })
                 if manifest.rounds.transport == Transport::Peers =>
             {

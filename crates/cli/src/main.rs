@@ -19,7 +19,7 @@ mod relay;
 mod settling;
 mod train;
 
-use audit::Report;
+use audit::{Repeat, Report};
 use progress::ProgressLine;
 use relay::Relay;
 
@@ -45,6 +45,10 @@ enum Command {
         /// Print the result as one JSON object.
         #[arg(long)]
         json: bool,
+        /// Also repeat every training that members repeated, and not only those that are in dispute. Each takes as long as a
+        /// contributor's round.
+        #[arg(long)]
+        repeat_all: bool,
     },
     /// Explain in plain words what a campaign asks of people and their devices.
     Explain {
@@ -62,7 +66,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Verify { relay, campaign, json } => verify(&relay, campaign, json),
+        Command::Verify { relay, campaign, json, repeat_all } => {
+            let which = if repeat_all { Repeat::All } else { Repeat::Disputed };
+            verify(&relay, campaign, which, json)
+        }
         Command::Explain { manifest } => explain(&manifest),
         Command::Check { manifest } => check(&manifest),
         Command::Train(arguments) => train::train(&arguments),
@@ -76,14 +83,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn verify(url: &str, campaign: Option<CampaignId>, json: bool) -> anyhow::Result<()> {
+fn verify(url: &str, campaign: Option<CampaignId>, which: Repeat, json: bool) -> anyhow::Result<()> {
     let mut relay = Relay::new(url);
     let campaign = match campaign {
         Some(campaign) => campaign,
         None => relay.campaign()?,
     };
     let mut line = ProgressLine::new(std::io::stderr().is_terminal());
-    let outcome = audit::audit(&mut relay, campaign, &mut |progress| line.show(progress));
+    let outcome = audit::audit(&mut relay, campaign, which, &mut |progress| line.show(progress));
     line.end();
     match outcome {
         Ok(report) if json => println!("{}", serde_json::to_string(&report)?),
@@ -156,7 +163,16 @@ fn in_words(report: &Report) -> String {
         ));
     }
     if report.contradictions > 0 {
-        lines.push(format!("contradicted {} accounts attested another result", report.contradictions));
+        lines.push(format!("contradicted {} accounts said what is proven false", report.contradictions));
+    }
+    if report.trainings_audited > 0 {
+        lines.push(format!(
+            "audits       {} trainings were repeated by others, {} of them also here",
+            report.trainings_audited, report.trainings_repeated
+        ));
+    }
+    for account in &report.expelled {
+        lines.push(format!("expelled     {account}: it contributed what its training does not give"));
     }
     let whole = "everything matches the log\n";
     let in_part = "everything that can be checked matches the log\n";

@@ -26,6 +26,7 @@ impl ProgressLine {
         let text = match progress {
             Progress::Records(done, total) => format!("checking records: {done} of {total}"),
             Progress::Rounds(done, total) => format!("recomputing rounds: {done} of {total}"),
+            Progress::Trainings(done, total) => format!("repeating trainings: {done} of {total}"),
             Progress::Evaluating => "evaluating the last checkpoint".to_owned(),
         };
         let mut out = std::io::stderr().lock();

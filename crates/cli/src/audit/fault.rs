@@ -4,7 +4,7 @@ use std::fmt;
 
 use lichen_campaign::ManifestError;
 use lichen_log::{ChainError, HeadError, ReplicaError};
-use lichen_record::{Cid, RoundNumber, VerifyError};
+use lichen_record::{AccountId, Cid, RoundNumber, VerifyError};
 use lichen_round::Refusal;
 
 /// Why a source gave nothing.
@@ -141,6 +141,20 @@ pub(crate) enum Fault {
         computed: Cid,
         /// As settled.
         settled: Cid,
+    },
+    /// A training does not give what the log decided that it gives.
+    #[error(
+        "round {round}: the training of {contributor} gives the update {computed}, and the log decided that it gives {decided}"
+    )]
+    Training {
+        /// The round.
+        round: RoundNumber,
+        /// Whose training.
+        contributor: AccountId,
+        /// As computed here.
+        computed: Cid,
+        /// As decided.
+        decided: Cid,
     },
     /// The coordinator ended the campaign before its goal was reached.
     #[error(
