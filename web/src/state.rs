@@ -19,7 +19,7 @@ pub(crate) use trial::{Trial, TrialStage, is_right};
 
 use crate::now::Now;
 use crate::site::{Campaign, Site};
-use lichen_bridge::{CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported};
+use lichen_bridge::{Audited, CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported};
 use lichen_net::Peer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -82,6 +82,8 @@ pub(crate) struct ViewState {
     pub(crate) listed: Rc<Vec<Contribution>>,
     /// Contributions that the record holds, listed or not.
     pub(crate) recorded: u64,
+    /// How they were checked by others, where they are.
+    pub(crate) audited: Option<Audited>,
     /// The engine in use, how fast it is and why it was chosen.
     pub(crate) engine: Option<Engine>,
     /// Accounts that have joined and not left, as far as the worker lists them.

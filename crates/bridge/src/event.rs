@@ -100,6 +100,8 @@ pub enum Event {
     },
     /// One of this account's contributions, new or changed; the round names it.
     Contribution(Contribution),
+    /// How this account's contributions were checked by others; told when it changes, where the campaign has them checked.
+    Audited(Audited),
     /// Who takes part at the moment.
     Members {
         /// Accounts that have joined and not left, as `did:key:…`, at most 100 of them.
@@ -169,6 +171,18 @@ pub struct Campaign {
     pub id: CampaignId,
     /// What it says of itself.
     pub card: Card,
+}
+
+/// How an account's contributions were checked, and what that means for their weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audited {
+    /// Its trainings that others repeated, with the same result.
+    pub confirmed: u32,
+    /// How many of them make its contributions count in full.
+    pub earn: u32,
+    /// Whether one gave something else, so that nothing of it is accepted any more.
+    pub expelled: bool,
 }
 
 /// What contributors reported of one round: of each number the middle one. Each measured on what it had trained on

@@ -20,12 +20,12 @@ pub mod transfer;
 
 pub use command::{Command, CommandId, EnginePreference, Relay};
 pub use event::{
-    Campaign, Contribution, ContributionState, Engine, Event, Guess, Guesses, IdentityOrigin, LossPoint,
-    Outcome, Phase, Problem, Reported,
+    Audited, Campaign, Contribution, ContributionState, Engine, Event, Guess, Guesses, IdentityOrigin,
+    LossPoint, Outcome, Phase, Problem, Reported,
 };
 pub use lichen_campaign::{Card, Organiser, Show, Statement, Topic};
 pub use lichen_record::EngineKind;
 pub use message::{BridgeError, MAX_POST, Message};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

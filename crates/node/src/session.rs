@@ -326,7 +326,7 @@ impl<P: Platform> Session<P> {
 
     fn show(&mut self) {
         let phase = self.phase();
-        self.view.show(phase, self.participant.state());
+        self.view.show(phase, self.participant.state(), &self.participant.account());
     }
 
     /// The phase as the page hears of it.

@@ -1,6 +1,7 @@
 //! What a session shows: turns the campaign's state into events for the page.
 
-use lichen_bridge::{Event, Phase};
+use lichen_bridge::{Audited, Event, Phase};
+use lichen_record::AccountId;
 use lichen_round::{Activity, CampaignState, Stage};
 
 use crate::hub::Outbox;
@@ -14,12 +15,13 @@ pub(crate) struct View {
     out: Outbox,
     phase: Option<Phase>,
     round: Option<Event>,
+    audited: Option<Audited>,
     are_members_stale: bool,
 }
 
 impl View {
     pub(crate) fn new(out: Outbox) -> Self {
-        Self { out, phase: None, round: None, are_members_stale: true }
+        Self { out, phase: None, round: None, audited: None, are_members_stale: true }
     }
 
     /// Notes that somebody joined, left, or is not waited for any longer.
@@ -28,7 +30,7 @@ impl View {
     }
 
     /// Shows what differs from what was shown last.
-    pub(crate) fn show(&mut self, phase: Phase, state: &CampaignState) {
+    pub(crate) fn show(&mut self, phase: Phase, state: &CampaignState, account: &AccountId) {
         if self.phase.as_ref().is_none_or(|shown| !is_same(shown, &phase)) {
             (self.out)(Event::Status(phase.clone()));
             self.phase = Some(phase);
@@ -39,6 +41,11 @@ impl View {
                 (self.out)(round.clone());
             }
             self.round = round;
+        }
+        let audited = audited(state, account);
+        if let Some(audited) = audited.filter(|_new| audited != self.audited) {
+            (self.out)(Event::Audited(audited));
+            self.audited = Some(audited);
         }
         if std::mem::take(&mut self.are_members_stale) && state.length() > 0 {
             (self.out)(members(state));
@@ -97,6 +104,12 @@ fn round(state: &CampaignState) -> Option<Event> {
         closed: round.stage() != Stage::Open,
         settled: matches!(round.stage(), Stage::Settled { .. }),
     })
+}
+
+fn audited(state: &CampaignState, account: &AccountId) -> Option<Audited> {
+    let earn = state.rules().audit?.earn;
+    let member = state.member(account)?;
+    Some(Audited { confirmed: member.audited(), earn, expelled: member.is_expelled() })
 }
 
 /// Those whom rounds wait for, and newcomers: whoever closed a tab without leaving is not among them once that is noticed.

@@ -133,6 +133,7 @@ impl ViewState {
                 self.notice = Some(set_aside(round, would_be, stays));
             }
             Event::Contribution(contribution) => self.contributed(contribution),
+            Event::Audited(audited) => self.audited = Some(audited),
             Event::Guesses(guesses) => self.guessed(guesses),
             Event::Read { id, probabilities } => self.read(id, probabilities),
             Event::Relay { clock_ahead, stall } => (self.clock_ahead, self.stall) = (clock_ahead, stall),

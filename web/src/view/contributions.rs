@@ -5,7 +5,7 @@ use super::icon;
 use super::owned::texts;
 use crate::format;
 use crate::state::ViewState;
-use lichen_bridge::{Contribution, ContributionState};
+use lichen_bridge::{Audited, Contribution, ContributionState};
 use std::rc::Rc;
 use yew::prelude::*;
 
@@ -17,6 +17,7 @@ pub(super) fn contributions(state: &ViewState) -> Html {
                 <h2 id="contributions">{ "My contributions" }</h2>
                 <p class="soft small number">{ format!("{} in the record", format::count(state.recorded)) }</p>
             </div>
+            { audited(state) }
             if state.contributions.is_empty() {
                 <p class="empty">
                     { "Each round that this tab trains in appears here, with the relay’s signed receipt for it." }
@@ -26,6 +27,34 @@ pub(super) fn contributions(state: &ViewState) -> Html {
                 { left_out(state) }
             }
         </section>
+    }
+}
+
+/// How the contributions were checked, and what that means for their weight.
+fn audited(state: &ViewState) -> Html {
+    let Some(audited) = state.audited else { return Html::default() };
+    let class = if audited.expelled { "mark-bad" } else { "soft small" };
+    html! { <p class={class} data-audited={audited.confirmed.to_string()}>{ audited_in_words(audited) }</p> }
+}
+
+fn audited_in_words(Audited { confirmed, earn, expelled }: Audited) -> String {
+    if expelled {
+        return "Other devices repeated one of this browser’s turns and got something else. Its contributions are not accepted \
+                in this campaign any more. A processor that miscalculates can be the cause."
+            .to_owned();
+    }
+    let turns = |count: u32| format::plural(u64::from(count), "turn", "turns");
+    let missing = earn.saturating_sub(confirmed);
+    let checked = match confirmed {
+        0 => "Now and then another device repeats one of your turns, to check it.".to_owned(),
+        _ => format!("Other devices repeated {} of yours and got the same.", turns(confirmed)),
+    };
+    match missing {
+        0 => format!("{checked} What you contribute counts in full."),
+        1 => format!("{checked} What you contribute counts in part until that went well once more."),
+        _ => format!(
+            "{checked} What you contribute counts in part until that went well {missing}\u{a0}more times."
+        ),
     }
 }
 

@@ -390,6 +390,24 @@ fn each_figure_names_the_round_that_it_is_of() {
 }
 
 #[test]
+fn what_checked_work_counts_is_said_in_words() {
+    let said = |confirmed, expelled| {
+        let mut state = training();
+        state.audited = Some(lichen_bridge::Audited { confirmed, earn: 3, expelled });
+        drawn(state)
+    };
+    assert!(!drawn(training()).contains("data-audited"), "nothing where nobody checks");
+    assert!(
+        said(0, false).contains("repeats one of your turns, to check it. What you contribute counts in part")
+    );
+    assert!(said(1, false).contains("repeated 1\u{a0}turn of yours and got the same"));
+    assert!(said(1, false).contains("until that went well 2\u{a0}more times."));
+    assert!(said(2, false).contains("until that went well once more."));
+    assert!(said(3, false).contains("counts in full."));
+    assert!(said(3, true).contains("not accepted in this campaign any more"));
+}
+
+#[test]
 fn one_speed_is_told_and_not_two_that_differ() {
     let mut state = training();
     assert!(!drawn(state.clone()).contains("One step on"));
