@@ -7,8 +7,10 @@ use lichen_net::hub::{Reason, Records, Reply, Request};
 use lichen_net::swarm::{self, Handle};
 use lichen_net::{Command, Event, MAX_FRAME, RequestId};
 use lichen_record::{
-    CampaignId, Cid, Entry, Metrics, RoundNumber, SessionCertificate, SigningKey, decode, verify,
+    CampaignId, Cid, EngineVersion, Entry, Metrics, RoundNumber, SessionCertificate, SigningKey, decode,
+    verify,
 };
+use lichen_round::Refusal;
 use lichen_testkit::{RelayProcess, http};
 
 use crate::LIMIT;
@@ -44,6 +46,10 @@ impl Attacker {
         attacker
     }
 
+    pub(crate) fn account(&self) -> String {
+        self.key.account().to_string()
+    }
+
     async fn hello(&mut self, peer: Vec<u8>, issued: u64) -> Reply {
         let certificate = self.key.sign(&SessionCertificate { peer, issued }).unwrap();
         self.ask(&Request::Hello { certificate }).await
@@ -51,23 +57,28 @@ impl Attacker {
 
     /// Contributes this update to the next round that opens, and says which one that was.
     pub(crate) async fn contribute(&mut self, update: Vec<u8>) -> Result<RoundNumber, Reason> {
+        self.contribute_as(update, None).await
+    }
+
+    /// As [`Attacker::contribute`], saying that this engine trained.
+    pub(crate) async fn contribute_as(
+        &mut self,
+        update: Vec<u8>,
+        engine: Option<EngineVersion>,
+    ) -> Result<RoundNumber, Reason> {
         let cid = Cid::of_raw(&update);
         assert_eq!(self.ask(&Request::PutBlob { bytes: update }).await, Reply::Stored { cid });
         loop {
             let (round, base) = self.next_round().await;
             let metrics = Metrics::new(0.01, 1.0, 60).unwrap();
             let campaign = self.campaign;
-            let entry = Entry::Contribution {
-                campaign,
-                round,
-                base,
-                update: cid,
-                samples: 480,
-                metrics,
-                engine: None,
-            };
+            let entry =
+                Entry::Contribution { campaign, round, base, update: cid, samples: 480, metrics, engine };
             match self.append(&entry).await {
                 Ok(()) => return Ok(round),
+                Err(Reason::Inadmissible(refusal)) if refusal == Refusal::Barred => {
+                    return Err(Reason::Inadmissible(refusal));
+                }
                 // Everybody else was faster: there will be another round.
                 Err(Reason::Inadmissible(_)) => {}
                 Err(reason) => return Err(reason),

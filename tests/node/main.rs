@@ -5,6 +5,7 @@
 
 mod attacker;
 mod attacks;
+mod audits;
 mod follower;
 mod mesh;
 mod network;
