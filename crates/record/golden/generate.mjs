@@ -28,6 +28,7 @@ const manifest = await cidOf(raw.code, text('manifest'))
 const base = await cidOf(raw.code, text('base'))
 const update = await cidOf(raw.code, text('update'))
 const result = await cidOf(raw.code, text('result'))
+const state = await cidOf(raw.code, text('state'))
 const campaign = manifest
 const hash = new Uint8Array(32).map((_, i) => i)
 
@@ -42,6 +43,7 @@ const messages = [
   ['entry', 'round-closed', { 'round-closed': { campaign, round: 24 } }],
   ['entry', 'checkpointed', { checkpointed: { campaign, round: 255, base, result } }],
   ['entry', 'checkpointed-without', { checkpointed: { campaign, round: 255, base, result, excluded: 2 } }],
+  ['entry', 'checkpointed-with-state', { checkpointed: { campaign, round: 255, base, result, state } }],
   ['entry', 'unavailable', { unavailable: { campaign, round: 256, update } }],
   ['entry', 'departed', { departed: { campaign, round: 65536, account } }],
   ['entry', 'finished', { finished: { campaign, round: 65537 } }],

@@ -139,6 +139,10 @@ pub enum Entry {
         /// The set aggregated is part of what is signed, so that nobody is at fault for a set that changed meanwhile.
         #[serde(default, skip_serializing_if = "is_zero")]
         excluded: u32,
+        /// What the outer optimiser carries over to the round that starts from the result; not written where it carries
+        /// nothing over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<Cid>,
     },
     /// The account takes part in the round, and could get this update of another's from nobody.
     Unavailable {

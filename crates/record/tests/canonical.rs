@@ -279,7 +279,14 @@ fn entry() -> impl Strategy<Value = Entry> {
                 }),
             },
             5 => Entry::RoundClosed { campaign, round },
-            6 => Entry::Attestation { campaign, round, base, result: other, excluded: samples % 2 * samples },
+            6 => Entry::Attestation {
+                campaign,
+                round,
+                base,
+                result: other,
+                excluded: samples % 2 * samples,
+                state: (samples % 4 > 1).then_some(other),
+            },
             7 => Entry::Unavailable { campaign, round, update: other },
             8 => Entry::Finished { campaign, round },
             9 => {

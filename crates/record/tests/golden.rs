@@ -29,6 +29,14 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         metrics: Metrics::new(core::f64::consts::LN_2, 0.8125, 60).unwrap(),
         engine,
     };
+    let attestation = |excluded, state| Entry::Attestation {
+        campaign,
+        round: RoundNumber(255),
+        base,
+        result,
+        excluded,
+        state,
+    };
     Some(match name {
         "published" => Entry::Published { campaign, manifest, base },
         "joined" => Entry::Joined { campaign, sequence: 1 },
@@ -38,10 +46,9 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         "contribution-by-cpu" => contribution(Some(EngineVersion { kind: EngineKind::Cpu, version: 1 })),
         "contribution-by-gpu" => contribution(Some(EngineVersion { kind: EngineKind::Gpu, version: 300 })),
         "round-closed" => Entry::RoundClosed { campaign, round: RoundNumber(24) },
-        "checkpointed" => Entry::Attestation { campaign, round: RoundNumber(255), base, result, excluded: 0 },
-        "checkpointed-without" => {
-            Entry::Attestation { campaign, round: RoundNumber(255), base, result, excluded: 2 }
-        }
+        "checkpointed" => attestation(0, None),
+        "checkpointed-without" => attestation(2, None),
+        "checkpointed-with-state" => attestation(0, Some(Cid::of_raw(b"state"))),
         "unavailable" => Entry::Unavailable { campaign, round: RoundNumber(256), update },
         "departed" => Entry::Departed { campaign, round: RoundNumber(65_536), account },
         "audit" => Entry::Audit { campaign, round: RoundNumber(22), contributor: account, found: update },

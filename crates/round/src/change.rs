@@ -2,6 +2,8 @@
 
 use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
 
+use crate::Outcome;
+
 /// What an entry changed, for showing and counting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -186,16 +188,16 @@ pub enum FaultKind {
     /// It attested another result than the settled one.
     Disagreed {
         /// Its result.
-        attested: Cid,
+        attested: Outcome,
         /// The settled result.
-        settled: Cid,
+        settled: Outcome,
     },
     /// It attested two results for one round.
     Equivocated {
         /// Its first result.
-        first: Cid,
+        first: Outcome,
         /// Its second result.
-        second: Cid,
+        second: Outcome,
     },
     /// It contributed another update than its training gives.
     NotTrained {

@@ -13,7 +13,7 @@ use goal::{Goal, Verdict};
 
 use crate::attempt::Attempt;
 use crate::repetition::{Due as AuditDue, Work as AuditWork};
-use crate::{CampaignState, Change, Input, Refusal, Repetition, Round, Stage};
+use crate::{CampaignState, Change, Input, Outcome, Refusal, Repetition, Round, Stage};
 
 /// What happened to the relay that orders a campaign's log.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +34,8 @@ pub enum CoordinatorEvent {
     Aggregated {
         /// The round.
         round: RoundNumber,
-        /// The checkpoint.
-        result: Cid,
+        /// The checkpoint, and what the outer optimiser carries over with it.
+        outcome: Outcome,
     },
     /// Answer to [`CoordinatorAction::Aggregate`]: it could not be computed.
     AggregateFailed {
@@ -93,6 +93,8 @@ pub enum CoordinatorAction {
         round: RoundNumber,
         /// The checkpoint to which the updates are added.
         base: Cid,
+        /// What the outer optimiser carries over with it.
+        state: Option<Cid>,
         /// What is aggregated, in this order.
         inputs: Vec<Input>,
     },
@@ -146,7 +148,7 @@ enum Mode {
 struct Aggregation {
     round: RoundNumber,
     attempt: Attempt,
-    result: Option<Cid>,
+    outcome: Option<Outcome>,
 }
 
 /// What the log lacks, if anything.
@@ -230,9 +232,9 @@ impl Coordinator {
                 self.acting_since = now;
             }
             CoordinatorEvent::AppendFailed => self.append.fail(now),
-            CoordinatorEvent::Aggregated { round, result } => {
+            CoordinatorEvent::Aggregated { round, outcome } => {
                 if let Some(aggregation) = self.aggregation_of(round) {
-                    aggregation.result = Some(result);
+                    aggregation.outcome = Some(outcome);
                 }
             }
             CoordinatorEvent::AggregateFailed { round } => {
@@ -299,11 +301,13 @@ impl Coordinator {
     ) -> Option<u64> {
         let aggregation = match &mut self.aggregation {
             Some(aggregation) if aggregation.round == round => aggregation,
-            other => other.insert(Aggregation { round, attempt: Attempt::new(), result: None }),
+            other => other.insert(Aggregation { round, attempt: Attempt::new(), outcome: None }),
         };
         if aggregation.attempt.start(now) {
-            let inputs = self.state.round().map_or(Vec::new(), Round::inputs);
-            actions.push(CoordinatorAction::Aggregate { round, base, inputs });
+            let current = self.state.round();
+            let inputs = current.map_or(Vec::new(), Round::inputs);
+            let state = current.and_then(Round::outer_state);
+            actions.push(CoordinatorAction::Aggregate { round, base, state, inputs });
         }
         aggregation.attempt.due_from()
     }
@@ -428,15 +432,16 @@ impl Coordinator {
         }
         let (number, base) = (round.number(), round.base());
         let computed = self.aggregation.filter(|aggregation| aggregation.round == number);
-        let Some(result) = computed.and_then(|aggregation| aggregation.result) else {
+        let Some(outcome) = computed.and_then(|aggregation| aggregation.outcome) else {
             return Due::Aggregate { round: number, base };
         };
         let deadline = closed.saturating_add(self.state.rules().deadline_ms);
-        if time < deadline && !self.state.would_settle(time, result) {
+        if time < deadline && !self.state.would_settle(time, outcome) {
             return Due::At(deadline);
         }
         let campaign = self.state.campaign();
-        Due::Entry(Entry::Attestation { campaign, round: number, base, result, excluded: 0 })
+        let Outcome { result, state } = outcome;
+        Due::Entry(Entry::Attestation { campaign, round: number, base, result, excluded: 0, state })
     }
 
     /// Whether this coordinator orders the log, as far as there is one.

@@ -66,6 +66,9 @@
 //! - Where nobody takes part, nothing is opened and the log rests; where nobody who takes part is there, a round stays open.
 //! - A log with an entry that [`CampaignState::admit`] refuses is a false log: a participant that meets one believes
 //!   nobody who serves it ([`ParticipantAction::Distrust`]).
+//! - Where the outer optimiser carries something over from round to round, that is a second blob, attested beside the checkpoint.
+//!   Attestations agree only if both ids do. It belongs to its checkpoint: a round that settles on its base leaves the
+//!   base's, and whoever goes back to a checkpoint goes back to what the last round that settled with it carried over.
 //!
 //! # A committee
 //!
@@ -134,6 +137,7 @@ mod attempt;
 mod audits;
 mod change;
 mod coordinator;
+mod outcome;
 mod participant;
 mod patience;
 mod refusal;
@@ -148,6 +152,7 @@ mod weights;
 pub use audits::Audit;
 pub use change::{Change, Fault, FaultKind};
 pub use coordinator::{Coordinator, CoordinatorAction, CoordinatorEvent};
+pub use outcome::Outcome;
 pub use participant::{Activity, Participant, ParticipantAction, ParticipantEvent, Ticket};
 pub use refusal::Refusal;
 pub use repetition::Repetition;

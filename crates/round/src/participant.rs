@@ -7,7 +7,7 @@ use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
 use crate::attempt::Attempt;
 use crate::repetition::Work as AuditWork;
-use crate::{CampaignState, Stage};
+use crate::{CampaignState, Outcome, Stage};
 
 mod message;
 mod pursue;
@@ -105,7 +105,7 @@ struct AttestationWork {
 #[derive(Clone, Copy, Debug)]
 enum AttestationStep {
     Aggregate(Attempt),
-    Submit { result: Cid, submission: Submission },
+    Submit { outcome: Outcome, submission: Submission },
 }
 
 impl Submission {

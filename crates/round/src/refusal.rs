@@ -111,6 +111,10 @@ pub enum Refusal {
     /// The account was not drawn to repeat this training, has said what it found, or comes too late.
     #[error("the account is not asked to repeat this training")]
     NotAnAuditor,
+    /// What the outer optimiser carries over is named where there is none, is missing, or is not the base's where the base
+    /// stays.
+    #[error("the outer optimiser's state is not one that goes with the result")]
+    WrongState,
 }
 
 impl Refusal {
@@ -152,6 +156,7 @@ impl Refusal {
             Self::WrongSteps => "wrong_steps",
             Self::ImpossibleLoss => "impossible_loss",
             Self::NotDrawn => "not_drawn",
+            Self::WrongState => "wrong_state",
         }
     }
 }

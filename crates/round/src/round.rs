@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use lichen_campaign::Auditing;
 use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
-use crate::Rules;
 use crate::roll::Roll;
 use crate::weights::{Claim, weights};
+use crate::{Outcome, Rules};
 
 mod committee;
 mod reports;
@@ -26,6 +26,8 @@ pub(crate) use voices::{Voice, Voices};
 pub struct Round {
     pub(crate) number: RoundNumber,
     pub(crate) base: Cid,
+    /// What the outer optimiser carries over with the base.
+    pub(crate) state: Option<Cid>,
     pub(crate) opened: u64,
     pub(crate) cohort: usize,
     pub(crate) awaited: BTreeSet<AccountId>,
@@ -77,6 +79,8 @@ pub enum Stage {
     Settled {
         /// The checkpoint that enough attestations agree on.
         result: Cid,
+        /// What the outer optimiser carries over with it.
+        state: Option<Cid>,
     },
 }
 
@@ -113,7 +117,7 @@ pub struct Accepted {
 impl Round {
     pub(crate) fn open(
         number: RoundNumber,
-        base: Cid,
+        base: Outcome,
         opened: u64,
         expected: BTreeSet<AccountId>,
         newcomers: BTreeSet<AccountId>,
@@ -123,7 +127,8 @@ impl Round {
         awaited.extend(&newcomers);
         Self {
             number,
-            base,
+            base: base.result,
+            state: base.state,
             opened,
             cohort: awaited.len(),
             awaited,
@@ -152,6 +157,17 @@ impl Round {
     #[must_use]
     pub const fn base(&self) -> Cid {
         self.base
+    }
+
+    /// What the outer optimiser carries over with the base; none where it carries nothing over, and before its first step.
+    #[must_use]
+    pub const fn outer_state(&self) -> Option<Cid> {
+        self.state
+    }
+
+    /// What the round comes to if it changes nothing.
+    pub(crate) const fn unchanged(&self) -> Outcome {
+        Outcome { result: self.base, state: self.state }
     }
 
     /// Log time of the opening, in milliseconds.
@@ -259,13 +275,13 @@ impl Round {
     }
 
     /// The results that accounts attest and do not contradict themselves about.
-    pub fn attestations(&self) -> impl Iterator<Item = (AccountId, Cid)> + '_ {
+    pub fn attestations(&self) -> impl Iterator<Item = (AccountId, Outcome)> + '_ {
         self.tally.results()
     }
 
     /// The accounts that attest this result.
     #[must_use]
-    pub fn agreeing(&self, result: Cid) -> usize {
+    pub fn agreeing(&self, result: Outcome) -> usize {
         self.tally.votes(&result)
     }
 

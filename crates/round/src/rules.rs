@@ -33,6 +33,8 @@ pub struct Rules {
     pub limit: u64,
     /// Whether the campaign ends when its goal is reached.
     pub ends_at_goal: bool,
+    /// Whether the outer optimiser carries something over from round to round.
+    pub keeps_state: bool,
     /// Seed for shards and training order.
     pub seed: u64,
     /// Local optimiser steps in a round.
@@ -78,6 +80,7 @@ impl From<&Manifest> for Rules {
             committee: rounds.committee,
             limit: rounds.limit,
             ends_at_goal: manifest.ends_at().is_some(),
+            keeps_state: manifest.outer.moments() > 0,
             seed: rounds.seed,
             steps: manifest.train.steps,
             split,

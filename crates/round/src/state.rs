@@ -8,7 +8,7 @@ use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Verified};
 use crate::audits::{Audit, Audits};
 use crate::patience::Patience;
 use crate::roll::{Member, Roll};
-use crate::{Change, Fault, Refusal, Round, Rules, Stage};
+use crate::{Change, Fault, Outcome, Refusal, Round, Rules, Stage};
 
 mod admission;
 mod auditing;
@@ -146,7 +146,14 @@ impl CampaignState {
     /// The last settled checkpoint, at first the initial one: what an open round starts from.
     #[must_use]
     pub fn checkpoint(&self) -> Option<Cid> {
-        self.published.as_ref().map(Published::checkpoint)
+        self.published.as_ref().map(|published| published.outcome().result)
+    }
+
+    /// What the outer optimiser carries over with that checkpoint; none where it carries nothing over, and before its first
+    /// step.
+    #[must_use]
+    pub fn outer_state(&self) -> Option<Cid> {
+        self.published.as_ref()?.outcome().state
     }
 
     /// The round that the campaign is at: the last one opened, even if it is settled.
@@ -182,7 +189,8 @@ impl CampaignState {
     /// The results that the next round may be opened on instead of the last one, the latest first: those of the last 64
     /// rounds, and the initial checkpoint as that of round 0.
     pub fn results(&self) -> impl Iterator<Item = (RoundNumber, Cid)> + '_ {
-        self.published.iter().flat_map(|published| published.history.all())
+        let all = self.published.iter().flat_map(|published| published.history.all());
+        all.map(|(round, outcome)| (round, outcome.result))
     }
 
     /// An account that joined at some time.
@@ -256,7 +264,7 @@ impl CampaignState {
 
     /// Whether one more attestation of this result, by the coordinator at this log time, would settle the closed
     /// round.
-    pub(crate) fn would_settle(&self, time: u64, result: Cid) -> bool {
+    pub(crate) fn would_settle(&self, time: u64, result: Outcome) -> bool {
         let Some(published) = &self.published else { return false };
         published.round.as_ref().is_some_and(|round| {
             let Stage::Closed { at } = round.stage else { return false };
@@ -293,11 +301,16 @@ impl Published {
     }
 
     fn checkpoint(&self) -> Cid {
+        self.outcome().result
+    }
+
+    /// What settled last.
+    fn outcome(&self) -> Outcome {
         match &self.round {
-            None => self.history.initial(),
+            None => self.history.initial().into(),
             Some(round) => match round.stage {
-                Stage::Settled { result } => result,
-                Stage::Open | Stage::Closed { .. } => round.base,
+                Stage::Settled { result, state } => Outcome { result, state },
+                Stage::Open | Stage::Closed { .. } => round.unchanged(),
             },
         }
     }

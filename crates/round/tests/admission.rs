@@ -374,7 +374,7 @@ fn a_tie_is_no_settlement_however_late() {
     // A third opinion decides.
     log.add(&bela, &joined(1));
     let changes = log.add(&bela, &attestation(1, initial(), cid("two")));
-    let kind = FaultKind::Disagreed { attested: cid("one"), settled: cid("two") };
+    let kind = FaultKind::Disagreed { attested: cid("one").into(), settled: cid("two").into() };
     assert!(
         matches!(changes[2], Change::Faulted(fault) if fault.account == anna.account() && fault.kind == kind)
     );
@@ -403,7 +403,8 @@ fn whoever_contradicts_the_settled_result_is_at_fault() {
     // Late, and just as wrong.
     log.add(&carla, &attestation(1, initial(), cid("late")));
     let faulty: Vec<_> = log.state.faults().iter().map(|fault| (fault.account, fault.kind)).collect();
-    let disagreed = |attested| FaultKind::Disagreed { attested: cid(attested), settled: cid("one") };
+    let disagreed =
+        |attested| FaultKind::Disagreed { attested: cid(attested).into(), settled: cid("one").into() };
     assert_eq!(faulty, [(bela.account(), disagreed("false")), (carla.account(), disagreed("late"))]);
     assert_eq!(log.state.checkpoint(), Some(cid("one")));
 }
@@ -414,7 +415,7 @@ fn two_results_by_one_key_are_a_fault_and_count_for_none() {
     let mut log = close(Rules { quorum: 3, ..RULES }, &[&anna, &bela, &carla]);
     log.add(&anna, &attestation(1, initial(), cid("one")));
     let changes = log.add(&anna, &attestation(1, initial(), cid("two")));
-    let kind = FaultKind::Equivocated { first: cid("one"), second: cid("two") };
+    let kind = FaultKind::Equivocated { first: cid("one").into(), second: cid("two").into() };
     assert!(matches!(changes[..], [Change::Faulted(fault)] if fault.kind == kind));
     for result in ["one", "two", "three"] {
         log.refuse(&anna, &attestation(1, initial(), cid(result)), Refusal::Duplicate);

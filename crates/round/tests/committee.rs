@@ -134,7 +134,7 @@ fn a_mesh_whose_committee_vanishes_loses_the_round_and_no_more() {
         log.add(&coordinator(), &departed(1, person));
     }
     log.add(&coordinator(), &closed(1));
-    assert_eq!(log.state.round().unwrap().stage(), Stage::Settled { result: initial() });
+    assert_eq!(log.state.round().unwrap().stage(), Stage::Settled { result: initial(), state: None });
 }
 
 #[test]

@@ -112,11 +112,11 @@ fn the_coordinator_attests_when_its_word_settles() {
     let mut log = closed_log(&[&anna]);
     let (mut relay, actions) = started(&log, log.time);
     let inputs = vec![Input { account: anna.account(), weight: 16, update: cid("an update") }];
-    assert_eq!(actions, [Action::Aggregate { round: ROUND, base: initial(), inputs }]);
+    assert_eq!(actions, [Action::Aggregate { round: ROUND, base: initial(), state: None, inputs }]);
     let result = cid("one");
     let deadline = log.time + RULES.deadline_ms;
     assert_eq!(
-        tell(&mut relay, log.time, Event::Aggregated { round: ROUND, result }),
+        tell(&mut relay, log.time, Event::Aggregated { round: ROUND, outcome: result.into() }),
         [Action::WakeAt(deadline)]
     );
     let one = attestation(1, initial(), result);
@@ -139,7 +139,7 @@ fn the_coordinator_never_attests_twice() {
     assert_eq!(log.state.settled(), 0);
     let (mut relay, actions) = started(&log, log.time + 60_000);
     assert_eq!(actions, []);
-    let aggregated = Event::Aggregated { round: ROUND, result: cid("two") };
+    let aggregated = Event::Aggregated { round: ROUND, outcome: cid("two").into() };
     assert_eq!(tell(&mut relay, log.time + 60_000, aggregated), []);
     assert_eq!(tell(&mut relay, log.time + 600_000, Event::Tick), []);
 }

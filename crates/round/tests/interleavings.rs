@@ -43,8 +43,15 @@ fn weather() -> impl Strategy<Value = Weather> {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let audits = proptest::sample::select(vec![None, AUDITED.audit]);
-    (proptest::sample::select([BOTH, DRAWN].concat()), 1u32..3, 1u32..4, audits).prop_map(
-        |(rules, minimum, quorum, audit)| Rules { minimum, quorum, deadline_ms: 4_000, audit, ..rules },
+    (proptest::sample::select([BOTH, DRAWN].concat()), 1u32..3, 1u32..4, audits, any::<bool>()).prop_map(
+        |(rules, minimum, quorum, audit, keeps_state)| Rules {
+            minimum,
+            quorum,
+            deadline_ms: 4_000,
+            audit,
+            keeps_state,
+            ..rules
+        },
     )
 }
 

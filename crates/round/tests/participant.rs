@@ -198,9 +198,12 @@ fn a_round_from_training_to_settlement() {
     assert_eq!(tab.follow(&log), []);
     log.add(&coordinator(), &closed(1));
     let inputs = vec![Input { account: anna.account(), weight: samples, update }];
-    assert_eq!(tab.follow(&log), [Action::Aggregate { round: ROUND, base: initial(), inputs, excluded: 0 }]);
+    assert_eq!(
+        tab.follow(&log),
+        [Action::Aggregate { round: ROUND, base: initial(), state: None, inputs, excluded: 0 }]
+    );
     let (_ticket, entry) =
-        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));
+        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("one").into() }));
     assert_eq!(entry, attestation(1, initial(), cid("one")));
     log.add(&anna, &entry);
     log.add(&coordinator(), &attestation(1, initial(), cid("one")));
@@ -288,7 +291,7 @@ fn every_request_is_repeated_after_reconnecting() {
     assert!(matches!(actions[..], [Action::Aggregate { .. }]), "{actions:?}");
     let again = reconnect(&mut tab, &log);
     assert!(matches!(again[..], [Action::Aggregate { .. }]), "{again:?}");
-    tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") });
+    tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("one").into() });
     let (_ticket, entry) = submitted(&reconnect(&mut tab, &log));
     assert_eq!(entry, attestation(1, initial(), cid("one")));
 }
@@ -494,7 +497,7 @@ fn a_result_computed_as_the_round_settles_is_attested_still() {
     }
     tab.follow(&log);
     let (_ticket, entry) =
-        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("one") }));
+        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("one").into() }));
     assert_eq!(entry, attestation(1, initial(), cid("one")));
 }
 
@@ -561,12 +564,15 @@ fn in_a_mesh_an_exclusion_begins_the_aggregation_anew() {
     log.add(&anna, &fixture::unavailable(1, fixture::update_of(&carla)));
     log.add(&bela, &fixture::unavailable(1, fixture::update_of(&carla)));
     let inputs = inputs.into_iter().filter(|input| input.update != fixture::update_of(&carla)).collect();
-    let anew = Action::Aggregate { round: ROUND, base: initial(), inputs, excluded: 1 };
+    let anew = Action::Aggregate { round: ROUND, base: initial(), state: None, inputs, excluded: 1 };
     assert_eq!(tab.follow(&log), [anew]);
     // What the first came to is about another set.
-    assert_eq!(tab.tell(Event::Aggregated { round: ROUND, excluded: 0, result: cid("with all") }), []);
+    assert_eq!(
+        tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("with all").into() }),
+        []
+    );
     let (_ticket, entry) =
-        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 1, result: cid("without") }));
+        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 1, outcome: cid("without").into() }));
     assert_eq!(entry, fixture::attestation_without(1, initial(), cid("without"), 1));
 }
 

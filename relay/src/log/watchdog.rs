@@ -188,7 +188,10 @@ mod tests {
         fn attest(&mut self, seed: u8, result: &[u8]) {
             let (campaign, result) = (self.id(), Cid::of_raw(result));
             let (round, base) = (RoundNumber::FIRST, base());
-            self.append(&key(seed), &Entry::Attestation { campaign, round, base, result, excluded: 0 });
+            self.append(
+                &key(seed),
+                &Entry::Attestation { campaign, round, base, result, excluded: 0, state: None },
+            );
         }
 
         /// What the watchdog says now, and after this long.

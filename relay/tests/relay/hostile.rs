@@ -191,7 +191,7 @@ async fn entries_that_may_not_stand_there() {
             (
                 "attesting early",
                 Refusal::RoundNotClosed,
-                Entry::Attestation { campaign, round, base, result: base, excluded: 0 },
+                Entry::Attestation { campaign, round, base, result: base, excluded: 0, state: None },
             ),
             ("another round", Refusal::WrongRound, contribution(&tab, round.next(), base, cid)),
             ("another base", Refusal::WrongBase, contribution(&tab, round, campaign.0, cid)),

@@ -146,7 +146,10 @@ impl Campaign {
         let coordinator = (self.settlement == Settlement::Coordinator).then_some(0);
         let attesting = coordinator.into_iter().chain(updates.iter().map(|(who, _update)| *who));
         for who in attesting {
-            self.say(who, &Entry::Attestation { campaign, round, base, result: result_cid, excluded: 0 });
+            self.say(
+                who,
+                &Entry::Attestation { campaign, round, base, result: result_cid, excluded: 0, state: None },
+            );
         }
         self.base = result.to_vec();
     }
@@ -449,8 +452,14 @@ fn a_contradiction_is_counted_and_does_not_hide_the_result() {
     campaign.join(2);
     let base = Cid::of_raw(&campaign.base);
     campaign.round(1, &[(1, update(1)), (2, update(2))]);
-    let entry =
-        Entry::Attestation { campaign: campaign.id, round: RoundNumber(1), base, result: base, excluded: 0 };
+    let entry = Entry::Attestation {
+        campaign: campaign.id,
+        round: RoundNumber(1),
+        base,
+        result: base,
+        excluded: 0,
+        state: None,
+    };
     campaign.say(2, &entry);
     let report = run(campaign.finish()).unwrap();
     assert_eq!((report.contradictions, report.rounds), (1, 1));

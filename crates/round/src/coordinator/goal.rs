@@ -86,7 +86,7 @@ impl Goal {
 
 fn result(round: &Round) -> Option<Cid> {
     match round.stage() {
-        Stage::Settled { result } => Some(result),
+        Stage::Settled { result, .. } => Some(result),
         Stage::Open | Stage::Closed { .. } => None,
     }
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, EngineVersion, Entry, Metrics, RoundNumber, Verified};
 
-use crate::{Change, Input, Refusal, Repetition};
+use crate::{Change, Input, Outcome, Refusal, Repetition};
 
 /// What happened to a tab that takes part in a campaign.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,8 +72,8 @@ pub enum ParticipantEvent {
         round: RoundNumber,
         /// As in the action.
         excluded: u32,
-        /// The checkpoint.
-        result: Cid,
+        /// The checkpoint, and what the outer optimiser carries over with it.
+        outcome: Outcome,
     },
     /// Answer to [`ParticipantAction::Aggregate`]: an update or the base could not be got.
     AggregateFailed {
@@ -162,6 +162,8 @@ pub enum ParticipantAction {
         round: RoundNumber,
         /// The checkpoint that the round started from.
         base: Cid,
+        /// What the outer optimiser carries over with it.
+        state: Option<Cid>,
         /// What is aggregated, in this order.
         inputs: Vec<Input>,
         /// Contributions excluded so far. When that changes, the action comes anew, and this one's answer is worth

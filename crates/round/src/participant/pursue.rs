@@ -13,7 +13,7 @@ use super::{
 use crate::attempt::Attempt;
 use crate::repetition::{Due as AuditDue, Work as AuditWork};
 use crate::round::MAX_REPORTS;
-use crate::{Member, Presence, Round, Stage};
+use crate::{Member, Outcome, Presence, Round, Stage};
 
 /// Deciding what to do.
 impl Participant {
@@ -214,12 +214,19 @@ impl Participant {
         match &mut work.step {
             AttestationStep::Aggregate(attempt) => {
                 if attempt.start(now) {
-                    let inputs = round.inputs();
-                    actions.push(ParticipantAction::Aggregate { round: number, base, inputs, excluded });
+                    let (inputs, state) = (round.inputs(), round.outer_state());
+                    actions.push(ParticipantAction::Aggregate {
+                        round: number,
+                        base,
+                        state,
+                        inputs,
+                        excluded,
+                    });
                 }
             }
-            AttestationStep::Submit { result, submission } => {
-                let entry = Entry::Attestation { campaign, round: number, base, result: *result, excluded };
+            AttestationStep::Submit { outcome: Outcome { result, state }, submission } => {
+                let (result, state) = (*result, *state);
+                let entry = Entry::Attestation { campaign, round: number, base, result, excluded, state };
                 self.submit(now, submission, entry, actions);
             }
         }

@@ -9,6 +9,7 @@ use super::{
     AttestationStep, AttestationWork, Contribution, ContributionStep, Intent, Link, Participant,
     ParticipantAction, ParticipantEvent, Submission, Ticket, Trained,
 };
+use crate::Outcome;
 use crate::attempt::Attempt;
 use crate::repetition::Work as AuditWork;
 
@@ -61,8 +62,8 @@ impl Participant {
                     attempt.fail(now);
                 }
             }
-            ParticipantEvent::Aggregated { round, excluded, result } => {
-                self.take_in_aggregated(round, excluded, result);
+            ParticipantEvent::Aggregated { round, excluded, outcome } => {
+                self.take_in_aggregated(round, excluded, outcome);
             }
             ParticipantEvent::AggregateFailed { round, excluded, missing } => {
                 self.take_in_aggregate_failed(now, round, excluded, &missing);
@@ -120,14 +121,14 @@ impl Participant {
         }
     }
 
-    fn take_in_aggregated(&mut self, round: RoundNumber, excluded: u32, result: Cid) {
+    fn take_in_aggregated(&mut self, round: RoundNumber, excluded: u32, outcome: Outcome) {
         if let Some(work) = self.attestation_of(round, excluded)
             && matches!(work.step, AttestationStep::Aggregate(_))
         {
-            work.step = AttestationStep::Submit { result, submission: Submission::new() };
+            work.step = AttestationStep::Submit { outcome, submission: Submission::new() };
             work.missing.clear();
         }
-        self.aggregated = Some(result);
+        self.aggregated = Some(outcome.result);
     }
 
     fn take_in_aggregate_failed(&mut self, now: u64, round: RoundNumber, excluded: u32, missing: &[Cid]) {

@@ -3,13 +3,15 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use lichen_record::{AccountId, Cid};
+use lichen_record::AccountId;
+
+use crate::Outcome;
 
 /// What one account says about a round's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attestation {
     /// This is the result.
-    Result(Cid),
+    Result(Outcome),
     /// It said two things, so that neither counts.
     Void,
 }
@@ -18,8 +20,8 @@ pub(crate) enum Attestation {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tally {
     attestations: BTreeMap<AccountId, Attestation>,
-    votes: BTreeMap<Cid, usize>,
-    ranking: BTreeSet<(usize, Cid)>,
+    votes: BTreeMap<Outcome, usize>,
+    ranking: BTreeSet<(usize, Outcome)>,
     cast: usize,
 }
 
@@ -41,7 +43,7 @@ impl Tally {
     }
 
     /// The accounts with their results, those that contradict themselves left out.
-    pub(crate) fn results(&self) -> impl Iterator<Item = (AccountId, Cid)> + '_ {
+    pub(crate) fn results(&self) -> impl Iterator<Item = (AccountId, Outcome)> + '_ {
         self.attestations.iter().filter_map(|(account, attestation)| match attestation {
             Attestation::Result(result) => Some((*account, *result)),
             Attestation::Void => None,
@@ -53,16 +55,16 @@ impl Tally {
         self.cast
     }
 
-    pub(crate) fn votes(&self, result: &Cid) -> usize {
+    pub(crate) fn votes(&self, result: &Outcome) -> usize {
         self.votes.get(result).copied().unwrap_or(0)
     }
 
     /// The result with the most votes, and how many.
-    pub(crate) fn leader(&self) -> Option<(Cid, usize)> {
+    pub(crate) fn leader(&self) -> Option<(Outcome, usize)> {
         self.ranking.last().map(|(votes, result)| (*result, *votes))
     }
 
-    pub(crate) fn vote(&mut self, account: AccountId, result: Cid) {
+    pub(crate) fn vote(&mut self, account: AccountId, result: Outcome) {
         self.take_back(&account);
         self.attestations.insert(account, Attestation::Result(result));
         self.cast += 1;
@@ -95,7 +97,7 @@ impl Tally {
         }
     }
 
-    fn recount(&mut self, result: Cid, change: impl FnOnce(usize) -> usize) {
+    fn recount(&mut self, result: Outcome, change: impl FnOnce(usize) -> usize) {
         let before = self.votes.remove(&result).unwrap_or(0);
         self.ranking.remove(&(before, result));
         let after = change(before);

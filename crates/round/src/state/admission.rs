@@ -6,7 +6,7 @@ use lichen_record::{AccountId, CampaignId, Cid, Entry, Metrics, RoundNumber};
 use super::Published;
 use crate::roll::Presence;
 use crate::round::{Attestation, MAX_REPORTS};
-use crate::{Refusal, Round, Rules, Stage};
+use crate::{Outcome, Refusal, Round, Rules, Stage};
 
 /// What may stand at the head of a log.
 pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Refusal> {
@@ -34,6 +34,14 @@ fn check_claims(rules: &Rules, samples: u32, metrics: &Metrics) -> Result<(), Re
     rules.check_metrics(metrics)
 }
 
+/// What the base goes with stays with the base; any other result goes with a state exactly where the outer optimiser keeps one.
+fn fits_state(rules: &Rules, round: &Round, outcome: &Outcome) -> bool {
+    match outcome.result == round.base {
+        true => *outcome == round.unchanged(),
+        false => outcome.state.is_some() == rules.keeps_state,
+    }
+}
+
 /// What may stand in the log.
 impl Published {
     pub(super) fn admit(
@@ -53,8 +61,9 @@ impl Published {
                 check_claims(rules, *samples, metrics)
             }
             Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
-            Entry::Attestation { round, base, result, excluded, .. } => {
-                self.admit_attestation(rules, account, *round, *base, *result, *excluded)
+            Entry::Attestation { round, base, result, excluded, state, .. } => {
+                let outcome = Outcome { result: *result, state: *state };
+                self.admit_attestation(rules, account, *round, *base, outcome, *excluded)
             }
             Entry::Unavailable { round, update, .. } => {
                 self.admit_unavailable(rules, account, *round, *update)
@@ -120,7 +129,7 @@ impl Published {
             }
         }
         // The coordinator may go back to what settled earlier.
-        if base != self.checkpoint() && self.history.round_of(base).is_none() {
+        if base != self.checkpoint() && self.history.last_with(base).is_none() {
             return Err(Refusal::WrongBase);
         }
         // Nobody can join before a campaign that had ended opens again.
@@ -196,7 +205,7 @@ impl Published {
         account: AccountId,
         round: RoundNumber,
         base: Cid,
-        result: Cid,
+        outcome: Outcome,
         excluded: u32,
     ) -> Result<(), Refusal> {
         let current = self.at_round(round)?;
@@ -208,6 +217,9 @@ impl Published {
         }
         if excluded != current.excluded() {
             return Err(Refusal::WrongExclusions);
+        }
+        if !fits_state(rules, current, &outcome) {
+            return Err(Refusal::WrongState);
         }
         let is_coordinator = match rules.settlement {
             Settlement::Coordinator => account == self.coordinator,
@@ -222,7 +234,7 @@ impl Published {
         }
         match current.tally.get(&account) {
             // A second, different result is let in once: it is the proof of the fault.
-            Some(Attestation::Result(first)) if first != result => return Ok(()),
+            Some(Attestation::Result(first)) if first != outcome => return Ok(()),
             Some(_) => return Err(Refusal::Duplicate),
             None => {}
         }

@@ -10,7 +10,7 @@ use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 use super::Published;
 use crate::roll::{Member, Presence};
 use crate::round::Attestation;
-use crate::{Accepted, Change, Fault, FaultKind, Round, Rules, Stage};
+use crate::{Accepted, Change, Fault, FaultKind, Outcome, Round, Rules, Stage};
 
 /// What the log's next entry changes, once it is admitted.
 impl Published {
@@ -29,7 +29,9 @@ impl Published {
                 self.contribute(*round, accepted)
             }
             Entry::RoundClosed { round, .. } => self.close(rules, time, *round, &entry.id()),
-            Entry::Attestation { round, result, .. } => self.attest(rules, time, account, *round, *result),
+            Entry::Attestation { round, result, state, .. } => {
+                self.attest(rules, time, account, *round, Outcome { result: *result, state: *state })
+            }
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
             Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
             Entry::Finished { round, .. } => self.finish(*round),
@@ -75,7 +77,8 @@ impl Published {
         for (round, contributor) in self.audits.lapse(number) {
             changes.push(Change::AuditLapsed { round, contributor });
         }
-        let round = Round::open(number, base, time, expected, newcomers, rules.audit);
+        let start = self.history.last_with(base).map_or(base.into(), |(_round, outcome)| outcome);
+        let round = Round::open(number, start, time, expected, newcomers, rules.audit);
         let (cohort, deadline) = (round.cohort, round.deadline(rules));
         changes.push(Change::Opened { round: number, base, cohort, deadline });
         self.round = Some(round);
@@ -88,7 +91,7 @@ impl Published {
             return Vec::new();
         }
         self.roll.forgive_all();
-        let to = self.history.round_of(base).unwrap_or(RoundNumber(0));
+        let to = self.history.last_with(base).map_or(RoundNumber(0), |(round, _outcome)| round);
         vec![Change::WentBack { round, to, base }]
     }
 
@@ -137,27 +140,28 @@ impl Published {
         time: u64,
         account: AccountId,
         number: RoundNumber,
-        result: Cid,
+        outcome: Outcome,
     ) -> Vec<Change> {
         let Some(round) = &mut self.round else { return Vec::new() };
         let mut changes = Vec::new();
         match round.tally.get(&account) {
             Some(Attestation::Result(first)) => {
-                let kind = FaultKind::Equivocated { first, second: result };
+                let kind = FaultKind::Equivocated { first, second: outcome };
                 round.tally.void(account);
                 self.record_fault(Fault { account, round: number, kind }, &mut changes);
             }
             Some(Attestation::Void) => {}
             None => {
-                round.tally.vote(account, result);
+                round.tally.vote(account, outcome);
                 round.departed.remove(&account);
                 // Whoever computed the result has every update.
                 round.reports.withdraw(&account);
-                changes.push(Change::Attested { round: number, account, result });
-                if let Stage::Settled { result: settled } = round.stage
-                    && settled != result
+                changes.push(Change::Attested { round: number, account, result: outcome.result });
+                if let Stage::Settled { result, state } = round.stage
+                    && outcome != (Outcome { result, state })
                 {
-                    let kind = FaultKind::Disagreed { attested: result, settled };
+                    let settled = Outcome { result, state };
+                    let kind = FaultKind::Disagreed { attested: outcome, settled };
                     self.record_fault(Fault { account, round: number, kind }, &mut changes);
                 }
             }

@@ -4,6 +4,8 @@ use alloc::collections::VecDeque;
 
 use lichen_record::{Cid, RoundNumber};
 
+use crate::Outcome;
+
 /// Settled results that are remembered, and so may be gone back to, besides the initial checkpoint.
 const REMEMBERED: usize = 64;
 
@@ -11,7 +13,7 @@ const REMEMBERED: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct History {
     initial: Cid,
-    results: VecDeque<(RoundNumber, Cid)>,
+    results: VecDeque<(RoundNumber, Outcome)>,
 }
 
 impl History {
@@ -23,20 +25,20 @@ impl History {
         self.initial
     }
 
-    pub(super) fn settle(&mut self, round: RoundNumber, result: Cid) {
+    pub(super) fn settle(&mut self, round: RoundNumber, result: Outcome) {
         if self.results.len() == REMEMBERED {
             self.results.pop_front();
         }
         self.results.push_back((round, result));
     }
 
-    /// The last round that settled with this, if that is remembered.
-    pub(super) fn round_of(&self, result: Cid) -> Option<RoundNumber> {
-        self.all().find(|(_number, settled)| *settled == result).map(|(number, _result)| number)
+    /// The last round that settled with this checkpoint, if that is remembered, and what it came to.
+    pub(super) fn last_with(&self, checkpoint: Cid) -> Option<(RoundNumber, Outcome)> {
+        self.all().find(|(_number, settled)| settled.result == checkpoint)
     }
 
     /// The last result first, the initial checkpoint last.
-    pub(super) fn all(&self) -> impl Iterator<Item = (RoundNumber, Cid)> + '_ {
-        self.results.iter().rev().copied().chain([(RoundNumber(0), self.initial)])
+    pub(super) fn all(&self) -> impl Iterator<Item = (RoundNumber, Outcome)> + '_ {
+        self.results.iter().rev().copied().chain([(RoundNumber(0), self.initial.into())])
     }
 }

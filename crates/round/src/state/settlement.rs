@@ -9,7 +9,7 @@ use lichen_record::{AccountId, Cid, RoundNumber};
 use super::Published;
 use crate::roll::Presence;
 use crate::round::Attestation;
-use crate::{Change, Fault, FaultKind, Round, Rules, Stage};
+use crate::{Change, Fault, FaultKind, Outcome, Round, Rules, Stage};
 
 /// What settles a round, and which contributions count for its result.
 impl Published {
@@ -32,19 +32,20 @@ impl Published {
         self.miss(silent, changes);
     }
 
-    fn settle_with(&mut self, rules: &Rules, result: Cid, changes: &mut Vec<Change>) {
+    fn settle_with(&mut self, rules: &Rules, outcome: Outcome, changes: &mut Vec<Change>) {
         let Some(round) = &mut self.round else { return };
         let number = round.number;
-        changes.push(Change::Settled { round: number, result, attestations: round.agreeing(result) });
+        let Outcome { result, state } = outcome;
+        changes.push(Change::Settled { round: number, result, attestations: round.agreeing(outcome) });
         if result == round.base && round.counted().next().is_some() {
             changes.push(Change::SetAside { round: number });
         }
         let contradicting: Vec<_> =
-            round.attestations().filter(|(_account, attested)| *attested != result).collect();
-        round.stage = Stage::Settled { result };
-        self.history.settle(number, result);
+            round.attestations().filter(|(_account, attested)| *attested != outcome).collect();
+        round.stage = Stage::Settled { result, state };
+        self.history.settle(number, outcome);
         for (account, attested) in contradicting {
-            let kind = FaultKind::Disagreed { attested, settled: result };
+            let kind = FaultKind::Disagreed { attested, settled: outcome };
             self.record_fault(Fault { account, round: number, kind }, changes);
         }
         self.draw_audits(rules, changes);
@@ -62,7 +63,7 @@ impl Published {
 
     /// The coordinator's result is always among those that agree, since accounts cost nothing and any number of them
     /// may belong to one person.
-    fn settled_by_coordinator(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
+    fn settled_by_coordinator(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Outcome> {
         let Some(Attestation::Result(result)) = round.tally.get(&self.coordinator) else {
             return None;
         };
@@ -208,9 +209,9 @@ impl Published {
 
 /// More than half of the contributors who count and have not left attest the same, and the quorum as far as rounds wait
 /// for as many; when the deadline has passed, the majority is enough. Without contributions that count, nothing changes.
-fn settled_by_contributors(rules: &Rules, is_late: bool, round: &Round) -> Option<Cid> {
+fn settled_by_contributors(rules: &Rules, is_late: bool, round: &Round) -> Option<Outcome> {
     if round.count() == 0 {
-        return Some(round.base);
+        return Some(round.unchanged());
     }
     let quorum = if is_late { 0 } else { round.voices.prompt().min(rules.quorum as usize) };
     let (result, votes) = round.tally.leader()?;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lichen_campaign::Settlement;
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 use lichen_round::{
-    Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Input, Participant,
-    ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
+    Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Input, Outcome,
+    Participant, ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
 };
 
 use super::fixture::{Person, campaign, cid, coordinator, engine, initial, metrics};
@@ -167,7 +167,7 @@ impl World {
         let settled = self.history.windows(2).filter_map(|pair| {
             let (before, after) = (pair[0].round()?, pair[1].round()?);
             let is_new = !matches!(before.stage(), Stage::Settled { .. });
-            matches!(after.stage(), Stage::Settled { result } if is_new && result != after.base())
+            matches!(after.stage(), Stage::Settled { result, .. } if is_new && result != after.base())
                 .then_some(after)
         });
         settled.filter(|round| round.number().0 > after).count()
@@ -240,9 +240,9 @@ impl World {
             Happening::Put { tab, connection, ticket, entry } => {
                 // Whoever has gone since puts nothing.
                 if self.tabs[tab].connection == connection
-                    && let Entry::Attestation { result, .. } = entry.get()
+                    && let Entry::Attestation { result, state, .. } = entry.get()
                 {
-                    self.pinned.insert(*result);
+                    self.pinned.extend([*result].iter().chain(state));
                     self.receive(tab, connection, ticket, &entry);
                 }
             }
@@ -420,7 +420,8 @@ impl World {
                 };
                 self.answer(tab, 50, event);
             }
-            ParticipantAction::Aggregate { round, base, inputs, excluded } => {
+            ParticipantAction::Aggregate { round, base, state, inputs, excluded } => {
+                let base = Outcome { result: base, state };
                 let (pause, event) = self.aggregate(tab, round, base, &inputs, excluded);
                 self.answer(tab, pause, event);
             }
@@ -445,7 +446,7 @@ impl World {
         &mut self,
         tab: usize,
         round: RoundNumber,
-        base: Cid,
+        base: Outcome,
         inputs: &[Input],
         excluded: u32,
     ) -> (u64, ParticipantEvent) {
@@ -455,9 +456,9 @@ impl World {
         if failing || !missing.is_empty() {
             return (1_000, ParticipantEvent::AggregateFailed { round, excluded, missing });
         }
-        let result = aggregated(round, base, inputs);
-        self.tabs[tab].blobs.extend(updates.chain([result]));
-        (50, ParticipantEvent::Aggregated { round, excluded, result })
+        let outcome = aggregated(&self.rules, round, base, inputs);
+        self.tabs[tab].blobs.extend(updates.chain([outcome.result]).chain(outcome.state));
+        (50, ParticipantEvent::Aggregated { round, excluded, outcome })
     }
 
     fn is_mesh(&self) -> bool {
@@ -473,9 +474,12 @@ impl World {
             || self.tabs.iter().any(serves)
     }
 
-    /// In a mesh the relay takes no attestation of a checkpoint that it does not hold.
+    /// In a mesh the relay takes no attestation of a checkpoint or state that it does not hold.
     fn is_missing_its_checkpoint(&self, entry: &Verified<Entry>) -> bool {
-        let is_missing = |entry: &Entry| matches!(entry, Entry::Attestation { result, .. } if !self.pinned.contains(result));
+        let is_missing = |entry: &Entry| {
+            let Entry::Attestation { result, state, .. } = entry else { return false };
+            [*result].iter().chain(state).any(|cid| !self.pinned.contains(cid))
+        };
         self.is_mesh() && self.relay.admit(self.now, entry).is_ok() && is_missing(entry.get())
     }
 
@@ -541,6 +545,7 @@ impl World {
         if kind.is_multiple_of(5) {
             self.pinned.extend([update, cid("another lie")]);
         }
+        let outer = self.rules.keeps_state.then_some(update);
         let contribution = |round, base, samples| Entry::Contribution {
             campaign,
             round,
@@ -560,8 +565,15 @@ impl World {
             6 => contribution(round, base, 16),
             7 => contribution(round.next(), base, 16),
             8 => contribution(round, update, u32::MAX),
-            9 => Entry::Attestation { campaign, round, base, result: update, excluded },
-            10 => Entry::Attestation { campaign, round, base, result: cid("another lie"), excluded },
+            9 => Entry::Attestation { campaign, round, base, result: update, excluded, state: outer },
+            10 => Entry::Attestation {
+                campaign,
+                round,
+                base,
+                result: cid("another lie"),
+                excluded,
+                state: outer,
+            },
             11 | 12 => {
                 Entry::Unavailable { campaign, round, update: victim.map_or(update, |victim| victim.update) }
             }
@@ -625,10 +637,12 @@ impl World {
                     let at = self.now + self.draw(5);
                     self.schedule(at, Happening::Appended { life, entry });
                 }
-                CoordinatorAction::Aggregate { round, base, inputs } => {
+                CoordinatorAction::Aggregate { round, base, state, inputs } => {
+                    let base = Outcome { result: base, state };
+                    let outcome = aggregated(&self.rules, round, base, &inputs);
                     let event = match self.draw(10) {
                         0 if !self.faultless => CoordinatorEvent::AggregateFailed { round },
-                        _ => CoordinatorEvent::Aggregated { round, result: aggregated(round, base, &inputs) },
+                        _ => CoordinatorEvent::Aggregated { round, outcome },
                     };
                     let at = self.now + 1 + self.draw(50);
                     self.schedule(at, Happening::Coordinated { life, event });
@@ -693,11 +707,13 @@ impl World {
         assert_eq!(again, *self.relay.state());
         self.check_end();
         // Settled results are what an honest aggregator computes from the log, whatever attackers attested.
-        let mut base = initial();
+        let mut base = (initial(), None);
         for state in &self.history {
             let Some(round) = state.round() else { continue };
-            if let Stage::Settled { result } = round.stage() {
-                let is_honest = result == aggregated(round.number(), round.base(), &round.inputs());
+            if let Stage::Settled { result, state: outer } = round.stage() {
+                let start = Outcome { result: round.base(), state: round.outer_state() };
+                let honest = aggregated(&self.rules, round.number(), start, &round.inputs());
+                let is_honest = honest == Outcome { result, state: outer };
                 assert!(
                     is_honest || self.is_mesh() && self.is_attackers(state, round),
                     "a false result settled"
@@ -706,9 +722,13 @@ impl World {
                     !self.is_mesh() || self.pinned.contains(&result),
                     "a checkpoint that nobody may have"
                 );
-                base = result;
+                assert!(
+                    !self.is_mesh() || outer.is_none_or(|state| self.pinned.contains(&state)),
+                    "a state that nobody may have"
+                );
+                base = (result, outer);
             } else {
-                assert_eq!(round.base(), base, "a round starts from what settled");
+                assert_eq!((round.base(), round.outer_state()), base, "a round starts from what settled");
             }
         }
         for fault in again.faults() {
@@ -750,9 +770,10 @@ fn update(account: AccountId, round: RoundNumber, base: Cid) -> Cid {
 }
 
 /// What everybody who aggregates honestly gets: of nothing, nothing.
-fn aggregated(round: RoundNumber, base: Cid, inputs: &[Input]) -> Cid {
+fn aggregated(rules: &Rules, round: RoundNumber, base: Outcome, inputs: &[Input]) -> Outcome {
     if inputs.is_empty() {
         return base;
     }
-    cid(&format!("checkpoint {round} {base} {inputs:?}"))
+    let result = cid(&format!("checkpoint {round} {base} {inputs:?}"));
+    Outcome { result, state: rules.keeps_state.then(|| cid(&format!("state {result}"))) }
 }
