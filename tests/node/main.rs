@@ -9,6 +9,7 @@ mod audits;
 mod follower;
 mod mesh;
 mod network;
+mod outer;
 mod tab;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use lichen_learn::Quality;
 use lichen_log::{Authority, Replica};
 use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{AccountId, CampaignId, Cid, EngineVersion, MAX_BLOB, MAX_MANIFEST, RoundNumber};
-use lichen_round::{Accepted, CampaignState, Change, Input, Rules};
+use lichen_round::{Accepted, CampaignState, Change, Input, Outcome, Rules, Stage};
 use serde::Serialize;
 
 mod ending;
@@ -133,7 +133,7 @@ pub(crate) fn audit(
     let repeated = log.decisions.check(&mut blobs, &manifest, &data, which, progress)?;
 
     progress(Progress::Evaluating);
-    let evaluated = evaluation::evaluate(&manifest, &recomputed.bytes, &data)?;
+    let evaluated = evaluation::evaluate(&manifest, &recomputed.last.checkpoint, &data)?;
     let best = recomputed.course.best;
     if !evaluated.loss.is_finite() {
         let round = log.rounds.last().map_or(RoundNumber(0), |round| round.number);
@@ -159,7 +159,7 @@ pub(crate) fn audit(
         blobs: blobs.count,
         blob_bytes: blobs.bytes,
         initial: log.initial,
-        checkpoint: recomputed.checkpoint,
+        checkpoint: recomputed.last.outcome.result,
         accuracy: evaluated.accuracy,
         loss: evaluated.loss,
         held_out: evaluated.samples,
@@ -189,11 +189,11 @@ struct Log {
 struct SettledRound {
     number: RoundNumber,
     /// What it began with: an earlier result than the last one, where the coordinator went back.
-    base: Cid,
+    base: Outcome,
     inputs: Vec<Input>,
     /// How many of these come of an engine that gives the same bits everywhere.
     reproducible: u64,
-    result: Cid,
+    outcome: Outcome,
 }
 
 /// Fetches blobs and checks them against their ids.
@@ -249,9 +249,7 @@ fn follow_log(
             for change in changes {
                 decisions.follow(&state, &change);
                 match change {
-                    Change::Settled { round, result, .. } => {
-                        rounds.extend(settled_round(&state, round, result));
-                    }
+                    Change::Settled { round, .. } => rounds.extend(settled_round(&state, round)),
                     Change::SetAside { round } => set_aside.push(round.0),
                     Change::GoalReached { round } => ends.push(round),
                     // What else there is to say about them is in the state at the end.
@@ -301,17 +299,31 @@ fn follow_log(
     })
 }
 
-fn settled_round(state: &CampaignState, number: RoundNumber, result: Cid) -> Option<SettledRound> {
+fn settled_round(state: &CampaignState, number: RoundNumber) -> Option<SettledRound> {
     let round = state.round()?;
+    let Stage::Settled { result, state } = round.stage() else { return None };
     let is_reproducible = |accepted: &&Accepted| accepted.engine.is_some_and(EngineVersion::is_reproducible);
     let reproducible = round.counted().filter(is_reproducible).count() as u64;
-    Some(SettledRound { number, base: round.base(), inputs: round.inputs(), reproducible, result })
+    Some(SettledRound {
+        number,
+        base: Outcome { result: round.base(), state: round.outer_state() },
+        inputs: round.inputs(),
+        reproducible,
+        outcome: Outcome { result, state },
+    })
 }
 
-/// The last checkpoint as computed here.
+/// What a round came to, and its bytes.
+struct Reached {
+    outcome: Outcome,
+    checkpoint: Vec<u8>,
+    /// What the outer optimiser carries over.
+    state: Option<Vec<u8>>,
+}
+
+/// What the last round came to, as computed here.
 struct Recomputed {
-    checkpoint: Cid,
-    bytes: Vec<u8>,
+    last: Reached,
     left_out: u64,
     not_recomputed: u64,
     course: Course,
@@ -328,14 +340,10 @@ struct Course {
 }
 
 impl Course {
-    fn add(
-        &mut self,
-        recomputer: &mut Recomputer,
-        round: RoundNumber,
-        checkpoint: &Cid,
-        bytes: &[u8],
-    ) -> Result<(), Fault> {
-        let Some(quality) = recomputer.quality(round, checkpoint, bytes)? else { return Ok(()) };
+    fn add(&mut self, recomputer: &mut Recomputer, round: RoundNumber, at: &Reached) -> Result<(), Fault> {
+        let Some(quality) = recomputer.quality(round, &at.outcome.result, &at.checkpoint)? else {
+            return Ok(());
+        };
         let Quality { loss, accuracy, samples } = quality;
         let is_better =
             |best: Best| accuracy > best.accuracy || (accuracy == best.accuracy && loss < best.loss);
@@ -357,50 +365,51 @@ fn recompute<S: Source>(
     log: &Log,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Recomputed, Fault> {
-    let (mut checkpoint, mut bytes) = (log.initial, initial);
+    let mut at = Reached { outcome: log.initial.into(), checkpoint: initial, state: None };
     blobs.fetch(log.initial, BlobRole::Checkpoint(RoundNumber(0)), MAX_BLOB)?;
     let mut recomputer = Recomputer::new(manifest, data)?;
     let mut course = Course::default();
-    course.add(&mut recomputer, RoundNumber(0), &checkpoint, &bytes)?;
+    course.add(&mut recomputer, RoundNumber(0), &at)?;
     let (mut left_out, mut not_recomputed) = (0, 0);
     let mut ending = None;
     let total = log.rounds.len() as u64;
     for (done, round) in (1..).zip(&log.rounds) {
-        if round.base != checkpoint {
+        if round.base != at.outcome {
             // The log lets the coordinator go back only to what settled, and so was computed here before.
-            bytes = blobs.fetch(round.base, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
-            checkpoint = round.base;
+            at = fetch_outcome(blobs, round.number, round.base)?;
         }
-        let base = log.ends.contains(&round.number).then(|| bytes.clone());
-        match round_updates(blobs, manifest, round)? {
-            Some(updates) => {
-                let step = recomputer.settle(round, (&checkpoint, &bytes), &updates)?;
-                left_out += step.left_out;
-                checkpoint = step.checkpoint;
-                bytes = step.bytes.unwrap_or(bytes);
-                if checkpoint != round.result {
-                    return Err(Fault::Checkpoint {
-                        round: round.number,
-                        computed: checkpoint,
-                        settled: round.result,
-                    });
-                }
-                blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
+        let base = log.ends.contains(&round.number).then(|| at.checkpoint.clone());
+        if let Some(updates) = round_updates(blobs, manifest, round)? {
+            let (computed, out) = recomputer.settle(round, &at, &updates)?;
+            left_out += out;
+            if computed != round.outcome {
+                let (computed, settled) = (Box::new(computed), Box::new(round.outcome));
+                return Err(Fault::Checkpoint { round: round.number, computed, settled });
             }
-            None => {
-                // Only the contributors saw the updates; what they attested is taken from them.
-                bytes = blobs.fetch(round.result, BlobRole::Checkpoint(round.number), MAX_BLOB)?;
-                checkpoint = round.result;
-                not_recomputed += 1;
-            }
+        } else {
+            // Only the contributors saw the updates; what they attested is taken from them.
+            not_recomputed += 1;
         }
-        course.add(&mut recomputer, round.number, &checkpoint, &bytes)?;
+        // Of the same bytes as were computed, and others can have them.
+        at = fetch_outcome(blobs, round.number, round.outcome)?;
+        course.add(&mut recomputer, round.number, &at)?;
         if let Some(base) = base {
-            ending = Some(ending::check(manifest, data, round.number, [&base, &bytes])?);
+            ending = Some(ending::check(manifest, data, round.number, [&base, &at.checkpoint])?);
         }
         progress(Progress::Rounds(done, total));
     }
-    Ok(Recomputed { checkpoint, bytes, left_out, not_recomputed, course, ending })
+    Ok(Recomputed { last: at, left_out, not_recomputed, course, ending })
+}
+
+/// What a round came to, from whoever has it.
+fn fetch_outcome<S: Source>(
+    blobs: &mut Blobs<'_, S>,
+    round: RoundNumber,
+    outcome: Outcome,
+) -> Result<Reached, Fault> {
+    let checkpoint = blobs.fetch(outcome.result, BlobRole::Checkpoint(round), MAX_BLOB)?;
+    let state = outcome.state.map(|state| blobs.fetch(state, BlobRole::OuterState(round), MAX_BLOB));
+    Ok(Reached { outcome, checkpoint, state: state.transpose()? })
 }
 
 /// Updates with their weights.

@@ -11,7 +11,7 @@ use lichen_bridge::Problem;
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, SessionCertificate, Verified};
-use lichen_round::{Input, Ticket};
+use lichen_round::{Input, Outcome, Ticket};
 use lichen_store::Blobs;
 
 use crate::blobs::{checkpoint, dataset};
@@ -65,7 +65,7 @@ pub(crate) enum Done<P: Platform> {
     /// The relay gave a receipt, a reason for refusing, or no answer.
     Appended { ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>> },
     /// A round's result is computed, or something for it could not be got.
-    Aggregated { round: RoundNumber, excluded: u32, result: Result<Cid, Vec<Cid>> },
+    Aggregated { round: RoundNumber, excluded: u32, result: Result<Outcome, Vec<Cid>> },
     /// A training was repeated, or could not be.
     Repeated { round: RoundNumber, contributor: AccountId, found: Option<Cid> },
     /// Nobody waits for this.
@@ -173,7 +173,7 @@ pub(crate) async fn aggregate<P: Platform>(
     context: Rc<Context<P>>,
     settling: Rc<Settling>,
     round: RoundNumber,
-    base: Cid,
+    base: Outcome,
     inputs: Vec<Input>,
     excluded: u32,
 ) -> Done<P> {

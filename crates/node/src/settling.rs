@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use futures::lock::Mutex;
 use lichen_bridge::Event;
-use lichen_record::{Cid, RoundNumber};
+use lichen_record::RoundNumber;
+use lichen_round::Outcome;
 use lichen_settle::{Measurer, SetAside, Settled, Settler, guarded};
 
 use crate::Platform;
@@ -21,15 +22,19 @@ pub(crate) struct Settling {
     set_aside: Cell<Option<(RoundNumber, SetAside)>>,
 }
 
-/// Computes a round's result from its updates with their weights, and puts it onto this device.
+/// Computes a round's result from what it began with and its updates with their weights, and puts it onto this device.
 pub(crate) async fn combine<P: Platform>(
     context: &Rc<Context<P>>,
     settling: &Settling,
     round: RoundNumber,
-    base: Cid,
+    base: Outcome,
     updates: &[(u32, Vec<u8>)],
-) -> Option<Cid> {
-    let bytes = blobs::bytes(context, &base).await?;
+) -> Option<Outcome> {
+    let bytes = blobs::bytes(context, &base.result).await?;
+    let state = match &base.state {
+        Some(state) => Some(blobs::bytes(context, state).await?),
+        None => None,
+    };
     let settled = {
         let mut settler = settling.settler.lock().await;
         let settler = made(context, &mut settler).await?;
@@ -38,20 +43,24 @@ pub(crate) async fn combine<P: Platform>(
         for (samples, update) in updates {
             aggregation.add(*samples, update);
         }
-        settler.settle(&base, aggregation, async || context.platform.yield_now().await).await.ok()?
+        let turn = async || context.platform.yield_now().await;
+        settler.settle(&base.result, state.as_deref(), aggregation, turn).await.ok()?
     };
-    let Settled { result, checkpoint, set_aside } = settled;
+    let Settled { result, checkpoint, state, next_state, set_aside } = settled;
     if let Some(set_aside) = set_aside {
         settling.set_aside.set(Some((round, set_aside)));
     }
-    if let Some(checkpoint) = checkpoint
-        && !context.keep(&result, &checkpoint).await
-    {
-        return None;
+    for (cid, made) in [(Some(result), checkpoint), (state, next_state)] {
+        let Some(cid) = cid else { continue };
+        if let Some(bytes) = made
+            && !context.keep(&cid, &bytes).await
+        {
+            return None;
+        }
+        context.mesh.offer(cid);
     }
-    context.mesh.offer(result);
     context.mesh.announce();
-    Some(result)
+    Some(Outcome { result, state })
 }
 
 /// What the page hears of a round that changed nothing.

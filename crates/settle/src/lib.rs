@@ -9,6 +9,9 @@
 //! Where a campaign ends at its goal, a [`Gauge`] says whether a settled checkpoint reaches it: for the relay that ends it, and for
 //! whoever checks that it did so rightly.
 //!
+//! Where the manifest asks for an outer optimiser that carries something over from round to round, a [`Settler`] takes that in
+//! beside the base and gives what goes with the result. What is turned down leaves that of the base, too.
+//!
 //! Whether somebody trained as it says shows in [`repeat`], which does the same and gives the id of what comes of it.
 //!
 //! What the base is worth is known from the round before, so that a round costs one measurement.

@@ -1,10 +1,13 @@
 //! Computes what a round settles with: the aggregate, or the base where the guard turns it down.
 
-use lichen_campaign::{AggregationRule, Manifest};
+use lichen_campaign::{AggregationRule, Manifest, OuterOptimizer};
 use lichen_engine::EngineError;
-use lichen_learn::{AggregateError, Aggregation, Codec, Dataset, Judge, Quality, max_norm};
+use lichen_learn::{
+    AggregateError, Aggregation, Codec, Dataset, Judge, OuterState, OuterStateError, Quality, max_norm,
+    outer_step,
+};
 use lichen_model::{ModelError, Parameters};
-use lichen_record::Cid;
+use lichen_record::{Cid, EncodeError};
 
 use crate::Measurer;
 
@@ -16,6 +19,7 @@ pub struct Settler {
     codec: Codec,
     max_norm: f64,
     rule: AggregationRule,
+    outer: OuterOptimizer,
     /// None where the manifest turns it off.
     guard: Option<Guarding>,
 }
@@ -36,6 +40,10 @@ pub struct Settled {
     pub result: Cid,
     /// Its bytes; none where it is the base.
     pub checkpoint: Option<Vec<u8>>,
+    /// What the outer optimiser carries over with it.
+    pub state: Option<Cid>,
+    /// Its bytes; none where it is the base's.
+    pub next_state: Option<Vec<u8>>,
     /// Why it is the base, where the guard decided so.
     pub set_aside: Option<SetAside>,
 }
@@ -58,6 +66,12 @@ pub enum SettleError {
     /// A checkpoint cannot be measured.
     #[error("the checkpoint cannot be measured: {0}")]
     Engine(EngineError),
+    /// What was carried over with the base is nothing that this campaign's outer optimiser carries over.
+    #[error("{0}")]
+    State(OuterStateError),
+    /// A state cannot be written down.
+    #[error("the outer optimiser's state {0}")]
+    Encode(EncodeError),
 }
 
 /// The samples that rounds' results of a campaign are measured on, as indices into its data.
@@ -83,7 +97,7 @@ impl Settler {
         });
         let max_norm = max_norm(manifest).map_err(SettleError::Model)?;
         let codec = Codec::new(manifest.update.encoding);
-        Ok(Self { codec, max_norm, rule: manifest.aggregation, guard })
+        Ok(Self { codec, max_norm, rule: manifest.aggregation, outer: manifest.outer, guard })
     }
 
     /// Begins a round's aggregate on the bytes of its base, by what the manifest says of updates.
@@ -121,31 +135,57 @@ impl Settler {
         guard.quality(cid, parameters, turn).await.map(Some)
     }
 
-    /// The result of a round that began with this base, from an aggregation of it that all accepted updates were added to.
+    /// The result of a round that began with this base and the bytes of what the outer optimiser carried over with it, from an
+    /// aggregation of the base that all accepted updates were added to.
     ///
     /// # Errors
-    /// [`SettleError::Engine`] if the base is no checkpoint of the model.
+    /// [`SettleError::Engine`] if the base is no checkpoint of the model, [`SettleError::State`] if what was carried over is
+    /// nothing of the kind.
     pub async fn settle(
         &mut self,
         base: &Cid,
+        state: Option<&[u8]>,
         aggregation: Aggregation,
         turn: impl AsyncFn(),
     ) -> Result<Settled, SettleError> {
         let of_base = self.quality(base, aggregation.base(), &turn).await?;
-        let parameters = aggregation.finish();
+        let (parameters, next) = self.step(state, aggregation)?;
         let checkpoint = parameters.to_safetensors();
         let result = Cid::of_raw(&checkpoint);
+        // The base, and what goes with it.
+        let unchanged = |set_aside| Settled {
+            result: *base,
+            checkpoint: None,
+            state: state.map(Cid::of_raw),
+            next_state: None,
+            set_aside,
+        };
         if result == *base {
-            return Ok(Settled { result, checkpoint: None, set_aside: None });
+            return Ok(unchanged(None));
         }
         if let (Some(guard), Some(of_base)) = (&mut self.guard, of_base) {
             let of_result = guard.quality(&result, &parameters, &turn).await?;
             if !guard.judge.accepts(&of_base, &of_result) {
-                let set_aside = Some(SetAside { base: of_base, result: of_result });
-                return Ok(Settled { result: *base, checkpoint: None, set_aside });
+                return Ok(unchanged(Some(SetAside { base: of_base, result: of_result })));
             }
         }
-        Ok(Settled { result, checkpoint: Some(checkpoint), set_aside: None })
+        let next_state = next.map(|state| state.encode()).transpose().map_err(SettleError::Encode)?;
+        let state = next_state.as_deref().map(Cid::of_raw);
+        Ok(Settled { result, checkpoint: Some(checkpoint), state, next_state, set_aside: None })
+    }
+
+    /// The outer optimiser's step by what the updates come to; none where they come to nothing.
+    fn step(
+        &self,
+        state: Option<&[u8]>,
+        aggregation: Aggregation,
+    ) -> Result<(Parameters, Option<OuterState>), SettleError> {
+        let elements = aggregation.base().elements();
+        let decode = |bytes| OuterState::decode(bytes, &self.outer, elements);
+        let state = state.map(decode).transpose().map_err(SettleError::State)?;
+        let (base, change) = aggregation.combine();
+        let stepped = change.and_then(|change| outer_step(&self.outer, &base, &change, state.as_ref()));
+        Ok(stepped.unwrap_or((base, state)))
     }
 }
 

@@ -73,7 +73,7 @@ impl Campaign {
         for update in updates {
             aggregation.add(480, &update.encode().unwrap());
         }
-        block_on(self.settler.settle(&Cid::of_raw(&bytes), aggregation, async || {})).unwrap()
+        block_on(self.settler.settle(&Cid::of_raw(&bytes), None, aggregation, async || {})).unwrap()
     }
 
     fn quality(&self, parameters: &Parameters) -> Quality {

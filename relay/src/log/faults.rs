@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn many_faults_are_told_in_one_line_a_minute() {
         let account = SigningKey::generate([1; 32]).account();
-        let [attested, settled] = [Cid::of_raw(b"false"), Cid::of_raw(b"true")];
+        let [attested, settled] = [&b"false"[..], b"true"].map(|bytes| Cid::of_raw(bytes).into());
         let kind = FaultKind::Disagreed { attested, settled };
         let fault = Fault { account, round: RoundNumber(1), kind };
         let (mut faults, start) = (Faults::default(), Instant::now());

@@ -40,8 +40,9 @@ impl Pinned {
                 Transport::Peers => self.if_here.push(*update),
             },
             // A tab may attest what nobody else has; the coordinator attests what it has stored.
-            Entry::Attestation { result, .. } if entry.account() == pinning.coordinator => {
+            Entry::Attestation { result, state, .. } if entry.account() == pinning.coordinator => {
                 self.required.push(*result);
+                self.required.extend(*state);
             }
             Entry::Joined { .. }
             | Entry::Left { .. }
@@ -55,11 +56,11 @@ impl Pinned {
         }
     }
 
-    /// Adds what a round that has just settled is made of, as far as its entries did not: the checkpoint that its
-    /// contributors attested, and what came here of the updates that they serve themselves.
+    /// Adds what a round that has just settled is made of, as far as its entries did not: what its contributors
+    /// attested, and what came here of the updates that they serve themselves.
     pub(crate) fn add_settled(&mut self, pinning: &Pinning, state: &CampaignState) {
         if state.rules().settlement == Settlement::Contributors {
-            self.if_here.extend(state.checkpoint());
+            self.if_here.extend(state.checkpoint().into_iter().chain(state.outer_state()));
         }
         if pinning.transport == Transport::Peers {
             let contributions = state.round().into_iter().flat_map(|round| round.contributions());

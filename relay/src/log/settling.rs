@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::lock::Mutex;
 use lichen_campaign::Settlement;
 use lichen_record::{Cid, RoundNumber};
-use lichen_round::Input;
+use lichen_round::{Input, Outcome};
 use lichen_settle::{SetAside, Settled, Settler};
 use lichen_store::{Blobs, Disk};
 
@@ -16,7 +16,8 @@ use crate::log::campaign::Campaign;
 /// A round whose result is wanted.
 pub(crate) struct Aggregation {
     pub(crate) round: RoundNumber,
-    pub(crate) base: Cid,
+    /// What the round began with.
+    pub(crate) base: Outcome,
     pub(crate) inputs: Vec<Input>,
 }
 
@@ -38,14 +39,18 @@ impl Settling {
     }
 
     /// Computes a round's result and stores it.
-    pub(crate) async fn settle(self, aggregation: Aggregation) -> (RoundNumber, Result<Cid>) {
+    pub(crate) async fn settle(self, aggregation: Aggregation) -> (RoundNumber, Result<Outcome>) {
         let round = aggregation.round;
         (round, self.compute(aggregation).await)
     }
 
-    async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Cid> {
+    async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Outcome> {
         let settler = self.settler.context("this campaign's rounds are settled by its contributors")?;
-        let bytes = blob(&self.disk, &base).await?;
+        let bytes = blob(&self.disk, &base.result).await?;
+        let state = match &base.state {
+            Some(state) => Some(blob(&self.disk, state).await?),
+            None => None,
+        };
         let mut sum = settler.lock().await.aggregation(&bytes)?;
         drop(bytes);
         // One update at a time is in memory, if the rule is the mean.
@@ -61,19 +66,22 @@ impl Settling {
         let settle = move || {
             // It waits for nothing: nobody else has a turn here.
             settler
-                .settle(&base, sum, async || {})
+                .settle(&base.result, state.as_deref(), sum, async || {})
                 .now_or_never()
                 .context("it waits for something")?
                 .map_err(anyhow::Error::from)
         };
-        let Settled { result, checkpoint, set_aside } = tokio::task::spawn_blocking(settle).await??;
+        let settled = tokio::task::spawn_blocking(settle).await??;
+        let Settled { result, checkpoint, state, next_state, set_aside } = settled;
         if let Some(set_aside) = set_aside {
             tell(round, &set_aside);
         }
-        if let Some(bytes) = checkpoint {
-            self.disk.put(&result, &bytes).await?;
+        for (cid, made) in [(Some(result), checkpoint), (state, next_state)] {
+            if let (Some(cid), Some(bytes)) = (cid, made) {
+                self.disk.put(&cid, &bytes).await?;
+            }
         }
-        Ok(result)
+        Ok(Outcome { result, state })
     }
 }
 

@@ -133,6 +133,7 @@ mod tests {
                 committee: None,
                 limit: 1,
                 ends_at_goal: false,
+                keeps_state: false,
                 seed: 1,
                 steps: 1,
                 split: Split { samples: 16, held_out_every: 0, shard: 8 },

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use lichen_log::{Authority, Chain, Head, Receipt, Record, Replica, ReplicaError};
 use lichen_net::hub::Cause;
-use lichen_record::{AccountId, Cid, RoundNumber, SigningKey};
-use lichen_round::{CampaignState, Change, Coordinator, CoordinatorEvent, Repetition, Rules};
+use lichen_record::{AccountId, RoundNumber, SigningKey};
+use lichen_round::{CampaignState, Change, Coordinator, CoordinatorEvent, Outcome, Repetition, Rules};
 use lichen_store::{Blobs, Disk};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -66,7 +66,7 @@ pub(crate) struct Writer {
     clock: LogClock,
     wake: Option<u64>,
     settling: Settling,
-    aggregations: JoinSet<(RoundNumber, Result<Cid>)>,
+    aggregations: JoinSet<(RoundNumber, Result<Outcome>)>,
     goal: Goal,
     measurements: JoinSet<Measured>,
     repeating: Repeating,
@@ -326,9 +326,9 @@ fn sign_head(key: &SigningKey, head: &Head) -> Result<SignedHead> {
     Ok(SignedHead { length: head.length, envelope: key.sign(head)?.into() })
 }
 
-fn aggregated(round: RoundNumber, result: Result<Cid>) -> CoordinatorEvent {
-    match result {
-        Ok(result) => CoordinatorEvent::Aggregated { round, result },
+fn aggregated(round: RoundNumber, outcome: Result<Outcome>) -> CoordinatorEvent {
+    match outcome {
+        Ok(outcome) => CoordinatorEvent::Aggregated { round, outcome },
         Err(error) => {
             tracing::error!(round = round.0, "cannot aggregate: {error:#}");
             CoordinatorEvent::AggregateFailed { round }

@@ -23,6 +23,7 @@ mod http;
 mod later;
 mod memory;
 mod mesh;
+mod outer;
 mod packaging;
 mod process;
 mod rendezvous;

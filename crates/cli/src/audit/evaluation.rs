@@ -6,9 +6,10 @@ use lichen_engine::{EngineError, Evaluator};
 use lichen_learn::{Dataset, Quality};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{Cid, RoundNumber};
+use lichen_round::Outcome;
 use lichen_settle::{Settler, guarded};
 
-use super::{Fault, SettledRound, Updates};
+use super::{Fault, Reached, SettledRound, Updates};
 
 /// The bytes of the checkpoint that a campaign begins with.
 pub(super) fn initial_checkpoint(manifest: &Manifest) -> Result<Vec<u8>, Fault> {
@@ -22,15 +23,6 @@ pub(super) struct Recomputer {
     settler: Settler,
 }
 
-/// A round's result.
-pub(super) struct Recomputed {
-    pub(super) checkpoint: Cid,
-    /// None where it is the base.
-    pub(super) bytes: Option<Vec<u8>>,
-    /// Updates that do not decode as the campaign's do, or are too long.
-    pub(super) left_out: u64,
-}
-
 impl Recomputer {
     pub(super) fn new(manifest: &Manifest, data: &[u8]) -> Result<Self, Fault> {
         let data = Dataset::decode_samples(data, manifest, &guarded(manifest))
@@ -39,21 +31,24 @@ impl Recomputer {
         Ok(Self { settler })
     }
 
-    /// Computes a round's result from its base and the accepted updates.
+    /// Computes what a round comes to from what it began with and the accepted updates, and counts those of them that do not
+    /// decode as the campaign's do, or are too long.
     pub(super) fn settle(
         &mut self,
         round: &SettledRound,
-        (base, bytes): (&Cid, &[u8]),
+        base: &Reached,
         updates: &Updates,
-    ) -> Result<Recomputed, Fault> {
+    ) -> Result<(Outcome, u64), Fault> {
         let fault = |problem: String| Fault::Round { round: round.number, problem };
-        let mut aggregation = self.settler.aggregation(bytes).map_err(|error| fault(error.to_string()))?;
+        let mut aggregation =
+            self.settler.aggregation(&base.checkpoint).map_err(|error| fault(error.to_string()))?;
         let counted = |(samples, update): &&(u32, Vec<u8>)| aggregation.add(*samples, update);
         let counted = updates.iter().filter(counted).count();
-        let settled = block_on(self.settler.settle(base, aggregation, async || {}))
+        let (checkpoint, state) = (&base.outcome.result, base.state.as_deref());
+        let settled = block_on(self.settler.settle(checkpoint, state, aggregation, async || {}))
             .map_err(|error| fault(error.to_string()))?;
         let left_out = updates.len().saturating_sub(counted) as u64;
-        Ok(Recomputed { checkpoint: settled.result, bytes: settled.checkpoint, left_out })
+        Ok((Outcome { result: settled.result, state: settled.state }, left_out))
     }
 
     /// What a round's result is worth; none where the campaign has no guard.

@@ -5,7 +5,7 @@ use std::fmt;
 use lichen_campaign::ManifestError;
 use lichen_log::{ChainError, HeadError, ReplicaError};
 use lichen_record::{AccountId, Cid, RoundNumber, VerifyError};
-use lichen_round::Refusal;
+use lichen_round::{Outcome, Refusal};
 
 /// Why a source gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,8 @@ pub(crate) enum BlobRole {
     Update(RoundNumber),
     /// The checkpoint that this round ended with; 0 for the first checkpoint.
     Checkpoint(RoundNumber),
+    /// What the outer optimiser carries over from this round.
+    OuterState(RoundNumber),
 }
 
 impl fmt::Display for BlobRole {
@@ -48,6 +50,7 @@ impl fmt::Display for BlobRole {
             BlobRole::Update(round) => write!(f, "an update of round {round}"),
             BlobRole::Checkpoint(RoundNumber(0)) => f.write_str("the first checkpoint"),
             BlobRole::Checkpoint(round) => write!(f, "the checkpoint of round {round}"),
+            BlobRole::OuterState(round) => write!(f, "the outer optimiser's state after round {round}"),
         }
     }
 }
@@ -132,15 +135,15 @@ pub(crate) enum Fault {
         /// As published.
         published: Cid,
     },
-    /// A checkpoint is not what the accepted updates give.
+    /// A checkpoint, or the outer optimiser's state with it, is not what the accepted updates give.
     #[error("round {round}: the accepted updates give {computed}, the log settled {settled}")]
     Checkpoint {
         /// The round.
         round: RoundNumber,
         /// As computed from the updates.
-        computed: Cid,
+        computed: Box<Outcome>,
         /// As settled.
-        settled: Cid,
+        settled: Box<Outcome>,
     },
     /// A training does not give what the log decided that it gives.
     #[error(

@@ -15,6 +15,7 @@ use super::*;
 mod later;
 
 mod ending;
+mod outer;
 mod repeating;
 
 const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");
@@ -59,6 +60,8 @@ struct Campaign {
     base: Vec<u8>,
     settlement: Settlement,
     max_norm: f64,
+    /// What the outer optimiser carries over.
+    state: Option<Vec<u8>>,
     archive: Archive,
 }
 
@@ -77,6 +80,7 @@ impl Campaign {
             chain: Chain::new(id),
             time: 1_764_000_000_000,
             base: base.clone(),
+            state: None,
             settlement: manifest.rounds.settlement,
             max_norm: lichen_learn::max_norm(&manifest).unwrap(),
             archive: Archive {
@@ -143,12 +147,13 @@ impl Campaign {
     fn settle(&mut self, number: u64, updates: &[(u8, Vec<u8>)], result: &[u8]) {
         let (campaign, round, base) = (self.id, RoundNumber(number), Cid::of_raw(&self.base));
         let result_cid = self.keep(result);
+        let state = self.state.clone().map(|state| self.keep(&state));
         let coordinator = (self.settlement == Settlement::Coordinator).then_some(0);
         let attesting = coordinator.into_iter().chain(updates.iter().map(|(who, _update)| *who));
         for who in attesting {
             self.say(
                 who,
-                &Entry::Attestation { campaign, round, base, result: result_cid, excluded: 0, state: None },
+                &Entry::Attestation { campaign, round, base, result: result_cid, excluded: 0, state },
             );
         }
         self.base = result.to_vec();
@@ -405,7 +410,7 @@ fn a_false_checkpoint_is_found_even_if_all_agree_on_it() {
     campaign.settle(2, &[(1, Vec::new())], &false_result);
     match run(campaign.finish()).unwrap_err() {
         Fault::Checkpoint { round: RoundNumber(2), settled, computed } => {
-            assert_eq!(settled, Cid::of_raw(&false_result));
+            assert_eq!(*settled, Cid::of_raw(&false_result).into());
             assert!(computed != settled);
         }
         fault => panic!("{fault}"),

@@ -17,12 +17,12 @@ use crate::mesh::Serving;
 use crate::packing::pack;
 use crate::training::Trained;
 
-/// How often an attestation looks whether another has put the checkpoint at the relay, in milliseconds, and how often
+/// How often an attestation looks whether another has put what it attests at the relay, in milliseconds, and how often
 /// before it does so itself, for each contributor before the own.
 const PUT_WAIT_MS: u32 = 150;
 const PUT_WAITS: usize = 4;
 
-/// Most times that one attestation puts the checkpoint at the relay.
+/// Most times that one attestation puts what it attests at the relay.
 const MOST_PUTS: usize = 2;
 
 /// Hands the update that a training gave to the relay, or in a mesh offers it to peers. `accepted` is this account's last
@@ -87,17 +87,18 @@ pub(crate) async fn serve<P: Platform>(context: Rc<Context<P>>, serving: Serving
     Done::Nothing
 }
 
-/// Has a signed entry appended to the log.
+/// Has a signed entry appended to the log. `attested` are the blobs that it attests, and how many others may put them at the
+/// relay before this tab does.
 pub(crate) async fn append<P: Platform>(
     context: Rc<Context<P>>,
     ticket: Ticket,
     id: Cid,
     entry: Vec<u8>,
-    checkpoint: Option<(Cid, usize)>,
+    attested: Option<(Vec<Cid>, usize)>,
 ) -> Done<P> {
     let request = Request::Append { campaign: context.setup.campaign, entry };
     let mut answer = context.hub.ask(&request).await;
-    if let Some((cid, rank)) = checkpoint {
+    if let Some((cids, rank)) = attested {
         let mut waits = rank.min(PUT_WAITS) * PUT_WAITS;
         let mut puts = 0;
         while matches!(answer, Err(HubError::Refused(Reason::CheckpointMissing))) {
@@ -108,7 +109,7 @@ pub(crate) async fn append<P: Platform>(
             } else {
                 puts += 1;
                 // A relay that never finds what it was given is asked again later, with a pause.
-                if puts > MOST_PUTS || !put(&context, &cid).await {
+                if puts > MOST_PUTS || !put(&context, &cids).await {
                     break;
                 }
             }
@@ -127,8 +128,14 @@ pub(crate) async fn append<P: Platform>(
     Done::Appended { ticket, id, outcome }
 }
 
-/// Puts a blob that is on this device at the relay; whether it is there now.
-async fn put<P: Platform>(context: &Context<P>, cid: &Cid) -> bool {
-    let Ok(Some(bytes)) = context.platform.blobs().get(cid).await else { return false };
-    matches!(context.hub.ask(&Request::PutBlob { bytes }).await, Ok(Reply::Stored { cid: stored }) if stored == *cid)
+/// Puts blobs that are on this device at the relay; whether they are there now.
+async fn put<P: Platform>(context: &Context<P>, cids: &[Cid]) -> bool {
+    for cid in cids {
+        let Ok(Some(bytes)) = context.platform.blobs().get(cid).await else { return false };
+        let answer = context.hub.ask(&Request::PutBlob { bytes }).await;
+        if !matches!(answer, Ok(Reply::Stored { cid: stored }) if stored == *cid) {
+            return false;
+        }
+    }
+    true
 }

@@ -41,11 +41,11 @@ impl Mesh {
         }
     }
 
-    /// Offers nothing any more but a settled round's result, and the result before it, which whoever is joining may be
-    /// asking for; the other blobs that were offered, and that earlier result, if it is to be held from now on.
-    pub(crate) fn settled(&self, result: Cid) -> (Vec<Cid>, Option<Cid>) {
+    /// Offers nothing any more but a settled round's result with what goes with it, and the result before it, which whoever is
+    /// joining may be asking for; the other blobs that were offered, and that earlier result, if it is to be held from now on.
+    pub(crate) fn settled(&self, result: Cid, state: Option<Cid>) -> (Vec<Cid>, Option<Cid>) {
         let before = self.latest.replace(Some(result)).filter(|before| self.is_on && *before != result);
-        let is_kept = |cid: &Cid| *cid == result || Some(*cid) == before;
+        let is_kept = |cid: &Cid| *cid == result || [state, before].contains(&Some(*cid));
         self.unannounced.borrow_mut().retain(is_kept);
         self.held.borrow_mut().retain(|(held, _bytes)| is_kept(held));
         self.unpinned.set(None);
@@ -131,20 +131,25 @@ mod tests {
         let hub = Hub::new(Rc::clone(&out));
         let mesh = Mesh::new(out, hub, Transport::Peers, 1_000, 10_000);
         let results = [b"first", b"secnd", b"third"].map(|bytes| Cid::of_raw(bytes));
-        let update = Cid::of_raw(b"an update");
+        let [update, state] = [&b"an update"[..], b"a state"].map(Cid::of_raw);
         let pull = |cid| Request::Pull { cid, offset: 0, credit: 1_024 }.to_bytes().unwrap();
         let has = |cid| mesh.asked(InboundId(1), b"a peer".to_vec(), &pull(cid)).is_some();
         let [first, second, third] = results;
         mesh.offer(first);
-        assert_eq!(mesh.settled(first), (Vec::new(), None));
+        assert_eq!(mesh.settled(first, None), (Vec::new(), None));
         mesh.offer(update);
         mesh.offer(second);
-        assert_eq!(mesh.settled(second), (vec![update], Some(first)));
+        mesh.offer(state);
+        assert_eq!(mesh.settled(second, Some(state)), (vec![update], Some(first)));
         mesh.hold_before(first, b"first".to_vec());
-        assert!(has(first) && has(second) && !has(update));
+        assert!(has(first) && has(second) && has(state) && !has(update));
         assert_eq!(*mesh.held(&first).unwrap(), b"first");
         mesh.offer(third);
-        assert_eq!(mesh.settled(third), (vec![first], Some(second)));
+        let (mut useless, before) = mesh.settled(third, None);
+        useless.sort_unstable();
+        let mut expected = vec![first, state];
+        expected.sort_unstable();
+        assert_eq!((useless, before), (expected, Some(second)));
         assert!(!has(first) && has(second) && has(third));
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use lichen_bridge::{Contribution, ContributionState, Event};
 use lichen_record::{AccountId, Cid, RoundNumber};
-use lichen_round::{Activity, Change, ParticipantAction, ParticipantEvent};
+use lichen_round::{Activity, Change, Outcome, ParticipantAction, ParticipantEvent, Round};
 
 use super::link::false_log;
 use super::stall::{moved_on, stopped_diverging};
@@ -34,12 +34,12 @@ impl<P: Platform> Session<P> {
             ParticipantAction::Submit { ticket, entry } => {
                 self.link_work.push(Box::pin(jobs::sign_entry(context, ticket, entry)));
             }
-            ParticipantAction::Aggregate { round, base, inputs, excluded } => {
+            ParticipantAction::Aggregate { round, base, state, inputs, excluded } => {
                 self.link_work.push(Box::pin(jobs::aggregate(
                     context,
                     Rc::clone(&self.settling),
                     round,
-                    base,
+                    Outcome { result: base, state },
                     inputs,
                     excluded,
                 )));
@@ -164,11 +164,17 @@ impl<P: Platform> Session<P> {
         }
     }
 
-    pub(crate) fn aggregated(&mut self, round: RoundNumber, excluded: u32, result: Result<Cid, Vec<Cid>>) {
+    pub(crate) fn aggregated(
+        &mut self,
+        round: RoundNumber,
+        excluded: u32,
+        result: Result<Outcome, Vec<Cid>>,
+    ) {
         match result {
-            Ok(result) => {
-                self.unpinned.push(result);
-                self.tell(ParticipantEvent::Aggregated { round, excluded, result });
+            Ok(outcome) => {
+                self.unpinned.push(outcome.result);
+                self.unpinned.extend(outcome.state);
+                self.tell(ParticipantEvent::Aggregated { round, excluded, outcome });
             }
             Err(missing) => self.tell(ParticipantEvent::AggregateFailed { round, excluded, missing }),
         }
@@ -210,7 +216,8 @@ impl<P: Platform> Session<P> {
                     before.settled(round);
                 }
                 self.context.count_settled();
-                self.forget_all_but(*result);
+                let state = self.participant.state().outer_state();
+                self.forget_all_but(Outcome { result: *result, state });
             }
             Change::Excluded { account, .. } if *account == self.participant.account() => {
                 self.accepted = None;
@@ -241,17 +248,21 @@ impl<P: Platform> Session<P> {
         }
     }
 
-    /// Removes what only the settled round needed; its result is what the next one starts from, and its base may be what a
+    /// Removes what only the settled round needed; what it came to is what the next one starts from, and its base may be what a
     /// training that this account has to repeat started from.
-    fn forget_all_but(&mut self, result: Cid) {
+    fn forget_all_but(&mut self, outcome: Outcome) {
         self.trained = None;
+        let Outcome { result, state } = outcome;
         let duty = self.participant.state().audit_duty(&self.participant.account());
         let base = duty.map(|(_round, _whose, audit)| audit.base);
-        let is_needed = |cid: &Cid| *cid == result || Some(*cid) == base;
+        let is_needed = |cid: &Cid| *cid == result || [state, base].contains(&Some(*cid));
         let (pinned, mut useless): (Vec<_>, Vec<_>) = self.unpinned.drain(..).partition(is_needed);
         self.unpinned = pinned;
-        let (offered, before) = self.context.mesh.settled(result);
+        let (offered, before) = self.context.mesh.settled(result, state);
         useless.extend(offered);
+        // It may be here from an earlier visit.
+        let base = self.participant.state().round().and_then(Round::outer_state);
+        useless.extend(base.filter(|base| !is_needed(base)));
         self.work.push(Box::pin(jobs::remove(Rc::clone(&self.context), useless, before)));
     }
 }

@@ -50,19 +50,19 @@ impl<P: Platform> Session<P> {
         if let Some((round, update)) = contribution {
             self.contribution_changed(round, update, ContributionState::Sent, None);
         }
-        let checkpoint = self.attested(entry);
+        let attested = self.attested(entry);
         let context = Rc::clone(&self.context);
-        self.link_work.push(Box::pin(jobs::append(context, ticket, id, envelope, checkpoint)));
+        self.link_work.push(Box::pin(jobs::append(context, ticket, id, envelope, attested)));
     }
 
-    /// The checkpoint that an entry attests, and how many who may attest contributed before this account.
-    fn attested(&self, entry: &Entry) -> Option<(Cid, usize)> {
-        let Entry::Attestation { result, .. } = entry else { return None };
+    /// The blobs that an entry attests, and how many who may attest contributed before this account.
+    fn attested(&self, entry: &Entry) -> Option<(Vec<Cid>, usize)> {
+        let Entry::Attestation { result, state, .. } = entry else { return None };
         let account = self.participant.account();
         let round = self.participant.state().round()?;
         let mut attesters = round.counted().filter(|accepted| round.is_drawn(&accepted.account));
         let rank = attesters.position(|accepted| accepted.account == account);
-        Some((*result, rank?))
+        Some(([*result].into_iter().chain(*state).collect(), rank?))
     }
 
     pub(crate) fn appended(

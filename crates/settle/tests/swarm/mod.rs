@@ -96,6 +96,8 @@ struct Swarm<'a> {
     codec: Codec,
     data: Dataset,
     base: Parameters,
+    /// What the outer optimiser carries over.
+    state: Option<Vec<u8>>,
     settler: Settler,
     trainer: Trainer,
     evaluator: Evaluator,
@@ -126,7 +128,18 @@ impl<'a> Swarm<'a> {
         let settler = Settler::new(&manifest, data.choose(&guarded(&manifest))).unwrap();
         let trainer = block_on(Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train)).unwrap();
         let (codec, evaluator) = (Codec::new(manifest.update.encoding), Evaluator::new(&manifest.model));
-        Self { setting, manifest, codec, data, base, settler, trainer, evaluator, before: Vec::new() }
+        Self {
+            setting,
+            manifest,
+            codec,
+            data,
+            base,
+            state: None,
+            settler,
+            trainer,
+            evaluator,
+            before: Vec::new(),
+        }
     }
 
     /// The peers in the order of their accounts, hostile ones in between the others.
@@ -153,10 +166,12 @@ impl<'a> Swarm<'a> {
         for (samples, update) in &blobs {
             assert!(sum.add(*samples, update), "it counts");
         }
-        let settled = block_on(self.settler.settle(&Cid::of_raw(&base), sum, async || {})).unwrap();
+        let (cid, state) = (Cid::of_raw(&base), self.state.as_deref());
+        let settled = block_on(self.settler.settle(&cid, state, sum, async || {})).unwrap();
         assert_eq!(settled.set_aside, None, "the guard would be measured");
         if let Some(checkpoint) = settled.checkpoint {
             self.base = Parameters::from_safetensors(&checkpoint).unwrap();
+            self.state = settled.next_state;
         }
         blobs.last().unwrap().1.len()
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use lichen_log::Receipt;
 use lichen_record::{Entry, Verified, verify};
-use lichen_round::{Change, CoordinatorAction, CoordinatorEvent};
+use lichen_round::{Change, CoordinatorAction, CoordinatorEvent, Outcome};
 
 use super::{Batch, Writer};
 use crate::log::goal::Measurement;
@@ -89,7 +89,8 @@ impl Writer {
                         }
                     }
                 }
-                CoordinatorAction::Aggregate { round, base, inputs } => {
+                CoordinatorAction::Aggregate { round, base, state, inputs } => {
+                    let base = Outcome { result: base, state };
                     batch.aggregations.push(Aggregation { round, base, inputs });
                 }
                 CoordinatorAction::Measure { round, checkpoint } => {

@@ -45,7 +45,7 @@ impl Hub {
         }
         match self.settlement {
             Settlement::Coordinator => {}
-            Settlement::Contributors => self.check_checkpoint(&entry).await?,
+            Settlement::Contributors => self.check_attested(&entry).await?,
         }
         let receipt =
             self.ledger.append(entry, session.network()).await.map_err(|error| append_reason(&error))?;
@@ -77,10 +77,15 @@ impl Hub {
         decoded.await.map_err(internal)?.map_err(|error| update_reason(&error))
     }
 
-    /// Checks that the checkpoint that is attested is here, once the fold would take the attestation.
-    async fn check_checkpoint(&self, entry: &Verified<Entry>) -> Result<(), Reason> {
-        let Entry::Attestation { result, .. } = entry.get() else { return Ok(()) };
+    /// Checks that what is attested is here, once the fold would take the attestation.
+    async fn check_attested(&self, entry: &Verified<Entry>) -> Result<(), Reason> {
+        let Entry::Attestation { result, state, .. } = entry.get() else { return Ok(()) };
         self.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
-        if self.disk.has(result).await.map_err(internal)? { Ok(()) } else { Err(Reason::CheckpointMissing) }
+        for cid in [*result].iter().chain(state) {
+            if !self.disk.has(cid).await.map_err(internal)? {
+                return Err(Reason::CheckpointMissing);
+            }
+        }
+        Ok(())
     }
 }
