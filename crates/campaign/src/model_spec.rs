@@ -415,6 +415,9 @@ pub struct TrainSpec {
     /// Largest norm of each single sample's gradient, scaled down before they are averaged; on the CPU only, and without
     /// batch normalisation. The loss is then the mean of the samples' own.
     pub clip_sample_norm: Option<f64>,
+    /// Pull towards the model that the round began with (`FedProx`; Li et al., 2020): adds `proximal (θ - θ₀)` to the gradient
+    /// before it is clipped as a whole; on the CPU's one thread only.
+    pub proximal: Option<f64>,
 }
 
 /// A rule that changes parameters by their gradients, as PyTorch defines it.

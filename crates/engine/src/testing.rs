@@ -36,6 +36,7 @@ pub(crate) fn adam(learning_rate: f64, batch: usize) -> TrainSpec {
         weight_decay: None,
         clip_norm: None,
         clip_sample_norm: None,
+        proximal: None,
     }
 }
 

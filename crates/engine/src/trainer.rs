@@ -6,6 +6,7 @@ use crate::batch;
 #[cfg(feature = "gpu")]
 use crate::gpu::Gpu;
 use crate::per_sample::PerSample;
+use crate::proximal::Proximal;
 use crate::schedule::{StepSchedule, rule, share};
 use crate::slots::{named, parameter_slots};
 use lichen_campaign::model_spec::{ModelSpec, TrainSpec};
@@ -25,6 +26,7 @@ pub struct Trainer {
     losses: Vec<f32>,
     targets: Vec<f32>,
     per_sample: Option<PerSample>,
+    proximal: Option<Proximal>,
     loaded: bool,
 }
 
@@ -36,8 +38,10 @@ impl Trainer {
     /// of range, [`EngineError::Gpu`] if a GPU is asked for and cannot be had.
     pub async fn new(choice: EngineKind, model: &ModelSpec, train: &TrainSpec) -> Result<Self, EngineError> {
         let program = Arc::new(step_program(model, train)?);
-        if choice == EngineKind::Gpu && train.clip_sample_norm.is_some() {
-            return Err(EngineError::Train("train.clip_sample_norm is for the CPU only".into()));
+        if choice == EngineKind::Gpu
+            && let Some(key) = between_gradient_and_update(train)
+        {
+            return Err(EngineError::Train(format!("{key} is for the CPU only")));
         }
         let backend = Backend::open(choice, &program).await?;
         Self::on(backend, program, model, train)
@@ -46,14 +50,14 @@ impl Trainer {
     /// As [`Trainer::new`], with steps taken by an executor of the same model's and training's [`step_program`].
     ///
     /// # Errors
-    /// As [`Trainer::new`]; [`EngineError::Train`] also where samples are clipped one by one.
+    /// As [`Trainer::new`]; [`EngineError::Train`] also for what [`for_one_thread`] says.
     pub fn with_executor(
         executor: Box<dyn Executor>,
         model: &ModelSpec,
         train: &TrainSpec,
     ) -> Result<Self, EngineError> {
-        if train.clip_sample_norm.is_some() {
-            return Err(EngineError::Train("train.clip_sample_norm is for one thread only".into()));
+        if let Some(key) = between_gradient_and_update(train) {
+            return Err(EngineError::Train(format!("{key} is for one thread only")));
         }
         let program = Arc::new(step_program(model, train)?);
         Self::on(Backend::Elsewhere(executor), program, model, train)
@@ -76,6 +80,7 @@ impl Trainer {
             losses: Vec::new(),
             targets: Vec::new(),
             per_sample,
+            proximal: train.proximal.map(|strength| Proximal::new(strength as f32)),
             loaded: false,
         })
     }
@@ -123,6 +128,9 @@ impl Trainer {
             let zeros = vec![0.0; self.program.slots.get(slot).copied().unwrap_or(0)];
             self.backend.write_slot(slot, &zeros)?;
         }
+        if let Some(proximal) = &mut self.proximal {
+            proximal.begin(&trained);
+        }
         self.schedule.restart(seed);
         self.losses.clear();
         #[cfg(feature = "gpu")]
@@ -157,12 +165,15 @@ impl Trainer {
             Backend::Cpu(executor) => {
                 if let Some(per_sample) = &mut self.per_sample {
                     self.losses.push(per_sample.gradients(executor, x, &self.targets, &values));
-                    executor.update(&values);
-                    return Ok(());
+                } else {
+                    executor.feed(x, &self.targets);
+                    executor.differentiate(&values);
+                    self.losses.extend(executor.read(self.program.loss).first());
                 }
-                executor.feed(x, &self.targets);
-                executor.run(&values);
-                self.losses.extend(executor.read(self.program.loss).first());
+                if let Some(proximal) = &self.proximal {
+                    proximal.add(executor);
+                }
+                executor.update(&values);
             }
             Backend::Elsewhere(executor) => self.losses.push(executor.step(x, &self.targets, &values)?),
             #[cfg(feature = "gpu")]
@@ -199,6 +210,21 @@ impl Trainer {
     pub async fn gradients(&self) -> Result<Parameters, EngineError> {
         let gradients = self.backend.read_slot(GRADIENTS).await?;
         named(&self.program, &[gradients], |binding| binding.gradient)
+    }
+}
+
+/// Whether a training's steps need the CPU's one thread.
+#[must_use]
+pub const fn for_one_thread(train: &TrainSpec) -> bool {
+    between_gradient_and_update(train).is_some()
+}
+
+/// The key that asks for something between gradient and update, where the program of a step has no place.
+const fn between_gradient_and_update(train: &TrainSpec) -> Option<&'static str> {
+    match (train.clip_sample_norm, train.proximal) {
+        (Some(_limit), _) => Some("train.clip_sample_norm"),
+        (None, Some(_strength)) => Some("train.proximal"),
+        (None, None) => None,
     }
 }
 
@@ -242,7 +268,7 @@ mod tests {
     use super::*;
     use crate::Evaluator;
     use crate::testing::{adam, blobs, dense, ready, spec};
-    use lichen_campaign::model_spec::{Activation, Loss};
+    use lichen_campaign::model_spec::{Activation, Loss, Optimizer};
     use lichen_model::initial_parameters;
 
     fn small() -> ModelSpec {
@@ -268,6 +294,63 @@ mod tests {
         let after = evaluator.evaluate(&ready(trainer.parameters()).unwrap(), &x, &y).unwrap();
         assert!(after.loss < before.loss / 2.0 && after.accuracy > 0.9, "{before:?} {after:?}");
         assert_eq!(ready(trainer.take_losses()).unwrap().len(), 200);
+    }
+
+    /// The parameters after each of three steps on the same batch.
+    fn three_steps(train: &TrainSpec) -> Vec<Vec<f32>> {
+        let model = small();
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &model, train)).unwrap();
+        ready(trainer.load(&initial_parameters(&model, 1).unwrap(), 1)).unwrap();
+        let (x, y) = blobs(16, 4, 3);
+        let mut course = Vec::new();
+        for _step in 0..3 {
+            ready(trainer.step(&x, &y[..])).unwrap();
+            let parameters = ready(trainer.parameters()).unwrap();
+            course.push(parameters.iter().flat_map(|(_name, tensor)| tensor.data().to_vec()).collect());
+        }
+        course
+    }
+
+    #[test]
+    fn a_proximal_term_pulls_towards_the_rounds_base() {
+        let train = TrainSpec { optimizer: Optimizer::Sgd, learning_rate: 0.5, ..plain_sgd() };
+        let (plain, pulled) =
+            (three_steps(&train), three_steps(&TrainSpec { proximal: Some(0.25), ..train }));
+        assert_eq!(plain[0], pulled[0], "at the base there is nothing to pull");
+        let base: Vec<f32> =
+            initial_parameters(&small(), 1).unwrap().iter().flat_map(|(_n, t)| t.data().to_vec()).collect();
+        for (index, base) in base.iter().enumerate() {
+            let expected = plain[1][index] - 0.5 * 0.25 * (plain[0][index] - base);
+            assert!((pulled[1][index] - expected).abs() < 1e-6, "{} {expected}", pulled[1][index]);
+        }
+        assert_ne!(plain[1], pulled[1]);
+        // The whole gradient is clipped, the pull included: one so strong leaves no room for anything else.
+        let clipped = TrainSpec { proximal: Some(1e9), clip_norm: Some(1e-3), ..plain_sgd() };
+        let course = three_steps(&clipped);
+        let apart = |from: &[f32], to: &[f32]| {
+            from.iter().zip(to).map(|(from, to)| (to - from).powi(2)).sum::<f32>().sqrt()
+        };
+        assert!(apart(&course[1], &course[2]) <= 1e-3 * 1.01);
+    }
+
+    fn plain_sgd() -> TrainSpec {
+        TrainSpec { optimizer: Optimizer::Sgd, beta1: None, beta2: None, learning_rate: 1.0, ..adam(0.1, 16) }
+    }
+
+    #[test]
+    fn what_only_one_thread_of_the_cpu_does_is_refused_elsewhere() {
+        let train = TrainSpec { proximal: Some(0.1), ..adam(0.02, 16) };
+        assert!(for_one_thread(&train) && !for_one_thread(&adam(0.02, 16)));
+        let refused = ready(Trainer::new(EngineKind::Gpu, &small(), &train)).err().unwrap();
+        assert_eq!(refused, EngineError::Train("train.proximal is for the CPU only".into()));
+        let (x, y) = blobs(16, 4, 3);
+        let mut trainer = ready(Trainer::new(EngineKind::Cpu, &small(), &train)).unwrap();
+        let parameters = initial_parameters(&small(), 1).unwrap();
+        ready(trainer.load(&parameters, 1)).unwrap();
+        ready(trainer.step(&x, &y[..])).unwrap();
+        let state = ready(trainer.optimizer_state()).unwrap();
+        let refused = ready(trainer.resume(&parameters, &state, 1)).unwrap_err();
+        assert!(refused.to_string().contains("train.proximal"), "{refused}");
     }
 
     #[test]

@@ -83,6 +83,7 @@ fn workload(
             weight_decay: None,
             clip_norm: None,
             clip_sample_norm: None,
+            proximal: None,
         },
         flops,
         tokens: 0,

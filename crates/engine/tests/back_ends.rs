@@ -43,6 +43,7 @@ fn training() -> TrainSpec {
         weight_decay: None,
         clip_norm: None,
         clip_sample_norm: None,
+        proximal: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Opens an engine for the campaign's model.
 
 use lichen_bridge::Engine;
-use lichen_engine::{EngineError, EngineKind, Evaluator, Trainer};
+use lichen_engine::{EngineError, EngineKind, Evaluator, Trainer, for_one_thread};
 
 use crate::Platform;
 use crate::context::Context;
@@ -36,9 +36,8 @@ pub(crate) async fn trainer<P: Platform>(
 ) -> Result<(Trainer, u32), EngineError> {
     let Setup { manifest, bytes, .. } = &*context.setup;
     let (model, train) = (&manifest.model, &manifest.train);
-    // Clipping sample by sample is for one thread.
     if choice == EngineKind::Cpu
-        && train.clip_sample_norm.is_none()
+        && !for_one_thread(train)
         && let Some(executor) = context.platform.executor(bytes)
     {
         return Ok((Trainer::with_executor(executor, model, train)?, context.platform.threads()));

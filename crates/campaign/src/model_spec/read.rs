@@ -88,6 +88,7 @@ pub(crate) fn read_train(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -
         weight_decay: fields.optional_decimal("weight_decay"),
         clip_norm: fields.optional_decimal("clip_norm"),
         clip_sample_norm: fields.optional_decimal("clip_sample_norm"),
+        proximal: fields.optional_decimal("proximal"),
     };
     fields.0.finish();
     finished(spec, before, TrainSpec::validate, faults)

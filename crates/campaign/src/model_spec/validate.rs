@@ -75,6 +75,7 @@ impl TrainSpec {
             ("train.weight_decay", self.weight_decay, Range::NotNegative),
             ("train.clip_norm", self.clip_norm, Range::Positive),
             ("train.clip_sample_norm", self.clip_sample_norm, Range::Positive),
+            ("train.proximal", self.proximal, Range::Positive),
         ] {
             check_field(&mut faults, field, value.and_then(|value| range.problem(value)).map(Into::into));
         }

@@ -105,13 +105,24 @@ impl CpuExecutor {
         }
     }
 
-    /// Runs only the kernels that change parameters by the gradients there are.
-    pub fn update(&mut self, step: &StepValues) {
-        let changes = |kernel: &Kernel| matches!(kernel, Kernel::ScaleGradients(_) | Kernel::Optimise(_));
-        let kernels = &self.program.kernels;
-        for index in kernels.iter().position(changes).unwrap_or(kernels.len())..kernels.len() {
+    /// Runs all kernels up to those that change parameters by the gradients.
+    pub fn differentiate(&mut self, step: &StepValues) {
+        for index in 0..self.first_of_update() {
             self.kernel(index, step);
         }
+    }
+
+    /// Runs only the kernels that change parameters by the gradients there are.
+    pub fn update(&mut self, step: &StepValues) {
+        for index in self.first_of_update()..self.program.kernels.len() {
+            self.kernel(index, step);
+        }
+    }
+
+    fn first_of_update(&self) -> usize {
+        let changes = |kernel: &Kernel| matches!(kernel, Kernel::ScaleGradients(_) | Kernel::Optimise(_));
+        let kernels = &self.program.kernels;
+        kernels.iter().position(changes).unwrap_or(kernels.len())
     }
 
     /// Runs all kernels once and adds the time of each to the entry of its kind.

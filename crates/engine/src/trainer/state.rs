@@ -46,7 +46,8 @@ impl Trainer {
     /// the schedule follow from seed and step.)
     ///
     /// # Errors
-    /// As [`Trainer::load`]; [`EngineError::Model`] also for a state of another model or another optimiser.
+    /// As [`Trainer::load`]; [`EngineError::Model`] also for a state of another model or another optimiser,
+    /// [`EngineError::Train`] for a training with a proximal term, whose base is not in the state.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -58,6 +59,11 @@ impl Trainer {
         state: &Parameters,
         seed: u64,
     ) -> Result<(), EngineError> {
+        if self.proximal.is_some() {
+            let problem =
+                "train.proximal: a training cannot go on elsewhere, as its base is not in the state";
+            return Err(EngineError::Train(problem.into()));
+        }
         let step = state.get(STEP).and_then(|tensor| tensor.data().first().copied()).unwrap_or(-1.0);
         if !(0.0..=MOST_STEPS).contains(&step) || step.trunc() != step {
             return Err(mismatch(STEP, "must be one whole number from 0").into());
