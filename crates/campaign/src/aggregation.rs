@@ -40,6 +40,24 @@ pub enum Rule {
     TrimmedMean,
     /// `"geometric-median"`: the point with the least sum of distances to the updates.
     GeometricMedian,
+    /// `"zeno"`: the updates that lower the loss most on held-out samples.
+    Zeno,
+    /// `"fltrust"`: the updates that go the way of one that whoever aggregates trains on held-out samples.
+    FlTrust,
+}
+
+impl Rule {
+    /// The word for it in a manifest.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        RULES.iter().find(|(_word, rule)| *rule == self).map_or("", |(word, _rule)| word)
+    }
+
+    /// Whether it looks at what updates do to the model on held-out samples.
+    #[must_use]
+    pub const fn validates(self) -> bool {
+        matches!(self, Self::Zeno | Self::FlTrust)
+    }
 }
 
 /// What is done to updates before a rule combines them.
@@ -51,7 +69,7 @@ pub enum Before {
     Bucketing,
 }
 
-const RULES: [(&str, Rule); 8] = [
+const RULES: [(&str, Rule); 10] = [
     ("mean", Rule::Mean),
     ("median-norm-clip", Rule::MedianNormClip),
     ("centered-clip", Rule::CenteredClip),
@@ -60,6 +78,8 @@ const RULES: [(&str, Rule); 8] = [
     ("coordinate-median", Rule::CoordinateMedian),
     ("trimmed-mean", Rule::TrimmedMean),
     ("geometric-median", Rule::GeometricMedian),
+    ("zeno", Rule::Zeno),
+    ("fltrust", Rule::FlTrust),
 ];
 
 const BEFORE: [(&str, Before); 2] =
@@ -98,10 +118,14 @@ pub(crate) fn read_aggregation(
     let hostile = reader.optional_number("hostile", 0.0..=0.49);
     reader.finish();
     let (rule, before, given) = (rule?, before?, hostile?);
-    if rule == Rule::Mean && (before.is_some() || given.is_some()) {
-        let field = if before.is_some() { "aggregation.before" } else { "aggregation.hostile" };
-        let problem = "has no meaning for the mean, in which every update counts: choose another rule";
-        faults.push(Fault::new(field, problem));
+    let stranger = if before.is_some() { "aggregation.before" } else { "aggregation.hostile" };
+    let problem = match rule {
+        Rule::Mean => Some("has no meaning for the mean, in which every update counts: choose another rule"),
+        rule if rule.validates() => Some("has no meaning for a rule that measures updates: leave it out"),
+        _ => None,
+    };
+    if let Some(problem) = problem.filter(|_problem| before.is_some() || given.is_some()) {
+        faults.push(Fault::new(stranger, problem));
     }
     let hostile = given.unwrap_or(unless_given.hostile);
     if before == Some(Before::Bucketing) && hostile >= BUCKETED {

@@ -58,14 +58,22 @@ impl Manifest {
         let split = self.data.split;
         let held_out = split.samples - split.training_len();
         format!(
-            "A public data set of {}. {} are kept aside to check the model; nobody trains on them. Your device \
+            "A public data set of {}. {} are kept aside to check the model; {}. Your device \
              fetches the data set and trains on {} of the others, drawn anew each time. Source: {} (licence: {}).",
             counted(u64::from(split.samples), "example", "examples"),
             with_separators(u64::from(held_out)),
+            self.explain_held_out(),
             with_separators(u64::from(split.shard_len())),
             self.data.credit.trim_end_matches('.'),
             self.data.licence
         )
+    }
+
+    fn explain_held_out(&self) -> String {
+        match self.validation().len() as u64 {
+            0 => "nobody trains on them".into(),
+            seen => format!("{} of them check each change, the others the model", with_separators(seen)),
+        }
     }
 
     fn explain_leaving(&self) -> String {
@@ -107,6 +115,9 @@ impl Manifest {
     fn explain_combining(&self) -> &'static str {
         match self.aggregation.rule {
             Rule::Mean => "added up",
+            rule if rule.validates() => {
+                "combined, each counting for what it does for the model on some of the examples kept aside"
+            }
             _ => "combined in a way that a few hostile ones cannot decide",
         }
     }
@@ -142,6 +153,7 @@ impl Manifest {
         }
         let split = self.data.split;
         let samples = self.guard.samples.min(split.samples - split.training_len());
+        let samples = if self.aggregation.rule.validates() { samples / 2 } else { samples };
         format!(
             " A result that does far worse than the model before, on {} kept aside, is set aside.",
             counted(u64::from(samples), "example", "examples")

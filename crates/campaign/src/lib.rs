@@ -40,7 +40,7 @@
 //! | `[guard]` | `samples` | held-out samples that a round's result is measured on; 512 unless given, 0 for no guard |
 //! | | `loss_factor` | how many times the base's loss the result's may be; 2 unless given |
 //! | | `accuracy_drop` | how much below the base's accuracy the result's may be; 0.1 unless given |
-//! | `[aggregation]` | `rule` | how updates are combined: `"mean"`, `"median-norm-clip"`, `"centered-clip"`, `"krum"`, `"multi-krum"`, `"coordinate-median"`, `"trimmed-mean"`, `"geometric-median"` |
+//! | `[aggregation]` | `rule` | how updates are combined: `"mean"`, `"median-norm-clip"`, `"centered-clip"`, `"krum"`, `"multi-krum"`, `"coordinate-median"`, `"trimmed-mean"`, `"geometric-median"`; `"zeno"` and `"fltrust"` measure updates on half of the guard's samples, and nothing else is measured on that half |
 //! | | `before` | what is done to them first: `"nearest-neighbours"` or `"bucketing"`; nothing unless given |
 //! | | `hostile` | the share of hostile updates that is reckoned with; 0.3 unless given |
 //! | `[outer]` | `optimizer` | how the combined update changes the model: `"mean"` (it is added), `"momentum"`, `"nesterov"`, `"adam"`, `"yogi"` |
@@ -75,6 +75,7 @@ mod show;
 mod split;
 mod training;
 mod update;
+mod validation;
 
 pub use aggregation::{AggregationRule, Before, Rule};
 pub use auditing::{Auditing, Share};

@@ -19,6 +19,7 @@ use crate::settling::{Guard, read_guard};
 use crate::show::{Show, check_show, read_show};
 use crate::split::Split;
 use crate::update::{Encoding, UpdateRule, read_update};
+use crate::validation::check_validation;
 
 /// Longest text of one line, such as a title.
 const LINE: usize = 120;
@@ -272,6 +273,7 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
     if let Some(problem) = manifest.audit.and_then(|_audit| Auditing::check_with_update(&manifest.update)) {
         faults.push(Fault::new("update.feedback", problem));
     }
+    check_validation(manifest, faults);
     if let Some(show) = &manifest.show {
         check_show(show, manifest.model.input.iter().product(), data.classes, faults);
     }

@@ -3,10 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use lichen_campaign::{
-    AggregationRule, AtTarget, Before, Encoding, Manifest, ManifestError, Rounds, Rule, Settlement, Topic,
-    Transport,
-};
+use lichen_campaign::{AtTarget, Encoding, Manifest, ManifestError, Rounds, Settlement, Topic, Transport};
 use proptest::prelude::*;
 
 const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
@@ -470,57 +467,4 @@ proptest! {
             prop_assert!(manifest.data.split.shard_len() <= manifest.data.split.training_len());
         }
     }
-}
-
-#[test]
-fn how_updates_are_combined_may_be_left_out_or_said() {
-    let manifest = Manifest::parse(DIGITS).unwrap();
-    assert_eq!(manifest.aggregation, AggregationRule { rule: Rule::Mean, before: None, hostile: 0.3 });
-    let said = |text: &str| Manifest::parse(&format!("{DIGITS}\n[aggregation]\n{text}")).unwrap();
-    let robust = said("rule = \"centered-clip\"\nbefore = \"nearest-neighbours\"\nhostile = 0.2\n");
-    let before = Some(Before::NearestNeighbours);
-    assert_eq!(robust.aggregation, AggregationRule { rule: Rule::CenteredClip, before, hostile: 0.2 });
-    assert!(robust.explain().iter().any(|said| said.text.contains("a few hostile ones cannot decide")));
-    assert_eq!(said("rule = \"mean\"\n"), manifest);
-    for (word, rule) in [
-        ("median-norm-clip", Rule::MedianNormClip),
-        ("krum", Rule::Krum),
-        ("multi-krum", Rule::MultiKrum),
-        ("coordinate-median", Rule::CoordinateMedian),
-        ("trimmed-mean", Rule::TrimmedMean),
-        ("geometric-median", Rule::GeometricMedian),
-    ] {
-        let expected = AggregationRule { rule, ..manifest.aggregation };
-        assert_eq!(said(&format!("rule = \"{word}\"\n")).aggregation, expected);
-    }
-}
-
-#[test]
-fn a_way_of_combining_that_cannot_work_is_refused() {
-    for (text, fault) in [
-        ("before = \"bucketing\"", "aggregation.rule is missing: add it"),
-        ("rule = \"krum\"\nhostile = 0.5", "aggregation.hostile is 0.5: it must be from 0 to 0.49"),
-        (
-            "rule = \"mean\"\nhostile = 0.3",
-            "aggregation.hostile has no meaning for the mean, in which every update counts: choose another rule",
-        ),
-        (
-            "rule = \"mean\"\nbefore = \"nearest-neighbours\"",
-            "aggregation.before has no meaning for the mean, in which every update counts: choose another rule",
-        ),
-        (
-            "rule = \"krum\"\nbefore = \"bucketing\"",
-            "aggregation.hostile must be given, and below 0.25, with bucketing: half of all pairs could have a hostile update in them",
-        ),
-    ] {
-        assert_eq!(faults(&format!("{DIGITS}\n[aggregation]\n{text}\n")), [fault]);
-    }
-    let sparse = "[update]\ncodec = \"sparse\"\n[aggregation]\nrule = \"trimmed-mean\"\n";
-    let refused = faults(&format!("{DIGITS}\n{sparse}"));
-    assert!(refused[0].starts_with("aggregation.rule ranks each value by itself"), "{refused:?}");
-    assert!(
-        Manifest::parse(&format!("{DIGITS}\n{}", sparse.replace("trimmed-mean", "centered-clip"))).is_ok()
-    );
-    let unknown = faults(&format!("{DIGITS}\n[aggregation]\nrule = \"median\"\n"));
-    assert!(unknown[0].starts_with("aggregation.rule is not known here: use \"mean\" or"), "{unknown:?}");
 }

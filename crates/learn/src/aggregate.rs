@@ -12,6 +12,7 @@ mod ranks;
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests;
+mod validated;
 
 use alloc::vec::Vec;
 
@@ -126,6 +127,28 @@ impl Aggregation {
             Gathered::Held(held) => held.add(samples, update),
         }
         true
+    }
+
+    /// With the rule `fltrust`: weighs the updates by what whoever aggregates has learnt itself, from the base on.
+    pub fn trust(&mut self, own: Update) {
+        if let Gathered::Held(held) = &mut self.gathered {
+            held.trust(own);
+        }
+    }
+
+    /// With the rule `zeno`: where the updates lead as they count now, which is where the loss's gradient is wanted next; none
+    /// where there are none.
+    #[must_use]
+    pub fn heading(&mut self) -> Option<Parameters> {
+        let Gathered::Held(held) = &mut self.gathered else { return None };
+        Some(added(self.base.clone(), held.heading()?.into_iter()))
+    }
+
+    /// With the rule `zeno`: weighs the updates anew by that gradient, one value for each parameter.
+    pub fn descend(&mut self, gradient: &[f32]) {
+        if let Gathered::Held(held) = &mut self.gathered {
+            held.descend(gradient);
+        }
     }
 
     /// The next checkpoint; the base where nothing counted, or where a parameter would leave the numbers that `f32` has.

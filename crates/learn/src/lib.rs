@@ -33,6 +33,9 @@
 //! | `trimmed-mean` | the mean of each value without the `f` largest and the `f` smallest |
 //! | `geometric-median` | eight steps of Weiszfeld's method from the median-norm clip, no distance taken as less than a thousandth of the median one |
 //!
+//! | `zeno` | the updates that lower the loss most on held-out samples: see below (after `Zeno++`; Xie et al., 2020) |
+//! | `fltrust` | the updates that go the way of one that the aggregator trains on held-out samples: see below (after Cao et al., 2021) |
+//!
 //! | before | what it does |
 //! |---|---|
 //! | `nearest-neighbours` | each update becomes the mean of the `n − f` nearest to it, its own included (Allouah et al., 2023) |
@@ -48,6 +51,29 @@
 //!   while the medians and the clipping rules already keep one of three from deciding. No rule fails on any number.
 //! - **Memory.** The mean takes one update after the other. The other rules hold all updates, up to 256 MiB (but at least three);
 //!   if there are more, as many are drawn by lot. `krum`, `multi-krum` and `nearest-neighbours` need time with the square of `n`.
+//!
+//! # Rules that measure
+//!
+//! `zeno` and `fltrust` ask what updates do to the model on held-out samples, which every aggregator has. Every other one of the
+//! samples that the guard would look at is for the rule ([`lichen_campaign::Manifest::validation`]). Guard, goal and accuracy are
+//! measured on the rest only. The number of samples that an update claims counts for nothing, and what comes `before` has no
+//! meaning. `settle` measures, on the engine's CPU half; this crate makes of it what follows. `u` are the updates, `Σ` a sum over them.
+//!
+//! - **`zeno`.** Each update is shortened to the median norm, and has the share `1/n`. Then 16 times: the loss's gradient `g` is
+//!   taken at `base + Σ share·u`, over all samples of the rule; the better half (the `⌈n/2⌉` with the least `g·u`, as far as that
+//!   is negative) is aimed at with equal shares of that half, all others with 0; and each share goes the part `2/(k + 2)` of the
+//!   way there in the `k`-th time. The score is that of `Zeno++` but for its penalty; to ask again where the updates lead is the
+//!   method of Frank and Wolfe (1956). Scored one by one, as in Zeno (Xie et al., 2019) and Gauntlet, honest updates of peers with
+//!   few classes worsen the loss, though together they lower it. It costs 16 times forwards and backwards over the rule's samples,
+//!   however many updates there are, and 32 products and sums for each value of an update.
+//! - **`fltrust`.** The aggregator trains from the base as the manifest has tabs train (optimiser, batch, steps), on the rule's
+//!   samples, in an order that follows from the base's id ([`Batches`]). An update `u` counts for the cosine of its angle to that
+//!   own update, and not at all if that is negative; it is brought to the own one's norm. The result is the mean of these, in which
+//!   the own update counts for ½. (In the paper it does not count: then two hostile ones that go its way a little decide where no
+//!   honest one does.) It costs what a tab's training costs, and two sums over the values of each update.
+//!
+//! Both cost every tab and the relay so much, in each round. Running statistics of batch normalisation have no gradient, and are
+//! combined with the same shares.
 //!
 //! No rule can tell when half or more of the updates are hostile. The README of this crate shows which rule withstood what.
 //! `tests/judged_by_byzfl.rs` compares every rule with those of the library byzfl.

@@ -203,3 +203,37 @@ fn every_outer_optimiser_gives_its_golden_ids() {
     });
     assert_eq!(found, OUTER.map(|(word, ids)| (word, ids.map(String::from))));
 }
+
+/// What rules that measure updates give, where the measurements are these numbers: taken natively, too. What the rules compute
+/// is held by the tests beside them.
+const MEASURED: [(Rule, &str); 2] = [
+    (Rule::Zeno, "bafkreiaw3m7x5eo2ofehvmyiff7noj54buleaubcq7uhycy2bofxghnfxa"),
+    (Rule::FlTrust, "bafkreig5vb7rvwtulb4crpzchxhhxzjhev7vnezvlz7tp5c4bblwgtl3zq"),
+];
+
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+fn what_was_measured_gives_its_golden_id() {
+    let start = parameters(1);
+    let given = |rule| {
+        let rule = AggregationRule { rule, before: None, hostile: 0.3 };
+        let codec = Codec::new(Encoding::Dense);
+        let mut aggregation = Aggregation::new(&start.to_safetensors(), codec, f64::INFINITY, &rule).unwrap();
+        for (seed, samples) in (2..13).zip(SAMPLES.iter().cycle()) {
+            aggregation.add(*samples, &difference(&start, &parameters(seed)).unwrap().encode().unwrap());
+        }
+        let measured = |seed| difference(&start, &parameters(seed)).unwrap();
+        match rule.rule {
+            Rule::FlTrust => aggregation.trust(measured(20)),
+            _ => {
+                for seed in 20..24 {
+                    assert!(aggregation.heading().is_some());
+                    aggregation.descend(measured(seed).values());
+                }
+            }
+        }
+        Cid::of_raw(&aggregation.finish().to_safetensors()).to_string()
+    };
+    let found = MEASURED.map(|(rule, _id)| (rule, given(rule)));
+    assert_eq!(found, MEASURED.map(|(rule, id)| (rule, String::from(id))));
+}

@@ -63,9 +63,9 @@ async fn measure<P: Platform>(
     parameters: &Parameters,
 ) -> Option<Quality> {
     let turn = async || context.platform.yield_now().await;
-    let held_out = context.setup.rules.split.held_out();
+    let manifest = &context.setup.manifest;
     // Where the guard looks at all of them, it knows already what the round came to.
-    if held_out.len() <= context.setup.manifest.guard.samples as usize {
+    if manifest.data.split.held_out().len() <= manifest.guard.samples as usize {
         let mut settler = settling.settler.lock().await;
         return settling::made(context, &mut settler)
             .await?
@@ -75,8 +75,8 @@ async fn measure<P: Platform>(
     }
     let dataset = blobs::dataset(context).await.ok()?;
     let mut measurer = settling.measurer.lock().await;
-    let measurer = measurer.get_or_insert_with(|| Measurer::new(&context.setup.manifest.model));
-    measurer.measure(parameters, &dataset, &held_out, turn).await.ok()
+    let measurer = measurer.get_or_insert_with(|| Measurer::new(&manifest.model));
+    measurer.measure(parameters, &dataset, &manifest.measured(), turn).await.ok()
 }
 
 /// Where the last evaluation of a campaign's checkpoint is kept.

@@ -115,7 +115,7 @@ impl Showing {
         dataset: &Dataset,
     ) -> Result<(u32, u32), Problem> {
         let mut counted = (0, 0);
-        for index in manifest.data.split.held_out().into_iter().take(COUNTED) {
+        for index in manifest.measured().into_iter().take(COUNTED) {
             if let Some((label, values)) = sample(dataset, index) {
                 let said = match &mut *self.0.borrow_mut() {
                     Some(shown) => shown.predictor.predict(&values).map_err(|error| unreadable(&error))?,
@@ -142,7 +142,7 @@ fn likeliest(probabilities: &[f32]) -> (u32, f32) {
 
 /// Held-out samples of every class, in turn, as the data has them: the same for everybody.
 fn samples(show: &Show, manifest: &Manifest, dataset: &Dataset) -> Vec<Sample> {
-    let held_out = manifest.data.split.held_out();
+    let held_out = manifest.measured();
     let mut by_class: Vec<Vec<u32>> = vec![Vec::new(); show.labels.len()];
     let most = SHOWN.div_ceil(show.labels.len().max(1));
     for index in held_out {

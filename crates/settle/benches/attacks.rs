@@ -1,6 +1,7 @@
 //! Which rules of aggregation withstand which attacks: trains swarms on the digits and prints tables in Markdown.
 //!
-//! `cargo xtask bench attacks` takes some minutes; with `--long`, it tries other shares of hostile peers and every rule.
+//! `cargo xtask bench attacks` takes some minutes; with `--long`, half an hour on one core, it tries other shares of hostile
+//! peers. `--rules 16` tries every rule.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,18 +21,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use swarm::hostile::{ATTACKS, Attack};
-use swarm::{Outcome, Setting, Shards, digits, learn};
+use swarm::{Measured, Outcome, Setting, Shards, digits, learn};
 
 /// Peers of every swarm.
 const PEERS: usize = 20;
-/// What the samples are spread by, and where training starts.
+/// What the samples are spread by, and where training starts, unless another is given.
 const SEED: u64 = 7;
 /// Rounds that a result is the mean of.
 const LAST: usize = 3;
 
 /// Every rule, and what a manifest says besides, in the order of the tables' columns.
-const RULES: [(&str, &str, &str); 14] = [
+const RULES: [(&str, &str, &str); 16] = [
     ("mean", "mean", ""),
+    ("Zeno", "zeno", ""),
+    ("FLTrust", "fltrust", ""),
     ("clip", "median-norm-clip", ""),
     ("centered", "centered-clip", ""),
     ("Multi-Krum", "multi-krum", ""),
@@ -46,15 +49,17 @@ const RULES: [(&str, &str, &str); 14] = [
     ("Krum", "krum", ""),
     ("bucketing, geometric", "geometric-median", "bucketing"),
 ];
-/// Those that are tried unless everything is.
-const FEW: usize = 10;
+/// Those that are tried unless `--rules` says otherwise.
+const FEW: usize = 12;
 
 struct Options {
     /// Rounds where the samples are spread evenly; by label, a model takes twice as many to learn as much.
     rounds: u64,
     /// Hostile peers, in percent.
     shares: Vec<usize>,
+    /// The first columns.
     rules: usize,
+    seed: u64,
     threads: usize,
 }
 
@@ -68,7 +73,7 @@ struct Table<'o> {
 
 fn main() {
     let Some(options) = options() else {
-        eprintln!("options: --long, --rounds N, --share PERCENT, --threads N");
+        eprintln!("options: --long, --rounds N, --share PERCENT, --rules N, --seed N, --threads N");
         std::process::exit(2);
     };
     let began = Instant::now();
@@ -83,14 +88,16 @@ fn main() {
 /// None where something is not known.
 fn options() -> Option<Options> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options { rounds: 12, shares: vec![30], rules: FEW, threads };
+    let mut options = Options { rounds: 12, shares: vec![30], rules: FEW, seed: SEED, threads };
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next()?.parse().ok().filter(|number| *number > 0);
         match argument.as_str() {
-            "--long" => (options.shares, options.rules) = (vec![10, 20, 30, 45], RULES.len()),
+            "--long" => options.shares = vec![10, 20, 30, 45],
             "--rounds" => options.rounds = number()? as u64,
             "--share" => options.shares = vec![number().filter(|share| (5..50).contains(share))?],
+            "--rules" => options.rules = number()?.min(RULES.len()),
+            "--seed" => options.seed = number()? as u64,
             "--threads" => options.threads = number()?,
             _ => return None,
         }
@@ -106,19 +113,31 @@ impl Table<'_> {
     fn print(&self) {
         let rules: Vec<_> = RULES.iter().take(self.options.rules).collect();
         let manifests: Vec<String> = rules.iter().map(|rule| manifest(rule, self.share)).collect();
-        let mut settings = vec![Setting { without: true, ..self.setting(&manifests[0], Attack::None) }];
+        let alone = Setting { without: true, ..self.setting(&manifests[0], Attack::None) };
+        // Where all send zeros, this rule learns from what it trains itself, and from nothing else.
+        let fltrust = digits("rule = \"fltrust\"\n");
+        let from_seen = Setting { hostile: PEERS, ..self.setting(&fltrust, Attack::Nothing) };
+        let mut settings = vec![alone, from_seen];
         for (_name, attack) in ATTACKS {
             settings.extend(manifests.iter().map(|manifest| self.setting(manifest, attack)));
         }
         let outcomes = run(&settings, self.options.threads);
-        let best = accuracy(&outcomes[0]);
+        let (best, seen, outcomes) = (accuracy(&outcomes[0]), accuracy(&outcomes[1]), &outcomes[2..]);
         let (count, share, rounds) = (self.hostile(), self.share, self.rounds);
-        println!("{:?}, {rounds} rounds, {count} of {PEERS} hostile ({share} %), seed {SEED}.", self.shards);
-        println!("The others alone, by their mean: {:.1} %. Points lost against that:\n", best * 100.0);
+        println!(
+            "{:?}, {rounds} rounds, {count} of {PEERS} hostile ({share} %), seed {}.",
+            self.shards, self.options.seed
+        );
+        println!(
+            "The others alone, by their mean: {:.1} %; the samples that rules may see alone: {:.1} %. Points lost against the \
+             former:\n",
+            best * 100.0,
+            seen * 100.0
+        );
         println!("| attack | {} |", rules.iter().map(|rule| rule.0).collect::<Vec<_>>().join(" | "));
         println!("|---|{}", "---|".repeat(rules.len()));
         let lost = |outcome: &Outcome| (best - accuracy(outcome)) * 100.0;
-        let rows = outcomes[1..].chunks(rules.len());
+        let rows = outcomes.chunks(rules.len());
         for ((name, _attack), row) in ATTACKS.iter().zip(rows.clone()) {
             print_row(name, row.iter().map(|one| format!("{:.1}", lost(one))));
         }
@@ -128,15 +147,20 @@ impl Table<'_> {
             let learnt = row.iter().map(|one| format!("{:.1} %", last(&one.backdoor) * 100.0));
             print_row(&format!("{name}: pattern taken for 0"), learnt);
         }
-        let column = |at| outcomes[1..].iter().skip(at).step_by(rules.len());
+        let column = |at| outcomes.iter().skip(at).step_by(rules.len());
         let worst = |at| column(at).map(lost).fold(f64::MIN, f64::max);
         print_row("worst", (0..rules.len()).map(|at| format!("{:.1}", worst(at))));
         println!();
     }
 
     fn setting<'m>(&self, manifest: &'m str, attack: Attack) -> Setting<'m> {
-        let hostile = self.hostile();
-        Setting { attack, hostile, ..Setting::honest(manifest, PEERS, self.shards, SEED, self.rounds) }
+        let (hostile, measured) = (self.hostile(), Measured::EveryOther);
+        Setting {
+            attack,
+            hostile,
+            measured,
+            ..Setting::honest(manifest, PEERS, self.shards, self.options.seed, self.rounds)
+        }
     }
 }
 
@@ -146,7 +170,7 @@ fn manifest((_name, rule, before): &(&str, &str, &str), share: usize) -> String 
     if !before.is_empty() {
         text += &format!("before = \"{before}\"\n");
     }
-    if *rule != "mean" {
+    if !["mean", "zeno", "fltrust"].contains(rule) {
         let reckoned = if *before == "bucketing" { share.min(24) } else { share.max(30) };
         text += &format!("hostile = {}\n", reckoned as f64 / 100.0);
     }

@@ -6,7 +6,8 @@ use lichen_model::Parameters;
 
 use crate::{Measurer, SettleError};
 
-/// Measures settled checkpoints against the accuracy at which a campaign ends, on all held-out samples. Whoever does so finds
+/// Measures settled checkpoints against the accuracy at which a campaign ends, on all held-out samples that no rule of
+/// aggregation sees. Whoever does so finds
 /// the same bits.
 pub struct Gauge {
     target: f64,
@@ -22,7 +23,7 @@ impl Gauge {
     /// [`DatasetError`] if the file is not the manifest's.
     pub fn new(manifest: &Manifest, data: &[u8]) -> Result<Option<Self>, DatasetError> {
         let Some(target) = manifest.ends_at() else { return Ok(None) };
-        let data = Dataset::decode_samples(data, manifest, &manifest.data.split.held_out())?;
+        let data = Dataset::decode_samples(data, manifest, &manifest.measured())?;
         let indices = (0..u32::try_from(data.len()).unwrap_or(u32::MAX)).collect();
         Ok(Some(Self { target, measurer: Measurer::new(&manifest.model), data, indices }))
     }

@@ -6,6 +6,9 @@
 //! [`lichen_learn::Judge`] decides. What is turned down leaves the base, so that everybody attests the same id, and the log
 //! shows a round that settled on its own base.
 //!
+//! Where the campaign's rule of aggregation asks what updates do to the model, every other one of these samples is for that, and
+//! nothing else is measured on it.
+//!
 //! Where a campaign ends at its goal, a [`Gauge`] says whether a settled checkpoint reaches it: for the relay that ends it, and for
 //! whoever checks that it did so rightly.
 //!
@@ -21,6 +24,8 @@ mod gauge;
 mod measure;
 mod repeat;
 mod settler;
+mod training;
+mod validating;
 
 pub use gauge::Gauge;
 pub use measure::Measurer;

@@ -1,13 +1,12 @@
 //! Repeats somebody's training, to see whether it gives the update that was contributed.
 
 use lichen_campaign::Manifest;
-use lichen_engine::{EngineError, EngineKind, Trainer, version};
-use lichen_learn::{Batches, Codec, Dataset, difference, max_norm};
+use lichen_engine::{EngineError, EngineKind, version};
+use lichen_learn::{Codec, Dataset, difference, max_norm};
 use lichen_model::{ModelError, Parameters};
 use lichen_record::{Cid, EngineVersion};
 
-/// Steps taken between two turns of others.
-const STEPS: u32 = 4;
+use crate::training::Training;
 
 /// What somebody trained on, and how.
 pub struct Course<'a> {
@@ -55,7 +54,8 @@ pub async fn repeat(
     turn: impl AsyncFn(),
 ) -> Result<Cid, RepeatError> {
     let base = Parameters::from_safetensors(course.base).map_err(RepeatError::Base)?;
-    let trained = train(manifest, course, &base, turn).await.map_err(RepeatError::Engine)?;
+    let trained = Training::of(manifest).run(&base, course.shard, (course.steps, course.seed), turn).await;
+    let trained = trained.map_err(RepeatError::Engine)?;
     let change = difference(&base, &trained).map_err(|_not_finite| RepeatError::Diverged)?;
     let max_norm = max_norm(manifest).map_err(RepeatError::Model)?;
     let rule = &manifest.update;
@@ -66,24 +66,4 @@ pub async fn repeat(
         }
     };
     update.map(|bytes| Cid::of_raw(&bytes)).map_err(|_never| RepeatError::Diverged)
-}
-
-async fn train(
-    manifest: &Manifest,
-    course: &Course<'_>,
-    base: &Parameters,
-    turn: impl AsyncFn(),
-) -> Result<Parameters, EngineError> {
-    let mut trainer = Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train).await?;
-    trainer.load(base, course.seed).await?;
-    let places = (0..u32::try_from(course.shard.len()).unwrap_or(u32::MAX)).collect();
-    let mut batches = Batches::new(places, manifest.train.batch, course.seed);
-    for step in 0..course.steps {
-        let (x, answers) = course.shard.gather(&batches.next_batch());
-        trainer.step(&x, &answers).await?;
-        if step % STEPS == 0 {
-            turn().await;
-        }
-    }
-    trainer.parameters().await
 }

@@ -10,6 +10,7 @@ use lichen_model::{ModelError, Parameters};
 use lichen_record::{Cid, EncodeError};
 
 use crate::Measurer;
+use crate::validating::Validating;
 
 /// Measurements remembered: of the base, of what comes of it, and of a round before.
 const REMEMBERED: usize = 4;
@@ -20,6 +21,8 @@ pub struct Settler {
     max_norm: f64,
     rule: AggregationRule,
     outer: OuterOptimizer,
+    /// None where the rule looks at updates alone.
+    validating: Option<Validating>,
     /// None where the manifest turns it off.
     guard: Option<Guarding>,
 }
@@ -74,7 +77,8 @@ pub enum SettleError {
     Encode(EncodeError),
 }
 
-/// The samples that rounds' results of a campaign are measured on, as indices into its data.
+/// The samples that settling a campaign's rounds takes, as indices into its data: where the rule of aggregation measures
+/// updates, it sees every other one, from the first on, and rounds' results are measured on the rest; else they are on all.
 #[must_use]
 pub fn guarded(manifest: &Manifest) -> Vec<u32> {
     manifest.data.split.first_held_out(manifest.guard.samples)
@@ -86,6 +90,9 @@ impl Settler {
     /// # Errors
     /// [`SettleError::Model`] if the manifest's model cannot be built.
     pub fn new(manifest: &Manifest, data: Dataset) -> Result<Self, SettleError> {
+        let every_other = |first: u32| (first..u32::try_from(data.len()).unwrap_or(u32::MAX)).step_by(2);
+        let validating = Validating::new(manifest, data.choose(&every_other(0).collect::<Vec<_>>()));
+        let data = if validating.is_some() { data.choose(&every_other(1).collect::<Vec<_>>()) } else { data };
         let indices: Vec<u32> = (0..u32::try_from(data.len()).unwrap_or(u32::MAX)).collect();
         let (_x, answers) = data.gather(&indices);
         let guard = (!data.is_empty()).then(|| Guarding {
@@ -97,7 +104,7 @@ impl Settler {
         });
         let max_norm = max_norm(manifest).map_err(SettleError::Model)?;
         let codec = Codec::new(manifest.update.encoding);
-        Ok(Self { codec, max_norm, rule: manifest.aggregation, outer: manifest.outer, guard })
+        Ok(Self { codec, max_norm, rule: manifest.aggregation, outer: manifest.outer, validating, guard })
     }
 
     /// Begins a round's aggregate on the bytes of its base, by what the manifest says of updates.
@@ -145,9 +152,13 @@ impl Settler {
         &mut self,
         base: &Cid,
         state: Option<&[u8]>,
-        aggregation: Aggregation,
+        mut aggregation: Aggregation,
         turn: impl AsyncFn(),
     ) -> Result<Settled, SettleError> {
+        if let Some(validating) = &self.validating {
+            let weighed = validating.weigh(base, &mut aggregation, &turn).await;
+            weighed.map_err(SettleError::Engine)?;
+        }
         let of_base = self.quality(base, aggregation.base(), &turn).await?;
         let (parameters, next) = self.step(state, aggregation)?;
         let checkpoint = parameters.to_safetensors();

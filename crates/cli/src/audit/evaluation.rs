@@ -77,12 +77,12 @@ pub(super) struct Evaluated {
     pub(super) samples: u64,
 }
 
-/// Evaluates a checkpoint on the campaign's held-out samples, on the CPU.
+/// Evaluates a checkpoint on the held-out samples that no rule of aggregation sees, on the CPU.
 pub(super) fn evaluate(manifest: &Manifest, checkpoint: &[u8], data: &[u8]) -> Result<Evaluated, Fault> {
     let data = Dataset::decode(data, manifest).map_err(|error| Fault::Campaign(format!("data: {error}")))?;
     let parameters =
         Parameters::from_safetensors(checkpoint).map_err(|error| Fault::Campaign(error.to_string()))?;
-    let held_out = manifest.data.split.held_out();
+    let held_out = manifest.measured();
     let (x, answers) = data.gather(&held_out);
     let failed = |error: EngineError| Fault::Campaign(format!("evaluation: {error}"));
     let mut evaluator = Evaluator::new(&manifest.model);

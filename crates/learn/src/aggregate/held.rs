@@ -12,6 +12,7 @@ use super::krum::krum;
 use super::mixing::mix;
 use super::points::{Point, lower_median, mean, weights};
 use super::ranks::{coordinate_median, trimmed_mean};
+use super::validated::Shares;
 use crate::Update;
 
 /// Values held at most: 256 MiB of them.
@@ -31,12 +32,14 @@ pub(super) struct Held {
     most: usize,
     seen: usize,
     lots: Lots,
+    /// With a rule that measures updates, what they count for.
+    shares: Option<Shares>,
 }
 
 impl Held {
     pub(super) fn new(rule: AggregationRule, elements: usize, base: &Cid) -> Self {
         let most = (MOST_VALUES / elements.max(1)).max(FEWEST);
-        Self { rule, points: Vec::new(), most, seen: 0, lots: Lots::new(base) }
+        Self { rule, points: Vec::new(), most, seen: 0, lots: Lots::new(base), shares: None }
     }
 
     /// Takes in an update; where there is no room, the lot decides which one stays (Vitter, 1985, algorithm R).
@@ -56,6 +59,26 @@ impl Held {
         }
     }
 
+    /// Weighs the updates by the aggregator's own.
+    pub(super) fn trust(&mut self, own: Update) {
+        self.shares = Some(Shares::trusted(&self.points, own));
+    }
+
+    /// Where the updates lead as they count now; none if there are none.
+    pub(super) fn heading(&mut self) -> Option<Vec<f64>> {
+        if self.points.is_empty() {
+            return None;
+        }
+        Some(self.shares.get_or_insert_with(|| Shares::even(&self.points)).combined(&self.points))
+    }
+
+    /// Weighs the updates anew by the loss's gradient there.
+    pub(super) fn descend(&mut self, gradient: &[f32]) {
+        if let Some(shares) = &mut self.shares {
+            shares.descend(&self.points, gradient);
+        }
+    }
+
     #[cfg(test)]
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn kept(&self) -> Vec<u32> {
@@ -68,6 +91,9 @@ impl Held {
         let mut points = self.points;
         if points.is_empty() {
             return None;
+        }
+        if self.rule.rule.validates() {
+            return Some(self.shares?.combined(&points));
         }
         cap_weights(&mut points);
         let AggregationRule { rule, before, hostile } = self.rule;
@@ -91,6 +117,8 @@ impl Held {
             Rule::CoordinateMedian => coordinate_median(&mut points),
             Rule::TrimmedMean => trimmed_mean(&mut points, hostile),
             Rule::GeometricMedian => geometric_median(&points),
+            // Seen to above.
+            Rule::Zeno | Rule::FlTrust => return None,
         })
     }
 }

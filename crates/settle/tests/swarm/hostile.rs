@@ -42,7 +42,7 @@ pub(crate) enum Attack {
     Backdoor,
     /// The same, and no larger than what is learnt.
     QuietBackdoor,
-    /// The same, learnt on the public held-out samples: nobody does better on those.
+    /// The same, learnt on the samples that rules of aggregation may see, which are public: nobody does better on those.
     InformedBackdoor,
 }
 
@@ -73,17 +73,18 @@ pub(crate) struct Known {
     /// Hostile peers, and all of them.
     pub(crate) hostile: usize,
     pub(crate) peers: usize,
+    pub(crate) parameters: usize,
     pub(crate) round: u64,
     pub(crate) rounds: u64,
     /// How long an update may be.
     pub(crate) bound: f64,
 }
 
-/// What a training is on: a peer's own samples, or those held out.
+/// What a training is on: a peer's own samples, or those that rules of aggregation may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On {
     Own,
-    HeldOut,
+    Seen,
 }
 
 /// A training on samples to which something is done first.
@@ -92,28 +93,29 @@ type Train<'t> = dyn FnMut(On, &dyn Fn(&mut [f32], &mut Answers)) -> Update + 't
 impl Attack {
     /// What a hostile peer sends; none where it stays away.
     pub(crate) fn update(self, known: &Known, random: &mut Random, train: &mut Train<'_>) -> Option<Update> {
-        let first = &known.honest[0];
+        let first = known.honest.first();
         Some(match self {
             Self::None => train(On::Own, &|_x, _answers| {}),
             Self::SignFlip => scaled(&train(On::Own, &|_x, _answers| {}), -1.0),
-            Self::Noise => noise(first.values().len(), known.bound * 0.99, random),
+            Self::Noise => noise(known.parameters, known.bound * 0.99, random),
             Self::LabelFlip | Self::FalseCount => {
                 train(On::Own, &|_x, answers| relabel(answers, |label| 9 - label))
             }
             Self::Newcomers if known.round * 2 <= known.rounds => return None,
             Self::InnerProduct | Self::Newcomers => by_value(&known.honest, |mean, _deviation| -2.0 * mean),
             Self::ALittle => by_value(&known.honest, |mean, deviation| mean - 1.5 * deviation),
-            Self::Mimic => first.clone(),
+            Self::Mimic => first?.clone(),
             Self::Disguised => {
-                let added = noise(first.values().len(), first.norm() * 0.2, random);
+                let first = first?;
+                let added = noise(known.parameters, first.norm() * 0.2, random);
                 let pairs = first.values().iter().zip(added.values());
                 scaled(&Update::new(pairs.map(|(value, noise)| value + noise).collect()).unwrap(), 1.5)
             }
-            Self::Nothing => scaled(first, 0.0),
-            Self::Old => known.before.first().unwrap_or(first).clone(),
+            Self::Nothing => Update::new(vec![0.0; known.parameters]).unwrap(),
+            Self::Old => known.before.first().or(first)?.clone(),
             Self::Backdoor => scaled(&train(On::Own, &poison), known.peers as f64 / known.hostile as f64),
             Self::QuietBackdoor => train(On::Own, &poison),
-            Self::InformedBackdoor => train(On::HeldOut, &poison),
+            Self::InformedBackdoor => train(On::Seen, &poison),
         })
     }
 

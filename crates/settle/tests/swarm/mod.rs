@@ -35,6 +35,15 @@ pub(crate) struct Setting<'a> {
     pub(crate) hostile: usize,
     /// Whether the hostile peers stay away instead: what the others reach by themselves.
     pub(crate) without: bool,
+    pub(crate) measured: Measured,
+}
+
+/// Which held-out samples accuracy is measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measured {
+    All,
+    /// The second, fourth and so on: no rule of aggregation sees them.
+    EveryOther,
 }
 
 impl<'a> Setting<'a> {
@@ -46,13 +55,21 @@ impl<'a> Setting<'a> {
         seed: u64,
         rounds: u64,
     ) -> Self {
-        Self { manifest, peers, shards, seed, rounds, attack: Attack::None, hostile: 0, without: false }
+        let (attack, measured) = (Attack::None, Measured::All);
+        Self { manifest, peers, shards, seed, rounds, attack, hostile: 0, without: false, measured }
     }
 }
 
-/// The shipped campaign's manifest without a guard, so that the rule is seen alone, and with this said of aggregation.
+/// The shipped campaign's manifest without a guard (or with one that lets nearly everything pass, where the rule needs its
+/// samples), so that the rule is seen alone, and with this said of
+/// aggregation.
 pub(crate) fn digits(aggregation: &str) -> String {
-    format!("{DIGITS}\n[guard]\nsamples = 0\n[aggregation]\n{aggregation}\n")
+    let guard = if aggregation.contains("zeno") || aggregation.contains("fltrust") {
+        "loss_factor = 1000\naccuracy_drop = 1"
+    } else {
+        "samples = 0"
+    };
+    format!("{DIGITS}\n[guard]\n{guard}\n[aggregation]\n{aggregation}\n")
 }
 
 /// The shipped campaign's manifest with a wider model, whose 19,210 parameters are five chunks of the sparse encoding, with
@@ -80,6 +97,13 @@ impl Outcome {
     }
 }
 
+/// An update, as everybody reads it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) is_hostile: bool,
+    pub(crate) update: Update,
+}
+
 /// One of those who learn.
 struct Peer {
     samples: Vec<u32>,
@@ -103,16 +127,24 @@ struct Swarm<'a> {
     evaluator: Evaluator,
     /// What honest peers sent in the round before.
     before: Vec<Update>,
+    /// All of this round's updates.
+    sent: Vec<Sent>,
 }
 
 /// Has these peers learn together for so many rounds.
 pub(crate) fn learn(setting: &Setting<'_>) -> Outcome {
+    watch(setting, &mut |_sent| {})
+}
+
+/// The same, and shows what was sent in each round.
+pub(crate) fn watch(setting: &Setting<'_>, look: &mut dyn FnMut(&[Sent])) -> Outcome {
     let mut swarm = Swarm::new(setting);
     let mut peers = swarm.peers();
     let parameters = swarm.base.elements();
     let mut outcome = Outcome { parameters, ..Outcome::default() };
     for round in 1..=setting.rounds {
         outcome.bytes = swarm.round(RoundNumber(round), &mut peers);
+        look(&swarm.sent);
         let (accuracy, backdoor) = swarm.measure();
         outcome.accuracy.push(accuracy);
         outcome.backdoor.push(backdoor);
@@ -139,6 +171,7 @@ impl<'a> Swarm<'a> {
             trainer,
             evaluator,
             before: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
@@ -163,21 +196,28 @@ impl<'a> Swarm<'a> {
         let base = self.base.to_safetensors();
         let blobs = self.updates((round, Cid::of_raw(&base)), peers);
         let mut sum = self.settler.aggregation(&base).unwrap();
-        for (samples, update) in &blobs {
+        for (_is_hostile, samples, update) in &blobs {
             assert!(sum.add(*samples, update), "it counts");
         }
+        let decoded = |(is_hostile, _samples, blob): &(bool, u32, Vec<u8>)| Sent {
+            is_hostile: *is_hostile,
+            update: self.codec.decode(blob, self.base.elements()).unwrap(),
+        };
+        self.sent = blobs.iter().map(decoded).collect();
         let (cid, state) = (Cid::of_raw(&base), self.state.as_deref());
         let settled = block_on(self.settler.settle(&cid, state, sum, async || {})).unwrap();
-        assert_eq!(settled.set_aside, None, "the guard would be measured");
+        if let Some(set_aside) = settled.set_aside {
+            eprintln!("the guard turned a round down, which is measured as well: {set_aside:?}");
+        }
         if let Some(checkpoint) = settled.checkpoint {
             self.base = Parameters::from_safetensors(&checkpoint).unwrap();
             self.state = settled.next_state;
         }
-        blobs.last().unwrap().1.len()
+        blobs.last().unwrap().2.len()
     }
 
-    /// Every peer's update with the samples that it claims.
-    fn updates(&mut self, round: (RoundNumber, Cid), peers: &mut [Peer]) -> Vec<(u32, Vec<u8>)> {
+    /// Every peer's update with the samples that it claims, and whether it is hostile.
+    fn updates(&mut self, round: (RoundNumber, Cid), peers: &mut [Peer]) -> Vec<(bool, u32, Vec<u8>)> {
         let honest: Vec<Vec<u8>> = peers
             .iter_mut()
             .filter(|peer| !peer.is_hostile)
@@ -192,6 +232,7 @@ impl<'a> Swarm<'a> {
             before: std::mem::take(&mut self.before),
             hostile: self.setting.hostile,
             peers: self.setting.peers,
+            parameters: self.base.elements(),
             round: round.0.0,
             rounds: self.setting.rounds,
             bound: self.settler.max_norm(),
@@ -201,12 +242,12 @@ impl<'a> Swarm<'a> {
         for peer in peers {
             let samples = u32::try_from(peer.samples.len()).unwrap();
             if !peer.is_hostile {
-                blobs.push((samples, left.next().unwrap()));
+                blobs.push((false, samples, left.next().unwrap()));
             } else if !self.setting.without
                 && let Some(update) = self.hostile(&known, peer)
             {
                 let packed = self.codec.encode_within(&update, known.bound).unwrap();
-                blobs.push((self.setting.attack.claim(samples), packed.bytes));
+                blobs.push((true, self.setting.attack.claim(samples), packed.bytes));
             }
         }
         self.before = known.honest;
@@ -217,7 +258,10 @@ impl<'a> Swarm<'a> {
         let (attack, mut random) = (self.setting.attack, Random::new(peer.random.next()));
         let mut train = |on, spoil: &dyn Fn(&mut [f32], &mut Answers)| match on {
             On::Own => self.trained(&peer.samples, &mut peer.random, spoil),
-            On::HeldOut => self.trained(&self.manifest.data.split.held_out(), &mut peer.random, spoil),
+            On::Seen => {
+                let seen: Vec<u32> = self.manifest.data.split.held_out().into_iter().step_by(2).collect();
+                self.trained(&seen, &mut peer.random, spoil)
+            }
         };
         attack.update(known, &mut random, &mut train)
     }
@@ -257,7 +301,12 @@ impl<'a> Swarm<'a> {
 
     /// Accuracy, and how often the pattern is taken for a 0; the latter only where somebody teaches it.
     fn measure(&mut self) -> (f64, f64) {
-        let (x, answers) = self.data.gather(&self.manifest.data.split.held_out());
+        let held_out = self.manifest.data.split.held_out();
+        let measured: Vec<u32> = match self.setting.measured {
+            Measured::All => held_out,
+            Measured::EveryOther => held_out.into_iter().skip(1).step_by(2).collect(),
+        };
+        let (x, answers) = self.data.gather(&measured);
         let mut accuracy =
             |x: &[f32], answers| self.evaluator.evaluate(&self.base, x, answers).unwrap().accuracy;
         let of_all = accuracy(&x, &answers);
