@@ -131,6 +131,7 @@ mod aggregate;
 mod batches;
 mod bound;
 mod codec;
+mod copies;
 mod dataset;
 mod file_kind;
 mod guard;
@@ -144,6 +145,7 @@ pub use aggregate::{AggregateError, Aggregation, aggregate, aggregate_checkpoint
 pub use batches::Batches;
 pub use bound::max_norm;
 pub use codec::{Codec, Packed};
+pub use copies::{Alike, Likeness, copies, cosine, overlap};
 pub use dataset::{Dataset, DatasetError};
 pub use file_kind::{FileKind, file_kind};
 pub use guard::{Judge, Quality};

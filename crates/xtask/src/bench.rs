@@ -39,6 +39,9 @@ const ATTACKS: &str = "attacks";
 /// What peers learn by each codec, likewise.
 const LEARNING: &str = "learning";
 
+/// How often honest updates are taken for copies, likewise.
+const COPIES: &str = "copies";
+
 /// The package of these benches.
 const SETTLE: &str = "lichen-settle";
 
@@ -58,6 +61,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{HOSTILE}");
         println!("{ATTACKS}");
         println!("{LEARNING}");
+        println!("{COPIES}");
         println!("{PAGE}");
         println!("{ROUNDS}");
         for name in names(&toolchain)? {
@@ -76,7 +80,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if name == HOSTILE {
         return hostile::hostile(&toolchain, arguments);
     }
-    if name == ATTACKS || name == LEARNING {
+    if [ATTACKS, LEARNING, COPIES].contains(&name.as_str()) {
         return of_package(&toolchain, SETTLE, &["--bench", &name], arguments);
     }
     if name == PAGE {
