@@ -6,10 +6,10 @@ use lichen_net::hub::Reason;
 use lichen_testkit::RelayProcess;
 use tokio::task::LocalSet;
 
-use crate::attacker::Attacker;
 use crate::network::Network;
 use crate::relay;
 use crate::tab::{Person, Tab};
+use lichen_tests::attacker::Attacker;
 
 const PARAMETERS: usize = 64 * 32 + 32 + 32 * 10 + 10;
 /// Accuracy from which the model is worth attacking.
@@ -47,7 +47,7 @@ async fn in_a_hub_the_door_refuses_what_is_too_long() {
         .run_until(async {
             let mut tab = Tab::joined(&relay, &Person::new(1)).await;
             let (_round, before) = better_than(&mut tab, 0, LEARNED).await;
-            let mut attacker = Attacker::join(&relay, 2).await;
+            let mut attacker = Attacker::join(&relay.url(), 2).await;
             for value in [f32::MAX, f32::MIN, 1e6, -1e6, 10.0, -10.0] {
                 let all_the_same = Update::new(vec![value; PARAMETERS]).unwrap().encode().unwrap();
                 for update in [all_the_same, hostile(value)] {
@@ -69,7 +69,7 @@ async fn in_a_hub_what_would_spoil_the_model_is_set_aside() {
         .run_until(async {
             let mut tab = Tab::joined(&relay, &Person::new(1)).await;
             let (_round, before) = better_than(&mut tab, 0, LEARNED).await;
-            let mut attacker = Attacker::join(&relay, 2).await;
+            let mut attacker = Attacker::join(&relay.url(), 2).await;
             for value in [1e9, -1e6, 10.0] {
                 let attacked = attacker.contribute(hostile(value)).await.unwrap();
                 let is_told =
@@ -96,7 +96,7 @@ async fn attack_mesh(changes: &[(&str, &str)], values: &[f32]) -> bool {
             let mut tab = Tab::joined_in(&relay, &Person::new(1), &network).await;
             let _other = Tab::joined_in(&relay, &Person::new(3), &network).await;
             let (_round, before) = better_than(&mut tab, 0, LEARNED).await;
-            let mut attacker = Attacker::join(&relay, 2).await;
+            let mut attacker = Attacker::join(&relay.url(), 2).await;
             for value in values {
                 let attacked = attacker.contribute(hostile(*value)).await.unwrap();
                 better_than(&mut tab, attacked.0, before - WAVERING).await;

@@ -8,9 +8,9 @@ use lichen_record::EngineVersion;
 use serde_json::Value;
 use tokio::task::LocalSet;
 
-use crate::attacker::Attacker;
 use crate::relay;
 use crate::tab::{Person, Tab};
+use lichen_tests::attacker::Attacker;
 
 /// Every training is repeated, and two of them earn an account its weight.
 const AUDITED: (&str, &str) = ("[rounds]", "[audit]\nshare = 1\nearn = 2\n[rounds]");
@@ -62,7 +62,7 @@ async fn who_sends_what_it_did_not_train_is_expelled_and_named() {
         .run_until(async {
             let mut tab = Tab::joined(&relay, &Person::new(1)).await;
             until_confirmed(&mut tab, 2).await;
-            let mut liar = Attacker::join(&relay, 2).await;
+            let mut liar = Attacker::join(&relay.url(), 2).await;
             // Small enough to be believed, and of an engine that anybody can repeat.
             let update = Update::new(vec![1e-3; 64 * 32 + 32 + 32 * 10 + 10]).unwrap().encode().unwrap();
             let kind = EngineKind::Cpu;

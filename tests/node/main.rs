@@ -3,7 +3,6 @@
 //! Run by `cargo xtask test`, which says in `LICHEN_RELAY_BIN` where the relay is.
 #![cfg(test)]
 
-mod attacker;
 mod attacks;
 mod audits;
 mod follower;

@@ -1,4 +1,13 @@
-//! Somebody with an account of their own who contributes what they like.
+//! Somebody with an account of their own who contributes and attests what they like.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "it takes part in tests and demonstrations, which may fail"
+)]
+
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::Receiver;
@@ -11,12 +20,13 @@ use lichen_record::{
     verify,
 };
 use lichen_round::Refusal;
-use lichen_testkit::{RelayProcess, http};
+use lichen_testkit::http;
 
-use crate::LIMIT;
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A member that speaks the hub's protocol by hand.
-pub(crate) struct Attacker {
+pub struct Attacker {
     key: SigningKey,
     campaign: CampaignId,
     handle: Handle,
@@ -24,20 +34,30 @@ pub(crate) struct Attacker {
     requests: u64,
     relay: String,
     read: u64,
+    /// The last round, unless it was dealt with.
+    last: Option<(RoundNumber, Cid, Stage)>,
+}
+
+/// How far a round is, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Closed,
 }
 
 impl Attacker {
-    /// Connects, says hello and joins.
-    pub(crate) async fn join(relay: &RelayProcess, number: u8) -> Self {
-        let site: lichen_bridge::Relay =
-            serde_json::from_str(&relay.get("lichen.json").unwrap().text()).unwrap();
+    /// Connects to the relay at this address, says hello and joins.
+    pub async fn join(relay: &str, number: u8) -> Self {
+        let words = http::get(&format!("{relay}lichen.json"), &[], LIMIT).unwrap().text();
+        let site: lichen_bridge::Relay = serde_json::from_str(&words).unwrap();
         let (handle, mut events) = swarm::spawn(&[]).unwrap();
         let Some(Event::Started { peer }) = events.next().await else { panic!("the swarm did not start") };
         handle.send(Command::Connect { address: site.address, also: site.also }).unwrap();
         while !matches!(events.next().await, Some(Event::Connected { .. })) {}
         let key = SigningKey::generate([number; 32]);
         let campaign = site.campaign.parse().unwrap();
-        let mut attacker = Self { key, campaign, handle, events, requests: 0, relay: relay.url(), read: 0 };
+        let mut attacker =
+            Self { key, campaign, handle, events, requests: 0, relay: relay.to_owned(), read: 0, last: None };
         let Reply::Welcome { time, .. } = attacker.hello(peer.clone(), now()).await else {
             panic!("not welcome")
         };
@@ -46,7 +66,9 @@ impl Attacker {
         attacker
     }
 
-    pub(crate) fn account(&self) -> String {
+    /// Its account, `did:key:…`.
+    #[must_use]
+    pub fn account(&self) -> String {
         self.key.account().to_string()
     }
 
@@ -56,12 +78,18 @@ impl Attacker {
     }
 
     /// Contributes this update to the next round that opens, and says which one that was.
-    pub(crate) async fn contribute(&mut self, update: Vec<u8>) -> Result<RoundNumber, Reason> {
+    ///
+    /// # Errors
+    /// The relay's reason for refusing it.
+    pub async fn contribute(&mut self, update: Vec<u8>) -> Result<RoundNumber, Reason> {
         self.contribute_as(update, None).await
     }
 
     /// As [`Attacker::contribute`], saying that this engine trained.
-    pub(crate) async fn contribute_as(
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn contribute_as(
         &mut self,
         update: Vec<u8>,
         engine: Option<EngineVersion>,
@@ -69,7 +97,7 @@ impl Attacker {
         let cid = Cid::of_raw(&update);
         assert_eq!(self.ask(&Request::PutBlob { bytes: update }).await, Reply::Stored { cid });
         loop {
-            let (round, base) = self.next_round().await;
+            let (round, base) = self.next_round(Stage::Open).await;
             let metrics = Metrics::new(0.01, 1.0, 60).unwrap();
             let campaign = self.campaign;
             let entry =
@@ -86,29 +114,44 @@ impl Attacker {
         }
     }
 
-    /// The last round that is open, later than what was read before.
-    async fn next_round(&mut self) -> (RoundNumber, Cid) {
+    /// Attests this as the result of the next round that closes.
+    ///
+    /// # Errors
+    /// The relay's reason for refusing it.
+    pub async fn attest(&mut self, result: Cid) -> Result<(), Reason> {
+        let (round, base) = self.next_round(Stage::Closed).await;
+        let campaign = self.campaign;
+        self.append(&Entry::Attestation { campaign, round, base, result, state: None, excluded: 0 }).await
+    }
+
+    /// The last round, once it is at this stage by what was not read before.
+    async fn next_round(&mut self, wanted: Stage) -> (RoundNumber, Cid) {
         let search = async {
             loop {
-                let mut open = None;
                 for record in self.read().await {
                     match verify::<Entry>(&record.entry).unwrap().get() {
-                        Entry::RoundOpened { round, base, .. } => open = Some((*round, *base)),
-                        Entry::RoundClosed { .. } => open = None,
+                        Entry::RoundOpened { round, base, .. } => {
+                            self.last = Some((*round, *base, Stage::Open));
+                        }
+                        Entry::RoundClosed { .. } => {
+                            self.last = self.last.map(|(round, base, _open)| (round, base, Stage::Closed));
+                        }
                         _ => {}
                     }
                 }
-                if let Some(open) = open {
-                    return open;
+                if let Some((round, base, stage)) = self.last
+                    && stage == wanted
+                {
+                    self.last = None;
+                    return (round, base);
                 }
-                tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(LIMIT, search).await.expect("no round opened")
+        tokio::time::timeout(LIMIT, search).await.expect("no round came to that")
     }
 
     async fn read(&mut self) -> Vec<Record> {
-        let url = format!("{}log/{}?from={}", self.relay, self.campaign, self.read);
+        let url = format!("{}log/{}?from={}&wait=1", self.relay, self.campaign, self.read);
         let page = tokio::task::spawn_blocking(move || http::get(&url, &[], LIMIT)).await.unwrap().unwrap();
         let Records { records, .. } = decode(&page.body, MAX_FRAME).unwrap();
         self.read += records.len() as u64;
