@@ -1,5 +1,6 @@
 //! Builds everything, starts the relay, and shows it to a person or to headless browser windows.
 
+mod liars;
 mod options;
 mod tabs;
 
@@ -29,7 +30,12 @@ pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     let port = choose_port(options.port)?;
     let data = data_folder(&options, port)?;
-    let campaign = if options.is_mesh { Some(mesh_campaign()?) } else { None };
+    let campaign = match (options.hostile, options.is_mesh) {
+        (0, false) => None,
+        (0, true) => Some(mesh_campaign()?),
+        (_, is_mesh) => Some(liars::audited_campaign(is_mesh)?),
+    };
+    let liar = if options.hostile > 0 { Some(liars::build(&toolchain)?) } else { None };
     let log = (options.tabs > 0).then(|| workspace::target().join(format!("xtask/relay-{port}.log")));
     if let Some(log) = &log {
         fs::create_dir_all(workspace::target().join("xtask"))?;
@@ -38,7 +44,8 @@ pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
     let relay = RelayOptions { program: programs.relay, port, data, page: None, campaign, log };
     let mut relay = RelayProcess::start(relay)?;
     if options.tabs > 0 {
-        return tabs::drive(&options, &mut relay);
+        let liars = liar.map(|liar| liars::Liars::start(&liar, &relay, options.hostile)).transpose()?;
+        return tabs::drive(&options, &mut relay, liars, &programs.cli);
     }
     println!("{}", relay.url());
     say::note("open this in two windows and click Join; Ctrl-C ends the demo");
@@ -64,12 +71,16 @@ pub(crate) fn choose_port(asked: Option<u16>) -> Result<u16> {
     Ok(free)
 }
 
-/// `.lichen/` or, as another campaign has another log, `.lichen-mesh/`; or an empty folder of its own.
+/// `.lichen/`, or a folder beside it where the campaign is another one; or an empty folder of its own.
 fn data_folder(options: &Options, port: u16) -> Result<PathBuf> {
     if options.fresh {
         return workspace::empty_folder(&format!("fresh-{port}"));
     }
-    Ok(workspace::root().join(if options.is_mesh { ".lichen-mesh" } else { ".lichen" }))
+    Ok(workspace::root().join(match (options.hostile > 0, options.is_mesh) {
+        (true, _) => ".lichen-audited",
+        (false, true) => ".lichen-mesh",
+        (false, false) => ".lichen",
+    }))
 }
 
 /// The digits campaign with updates that go from tab to tab.

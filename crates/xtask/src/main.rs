@@ -38,6 +38,9 @@ Developer commands of Lichen.
         --engine auto|cpu|gpu use this engine (default auto: measure both and use the faster one)
         --topology hub|mesh   how updates travel: through the relay, or from tab to tab (default hub)
         --port PORT           listen on this port (default 8080, or a free one if that is taken)
+        --hostile N           have N further members lie, by turns about their training and about what rounds
+                              come to; ends when they are found out, with what lichen verify says of them
+        --churn               close a window every 6 seconds and open another, until each was replaced
         --threads             also build the engine for several threads, so that the page offers them
                               exit codes: 0 accuracy reached, 1 not built or not started, 2 out of time,
                               3 a tab failed, 4 the relay ended

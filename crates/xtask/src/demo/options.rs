@@ -11,6 +11,9 @@ use crate::page::Threads;
 /// More windows than this need more than one machine.
 const MAX_TABS: usize = 64;
 
+/// Members that lie, at most.
+const MAX_HOSTILE: usize = 16;
+
 /// What the `demo` command was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Options {
@@ -32,6 +35,10 @@ pub(super) struct Options {
     pub(super) port: Option<u16>,
     /// Whether the page offers to train with several threads.
     pub(super) threads: Threads,
+    /// Members that lie, beside the windows.
+    pub(super) hostile: usize,
+    /// Whether windows are closed and others opened meanwhile.
+    pub(super) churn: bool,
 }
 
 impl Options {
@@ -46,6 +53,8 @@ impl Options {
             is_mesh: false,
             port: None,
             threads: Threads::Unasked,
+            hostile: 0,
+            churn: false,
         };
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -56,6 +65,8 @@ impl Options {
                     options.timeout = Duration::try_from_secs_f64(seconds).context("--timeout")?;
                 }
                 Arg::Long("threads") => options.threads = Threads::Offered,
+                Arg::Long("hostile") => options.hostile = number(&mut arguments, "--hostile")?,
+                Arg::Long("churn") => options.churn = true,
                 Arg::Long("fresh") => options.fresh = true,
                 Arg::Long("json") => options.json = true,
                 Arg::Long("port") => options.port = Some(number(&mut arguments, "--port")?),
@@ -82,8 +93,14 @@ impl Options {
         if self.tabs > MAX_TABS {
             bail!("--tabs is at most {MAX_TABS}");
         }
-        if self.tabs == 0 && (self.json || self.engine.is_some()) {
-            bail!("--json and --engine are for windows driven by this command: add --tabs N");
+        if self.hostile > MAX_HOSTILE {
+            bail!("--hostile is at most {MAX_HOSTILE}");
+        }
+        let is_driven = self.json || self.engine.is_some() || self.hostile > 0 || self.churn;
+        if self.tabs == 0 && is_driven {
+            bail!(
+                "--json, --engine, --hostile and --churn are for windows driven by this command: add --tabs N"
+            );
         }
         Ok(self)
     }
@@ -115,6 +132,8 @@ mod tests {
         assert_eq!((options.port, options.threads), (Some(81), Threads::Unasked));
         assert_eq!(parse("--threads").unwrap().threads, Threads::Offered);
         assert!(!options.is_mesh && parse("--tabs 2 --topology mesh").unwrap().is_mesh);
+        let attacked = parse("--tabs 6 --churn --hostile 2").unwrap();
+        assert!(attacked.churn && attacked.hostile == 2);
         assert_eq!(parse("").unwrap().until, 0.95);
         assert_eq!(parse("--tabs 1 --engine auto").unwrap().engine, None);
     }
@@ -132,6 +151,9 @@ mod tests {
             "--engine tpu",
             "--topology ring",
             "--port 70000",
+            "--hostile 2",
+            "--tabs 2 --hostile 17",
+            "--churn",
             "--what",
             "3",
         ] {
