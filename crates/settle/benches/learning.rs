@@ -1,4 +1,5 @@
-//! What peers learn together by each codec, and what that costs: `cargo xtask bench learning`.
+//! What peers learn together by each codec, and what that costs: `cargo xtask bench learning`. With `--outer`, what they learn
+//! by each outer optimiser.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,15 +24,31 @@ const GOAL: f64 = 0.95;
 /// Bits a second of a slow home connection's way up.
 const UPLINK: f64 = 1e6;
 
+/// Outer optimisers with their defaults, and gentler ones of the two that have momentum.
+const OUTER: [&str; 6] = [
+    "optimizer = \"mean\"",
+    "optimizer = \"momentum\"",
+    "optimizer = \"nesterov\"",
+    "optimizer = \"nesterov\"\nmomentum = 0.5",
+    "optimizer = \"adam\"",
+    "optimizer = \"yogi\"",
+];
+const OUTER_ROUNDS: u64 = 30;
+const SPLITS: [(Shards, &str); 2] = [(Shards::Alike, "alike"), (Shards::Dirichlet(0.1), "Dirichlet(0.1)")];
+
 fn main() {
-    let is_long = std::env::args().any(|argument| argument == "--long");
+    let is_given = |option: &str| std::env::args().any(|argument| argument == option);
+    let is_long = is_given("--long");
+    if is_given("--outer") {
+        return outer(if is_long { SEEDS } else { 1 });
+    }
     let peers: &[usize] = if is_long { &[4, 16, 64] } else { &[4, 16] };
     println!(
         "| peers | samples | codec | accuracy after {ROUNDS} rounds | bytes a parameter and round | of dense | rounds to {GOAL} | sending until then at 1 Mbit/s |"
     );
     println!("|--:|---|---|--:|--:|--:|--:|--:|");
     for peers in peers {
-        for (shards, word) in [(Shards::Alike, "alike"), (Shards::Dirichlet(0.1), "Dirichlet(0.1)")] {
+        for (shards, word) in SPLITS {
             let mut dense = 0;
             for codec in CODECS {
                 let manifest = wide(&format!("codec = \"{codec}\""));
@@ -41,6 +58,30 @@ fn main() {
                     dense = outcomes[0].bytes;
                 }
                 println!("| {peers} | {word} | {codec} | {} |", row(&outcomes, dense));
+            }
+        }
+    }
+}
+
+/// Accuracies by each outer optimiser, after a third of the rounds and after all.
+fn outer(seeds: u64) {
+    println!(
+        "| peers | samples | `[outer]` | after {} rounds | after {OUTER_ROUNDS} rounds |",
+        OUTER_ROUNDS / 3
+    );
+    println!("|--:|---|---|--:|--:|");
+    for peers in [4, 16] {
+        for (shards, word) in SPLITS {
+            for outer in OUTER {
+                let manifest = format!("{}\n[outer]\n{outer}\n", wide("codec = \"dense\""));
+                let of = |seed| learn(&Setting::honest(&manifest, peers, shards, seed, OUTER_ROUNDS));
+                let outcomes: Vec<Outcome> = (1..=seeds).map(of).collect();
+                let mean = |at: u64| {
+                    let all = outcomes.iter().map(|outcome| outcome.accuracy[at as usize - 1]);
+                    all.sum::<f64>() / seeds as f64
+                };
+                let (third, last) = (mean(OUTER_ROUNDS / 3), mean(OUTER_ROUNDS));
+                println!("| {peers} | {word} | `{}` | {third:.4} | {last:.4} |", outer.replace('\n', ", "));
             }
         }
     }
