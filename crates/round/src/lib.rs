@@ -100,6 +100,32 @@
 //! - Who was not drawn can compute a result as well, and has no place to say so in the log: its attestation is refused
 //!   ([`Refusal::NotDrawn`]), as otherwise everybody could fill the log. An audit from outside says it.
 //!
+//! # Work that is repeated
+//!
+//! Where the manifest has the table `[audit]`, trainings are repeated by others, and weight is earned by that.
+//!
+//! - **The draw.** When a round settles, each of its contributions is drawn with the chance `share`, and one account has to
+//!   repeat its training, step by step from the round's base: samples, order and seed follow from the manifest, the round and
+//!   the account, and the CPU engine gives the same bits everywhere. The account says in the log which update came of it
+//!   (`Audit`). Only trainings by the CPU engine are drawn, since every graphics processor rounds in its own way.
+//! - **Who repeats.** The coordinator, and members whom rounds wait for, who have earned their weight. While no member has, the
+//!   coordinator alone: it needs the checkpoint and the data for that, but nobody's update.
+//! - **The lot** is a hash over all entries up to the one that settles the round, signatures included. A contributor cannot know
+//!   it, since others sign after it. Whoever signs the settling entry can try several signatures and choose among their draws.
+//! - **Disputes.** If the one finds another update than was contributed, up to seven repeat the training, the first among them.
+//!   What more than half of them find is what the training gives. Who said otherwise is at fault: a contributor has no part in
+//!   the campaign any more, and its contribution is taken from its count; an account that accused falsely loses what it had to
+//!   show for. Where the coordinator alone may repeat, its word decides, and `lichen verify` finds out whether it lied. An audit
+//!   that is not decided within 32 rounds lapses.
+//! - **Weight.** A contribution weighs by its samples in full once `earn` trainings of its account came out the same elsewhere,
+//!   and a part that grows with each until then. All accounts that have not earned it weigh together at most the share
+//!   `newcomers` of a round. Where nobody in a round has earned anything, there is nobody to outweigh, and that share holds
+//!   nobody off: so a campaign is as open to made-up accounts in its first rounds as it is without audits. Trainings on a
+//!   graphics processor always weigh as a new account's.
+//! - **What stays.** A model that a lie has gone into is not taken back: each made-up account could otherwise cost everybody the
+//!   rounds since. What newcomers weigh bounds the harm, and the organiser can go back. Two accounts of one person may be drawn
+//!   to repeat each other's trainings and confirm lies; they have to earn their weight first.
+//!
 //! # The end
 //!
 //! - After its last round (`limit`) a campaign is finished.
