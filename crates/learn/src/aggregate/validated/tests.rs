@@ -91,6 +91,8 @@ fn zeno_weighs_by_where_the_loss_goes() {
     close(&descending(&updates, 1, |_at| vec![1.0, 0.0]), &[x, y]);
     // Nothing goes down a loss that falls with minus y.
     close(&descending(&updates, 1, |_at| vec![0.0, 1.0]), &[-0.6 / 12.0, 1.8 / 12.0]);
+    // What only goes up the loss loses its share and gets none back, though one of the two is the better half.
+    close(&descending(&[vec![0.0, 1.0], vec![0.0, 1.0]], 1, |_at| vec![0.0, 1.0]), &[0.0, 1.0 / 3.0]);
     // Asked ever again, it takes the mean of the better half.
     let late = descending(&updates, 200, |_at| vec![1.0, 0.0]);
     assert!((late[0] + 0.8).abs() < 1e-3 && (late[1] - 0.4).abs() < 1e-3, "{late:?}");
