@@ -5,6 +5,7 @@
 
 mod attacks;
 mod audits;
+mod downloads;
 mod follower;
 mod mesh;
 mod network;

@@ -1,6 +1,6 @@
 //! A node with its swarm, as a page would run them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -42,6 +42,8 @@ pub(crate) struct Tab {
     tasks: [JoinHandle<()>; 2],
     network: Network,
     peer: Rc<RefCell<Vec<u8>>>,
+    /// Bytes received and sent on the wire, as told last.
+    traffic: Rc<Cell<(u64, u64)>>,
 }
 
 impl Drop for Tab {
@@ -85,6 +87,8 @@ impl Tab {
         };
         let platform = Native::new(Rc::clone(&person.device), manifest);
         let node = tokio::task::spawn_local(lichen_node::run(platform, received, emit));
+        let traffic = Rc::new(Cell::new((0, 0)));
+        let moved = Rc::clone(&traffic);
         let (to_node, own, between) = (commands.clone(), Rc::clone(&peer), network.clone());
         let swarm = tokio::task::spawn_local(async move {
             while let Some(report) = reports.next().await {
@@ -93,6 +97,7 @@ impl Tab {
                         own.replace(peer.clone());
                         between.enter(peer.clone(), to_node.clone());
                     }
+                    NetEvent::Traffic { received, sent } => moved.set((*received, *sent)),
                     // Of peers the network tells.
                     NetEvent::PeersChanged { .. } => continue,
                     _ => {}
@@ -109,6 +114,7 @@ impl Tab {
             tasks: [node, swarm],
             network: network.clone(),
             peer,
+            traffic,
         }
     }
 
@@ -123,6 +129,11 @@ impl Tab {
         tab.start(EnginePreference::Cpu).await;
         tab.join().await;
         tab
+    }
+
+    /// Bytes received and sent on the wire, as told last: once a second.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        self.traffic.get()
     }
 
     /// The swarm's peer id.

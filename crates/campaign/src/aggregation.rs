@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use crate::Fault;
 use crate::reader::Reader;
+use crate::update::Encoding;
 
 /// `[aggregation]`: how updates are combined. The table may be left out: then it is their mean.
 ///
@@ -85,6 +86,9 @@ const RULES: [(&str, Rule); 10] = [
 const BEFORE: [(&str, Before); 2] =
     [("nearest-neighbours", Before::NearestNeighbours), ("bucketing", Before::Bucketing)];
 
+/// How a result's difference from its base may be packed: so that little is lost, since nobody sends that later.
+const CODECS: [(&str, Encoding); 1] = [(Encoding::Int8.word(), Encoding::Int8)];
+
 /// Pairs of updates have at most twice as large a share of hostile ones, which must stay below a half.
 const BUCKETED: f64 = 0.25;
 
@@ -109,13 +113,14 @@ impl AggregationRule {
 pub(crate) fn read_aggregation(
     table: Option<&DeTable<'_>>,
     faults: &mut Vec<Fault>,
-) -> Option<AggregationRule> {
+) -> Option<(AggregationRule, Option<Encoding>)> {
     let unless_given = AggregationRule::default();
-    let Some(_given) = table else { return Some(unless_given) };
     let mut reader = Reader::new("aggregation", table, faults);
-    let rule = reader.choice("rule", &RULES);
+    let has_rule = ["rule", "before", "hostile"].map(|key| reader.value(key).is_some()).contains(&true);
+    let rule = if has_rule { reader.choice("rule", &RULES) } else { Some(unless_given.rule) };
     let before = reader.optional_choice("before", &BEFORE);
     let hostile = reader.optional_number("hostile", 0.0..=0.49);
+    let codec = reader.optional_choice("codec", &CODECS);
     reader.finish();
     let (rule, before, given) = (rule?, before?, hostile?);
     let stranger = if before.is_some() { "aggregation.before" } else { "aggregation.hostile" };
@@ -132,7 +137,7 @@ pub(crate) fn read_aggregation(
         let problem = "must be given, and below 0.25, with bucketing: half of all pairs could have a hostile update in them";
         faults.push(Fault::new("aggregation.hostile", problem));
     }
-    Some(AggregationRule { rule, before, hostile })
+    Some((AggregationRule { rule, before, hostile }, codec?))
 }
 
 #[cfg(test)]

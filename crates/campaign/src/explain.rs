@@ -101,7 +101,7 @@ impl Manifest {
         format!(
             "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
              its processor or its graphics processor, whichever turns out faster. Then everybody's changes are {}{}, \
-             which {}, too, to check the others.{}{}",
+             {}.{}{}",
             counted(looks, "example", "examples"),
             with_separators(self.train.batch as u64),
             self.explain_combining(),
@@ -131,8 +131,8 @@ impl Manifest {
 
     fn explain_who_combines(&self) -> &'static str {
         match self.rounds.committee {
-            None => "your device does",
-            Some(_drawn) => "some devices do that are drawn by lot, yours among them now and then",
+            None => "which your device does, too, to check the others",
+            Some(_drawn) => "by devices that are drawn by lot to check each other, now and then by yours",
         }
     }
 

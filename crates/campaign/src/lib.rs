@@ -25,6 +25,7 @@
 //! | | `deadline_seconds` | how long a round waits for members that do not contribute |
 //! | | `minimum` | fewest contributions to close a round with |
 //! | | `quorum` | equal attestations that settle a round |
+//! | | `committee` | how many of a round's contributors are drawn by lot to compute and attest its result; all unless given |
 //! | | `limit` | rounds after which the campaign is finished, whatever was reached |
 //! | | `seed` | for the initial model, shards and training order |
 //! | `[show]` | | may be left out: then no samples are shown |
@@ -43,6 +44,7 @@
 //! | `[aggregation]` | `rule` | how updates are combined: `"mean"`, `"median-norm-clip"`, `"centered-clip"`, `"krum"`, `"multi-krum"`, `"coordinate-median"`, `"trimmed-mean"`, `"geometric-median"`; `"zeno"` and `"fltrust"` measure updates on half of the guard's samples, and nothing else is measured on that half |
 //! | | `before` | what is done to them first: `"nearest-neighbours"` or `"bucketing"`; nothing unless given |
 //! | | `hostile` | the share of hostile updates that is reckoned with; 0.3 unless given |
+//! | | `codec` | how a result's difference from its base is packed: `"int8"`; results are told whole unless given |
 //! | `[outer]` | `optimizer` | how the combined update changes the model: `"mean"` (it is added), `"momentum"`, `"nesterov"`, `"adam"`, `"yogi"` |
 //! | | `rate` | what a step is multiplied with, up to 10; unless given 1 with `"momentum"`, 0.7 with `"nesterov"`, 0.01 with `"adam"` and `"yogi"` |
 //! | | `momentum` | with `"momentum"` and `"nesterov"`, the share of earlier updates that goes on, up to 0.999; 0.5 and 0.9 unless given |

@@ -51,6 +51,8 @@ pub struct Manifest {
     pub guard: Guard,
     /// How updates are combined.
     pub aggregation: AggregationRule,
+    /// How a result's difference from its base is packed (`aggregation.codec`); none where results are told whole.
+    pub result_codec: Option<Encoding>,
     /// What is done with the combined update.
     pub outer: OuterOptimizer,
     /// How contributions are checked; none where they are not.
@@ -173,6 +175,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let outer = read_outer(outer?, faults);
     let audit = read_auditing(audit?, faults);
     version?;
+    let (aggregation, result_codec) = aggregation?;
     let manifest = Manifest {
         campaign: campaign?,
         data: data?,
@@ -181,7 +184,8 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
         rounds: rounds?,
         update: update?,
         guard: guard?,
-        aggregation: aggregation?,
+        aggregation,
+        result_codec,
         outer: outer?,
         audit: audit?,
         show,

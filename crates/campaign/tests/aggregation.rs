@@ -20,6 +20,9 @@ fn how_updates_are_combined_may_be_left_out_or_said() {
     let before = Some(Before::NearestNeighbours);
     assert_eq!(robust.aggregation, AggregationRule { rule: Rule::CenteredClip, before, hostile: 0.2 });
     assert!(robust.explain().iter().any(|said| said.text.contains("a few hostile ones cannot decide")));
+    let told = said("codec = \"int8\"\n");
+    assert_eq!((manifest.result_codec, told.result_codec), (None, Some(lichen_campaign::Encoding::Int8)));
+    assert_eq!(told.aggregation, manifest.aggregation);
     assert_eq!(said("rule = \"mean\"\n"), manifest);
     for (word, rule) in [
         ("median-norm-clip", Rule::MedianNormClip),
@@ -41,6 +44,7 @@ fn how_updates_are_combined_may_be_left_out_or_said() {
 fn a_way_of_combining_that_cannot_work_is_refused() {
     for (text, fault) in [
         ("before = \"bucketing\"", "aggregation.rule is missing: add it"),
+        ("codec = \"sparse\"", "aggregation.codec is not known here: use \"int8\""),
         ("rule = \"krum\"\nhostile = 0.5", "aggregation.hostile is 0.5: it must be from 0 to 0.49"),
         (
             "rule = \"mean\"\nhostile = 0.3",

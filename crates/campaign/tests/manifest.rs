@@ -69,7 +69,9 @@ fn a_committee_is_large_enough_for_the_quorum() {
     assert_eq!(fault(committee("hub", 2, 0)), "rounds.committee is 0: it must be from 1 to 10000");
     let drawn = committee("hub", 2, 3).unwrap().explain();
     assert!(
-        drawn.iter().any(|statement| statement.text.contains("drawn by lot, yours among them")),
+        drawn.iter().any(|statement| statement
+            .text
+            .contains("drawn by lot to check each other, now and then by yours")),
         "{drawn:?}"
     );
 }

@@ -82,6 +82,8 @@ pub(crate) struct Report {
     pub(crate) trainings_repeated: u64,
     /// Accounts that contributed what their training does not give, and have no part in the campaign any more.
     pub(crate) expelled: Vec<AccountId>,
+    /// Rounds whose result was told as a packed difference that gives another: tabs took the whole checkpoint.
+    pub(crate) differences_wrong: u64,
     /// Blobs fetched and checked against their ids.
     pub(crate) blobs: u64,
     /// Bytes of these blobs.
@@ -156,6 +158,7 @@ pub(crate) fn audit(
         trainings_audited: log.decisions.len(),
         trainings_repeated: repeated,
         expelled: log.decisions.expelled,
+        differences_wrong: recomputed.differences_wrong,
         blobs: blobs.count,
         blob_bytes: blobs.bytes,
         initial: log.initial,
@@ -194,6 +197,8 @@ struct SettledRound {
     /// How many of these come of an engine that gives the same bits everywhere.
     reproducible: u64,
     outcome: Outcome,
+    /// How the result differs from the base, as those who attested it say.
+    difference: Option<Cid>,
 }
 
 /// Fetches blobs and checks them against their ids.
@@ -304,12 +309,14 @@ fn settled_round(state: &CampaignState, number: RoundNumber) -> Option<SettledRo
     let Stage::Settled { result, state } = round.stage() else { return None };
     let is_reproducible = |accepted: &&Accepted| accepted.engine.is_some_and(EngineVersion::is_reproducible);
     let reproducible = round.counted().filter(is_reproducible).count() as u64;
+    let difference = round.difference().map(|difference| difference.packed);
     Some(SettledRound {
         number,
         base: Outcome { result: round.base(), state: round.outer_state() },
         inputs: round.inputs(),
         reproducible,
         outcome: Outcome { result, state },
+        difference,
     })
 }
 
@@ -326,6 +333,7 @@ struct Recomputed {
     last: Reached,
     left_out: u64,
     not_recomputed: u64,
+    differences_wrong: u64,
     course: Course,
     /// The last end that the coordinator declared.
     ending: Option<Ending>,
@@ -370,7 +378,7 @@ fn recompute<S: Source>(
     let mut recomputer = Recomputer::new(manifest, data)?;
     let mut course = Course::default();
     course.add(&mut recomputer, RoundNumber(0), &at)?;
-    let (mut left_out, mut not_recomputed) = (0, 0);
+    let (mut left_out, mut not_recomputed, mut differences_wrong) = (0, 0, 0);
     let mut ending = None;
     let total = log.rounds.len() as u64;
     for (done, round) in (1..).zip(&log.rounds) {
@@ -380,8 +388,9 @@ fn recompute<S: Source>(
         }
         let base = log.ends.contains(&round.number).then(|| at.checkpoint.clone());
         if let Some(updates) = round_updates(blobs, manifest, round)? {
-            let (computed, out) = recomputer.settle(round, &at, &updates)?;
+            let (computed, difference, out) = recomputer.settle(round, &at, &updates)?;
             left_out += out;
+            differences_wrong += u64::from(round.difference.is_some() && round.difference != difference);
             if computed != round.outcome {
                 let (computed, settled) = (Box::new(computed), Box::new(round.outcome));
                 return Err(Fault::Checkpoint { round: round.number, computed, settled });
@@ -398,7 +407,7 @@ fn recompute<S: Source>(
         }
         progress(Progress::Rounds(done, total));
     }
-    Ok(Recomputed { last: at, left_out, not_recomputed, course, ending })
+    Ok(Recomputed { last: at, left_out, not_recomputed, differences_wrong, course, ending })
 }
 
 /// What a round came to, from whoever has it.

@@ -162,6 +162,12 @@ fn in_words(report: &Report) -> String {
             best.round, best.accuracy, best.loss
         ));
     }
+    if report.differences_wrong > 0 {
+        lines.push(format!(
+            "differences  {} rounds were told as differences that do not give their results",
+            report.differences_wrong
+        ));
+    }
     if report.contradictions > 0 {
         lines.push(format!("contradicted {} accounts said what is proven false", report.contradictions));
     }

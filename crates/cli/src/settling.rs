@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures::executor::block_on;
-use lichen_campaign::{Manifest, UpdateRule};
+use lichen_campaign::{Manifest, Settlement, UpdateRule};
 use lichen_learn::{Codec, Dataset, max_norm};
 use lichen_model::initial_parameters;
 use lichen_record::Cid;
@@ -17,7 +17,11 @@ pub(crate) fn describe(manifest: &Manifest, data: &[u8]) -> anyhow::Result<Strin
         None => "by default: update.max_norm sets it, and `lichen train --json` tells an honest one's",
     };
     let packed = describe_packing(manifest)?;
-    Ok(format!("update norm  at most {bound:.4} ({whose})\n{packed}\n{}", describe_guard(manifest, data)?))
+    let told = describe_telling(manifest)?;
+    Ok(format!(
+        "update norm  at most {bound:.4} ({whose})\n{packed}\n{told}{}",
+        describe_guard(manifest, data)?
+    ))
 }
 
 /// How updates are packed and what one takes, in one line.
@@ -28,6 +32,29 @@ fn describe_packing(manifest: &Manifest) -> anyhow::Result<String> {
     let kept =
         feedback.map_or(String::new(), |share| format!("; a tab keeps {share} of what that leaves out"));
     Ok(format!("update codec {}: about {bytes} bytes an update{kept}", encoding.word()))
+}
+
+/// Who attests results and how tabs get them, in a line each where that is not as usual.
+fn describe_telling(manifest: &Manifest) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if let Some(committee) = manifest.rounds.committee {
+        let by = match manifest.rounds.settlement {
+            Settlement::Coordinator => "the coordinator and ",
+            Settlement::Contributors => "",
+        };
+        text.push_str(&format!(
+            "committee    results are attested by {by}{committee} contributors, drawn by lot in each round\n"
+        ));
+    }
+    if let Some(encoding) = manifest.result_codec {
+        let parameters = initial_parameters(&manifest.model, manifest.rounds.seed)?.elements();
+        let bytes = Codec::new(encoding).data_len(parameters);
+        text.push_str(&format!(
+            "result codec {}: about {bytes} bytes a result for a tab that has the one before\n",
+            encoding.word()
+        ));
+    }
+    Ok(text)
 }
 
 /// What will happen when the goal is reached, in one line.

@@ -193,7 +193,7 @@ pub fn aggregate(base: &Parameters, accepted: &[(u32, &Update)]) -> Result<Param
 }
 
 /// The base with a change to each of its parameters; the base itself where it would no longer be one of numbers.
-fn added(base: Parameters, change: impl Iterator<Item = f64>) -> Parameters {
+pub(crate) fn added(base: Parameters, change: impl Iterator<Item = f64>) -> Parameters {
     let mut result = base.clone();
     let values = result.iter_mut().flat_map(|(_name, tensor)| tensor.data_mut());
     for (value, change) in values.zip(change) {

@@ -98,6 +98,13 @@
 //! its state. `tests/judged_by_flower.rs` compares the steps with those of the library Flower, whose `FedAdam` scales the first
 //! steps as above.
 //!
+//! # How a result is told
+//!
+//! With `aggregation.codec` in the manifest, a round's result is its base and the packed difference of what the rules above
+//! give ([`PackedDifference`]). So the difference, a quarter of a checkpoint's bytes, is all that a tab with the base needs, and
+//! the checkpoint's id says whether it was the right one. What packing rounds off is lost: no round makes up for it. A
+//! difference that is too large for a number leaves the base.
+//!
 //! # What no single update may do
 //!
 //! Accounts cost nothing, so two things stand between a hostile update and the model:
@@ -136,6 +143,7 @@ mod dataset;
 mod file_kind;
 mod guard;
 mod outer;
+mod packed_difference;
 mod power;
 mod residual;
 mod soundness;
@@ -150,6 +158,7 @@ pub use dataset::{Dataset, DatasetError};
 pub use file_kind::{FileKind, file_kind};
 pub use guard::{Judge, Quality};
 pub use outer::{OuterState, OuterStateError, outer_step};
+pub use packed_difference::PackedDifference;
 pub use residual::{BaseOf, MAX_RESIDUAL, Residual, ResidualError};
 pub use soundness::{ModelSize, SoundnessError, check_campaign, check_model, check_training};
 pub use update::{BlockFault, Update, UpdateError, difference};

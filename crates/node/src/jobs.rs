@@ -18,13 +18,13 @@ use crate::blobs::{checkpoint, dataset};
 use crate::context::{Context, Failure, TrainingTicket};
 use crate::hub::HubError;
 use crate::log_reader::{Batch, LogFault, LogReader};
-use crate::settling::{self, Settling};
+use crate::settling::{self, Combined, Settling};
 use crate::signing::sign;
 use crate::training::{Assignment, Task, Trained, Training};
 use crate::{Platform, Unkept, evaluating};
 
 pub(crate) use fetching::{fetch, fetch_data};
-pub(crate) use handing_over::{append, pin, publish, serve};
+pub(crate) use handing_over::{Attested, append, pin, publish, serve};
 pub(crate) use repeating::repeat_training;
 
 use fetching::{draw_first_model, updates};
@@ -65,7 +65,7 @@ pub(crate) enum Done<P: Platform> {
     /// The relay gave a receipt, a reason for refusing, or no answer.
     Appended { ticket: Ticket, id: Cid, outcome: Result<Verified<Receipt>, Option<String>> },
     /// A round's result is computed, or something for it could not be got.
-    Aggregated { round: RoundNumber, excluded: u32, result: Result<Outcome, Vec<Cid>> },
+    Aggregated { round: RoundNumber, excluded: u32, result: Result<Combined, Vec<Cid>> },
     /// A training was repeated, or could not be.
     Repeated { round: RoundNumber, contributor: AccountId, found: Option<Cid> },
     /// Nobody waits for this.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use futures::lock::Mutex;
 use lichen_bridge::Event;
-use lichen_record::RoundNumber;
+use lichen_record::{Cid, RoundNumber};
 use lichen_round::Outcome;
 use lichen_settle::{Measurer, SetAside, Settled, Settler, guarded};
 
@@ -22,6 +22,14 @@ pub(crate) struct Settling {
     set_aside: Cell<Option<(RoundNumber, SetAside)>>,
 }
 
+/// What a round came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Combined {
+    pub(crate) outcome: Outcome,
+    /// The packed difference from the base, where results are told so.
+    pub(crate) difference: Option<Cid>,
+}
+
 /// Computes a round's result from what it began with and its updates with their weights, and puts it onto this device.
 pub(crate) async fn combine<P: Platform>(
     context: &Rc<Context<P>>,
@@ -29,7 +37,7 @@ pub(crate) async fn combine<P: Platform>(
     round: RoundNumber,
     base: Outcome,
     updates: &[(u32, Vec<u8>)],
-) -> Option<Outcome> {
+) -> Option<Combined> {
     let bytes = blobs::bytes(context, &base.result).await?;
     let state = match &base.state {
         Some(state) => Some(blobs::bytes(context, state).await?),
@@ -46,7 +54,7 @@ pub(crate) async fn combine<P: Platform>(
         let turn = async || context.platform.yield_now().await;
         settler.settle(&base.result, state.as_deref(), aggregation, turn).await.ok()?
     };
-    let Settled { result, checkpoint, state, next_state, set_aside } = settled;
+    let Settled { result, checkpoint, state, next_state, difference, set_aside } = settled;
     if let Some(set_aside) = set_aside {
         settling.set_aside.set(Some((round, set_aside)));
     }
@@ -59,8 +67,16 @@ pub(crate) async fn combine<P: Platform>(
         }
         context.mesh.offer(cid);
     }
+    let packed = difference.map(|bytes| (Cid::of_raw(&bytes), bytes));
+    // In a hub the relay has it.
+    if let Some((cid, bytes)) = &packed
+        && context.mesh.is_on()
+        && context.keep_for_now(cid, bytes).await
+    {
+        context.mesh.offer(*cid);
+    }
     context.mesh.announce();
-    Some(Outcome { result, state })
+    Some(Combined { outcome: Outcome { result, state }, difference: packed.map(|(cid, _bytes)| cid) })
 }
 
 /// What the page hears of a round that changed nothing.

@@ -44,6 +44,7 @@ const messages = [
   ['entry', 'checkpointed', { checkpointed: { campaign, round: 255, base, result } }],
   ['entry', 'checkpointed-without', { checkpointed: { campaign, round: 255, base, result, excluded: 2 } }],
   ['entry', 'checkpointed-with-state', { checkpointed: { campaign, round: 255, base, result, state } }],
+  ['entry', 'checkpointed-with-difference', { checkpointed: { campaign, round: 255, base, result, difference: update } }],
   ['entry', 'unavailable', { unavailable: { campaign, round: 256, update } }],
   ['entry', 'departed', { departed: { campaign, round: 65536, account } }],
   ['entry', 'finished', { finished: { campaign, round: 65537 } }],

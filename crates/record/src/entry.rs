@@ -143,6 +143,10 @@ pub enum Entry {
         /// nothing over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<Cid>,
+        /// The packed difference of the result from the base (raw), with which whoever has the base needs no more; not written
+        /// where the campaign's results are not told so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        difference: Option<Cid>,
     },
     /// The account takes part in the round, and could get this update of another's from nobody.
     Unavailable {

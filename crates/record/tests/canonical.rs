@@ -286,6 +286,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 result: other,
                 excluded: samples % 2 * samples,
                 state: (samples % 4 > 1).then_some(other),
+                difference: (samples % 8 > 3).then_some(other),
             },
             7 => Entry::Unavailable { campaign, round, update: other },
             8 => Entry::Finished { campaign, round },

@@ -29,13 +29,14 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         metrics: Metrics::new(core::f64::consts::LN_2, 0.8125, 60).unwrap(),
         engine,
     };
-    let attestation = |excluded, state| Entry::Attestation {
+    let attestation = |excluded, state, difference| Entry::Attestation {
         campaign,
         round: RoundNumber(255),
         base,
         result,
         excluded,
         state,
+        difference,
     };
     Some(match name {
         "published" => Entry::Published { campaign, manifest, base },
@@ -46,9 +47,10 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         "contribution-by-cpu" => contribution(Some(EngineVersion { kind: EngineKind::Cpu, version: 1 })),
         "contribution-by-gpu" => contribution(Some(EngineVersion { kind: EngineKind::Gpu, version: 300 })),
         "round-closed" => Entry::RoundClosed { campaign, round: RoundNumber(24) },
-        "checkpointed" => attestation(0, None),
-        "checkpointed-without" => attestation(2, None),
-        "checkpointed-with-state" => attestation(0, Some(Cid::of_raw(b"state"))),
+        "checkpointed" => attestation(0, None, None),
+        "checkpointed-without" => attestation(2, None, None),
+        "checkpointed-with-state" => attestation(0, Some(Cid::of_raw(b"state")), None),
+        "checkpointed-with-difference" => attestation(0, None, Some(update)),
         "unavailable" => Entry::Unavailable { campaign, round: RoundNumber(256), update },
         "departed" => Entry::Departed { campaign, round: RoundNumber(65_536), account },
         "audit" => Entry::Audit { campaign, round: RoundNumber(22), contributor: account, found: update },
@@ -92,14 +94,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 32, "sixteen messages, each with a low and a high signature");
+    assert_eq!(seen, 34, "seventeen messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 18);
+    assert_eq!(high.len(), 19);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

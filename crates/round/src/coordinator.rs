@@ -36,6 +36,8 @@ pub enum CoordinatorEvent {
         round: RoundNumber,
         /// The checkpoint, and what the outer optimiser carries over with it.
         outcome: Outcome,
+        /// Its packed difference from the base, where the campaign's results are told so.
+        difference: Option<Cid>,
     },
     /// Answer to [`CoordinatorAction::Aggregate`]: it could not be computed.
     AggregateFailed {
@@ -148,7 +150,8 @@ enum Mode {
 struct Aggregation {
     round: RoundNumber,
     attempt: Attempt,
-    outcome: Option<Outcome>,
+    /// What it came to, and the packed difference.
+    outcome: Option<(Outcome, Option<Cid>)>,
 }
 
 /// What the log lacks, if anything.
@@ -232,9 +235,9 @@ impl Coordinator {
                 self.acting_since = now;
             }
             CoordinatorEvent::AppendFailed => self.append.fail(now),
-            CoordinatorEvent::Aggregated { round, outcome } => {
+            CoordinatorEvent::Aggregated { round, outcome, difference } => {
                 if let Some(aggregation) = self.aggregation_of(round) {
-                    aggregation.outcome = Some(outcome);
+                    aggregation.outcome = Some((outcome, difference));
                 }
             }
             CoordinatorEvent::AggregateFailed { round } => {
@@ -432,7 +435,7 @@ impl Coordinator {
         }
         let (number, base) = (round.number(), round.base());
         let computed = self.aggregation.filter(|aggregation| aggregation.round == number);
-        let Some(outcome) = computed.and_then(|aggregation| aggregation.outcome) else {
+        let Some((outcome, difference)) = computed.and_then(|aggregation| aggregation.outcome) else {
             return Due::Aggregate { round: number, base };
         };
         let deadline = closed.saturating_add(self.state.rules().deadline_ms);
@@ -441,7 +444,15 @@ impl Coordinator {
         }
         let campaign = self.state.campaign();
         let Outcome { result, state } = outcome;
-        Due::Entry(Entry::Attestation { campaign, round: number, base, result, excluded: 0, state })
+        Due::Entry(Entry::Attestation {
+            campaign,
+            round: number,
+            base,
+            result,
+            excluded: 0,
+            state,
+            difference,
+        })
     }
 
     /// Whether this coordinator orders the log, as far as there is one.

@@ -183,6 +183,6 @@ pub use participant::{Activity, Participant, ParticipantAction, ParticipantEvent
 pub use refusal::Refusal;
 pub use repetition::Repetition;
 pub use roll::{Member, Presence};
-pub use round::{Accepted, Input, Round, Stage};
+pub use round::{Accepted, Difference, Input, Round, Stage};
 pub use rules::Rules;
 pub use state::CampaignState;

@@ -105,7 +105,7 @@ struct AttestationWork {
 #[derive(Clone, Copy, Debug)]
 enum AttestationStep {
     Aggregate(Attempt),
-    Submit { outcome: Outcome, submission: Submission },
+    Submit { outcome: Outcome, difference: Option<Cid>, submission: Submission },
 }
 
 impl Submission {

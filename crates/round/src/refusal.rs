@@ -77,6 +77,9 @@ pub enum Refusal {
     /// The lot drew others to attest this round.
     #[error("the lot drew others to attest this round")]
     NotDrawn,
+    /// In this campaign no result is told as a difference. Programs that know of none can read its log.
+    #[error("in this campaign no result is told as a difference")]
+    NoDifference,
     /// The result is computed from another set of contributions than the one that counts now.
     #[error("contributions were excluded since, or are said to be that were not")]
     WrongExclusions,
@@ -145,6 +148,8 @@ impl Refusal {
             Self::GoesOn => "goes_on",
             Self::NotAContributor => "not_a_contributor",
             Self::NotAnAuditor => "not_an_auditor",
+            Self::NotDrawn => "not_drawn",
+            Self::NoDifference => "no_difference",
             Self::WrongExclusions => "wrong_exclusions",
             Self::CoordinatorSettles => "not_a_mesh",
             Self::WrongUpdate => "wrong_update",

@@ -11,10 +11,13 @@ use crate::weights::{Claim, weights};
 use crate::{Outcome, Rules};
 
 mod committee;
+mod differences;
 mod reports;
 mod tally;
 mod voices;
 
+pub use differences::Difference;
+pub(crate) use differences::Differences;
 pub(crate) use reports::{MAX_REPORTS, Reports};
 pub(crate) use tally::{Attestation, Tally};
 pub(crate) use voices::{Voice, Voices};
@@ -28,6 +31,8 @@ pub struct Round {
     pub(crate) base: Cid,
     /// What the outer optimiser carries over with the base.
     pub(crate) state: Option<Cid>,
+    /// How the base differs from what the round before started from, if it is that round's result.
+    pub(crate) base_difference: Option<Difference>,
     pub(crate) opened: u64,
     pub(crate) cohort: usize,
     pub(crate) awaited: BTreeSet<AccountId>,
@@ -38,6 +43,7 @@ pub struct Round {
     excluded: usize,
     pub(crate) stage: Stage,
     pub(crate) tally: Tally,
+    pub(crate) differences: Differences,
     pub(crate) reports: Reports,
     /// Members whose connection is gone, and who were not heard of since.
     pub(crate) departed: BTreeSet<AccountId>,
@@ -129,6 +135,7 @@ impl Round {
             number,
             base: base.result,
             state: base.state,
+            base_difference: None,
             opened,
             cohort: awaited.len(),
             awaited,
@@ -139,6 +146,7 @@ impl Round {
             excluded: 0,
             stage: Stage::Open,
             tally: Tally::new(),
+            differences: Differences::new(),
             reports: Reports::new(),
             departed: BTreeSet::new(),
             voices: Voices::new(),
@@ -283,6 +291,14 @@ impl Round {
     #[must_use]
     pub fn agreeing(&self, result: Outcome) -> usize {
         self.tally.votes(&result)
+    }
+
+    /// How the settled result differs from the base, where those who attest it name that.
+    #[must_use]
+    pub fn difference(&self) -> Option<Difference> {
+        let Stage::Settled { result, .. } = self.stage else { return None };
+        let base = self.base;
+        self.differences.of(result).filter(|_packed| result != base).map(|packed| Difference { base, packed })
     }
 
     /// Whether a contribution that counts has this update.

@@ -29,6 +29,8 @@ pub struct Rules {
     pub quorum: u32,
     /// How many of a round's contributors are drawn to attest it; none where everybody may.
     pub committee: Option<u32>,
+    /// Whether results are told as packed differences from their bases.
+    pub packs_results: bool,
     /// Rounds after which the campaign is finished.
     pub limit: u64,
     /// Whether the campaign ends when its goal is reached.
@@ -78,6 +80,7 @@ impl From<&Manifest> for Rules {
             minimum: rounds.minimum,
             quorum: rounds.quorum,
             committee: rounds.committee,
+            packs_results: manifest.result_codec.is_some(),
             limit: rounds.limit,
             ends_at_goal: manifest.ends_at().is_some(),
             keeps_state: manifest.outer.moments() > 0,

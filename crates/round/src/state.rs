@@ -8,7 +8,7 @@ use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Verified};
 use crate::audits::{Audit, Audits};
 use crate::patience::Patience;
 use crate::roll::{Member, Roll};
-use crate::{Change, Fault, Outcome, Refusal, Round, Rules, Stage};
+use crate::{Change, Difference, Fault, Outcome, Refusal, Round, Rules, Stage};
 
 mod admission;
 mod auditing;
@@ -191,6 +191,16 @@ impl CampaignState {
     pub fn results(&self) -> impl Iterator<Item = (RoundNumber, Cid)> + '_ {
         let all = self.published.iter().flat_map(|published| published.history.all());
         all.map(|(round, outcome)| (round, outcome.result))
+    }
+
+    /// How [`CampaignState::checkpoint`] differs from the one before it, where those who attested it named that.
+    #[must_use]
+    pub fn difference(&self) -> Option<Difference> {
+        let round = self.round()?;
+        match round.stage {
+            Stage::Settled { .. } => round.difference(),
+            Stage::Open | Stage::Closed { .. } => round.base_difference,
+        }
     }
 
     /// An account that joined at some time.

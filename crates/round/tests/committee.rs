@@ -7,8 +7,8 @@ mod fixture;
 use std::collections::BTreeSet;
 
 use fixture::{
-    DRAWN, Log, MESH, Person, RULES, Reader, attestation, attestation_without, cid, close, closed,
-    contribution_of, coordinator, departed, initial, left, open, opened, unavailable, update_of,
+    DRAWN, Log, MESH, Person, RULES, Reader, attestation, attestation_told, attestation_without, cid, close,
+    closed, contribution_of, coordinator, departed, initial, left, open, opened, unavailable, update_of,
 };
 use lichen_record::{AccountId, RoundNumber};
 use lichen_round::{Change, ParticipantAction, ParticipantEvent, Refusal, Rules, Stage};
@@ -208,8 +208,46 @@ fn a_tab_that_is_not_drawn_waits_for_the_result_and_fetches_it() {
             log.add(&coordinator(), &attestation(1, initial(), cid("result")));
         }
         let actions = tabs[1].tell(&log, ParticipantEvent::Tick);
-        let fetches = |action: &ParticipantAction| matches!(action, ParticipantAction::Fetch { cid: wanted } if *wanted == cid("result"));
+        let fetches = |action: &ParticipantAction| matches!(action, ParticipantAction::Fetch { cid: wanted, .. } if *wanted == cid("result"));
         assert!(actions.iter().any(fetches), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_result_is_to_be_got_as_the_difference_that_the_coordinator_or_most_name() {
+    let people = everybody(5);
+    let [result, right, wrong] = ["result", "difference", "a lie"].map(cid);
+    let of = |log: &Log| log.state.difference().map(|difference| difference.packed);
+    let attest = |difference| attestation_told(1, initial(), result, difference);
+
+    let (mut log, committee, _others) = drawn(Rules { quorum: 3, ..DRAWN[0] }, &people);
+    log.add(committee[0], &attest(wrong));
+    log.add(committee[1], &attest(wrong));
+    assert_eq!(of(&log), None, "nothing is settled");
+    log.add(&coordinator(), &attest(right));
+    assert_eq!(of(&log), Some(right));
+    let mut back = Log { state: log.state.clone(), records: Vec::new(), time: log.time + 2_000 };
+    log.wait(2_000);
+    log.add(&coordinator(), &opened(2, result));
+    assert_eq!(of(&log), Some(right), "for whoever comes late");
+    back.add(&coordinator(), &opened(2, initial()));
+    assert_eq!(of(&back), None);
+
+    let (mut log, committee, _others) = drawn(Rules { committee: Some(3), quorum: 3, ..DRAWN[1] }, &people);
+    log.add(committee[0], &attest(wrong));
+    log.add(committee[1], &attest(right));
+    log.add(committee[2], &attest(right));
+    assert_eq!(of(&log), Some(right));
+    assert!(log.state.faults().is_empty(), "it is a hint, and no word about the result");
+}
+
+#[test]
+fn where_results_are_told_whole_no_difference_is_named() {
+    for rules in [RULES, MESH] {
+        let people = everybody(2);
+        let (mut log, committee, _others) = drawn(rules, &people);
+        let entry = attestation_told(1, initial(), cid("result"), cid("difference"));
+        log.refuse(committee[0], &entry, Refusal::NoDifference);
     }
 }
 

@@ -116,7 +116,11 @@ fn the_coordinator_attests_when_its_word_settles() {
     let result = cid("one");
     let deadline = log.time + RULES.deadline_ms;
     assert_eq!(
-        tell(&mut relay, log.time, Event::Aggregated { round: ROUND, outcome: result.into() }),
+        tell(
+            &mut relay,
+            log.time,
+            Event::Aggregated { round: ROUND, outcome: result.into(), difference: None }
+        ),
         [Action::WakeAt(deadline)]
     );
     let one = attestation(1, initial(), result);
@@ -139,7 +143,7 @@ fn the_coordinator_never_attests_twice() {
     assert_eq!(log.state.settled(), 0);
     let (mut relay, actions) = started(&log, log.time + 60_000);
     assert_eq!(actions, []);
-    let aggregated = Event::Aggregated { round: ROUND, outcome: cid("two").into() };
+    let aggregated = Event::Aggregated { round: ROUND, outcome: cid("two").into(), difference: None };
     assert_eq!(tell(&mut relay, log.time + 60_000, aggregated), []);
     assert_eq!(tell(&mut relay, log.time + 600_000, Event::Tick), []);
 }

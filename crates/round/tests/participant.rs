@@ -70,7 +70,7 @@ fn people() -> (Person, Person) {
 /// A tab at work in round 1, whose member it is, with the base at hand.
 fn training(log: &Log, person: &Person) -> Tab {
     let (mut tab, actions) = Tab::live(person, log);
-    assert_eq!(actions, [Action::Fetch { cid: initial() }]);
+    assert_eq!(actions, [Action::Fetch { cid: initial(), difference: None }]);
     let actions = tab.tell(Event::Fetched { cid: initial() });
     assert!(
         matches!(actions[..], [Action::Train { round: ROUND, .. }, Action::Evaluate { .. }]),
@@ -119,7 +119,10 @@ fn a_click_joins_and_trains_at_once() {
     let (mut tab, actions) = Tab::live(&anna, &log);
     assert_eq!(
         actions,
-        [Action::Submit { ticket: Ticket(1), entry: joined(1) }, Action::Fetch { cid: initial() }]
+        [
+            Action::Submit { ticket: Ticket(1), entry: joined(1) },
+            Action::Fetch { cid: initial(), difference: None }
+        ]
     );
     // Training need not wait for the log's saying that the account joined.
     let actions = tab.tell(Event::Fetched { cid: initial() });
@@ -156,7 +159,7 @@ fn a_long_log_is_read_before_anything_is_done() {
     assert_eq!(tab.follow(&log), []);
     assert_eq!(tab.tick(60_000), []);
     assert_eq!(tab.participant.activity(), Activity::CatchingUp);
-    assert_eq!(tab.tell(Event::CaughtUp), [Action::Fetch { cid: initial() }]);
+    assert_eq!(tab.tell(Event::CaughtUp), [Action::Fetch { cid: initial(), difference: None }]);
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn after_a_reload_nothing_is_done_twice() {
     log.add(&anna, &contribution(1, initial()));
     let (mut tab, actions) = Tab::live(&anna, &log);
     // Neither a second joining nor a second training: only the chart's first point.
-    assert_eq!(actions, [Action::Fetch { cid: initial() }]);
+    assert_eq!(actions, [Action::Fetch { cid: initial(), difference: None }]);
     let actions = tab.tell(Event::Fetched { cid: initial() });
     assert!(matches!(actions[..], [Action::Evaluate { .. }]), "{actions:?}");
     assert_eq!(tab.tick(60_000), []);
@@ -202,8 +205,12 @@ fn a_round_from_training_to_settlement() {
         tab.follow(&log),
         [Action::Aggregate { round: ROUND, base: initial(), state: None, inputs, excluded: 0 }]
     );
-    let (_ticket, entry) =
-        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("one").into() }));
+    let (_ticket, entry) = submitted(&tab.tell(Event::Aggregated {
+        round: ROUND,
+        excluded: 0,
+        outcome: cid("one").into(),
+        difference: None,
+    }));
     assert_eq!(entry, attestation(1, initial(), cid("one")));
     log.add(&anna, &entry);
     log.add(&coordinator(), &attestation(1, initial(), cid("one")));
@@ -291,7 +298,7 @@ fn every_request_is_repeated_after_reconnecting() {
     assert!(matches!(actions[..], [Action::Aggregate { .. }]), "{actions:?}");
     let again = reconnect(&mut tab, &log);
     assert!(matches!(again[..], [Action::Aggregate { .. }]), "{again:?}");
-    tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("one").into() });
+    tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("one").into(), difference: None });
     let (_ticket, entry) = submitted(&reconnect(&mut tab, &log));
     assert_eq!(entry, attestation(1, initial(), cid("one")));
 }
@@ -445,10 +452,13 @@ fn failed_work_is_tried_again() {
     let mut log = open_for(&[&anna, &bela]);
     let (mut tab, _) = Tab::live(&anna, &log);
     assert_eq!(tab.tell(Event::FetchFailed { cid: initial() }), []);
-    assert_eq!(tab.tick(500), [Action::Fetch { cid: initial() }]);
+    assert_eq!(tab.tick(500), [Action::Fetch { cid: initial(), difference: None }]);
     tab.tell(Event::Fetched { cid: initial() });
     // The device may have lost the checkpoint.
-    assert_eq!(tab.tell(Event::TrainFailed { round: ROUND }), [Action::Fetch { cid: initial() }]);
+    assert_eq!(
+        tab.tell(Event::TrainFailed { round: ROUND }),
+        [Action::Fetch { cid: initial(), difference: None }]
+    );
     assert_eq!(tab.tell(Event::Fetched { cid: initial() }), []);
     let actions = tab.tick(500);
     assert!(matches!(actions[..], [Action::Train { .. }]), "{actions:?}");
@@ -479,7 +489,7 @@ fn a_round_settled_long_ago_is_not_attested() {
     }
     log.add(&anna, &joined(1));
     let (_tab, actions) = Tab::live(&anna, &log);
-    assert_eq!(actions, [Action::Fetch { cid: cid("one") }]);
+    assert_eq!(actions, [Action::Fetch { cid: cid("one"), difference: None }]);
 }
 
 #[test]
@@ -496,8 +506,12 @@ fn a_result_computed_as_the_round_settles_is_attested_still() {
         log.add(person, &attestation(1, initial(), cid("one")));
     }
     tab.follow(&log);
-    let (_ticket, entry) =
-        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("one").into() }));
+    let (_ticket, entry) = submitted(&tab.tell(Event::Aggregated {
+        round: ROUND,
+        excluded: 0,
+        outcome: cid("one").into(),
+        difference: None,
+    }));
     assert_eq!(entry, attestation(1, initial(), cid("one")));
 }
 
@@ -568,11 +582,20 @@ fn in_a_mesh_an_exclusion_begins_the_aggregation_anew() {
     assert_eq!(tab.follow(&log), [anew]);
     // What the first came to is about another set.
     assert_eq!(
-        tab.tell(Event::Aggregated { round: ROUND, excluded: 0, outcome: cid("with all").into() }),
+        tab.tell(Event::Aggregated {
+            round: ROUND,
+            excluded: 0,
+            outcome: cid("with all").into(),
+            difference: None
+        }),
         []
     );
-    let (_ticket, entry) =
-        submitted(&tab.tell(Event::Aggregated { round: ROUND, excluded: 1, outcome: cid("without").into() }));
+    let (_ticket, entry) = submitted(&tab.tell(Event::Aggregated {
+        round: ROUND,
+        excluded: 1,
+        outcome: cid("without").into(),
+        difference: None,
+    }));
     assert_eq!(entry, fixture::attestation_without(1, initial(), cid("without"), 1));
 }
 
@@ -582,9 +605,9 @@ fn in_a_mesh_whoever_did_not_contribute_fetches_what_settled() {
     let mut log = closed_mesh(&[&anna]);
     log.add(&bela, &joined(1));
     let (mut tab, actions) = Tab::live(&bela, &log);
-    assert_eq!(actions, [Action::Fetch { cid: initial() }]);
+    assert_eq!(actions, [Action::Fetch { cid: initial(), difference: None }]);
     log.add(&anna, &attestation(1, initial(), cid("one")));
-    assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one") }]);
+    assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one"), difference: None }]);
 }
 
 #[test]
@@ -596,7 +619,7 @@ fn in_a_mesh_whoever_is_too_late_with_aggregating_fetches_what_settled() {
     for person in [&bela, &carla] {
         log.add(person, &attestation(1, initial(), cid("one")));
     }
-    assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one") }]);
+    assert_eq!(tab.follow(&log), [Action::Fetch { cid: cid("one"), difference: None }]);
     let failed =
         Event::AggregateFailed { round: ROUND, excluded: 0, missing: vec![fixture::update_of(&bela)] };
     assert_eq!(tab.tell(failed), []);

@@ -3,8 +3,8 @@
 use lichen_campaign::{AggregationRule, Manifest, OuterOptimizer};
 use lichen_engine::EngineError;
 use lichen_learn::{
-    AggregateError, Aggregation, Codec, Dataset, Judge, OuterState, OuterStateError, Quality, max_norm,
-    outer_step,
+    AggregateError, Aggregation, Codec, Dataset, Judge, OuterState, OuterStateError, PackedDifference,
+    Quality, max_norm, outer_step,
 };
 use lichen_model::{ModelError, Parameters};
 use lichen_record::{Cid, EncodeError};
@@ -18,6 +18,8 @@ const REMEMBERED: usize = 4;
 /// Computes rounds' results for one campaign.
 pub struct Settler {
     codec: Codec,
+    /// None where results are told whole.
+    result_codec: Option<Codec>,
     max_norm: f64,
     rule: AggregationRule,
     outer: OuterOptimizer,
@@ -47,6 +49,8 @@ pub struct Settled {
     pub state: Option<Cid>,
     /// Its bytes; none where it is the base's.
     pub next_state: Option<Vec<u8>>,
+    /// Its packed difference from the base, where the manifest says that results are told so; none where it is the base.
+    pub difference: Option<Vec<u8>>,
     /// Why it is the base, where the guard decided so.
     pub set_aside: Option<SetAside>,
 }
@@ -104,7 +108,9 @@ impl Settler {
         });
         let max_norm = max_norm(manifest).map_err(SettleError::Model)?;
         let codec = Codec::new(manifest.update.encoding);
-        Ok(Self { codec, max_norm, rule: manifest.aggregation, outer: manifest.outer, validating, guard })
+        let result_codec = manifest.result_codec.map(Codec::new);
+        let (rule, outer) = (manifest.aggregation, manifest.outer);
+        Ok(Self { codec, result_codec, max_norm, rule, outer, validating, guard })
     }
 
     /// Begins a round's aggregate on the bytes of its base, by what the manifest says of updates.
@@ -160,7 +166,9 @@ impl Settler {
             weighed.map_err(SettleError::Engine)?;
         }
         let of_base = self.quality(base, aggregation.base(), &turn).await?;
+        let before = self.result_codec.map(|codec| (codec, aggregation.base().clone()));
         let (parameters, next) = self.step(state, aggregation)?;
+        let (parameters, difference) = packed(before, parameters);
         let checkpoint = parameters.to_safetensors();
         let result = Cid::of_raw(&checkpoint);
         // The base, and what goes with it.
@@ -169,6 +177,7 @@ impl Settler {
             checkpoint: None,
             state: state.map(Cid::of_raw),
             next_state: None,
+            difference: None,
             set_aside,
         };
         if result == *base {
@@ -182,7 +191,7 @@ impl Settler {
         }
         let next_state = next.map(|state| state.encode()).transpose().map_err(SettleError::Encode)?;
         let state = next_state.as_deref().map(Cid::of_raw);
-        Ok(Settled { result, checkpoint: Some(checkpoint), state, next_state, set_aside: None })
+        Ok(Settled { result, checkpoint: Some(checkpoint), state, next_state, difference, set_aside: None })
     }
 
     /// The outer optimiser's step by what the updates come to; none where they come to nothing.
@@ -197,6 +206,15 @@ impl Settler {
         let (base, change) = aggregation.combine();
         let stepped = change.and_then(|change| outer_step(&self.outer, &base, &change, state.as_ref()));
         Ok(stepped.unwrap_or((base, state)))
+    }
+}
+
+/// A result, and where results are told as packed differences from their bases, that one, which makes it another result.
+fn packed(before: Option<(Codec, Parameters)>, result: Parameters) -> (Parameters, Option<Vec<u8>>) {
+    let Some((codec, base)) = before.filter(|(_codec, base)| *base != result) else { return (result, None) };
+    match PackedDifference::new(codec, &base, &result) {
+        Some(PackedDifference { bytes, result }) => (result, Some(bytes)),
+        None => (base, None),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use lichen_campaign::{Settlement, Transport};
 use lichen_record::{AccountId, Cid, Entry, Verified};
-use lichen_round::CampaignState;
+use lichen_round::{CampaignState, Round};
 
 use crate::log::campaign::Campaign;
 
@@ -40,9 +40,11 @@ impl Pinned {
                 Transport::Peers => self.if_here.push(*update),
             },
             // A tab may attest what nobody else has; the coordinator attests what it has stored.
-            Entry::Attestation { result, state, .. } if entry.account() == pinning.coordinator => {
+            Entry::Attestation { result, state, difference, .. }
+                if entry.account() == pinning.coordinator =>
+            {
                 self.required.push(*result);
-                self.required.extend(*state);
+                self.required.extend(state.iter().chain(difference));
             }
             Entry::Joined { .. }
             | Entry::Left { .. }
@@ -61,6 +63,8 @@ impl Pinned {
     pub(crate) fn add_settled(&mut self, pinning: &Pinning, state: &CampaignState) {
         if state.rules().settlement == Settlement::Contributors {
             self.if_here.extend(state.checkpoint().into_iter().chain(state.outer_state()));
+            let difference = state.round().and_then(Round::difference);
+            self.if_here.extend(difference.map(|difference| difference.packed));
         }
         if pinning.transport == Transport::Peers {
             let contributions = state.round().into_iter().flat_map(|round| round.contributions());

@@ -21,6 +21,13 @@ pub(crate) struct Aggregation {
     pub(crate) inputs: Vec<Input>,
 }
 
+/// What a round came to, stored here.
+pub(crate) struct Computed {
+    pub(crate) outcome: Outcome,
+    /// The packed difference from the base, where results are told so.
+    pub(crate) difference: Option<Cid>,
+}
+
 /// Computes results, one at a time.
 #[derive(Clone)]
 pub(crate) struct Settling {
@@ -39,12 +46,12 @@ impl Settling {
     }
 
     /// Computes a round's result and stores it.
-    pub(crate) async fn settle(self, aggregation: Aggregation) -> (RoundNumber, Result<Outcome>) {
+    pub(crate) async fn settle(self, aggregation: Aggregation) -> (RoundNumber, Result<Computed>) {
         let round = aggregation.round;
         (round, self.compute(aggregation).await)
     }
 
-    async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Outcome> {
+    async fn compute(self, Aggregation { round, base, inputs }: Aggregation) -> Result<Computed> {
         let settler = self.settler.context("this campaign's rounds are settled by its contributors")?;
         let bytes = blob(&self.disk, &base.result).await?;
         let state = match &base.state {
@@ -72,7 +79,7 @@ impl Settling {
                 .map_err(anyhow::Error::from)
         };
         let settled = tokio::task::spawn_blocking(settle).await??;
-        let Settled { result, checkpoint, state, next_state, set_aside } = settled;
+        let Settled { result, checkpoint, state, next_state, difference, set_aside } = settled;
         if let Some(set_aside) = set_aside {
             tell(round, &set_aside);
         }
@@ -81,7 +88,13 @@ impl Settling {
                 self.disk.put(&cid, &bytes).await?;
             }
         }
-        Ok(Outcome { result, state })
+        let mut packed = None;
+        if let Some(bytes) = difference {
+            let cid = Cid::of_raw(&bytes);
+            self.disk.put(&cid, &bytes).await?;
+            packed = Some(cid);
+        }
+        Ok(Computed { outcome: Outcome { result, state }, difference: packed })
     }
 }
 

@@ -131,6 +131,7 @@ mod tests {
                 minimum: 2,
                 quorum: 3,
                 committee: None,
+                packs_results: false,
                 limit: 1,
                 ends_at_goal: false,
                 keeps_state: false,
@@ -191,7 +192,15 @@ mod tests {
             let (round, base) = (RoundNumber::FIRST, base());
             self.append(
                 &key(seed),
-                &Entry::Attestation { campaign, round, base, result, excluded: 0, state: None },
+                &Entry::Attestation {
+                    campaign,
+                    round,
+                    base,
+                    result,
+                    excluded: 0,
+                    state: None,
+                    difference: None,
+                },
             );
         }
 

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use lichen_log::{Authority, Chain, Head, Receipt, Record, Replica, ReplicaError};
 use lichen_net::hub::Cause;
 use lichen_record::{AccountId, RoundNumber, SigningKey};
-use lichen_round::{CampaignState, Change, Coordinator, CoordinatorEvent, Outcome, Repetition, Rules};
+use lichen_round::{CampaignState, Change, Coordinator, CoordinatorEvent, Repetition, Rules};
 use lichen_store::{Blobs, Disk};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -32,7 +32,7 @@ use crate::log::pinned::{Pinned, Pinning};
 use crate::log::presence::Presence;
 use crate::log::repeating::{Repeated, Repeating};
 use crate::log::replay::{ReplayError, replay};
-use crate::log::settling::{Aggregation, NotHere, Settling};
+use crate::log::settling::{Aggregation, Computed, NotHere, Settling};
 use crate::log::watchdog::Watchdog;
 use crate::operating::clock::{self, LogClock};
 use crate::operating::condition::{Condition, Part, store_cause};
@@ -66,7 +66,7 @@ pub(crate) struct Writer {
     clock: LogClock,
     wake: Option<u64>,
     settling: Settling,
-    aggregations: JoinSet<(RoundNumber, Result<Outcome>)>,
+    aggregations: JoinSet<(RoundNumber, Result<Computed>)>,
     goal: Goal,
     measurements: JoinSet<Measured>,
     repeating: Repeating,
@@ -326,9 +326,9 @@ fn sign_head(key: &SigningKey, head: &Head) -> Result<SignedHead> {
     Ok(SignedHead { length: head.length, envelope: key.sign(head)?.into() })
 }
 
-fn aggregated(round: RoundNumber, outcome: Result<Outcome>) -> CoordinatorEvent {
+fn aggregated(round: RoundNumber, outcome: Result<Computed>) -> CoordinatorEvent {
     match outcome {
-        Ok(outcome) => CoordinatorEvent::Aggregated { round, outcome },
+        Ok(Computed { outcome, difference }) => CoordinatorEvent::Aggregated { round, outcome, difference },
         Err(error) => {
             tracing::error!(round = round.0, "cannot aggregate: {error:#}");
             CoordinatorEvent::AggregateFailed { round }

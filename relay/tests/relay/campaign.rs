@@ -60,7 +60,16 @@ pub(crate) async fn attest(
     let accepted: Vec<_> = updates.iter().map(|update| (480, update.clone())).collect();
     let (result, checkpoint) = aggregate_checkpoint(&tab.get(base).await, &accepted, 100.0).unwrap();
     let campaign = tab.campaign;
-    tab.append_well(&Entry::Attestation { campaign, round, base, result, excluded: 0, state: None }).await;
+    tab.append_well(&Entry::Attestation {
+        campaign,
+        round,
+        base,
+        result,
+        excluded: 0,
+        state: None,
+        difference: None,
+    })
+    .await;
     (result, checkpoint)
 }
 

@@ -191,7 +191,15 @@ async fn entries_that_may_not_stand_there() {
             (
                 "attesting early",
                 Refusal::RoundNotClosed,
-                Entry::Attestation { campaign, round, base, result: base, excluded: 0, state: None },
+                Entry::Attestation {
+                    campaign,
+                    round,
+                    base,
+                    result: base,
+                    excluded: 0,
+                    state: None,
+                    difference: None,
+                },
             ),
             ("another round", Refusal::WrongRound, contribution(&tab, round.next(), base, cid)),
             ("another base", Refusal::WrongBase, contribution(&tab, round, campaign.0, cid)),

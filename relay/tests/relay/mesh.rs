@@ -26,7 +26,8 @@ async fn a_round_settles_without_the_updates_and_with_the_checkpoint_at_the_rela
 
     let (result, checkpoint) = aggregate_checkpoint(&tab.get(base).await, &[(480, bytes)], 100.0).unwrap();
     let campaign = tab.campaign;
-    let attestation = Entry::Attestation { campaign, round, base, result, excluded: 0, state: None };
+    let attestation =
+        Entry::Attestation { campaign, round, base, result, excluded: 0, state: None, difference: None };
     assert_eq!(refused(&tab.append(&attestation).await), Reason::CheckpointMissing);
     assert_eq!(tab.put(checkpoint.clone()).await, result);
     tab.append_well(&attestation).await;

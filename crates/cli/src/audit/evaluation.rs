@@ -31,14 +31,14 @@ impl Recomputer {
         Ok(Self { settler })
     }
 
-    /// Computes what a round comes to from what it began with and the accepted updates, and counts those of them that do not
-    /// decode as the campaign's do, or are too long.
+    /// Computes what a round comes to from what it began with and the accepted updates, with the packed difference where results
+    /// are told so, and counts those of the updates that do not decode as the campaign's do, or are too long.
     pub(super) fn settle(
         &mut self,
         round: &SettledRound,
         base: &Reached,
         updates: &Updates,
-    ) -> Result<(Outcome, u64), Fault> {
+    ) -> Result<(Outcome, Option<Cid>, u64), Fault> {
         let fault = |problem: String| Fault::Round { round: round.number, problem };
         let mut aggregation =
             self.settler.aggregation(&base.checkpoint).map_err(|error| fault(error.to_string()))?;
@@ -48,7 +48,8 @@ impl Recomputer {
         let settled = block_on(self.settler.settle(checkpoint, state, aggregation, async || {}))
             .map_err(|error| fault(error.to_string()))?;
         let left_out = updates.len().saturating_sub(counted) as u64;
-        Ok((Outcome { result: settled.result, state: settled.state }, left_out))
+        let difference = settled.difference.as_deref().map(Cid::of_raw);
+        Ok((Outcome { result: settled.result, state: settled.state }, difference, left_out))
     }
 
     /// What a round's result is worth; none where the campaign has no guard.

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use futures::executor::block_on;
 use lichen_campaign::Settlement;
 use lichen_engine::{EngineKind, EngineVersion, Trainer};
 use lichen_learn::{Dataset, Update, aggregate_checkpoint, difference};
 use lichen_log::{Chain, Head, HeadError, Record};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{Entry, Metrics, SigningKey, verify};
+use lichen_settle::{Settled, Settler, guarded};
 
 use super::*;
 
 #[path = "../../../log/tests/later/mod.rs"]
 mod later;
 
+mod committee;
 mod ending;
 mod outer;
 mod repeating;
@@ -153,7 +156,15 @@ impl Campaign {
         for who in attesting {
             self.say(
                 who,
-                &Entry::Attestation { campaign, round, base, result: result_cid, excluded: 0, state },
+                &Entry::Attestation {
+                    campaign,
+                    round,
+                    base,
+                    result: result_cid,
+                    excluded: 0,
+                    state,
+                    difference: None,
+                },
             );
         }
         self.base = result.to_vec();
@@ -464,6 +475,7 @@ fn a_contradiction_is_counted_and_does_not_hide_the_result() {
         result: base,
         excluded: 0,
         state: None,
+        difference: None,
     };
     campaign.say(2, &entry);
     let report = run(campaign.finish()).unwrap();

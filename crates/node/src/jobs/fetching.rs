@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use futures::{StreamExt, stream};
 use lichen_bridge::Problem;
+use lichen_learn::{Codec, PackedDifference};
+use lichen_model::Parameters;
 use lichen_record::Cid;
-use lichen_round::Input;
+use lichen_round::{Difference, Input};
 use lichen_store::Blobs;
 
 use super::Done;
@@ -25,8 +27,12 @@ pub(crate) async fn fetch_data<P: Platform>(context: Rc<Context<P>>) -> Done<P> 
     }
 }
 
-/// Gets a blob onto this device.
-pub(crate) async fn fetch<P: Platform>(context: Rc<Context<P>>, cid: Cid) -> Done<P> {
+/// Gets a checkpoint onto this device, by its difference from a base that is here if that is known.
+pub(crate) async fn fetch<P: Platform>(
+    context: Rc<Context<P>>,
+    cid: Cid,
+    difference: Option<Difference>,
+) -> Done<P> {
     // It may be the first model, which is on its way onto this device: in a mesh nobody else may have it, and finding
     // that out takes seconds.
     if let Err(problem) = draw_first_model(&context).await {
@@ -36,7 +42,14 @@ pub(crate) async fn fetch<P: Platform>(context: Rc<Context<P>>, cid: Cid) -> Don
         return Done::Fetched { cid, is_here: true };
     }
     let until = context.platform.elapsed().saturating_add(CHECKPOINT_LIMIT_MS);
-    let is_here = match obtain(&context, &cid, until).await {
+    let mut bytes = None;
+    if let Some(difference) = difference {
+        bytes = made(&context, &cid, difference, until).await;
+    }
+    if bytes.is_none() {
+        bytes = obtain(&context, &cid, until).await;
+    }
+    let is_here = match bytes {
         Some(bytes) => context.keep(&cid, &bytes).await,
         None => false,
     };
@@ -44,6 +57,26 @@ pub(crate) async fn fetch<P: Platform>(context: Rc<Context<P>>, cid: Cid) -> Don
         context.mesh.offer(cid);
     }
     Done::Fetched { cid, is_here }
+}
+
+/// A checkpoint's bytes, made from its base and a packed difference; none if that gives another, or one of them is not to be had.
+async fn made<P: Platform>(
+    context: &Context<P>,
+    cid: &Cid,
+    Difference { base, packed }: Difference,
+    until: u64,
+) -> Option<Vec<u8>> {
+    let codec = Codec::new(context.setup.manifest.result_codec?);
+    let base = Parameters::from_safetensors(&context.platform.blobs().get(&base).await.ok()??).ok()?;
+    let bytes = obtain(context, &packed, until).await?;
+    let checkpoint = PackedDifference::apply(codec, &base, &bytes).ok()?.to_safetensors();
+    if !cid.matches(&checkpoint) {
+        return None;
+    }
+    if context.mesh.is_on() && context.keep_for_now(&packed, &bytes).await {
+        context.mesh.offer(packed);
+    }
+    Some(checkpoint)
 }
 
 /// Draws the model that the campaign begins with onto this device, unless that is done.

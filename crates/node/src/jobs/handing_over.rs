@@ -87,18 +87,27 @@ pub(crate) async fn serve<P: Platform>(context: Rc<Context<P>>, serving: Serving
     Done::Nothing
 }
 
-/// Has a signed entry appended to the log. `attested` are the blobs that it attests, and how many others may put them at the
-/// relay before this tab does.
+/// What an attestation names, which the relay of a mesh must hold.
+pub(crate) struct Attested {
+    /// The checkpoint, and what the outer optimiser carries over with it.
+    pub(crate) required: Vec<Cid>,
+    /// The packed difference, which it holds if it is given.
+    pub(crate) difference: Option<Cid>,
+    /// How many who may attest contributed before this account.
+    pub(crate) rank: usize,
+}
+
+/// Has a signed entry appended to the log.
 pub(crate) async fn append<P: Platform>(
     context: Rc<Context<P>>,
     ticket: Ticket,
     id: Cid,
     entry: Vec<u8>,
-    attested: Option<(Vec<Cid>, usize)>,
+    attested: Option<Attested>,
 ) -> Done<P> {
     let request = Request::Append { campaign: context.setup.campaign, entry };
     let mut answer = context.hub.ask(&request).await;
-    if let Some((cids, rank)) = attested {
+    if let Some(Attested { required, difference, rank }) = attested {
         let mut waits = rank.min(PUT_WAITS) * PUT_WAITS;
         let mut puts = 0;
         while matches!(answer, Err(HubError::Refused(Reason::CheckpointMissing))) {
@@ -109,8 +118,12 @@ pub(crate) async fn append<P: Platform>(
             } else {
                 puts += 1;
                 // A relay that never finds what it was given is asked again later, with a pause.
-                if puts > MOST_PUTS || !put(&context, &cids).await {
+                if puts > MOST_PUTS || !put(&context, &required).await {
                     break;
+                }
+                if let Some(difference) = difference {
+                    // Refused, the checkpoint is there all the same.
+                    let _kept = put(&context, &[difference]).await;
                 }
             }
             answer = context.hub.ask(&request).await;

@@ -43,9 +43,9 @@ impl Mesh {
 
     /// Offers nothing any more but a settled round's result with what goes with it, and the result before it, which whoever is
     /// joining may be asking for; the other blobs that were offered, and that earlier result, if it is to be held from now on.
-    pub(crate) fn settled(&self, result: Cid, state: Option<Cid>) -> (Vec<Cid>, Option<Cid>) {
+    pub(crate) fn settled(&self, result: Cid, others: [Option<Cid>; 2]) -> (Vec<Cid>, Option<Cid>) {
         let before = self.latest.replace(Some(result)).filter(|before| self.is_on && *before != result);
-        let is_kept = |cid: &Cid| *cid == result || [state, before].contains(&Some(*cid));
+        let is_kept = |cid: &Cid| *cid == result || Some(*cid) == before || others.contains(&Some(*cid));
         self.unannounced.borrow_mut().retain(is_kept);
         self.held.borrow_mut().retain(|(held, _bytes)| is_kept(held));
         self.unpinned.set(None);
@@ -136,16 +136,16 @@ mod tests {
         let has = |cid| mesh.asked(InboundId(1), b"a peer".to_vec(), &pull(cid)).is_some();
         let [first, second, third] = results;
         mesh.offer(first);
-        assert_eq!(mesh.settled(first, None), (Vec::new(), None));
+        assert_eq!(mesh.settled(first, [None; 2]), (Vec::new(), None));
         mesh.offer(update);
         mesh.offer(second);
         mesh.offer(state);
-        assert_eq!(mesh.settled(second, Some(state)), (vec![update], Some(first)));
+        assert_eq!(mesh.settled(second, [Some(state), None]), (vec![update], Some(first)));
         mesh.hold_before(first, b"first".to_vec());
         assert!(has(first) && has(second) && has(state) && !has(update));
         assert_eq!(*mesh.held(&first).unwrap(), b"first");
         mesh.offer(third);
-        let (mut useless, before) = mesh.settled(third, None);
+        let (mut useless, before) = mesh.settled(third, [None; 2]);
         useless.sort_unstable();
         let mut expected = vec![first, state];
         expected.sort_unstable();

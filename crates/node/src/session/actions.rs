@@ -12,7 +12,7 @@ use super::{Diverged, Session};
 use crate::Platform;
 use crate::context::{Failure, TrainingTicket};
 use crate::jobs;
-use crate::settling;
+use crate::settling::{self, Combined};
 use crate::training::{Assignment, Trained};
 
 /// Rounds in a row whose training may diverge before this tab stops.
@@ -23,7 +23,9 @@ impl<P: Platform> Session<P> {
     pub(crate) fn carry_out(&mut self, action: ParticipantAction) {
         let context = Rc::clone(&self.context);
         match action {
-            ParticipantAction::Fetch { cid } => self.link_work.push(Box::pin(jobs::fetch(context, cid))),
+            ParticipantAction::Fetch { cid, difference } => {
+                self.link_work.push(Box::pin(jobs::fetch(context, cid, difference)));
+            }
             ParticipantAction::Train { round, base, shard, steps, seed } => {
                 self.train(Assignment { round, base, shard, steps, seed });
             }
@@ -168,13 +170,13 @@ impl<P: Platform> Session<P> {
         &mut self,
         round: RoundNumber,
         excluded: u32,
-        result: Result<Outcome, Vec<Cid>>,
+        combined: Result<Combined, Vec<Cid>>,
     ) {
-        match result {
-            Ok(outcome) => {
+        match combined {
+            Ok(Combined { outcome, difference }) => {
                 self.unpinned.push(outcome.result);
                 self.unpinned.extend(outcome.state);
-                self.tell(ParticipantEvent::Aggregated { round, excluded, outcome });
+                self.tell(ParticipantEvent::Aggregated { round, excluded, outcome, difference });
             }
             Err(missing) => self.tell(ParticipantEvent::AggregateFailed { round, excluded, missing }),
         }
@@ -248,17 +250,21 @@ impl<P: Platform> Session<P> {
         }
     }
 
-    /// Removes what only the settled round needed; what it came to is what the next one starts from, and its base may be what a
-    /// training that this account has to repeat started from.
+    /// Removes what only the settled round needed; what it came to is what the next one starts from. If that is not here, it may
+    /// be made from its base, which stays for a round more. So does what a training started from that this account has to repeat.
     fn forget_all_but(&mut self, outcome: Outcome) {
         self.trained = None;
         let Outcome { result, state } = outcome;
-        let duty = self.participant.state().audit_duty(&self.participant.account());
-        let base = duty.map(|(_round, _whose, audit)| audit.base);
-        let is_needed = |cid: &Cid| *cid == result || [state, base].contains(&Some(*cid));
+        let campaign = self.participant.state();
+        let round = campaign.round();
+        let base = round.map(Round::base).filter(|_base| !self.unpinned.contains(&result));
+        let duty = campaign.audit_duty(&self.participant.account());
+        let audited = duty.map(|(_round, _whose, audit)| audit.base);
+        let is_needed = |cid: &Cid| [Some(result), state, base, audited].contains(&Some(*cid));
         let (pinned, mut useless): (Vec<_>, Vec<_>) = self.unpinned.drain(..).partition(is_needed);
         self.unpinned = pinned;
-        let (offered, before) = self.context.mesh.settled(result, state);
+        let difference = round.and_then(Round::difference).map(|difference| difference.packed);
+        let (offered, before) = self.context.mesh.settled(result, [state, difference]);
         useless.extend(offered);
         // It may be here from an earlier visit.
         let base = self.participant.state().round().and_then(Round::outer_state);

@@ -10,7 +10,7 @@ use lichen_round::{ParticipantEvent, Ticket};
 use super::Session;
 use super::link::false_log;
 use crate::Platform;
-use crate::jobs;
+use crate::jobs::{self, Attested};
 
 /// An own entry on its way into the log: settled once its record and the relay's receipt are here and agree.
 pub(crate) struct Submission {
@@ -55,14 +55,15 @@ impl<P: Platform> Session<P> {
         self.link_work.push(Box::pin(jobs::append(context, ticket, id, envelope, attested)));
     }
 
-    /// The blobs that an entry attests, and how many who may attest contributed before this account.
-    fn attested(&self, entry: &Entry) -> Option<(Vec<Cid>, usize)> {
-        let Entry::Attestation { result, state, .. } = entry else { return None };
+    /// What an entry attests, if it is an attestation.
+    fn attested(&self, entry: &Entry) -> Option<Attested> {
+        let Entry::Attestation { result, state, difference, .. } = entry else { return None };
         let account = self.participant.account();
         let round = self.participant.state().round()?;
         let mut attesters = round.counted().filter(|accepted| round.is_drawn(&accepted.account));
         let rank = attesters.position(|accepted| accepted.account == account);
-        Some(([*result].into_iter().chain(*state).collect(), rank?))
+        let required = [*result].into_iter().chain(*state).collect();
+        Some(Attested { required, difference: *difference, rank: rank? })
     }
 
     pub(crate) fn appended(

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, EngineVersion, Entry, Metrics, RoundNumber, Verified};
 
-use crate::{Change, Input, Outcome, Refusal, Repetition};
+use crate::{Change, Difference, Input, Outcome, Refusal, Repetition};
 
 /// What happened to a tab that takes part in a campaign.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,8 @@ pub enum ParticipantEvent {
         excluded: u32,
         /// The checkpoint, and what the outer optimiser carries over with it.
         outcome: Outcome,
+        /// Its packed difference from the base, where the campaign's results are told so.
+        difference: Option<Cid>,
     },
     /// Answer to [`ParticipantAction::Aggregate`]: an update or the base could not be got.
     AggregateFailed {
@@ -119,10 +121,12 @@ pub enum ParticipantEvent {
 /// What a tab that takes part has to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ParticipantAction {
-    /// Get a blob, from the own store if it is there, and keep it.
+    /// Get a checkpoint, from the own store if it is there, and keep it.
     Fetch {
-        /// The blob.
+        /// The checkpoint.
         cid: Cid,
+        /// What to get instead, if the base is at hand: it takes less. The whole checkpoint must be got where that gives another.
+        difference: Option<Difference>,
     },
     /// Train from a checkpoint that is at hand.
     Train {

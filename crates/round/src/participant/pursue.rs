@@ -224,9 +224,10 @@ impl Participant {
                     });
                 }
             }
-            AttestationStep::Submit { outcome: Outcome { result, state }, submission } => {
-                let (result, state) = (*result, *state);
-                let entry = Entry::Attestation { campaign, round: number, base, result, excluded, state };
+            AttestationStep::Submit { outcome: Outcome { result, state }, difference, submission } => {
+                let (result, state, difference) = (*result, *state, *difference);
+                let entry =
+                    Entry::Attestation { campaign, round: number, base, result, excluded, state, difference };
                 self.submit(now, submission, entry, actions);
             }
         }
@@ -281,7 +282,8 @@ impl Participant {
             }
         };
         if !checkpoint.is_held && checkpoint.fetch.start(now) {
-            actions.push(ParticipantAction::Fetch { cid });
+            let difference = self.state.difference().filter(|_of| self.state.checkpoint() == Some(cid));
+            actions.push(ParticipantAction::Fetch { cid, difference });
         }
         checkpoint.is_held
     }

@@ -62,8 +62,8 @@ impl Participant {
                     attempt.fail(now);
                 }
             }
-            ParticipantEvent::Aggregated { round, excluded, outcome } => {
-                self.take_in_aggregated(round, excluded, outcome);
+            ParticipantEvent::Aggregated { round, excluded, outcome, difference } => {
+                self.take_in_aggregated(round, excluded, outcome, difference);
             }
             ParticipantEvent::AggregateFailed { round, excluded, missing } => {
                 self.take_in_aggregate_failed(now, round, excluded, &missing);
@@ -121,11 +121,17 @@ impl Participant {
         }
     }
 
-    fn take_in_aggregated(&mut self, round: RoundNumber, excluded: u32, outcome: Outcome) {
+    fn take_in_aggregated(
+        &mut self,
+        round: RoundNumber,
+        excluded: u32,
+        outcome: Outcome,
+        difference: Option<Cid>,
+    ) {
         if let Some(work) = self.attestation_of(round, excluded)
             && matches!(work.step, AttestationStep::Aggregate(_))
         {
-            work.step = AttestationStep::Submit { outcome, submission: Submission::new() };
+            work.step = AttestationStep::Submit { outcome, difference, submission: Submission::new() };
             work.missing.clear();
         }
         self.aggregated = Some(outcome.result);

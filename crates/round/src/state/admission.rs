@@ -61,6 +61,9 @@ impl Published {
                 check_claims(rules, *samples, metrics)
             }
             Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
+            Entry::Attestation { difference: Some(_packed), .. } if !rules.packs_results => {
+                Err(Refusal::NoDifference)
+            }
             Entry::Attestation { round, base, result, excluded, state, .. } => {
                 let outcome = Outcome { result: *result, state: *state };
                 self.admit_attestation(rules, account, *round, *base, outcome, *excluded)

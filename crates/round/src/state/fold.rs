@@ -29,7 +29,8 @@ impl Published {
                 self.contribute(*round, accepted)
             }
             Entry::RoundClosed { round, .. } => self.close(rules, time, *round, &entry.id()),
-            Entry::Attestation { round, result, state, .. } => {
+            Entry::Attestation { round, result, state, difference, .. } => {
+                self.name_difference(account, *result, *difference);
                 self.attest(rules, time, account, *round, Outcome { result: *result, state: *state })
             }
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
@@ -78,7 +79,9 @@ impl Published {
             changes.push(Change::AuditLapsed { round, contributor });
         }
         let start = self.history.last_with(base).map_or(base.into(), |(_round, outcome)| outcome);
-        let round = Round::open(number, start, time, expected, newcomers, rules.audit);
+        let mut round = Round::open(number, start, time, expected, newcomers, rules.audit);
+        let last = self.round.as_ref().filter(|_last| base == self.checkpoint());
+        round.base_difference = last.and_then(Round::difference);
         let (cohort, deadline) = (round.cohort, round.deadline(rules));
         changes.push(Change::Opened { round: number, base, cohort, deadline });
         self.round = Some(round);
@@ -169,6 +172,15 @@ impl Published {
         self.recount(&account);
         self.settle(rules, time, &mut changes);
         changes
+    }
+
+    /// Of who contradicts itself, the first word is kept: it does no harm.
+    fn name_difference(&mut self, account: AccountId, result: Cid, packed: Option<Cid>) {
+        if let (Some(round), Some(packed)) = (&mut self.round, packed)
+            && !round.has_attested(&account)
+        {
+            round.differences.name(&account, &self.coordinator, result, packed);
+        }
     }
 
     /// Changes a member, and counts its voice anew.

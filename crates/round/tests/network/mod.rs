@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lichen_campaign::Settlement;
 use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 use lichen_round::{
-    Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Input, Outcome,
-    Participant, ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
+    Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Difference, Input,
+    Outcome, Participant, ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
 };
 
 use super::fixture::{Person, campaign, cid, coordinator, engine, initial, metrics};
@@ -387,7 +387,8 @@ impl World {
     fn act(&mut self, tab: usize, action: ParticipantAction) {
         match action {
             ParticipantAction::Submit { ticket, entry } => self.submit(tab, ticket, &entry),
-            ParticipantAction::Fetch { cid } => {
+            ParticipantAction::Fetch { cid, difference } => {
+                self.check_difference(cid, difference);
                 let event = match self.draw(10) {
                     failing if self.is_to_be_had(tab, cid) && (failing > 0 || self.faultless) => {
                         ParticipantEvent::Fetched { cid }
@@ -458,7 +459,21 @@ impl World {
         }
         let outcome = aggregated(&self.rules, round, base, inputs);
         self.tabs[tab].blobs.extend(updates.chain([outcome.result]).chain(outcome.state));
-        (50, ParticipantEvent::Aggregated { round, excluded, outcome })
+        let difference = self.difference(base.result, outcome.result);
+        (50, ParticipantEvent::Aggregated { round, excluded, outcome, difference })
+    }
+
+    /// What whoever aggregates makes besides, where results are told as differences.
+    fn difference(&self, base: Cid, result: Cid) -> Option<Cid> {
+        (self.rules.packs_results && result != base).then(|| cid(&format!("{result} less {base}")))
+    }
+
+    /// What settled is to be got as the difference that honest ones made, unless attackers settled it.
+    fn check_difference(&self, wanted: Cid, difference: Option<Difference>) {
+        if let Some(Difference { base, packed }) = difference {
+            assert!(self.rules.packs_results && wanted != base);
+            assert_eq!(Some(packed), self.difference(base, wanted));
+        }
     }
 
     fn is_mesh(&self) -> bool {
@@ -565,7 +580,15 @@ impl World {
             6 => contribution(round, base, 16),
             7 => contribution(round.next(), base, 16),
             8 => contribution(round, update, u32::MAX),
-            9 => Entry::Attestation { campaign, round, base, result: update, excluded, state: outer },
+            9 => Entry::Attestation {
+                campaign,
+                round,
+                base,
+                result: update,
+                excluded,
+                state: outer,
+                difference: None,
+            },
             10 => Entry::Attestation {
                 campaign,
                 round,
@@ -573,6 +596,7 @@ impl World {
                 result: cid("another lie"),
                 excluded,
                 state: outer,
+                difference: None,
             },
             11 | 12 => {
                 Entry::Unavailable { campaign, round, update: victim.map_or(update, |victim| victim.update) }
@@ -642,7 +666,10 @@ impl World {
                     let outcome = aggregated(&self.rules, round, base, &inputs);
                     let event = match self.draw(10) {
                         0 if !self.faultless => CoordinatorEvent::AggregateFailed { round },
-                        _ => CoordinatorEvent::Aggregated { round, outcome },
+                        _ => {
+                            let difference = self.difference(base.result, outcome.result);
+                            CoordinatorEvent::Aggregated { round, outcome, difference }
+                        }
                     };
                     let at = self.now + 1 + self.draw(50);
                     self.schedule(at, Happening::Coordinated { life, event });
