@@ -3,9 +3,9 @@
 mod bundle;
 mod contestants;
 mod engine;
-mod hostile;
 mod options;
 mod page;
+mod relay;
 mod report;
 mod rounds;
 mod stage;
@@ -29,6 +29,9 @@ const WEBRTC: &str = "webrtc";
 
 /// The benchmark that needs a relay built beforehand.
 const HOSTILE: &str = "hostile";
+
+/// What a tab downloads, likewise.
+const BYTES: &str = "bytes";
 
 /// The package whose benches are not its own but of the whole.
 const TESTS: &str = "lichen-tests";
@@ -59,6 +62,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{ENGINE}");
         println!("{WEBRTC}");
         println!("{HOSTILE}");
+        println!("{BYTES}");
         println!("{ATTACKS}");
         println!("{LEARNING}");
         println!("{COPIES}");
@@ -77,8 +81,8 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if name == WEBRTC {
         return webrtc::webrtc(&toolchain, arguments);
     }
-    if name == HOSTILE {
-        return hostile::hostile(&toolchain, arguments);
+    if name == HOSTILE || name == BYTES {
+        return relay::of_relay(&toolchain, &name, arguments);
     }
     if [ATTACKS, LEARNING, COPIES].contains(&name.as_str()) {
         return of_package(&toolchain, SETTLE, &["--bench", &name], arguments);

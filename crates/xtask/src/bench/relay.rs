@@ -1,4 +1,4 @@
-//! A relay under attack: builds it as it is shipped, then has it attacked by a program of our own.
+//! Benchmarks of a relay as a whole: builds it as it is shipped, then has a program of our own attack or use it.
 
 use std::process::ExitCode;
 
@@ -7,12 +7,16 @@ use anyhow::Result;
 use crate::setup::Toolchain;
 use crate::{build, page, run};
 
-/// The `bench hostile` command: its options are those of the program it runs.
-pub(super) fn hostile(toolchain: &Toolchain, mut arguments: lexopt::Parser) -> Result<ExitCode> {
+/// The `bench hostile` and `bench bytes` commands: their options are those of the program that they run.
+pub(super) fn of_relay(
+    toolchain: &Toolchain,
+    bench: &str,
+    mut arguments: lexopt::Parser,
+) -> Result<ExitCode> {
     let dist = page::build(toolchain, page::Threads::Offered)?;
     let relay = build::programs(toolchain, &dist)?.relay;
     let mut cargo = toolchain.cargo();
-    cargo.args(["bench", "--package", super::TESTS, "--bench", super::HOSTILE, "--"]);
+    cargo.args(["bench", "--package", super::TESTS, "--bench", bench, "--"]);
     cargo.args(arguments.raw_args()?).env("LICHEN_RELAY_BIN", relay);
     let status = run::each_line(&mut cargo, |line| println!("{line}"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
