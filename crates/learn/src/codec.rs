@@ -11,6 +11,9 @@
 //! | `"sign"` | `sign-4096` | for every 4,096 values, a scale (`f32`, not negative) and a bit each, set for minus |
 //! | `"sparse"` | `sparse-4096` | for every 4,096 values, four levels (bfloat16), the places of the `keep` largest values (12 bits each, ascending) and their levels (2 bits each) |
 //!
+//! A result's difference from its base is packed by `"int8"` as `int8-256-zeros`: as `int8-256`, but that a block whose scale is
+//! negative holds a bit for every value and the byte of every one that is not 0. Blocks are packed so if that is shorter.
+//!
 //! The last block of an update is as long as there are values left, and has as many of the largest as it has values. A value
 //! is its byte times the scale, the scale with its sign, or its level; those whose place is not named are 0.
 //!
@@ -22,6 +25,7 @@ mod blob;
 mod int8;
 mod sign;
 mod sparse;
+mod zeros;
 
 use alloc::vec::Vec;
 
@@ -117,6 +121,29 @@ impl Codec {
         let update = self.decode(bytes, expected_count)?;
         let norm = update.norm();
         if norm > max_norm { Err(UpdateError::TooLong { norm, max_norm }) } else { Ok(update) }
+    }
+
+    /// Packs how a result differs from its base; where that has many zeros, it takes few bytes.
+    pub(crate) fn encode_difference(self, difference: &Update) -> Result<Packed, EncodeError> {
+        if self.0 != Encoding::Int8 {
+            return self.encode(difference);
+        }
+        let (data, values) = self.pack(difference.values());
+        let bytes = blob::write(zeros::NAME, values.len(), zeros::leave_out(&data))?;
+        Ok(Packed { bytes, update: Update::of_finite(values) })
+    }
+
+    /// Reads what [`Codec::encode_difference`] gives, which comes from outside.
+    pub(crate) fn decode_difference(
+        self,
+        bytes: &[u8],
+        expected_count: usize,
+    ) -> Result<Update, UpdateError> {
+        if self.0 != Encoding::Int8 {
+            return self.decode(bytes, expected_count);
+        }
+        let data = zeros::put_back(&blob::read(bytes, zeros::NAME, expected_count)?, expected_count)?;
+        Update::new(int8::unpack(&data, expected_count)?)
     }
 
     /// How many bytes so many values take, without what the blob says beside them.

@@ -22,7 +22,7 @@ impl PackedDifference {
     /// Packs how a result differs from its base; none if a difference is too large for a number.
     #[must_use]
     pub fn new(codec: Codec, base: &Parameters, result: &Parameters) -> Option<Self> {
-        let packed = codec.encode(&difference(base, result).ok()?).ok()?;
+        let packed = codec.encode_difference(&difference(base, result).ok()?).ok()?;
         Some(Self { bytes: packed.bytes, result: add(base, packed.update.values()) })
     }
 
@@ -31,7 +31,7 @@ impl PackedDifference {
     /// # Errors
     /// [`UpdateError`] if the bytes are no packed difference of this model.
     pub fn apply(codec: Codec, base: &Parameters, bytes: &[u8]) -> Result<Parameters, UpdateError> {
-        Ok(add(base, codec.decode(bytes, base.elements())?.values()))
+        Ok(add(base, codec.decode_difference(bytes, base.elements())?.values()))
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
             let packed = PackedDifference::new(INT8, &base, &result).unwrap();
             let applied = PackedDifference::apply(INT8, &base, &packed.bytes).unwrap();
             prop_assert_eq!(bits(&applied), bits(&packed.result));
-            let [wanted, got] = [&result, &applied].map(|parameters| bits(parameters));
+            let [wanted, got] = [&result, &applied].map(bits);
             // No further off than half a step of the largest change, and what two roundings to 32 bits are worth.
             let largest = pairs.iter().fold(0f32, |most, (_value, change)| most.max(change.abs()));
             for (wanted, got) in wanted.into_iter().zip(got) {
@@ -85,6 +85,20 @@ mod tests {
         fn junk_is_no_difference(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(PackedDifference::apply(INT8, &parameters(vec![1.0; 8]), &bytes).is_err());
         }
+    }
+
+    #[test]
+    fn few_changes_take_few_bytes() {
+        let base = parameters(vec![1.0; 10_000]);
+        let changed = |every: usize| {
+            parameters((0..10_000).map(|place| if place % every == 0 { 1.5 } else { 1.0 }).collect())
+        };
+        let length = |every: usize| PackedDifference::new(INT8, &base, &changed(every)).unwrap().bytes.len();
+        assert!(length(20) < 2_000, "{} bytes for 500 changes", length(20));
+        assert!(length(1) < 10_250, "{} bytes for 10,000", length(1));
+        let few = PackedDifference::new(INT8, &base, &changed(20)).unwrap();
+        assert_eq!(few.result, PackedDifference::apply(INT8, &base, &few.bytes).unwrap());
+        assert_eq!(few.result, changed(20));
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub enum BlockFault {
     /// The places of values do not ascend, or lie outside.
     #[error("names places that do not ascend or lie outside")]
     Place,
+    /// Zeros are left out, or not, where the other way is the one.
+    #[error("is not in its shortest form")]
+    Form,
     /// Bits are set after the last value.
     #[error("has bits set after its last value")]
     Padding,

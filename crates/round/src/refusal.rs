@@ -160,7 +160,6 @@ impl Refusal {
             Self::TooManyReports => "too_many_reports",
             Self::WrongSteps => "wrong_steps",
             Self::ImpossibleLoss => "impossible_loss",
-            Self::NotDrawn => "not_drawn",
             Self::WrongState => "wrong_state",
         }
     }

@@ -45,7 +45,8 @@ async fn in_a_mesh_the_state_is_at_the_relay_before_it_is_attested() {
     let (checkpoint, bytes) = stepped(&tab, base, 0.01).await;
     let (result, state) = (Cid::of_raw(&checkpoint), Some(Cid::of_raw(&bytes)));
     let campaign = tab.campaign;
-    let attest = |state| Entry::Attestation { campaign, round, base, result, excluded: 0, state };
+    let attest =
+        |state| Entry::Attestation { campaign, round, base, result, excluded: 0, state, difference: None };
     let without = refused(&tab.append(&attest(None)).await);
     assert_eq!(without, Reason::Inadmissible(Refusal::WrongState));
     tab.put(checkpoint).await;
@@ -66,7 +67,16 @@ async fn in_a_hub_the_coordinator_attests_the_state_and_serves_it() {
     let (checkpoint, bytes) = stepped(&tab, base, 0.01).await;
     let (result, state) = (Cid::of_raw(&checkpoint), Some(Cid::of_raw(&bytes)));
     let campaign = tab.campaign;
-    tab.append_well(&Entry::Attestation { campaign, round, base, result, excluded: 0, state }).await;
+    tab.append_well(&Entry::Attestation {
+        campaign,
+        round,
+        base,
+        result,
+        excluded: 0,
+        state,
+        difference: None,
+    })
+    .await;
     let next = wait_for_round(&tab, RoundNumber(2)).await;
     assert_eq!(next, (RoundNumber(2), result));
     assert_eq!(tab.get(Cid::of_raw(&bytes)).await, bytes, "it came from the coordinator");

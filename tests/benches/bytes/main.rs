@@ -42,11 +42,14 @@ struct Arguments {
     #[arg(long, default_value_t = 10, value_name = "NUMBER")]
     rounds: u64,
     /// Members whose messages are made
-    #[arg(long, value_delimiter = ',', default_value = "3,6,12,1000", value_name = "NUMBERS")]
+    #[arg(long, value_delimiter = ',', default_value = "12,100,1000", value_name = "NUMBERS")]
     made: Vec<u16>,
-    /// Members of the committee
-    #[arg(long, default_value_t = 8, value_name = "NUMBER")]
+    /// Members of the committee, of those that train
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     committee: u16,
+    /// Members of the committee, of those whose messages are made
+    #[arg(long, default_value_t = 8, value_name = "NUMBER")]
+    made_committee: u16,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -79,7 +82,7 @@ fn main() -> Result<()> {
     println!("| parameters | members | campaign | tab | down | up |\n|---|---|---|---|---|---|");
     for parameters in [2_410, 1_000_000] {
         for members in &arguments.made {
-            for setup in setup::all(arguments.committee) {
+            for setup in setup::all(arguments.made_committee) {
                 made::round(&setup, *members, parameters)?;
             }
         }

@@ -6,10 +6,10 @@ use super::{by_block, read_scale, to_f32};
 use crate::update::{BlockFault, UpdateError};
 
 /// Values of a block.
-const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = 256;
 
 /// Bytes of a scale.
-const SCALE: usize = 4;
+pub(super) const SCALE: usize = 4;
 
 /// The largest step; there is one more below zero, which stays unused.
 const STEPS: f64 = 127.0;

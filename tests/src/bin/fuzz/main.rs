@@ -15,6 +15,7 @@ use anyhow::Context;
 use clap::Parser;
 
 mod datagrams;
+mod differences;
 mod mutation;
 mod targets;
 

@@ -24,7 +24,7 @@ use lichen_webrtc::protocol::signal::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::datagrams;
+use crate::{datagrams, differences};
 
 /// A decoder under test.
 pub(crate) struct Target {
@@ -61,6 +61,7 @@ pub(crate) fn all() -> Vec<Target> {
         packed("update-int8", Encoding::Int8),
         packed("update-sign", Encoding::Sign),
         packed("update-sparse", Encoding::Sparse { keep: 3 }),
+        differences::difference(),
         residual(),
         outer_state(),
         aggregate(),

@@ -35,7 +35,7 @@ fn closed() -> (Campaign, u8, u8, Settled) {
     let mut settler = Settler::new(&manifest, data).unwrap();
     let mut aggregation = settler.aggregation(&campaign.base).unwrap();
     for input in round.inputs() {
-        assert!(aggregation.add(input.samples, &campaign.archive.blobs[&input.update]));
+        assert!(aggregation.add(input.weight, &campaign.archive.blobs[&input.update]));
     }
     let base = Cid::of_raw(&campaign.base);
     let settled = block_on(settler.settle(&base, None, aggregation, async || {})).unwrap();
