@@ -121,7 +121,16 @@ impl Attacker {
     pub async fn attest(&mut self, result: Cid) -> Result<(), Reason> {
         let (round, base) = self.next_round(Stage::Closed).await;
         let campaign = self.campaign;
-        self.append(&Entry::Attestation { campaign, round, base, result, state: None, excluded: 0 }).await
+        self.append(&Entry::Attestation {
+            campaign,
+            round,
+            base,
+            result,
+            state: None,
+            difference: None,
+            excluded: 0,
+        })
+        .await
     }
 
     /// The last round, once it is at this stage by what was not read before.

@@ -129,7 +129,8 @@ impl Log {
         let closed = self.state.round().context("no round")?.clone();
         let result = Cid::of_raw(b"result");
         let difference = has_difference.then(|| Cid::of_raw(b"difference"));
-        let entry = Entry::Attestation { campaign, round, base, result, excluded: 0, difference };
+        let entry =
+            Entry::Attestation { campaign, round, base, result, excluded: 0, state: None, difference };
         for member in members.iter().filter(|member| closed.is_drawn(&member.account())) {
             let said = self.append(member, &entry)?;
             down += said.heard;
