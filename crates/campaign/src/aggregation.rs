@@ -1,5 +1,6 @@
 //! `[aggregation]`: by which rule a round's updates become its next checkpoint.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use toml::de::DeTable;
@@ -92,6 +93,9 @@ const CODECS: [(&str, Encoding); 1] = [(Encoding::Int8.word(), Encoding::Int8)];
 /// Pairs of updates have at most twice as large a share of hostile ones, which must stay below a half.
 const BUCKETED: f64 = 0.25;
 
+/// Fewest samples for a rule that measures to see, and for the guard beside it.
+const FEWEST: usize = 32;
+
 impl Default for AggregationRule {
     fn default() -> Self {
         Self { rule: Rule::Mean, before: None, hostile: 0.3 }
@@ -107,6 +111,28 @@ impl AggregationRule {
             "ranks each value by itself, and sparse updates leave most values out: use \"centered-clip\" or another rule that \
              takes updates as a whole",
         )
+    }
+
+    /// Checks that a rule that measures has something to measure on.
+    pub(crate) fn check_with_held_out(&self, guarded: u32, held_out: usize, faults: &mut Vec<Fault>) {
+        if !self.rule.validates() {
+            return;
+        }
+        let (word, fewest) = (self.rule.word(), 2 * FEWEST);
+        if (guarded as usize) < fewest {
+            let problem = format!(
+                "is {guarded}: aggregation.rule \"{word}\" measures updates on half of these held-out samples, so let it be at \
+                 least {fewest}"
+            );
+            faults.push(Fault::new("guard.samples", problem));
+        }
+        if held_out < fewest {
+            let problem = format!(
+                "holds out {held_out} samples: aggregation.rule \"{word}\" needs at least {fewest}, so hold out more, or choose \
+                 a rule that looks at updates alone"
+            );
+            faults.push(Fault::new("data.held_out_every", problem));
+        }
     }
 }
 

@@ -19,7 +19,6 @@ use crate::settling::{Guard, read_guard};
 use crate::show::{Show, check_show, read_show};
 use crate::split::Split;
 use crate::update::{Encoding, UpdateRule, read_update};
-use crate::validation::check_validation;
 
 /// Longest text of one line, such as a title.
 const LINE: usize = 120;
@@ -277,7 +276,8 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
     if let Some(problem) = manifest.audit.and_then(|_audit| Auditing::check_with_update(&manifest.update)) {
         faults.push(Fault::new("update.feedback", problem));
     }
-    check_validation(manifest, faults);
+    let held_out = data.split.held_out().len();
+    manifest.aggregation.check_with_held_out(manifest.guard.samples, held_out, faults);
     if let Some(show) = &manifest.show {
         check_show(show, manifest.model.input.iter().product(), data.classes, faults);
     }

@@ -1,12 +1,8 @@
 //! Which held-out samples a rule of aggregation sees, and which it never sees.
 
-use alloc::format;
 use alloc::vec::Vec;
 
-use crate::{Fault, Manifest};
-
-/// Fewest samples for a rule to see, and for the guard beside it.
-const FEWEST: usize = 32;
+use crate::Manifest;
 
 impl Manifest {
     /// The samples that the rule of aggregation sees: the first, third, fifth and so on of those that the guard would
@@ -24,31 +20,6 @@ impl Manifest {
         let mut held_out = self.data.split.held_out();
         held_out.retain(|index| seen.next_if_eq(index).is_none());
         held_out
-    }
-}
-
-/// Checks that a rule that measures has something to measure on.
-pub(crate) fn check_validation(manifest: &Manifest, faults: &mut Vec<Fault>) {
-    let Manifest { aggregation, guard, data, .. } = manifest;
-    if !aggregation.rule.validates() {
-        return;
-    }
-    let word = aggregation.rule.word();
-    let fewest = 2 * FEWEST;
-    if (guard.samples as usize) < fewest {
-        let problem = format!(
-            "is {}: aggregation.rule \"{word}\" measures updates on half of these held-out samples, so let it be at least {fewest}",
-            guard.samples
-        );
-        faults.push(Fault::new("guard.samples", problem));
-    }
-    let held_out = data.split.held_out().len();
-    if held_out < fewest {
-        let problem = format!(
-            "holds out {held_out} samples: aggregation.rule \"{word}\" needs at least {fewest}, so hold out more, or choose a \
-             rule that looks at updates alone"
-        );
-        faults.push(Fault::new("data.held_out_every", problem));
     }
 }
 

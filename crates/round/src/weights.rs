@@ -54,6 +54,7 @@ fn most_of_newcomers(share: Share, full: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use proptest::prelude::*;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::executor::block_on;
-use lichen_campaign::Settlement;
+use lichen_campaign::{Settlement, training_seed};
 use lichen_engine::{EngineKind, EngineVersion, Trainer};
-use lichen_learn::{Dataset, Update, aggregate_checkpoint, difference};
+use lichen_learn::{Batches, Dataset, Update, aggregate_checkpoint, difference};
 use lichen_log::{Chain, Head, HeadError, Record};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{Entry, Metrics, SigningKey, verify};
@@ -18,6 +18,7 @@ mod later;
 
 mod committee;
 mod ending;
+mod mesh;
 mod outer;
 mod repeating;
 
@@ -252,13 +253,15 @@ fn what_tabs_learn_is_what_the_audit_finds() {
 /// The update of account 1 after training a round as the manifest says.
 fn train(manifest: &Manifest, data: &Dataset, base: &[u8], round: RoundNumber) -> Vec<u8> {
     let base = Parameters::from_safetensors(base).unwrap();
-    let shard = manifest.data.split.shard(manifest.rounds.seed, round, &key(1).account());
+    let (split, rounds, account) = (manifest.data.split, &manifest.rounds, key(1).account());
+    let shard = split.shard(rounds.seed, round, &account);
+    let seed = training_seed(rounds.seed, round, &account);
+    let mut batches = Batches::new(shard, manifest.train.batch, seed);
     let trained = futures::executor::block_on(async {
         let mut trainer = Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train).await.unwrap();
-        trainer.load(&base, 0).await.unwrap();
-        let batches = shard.chunks_exact(manifest.train.batch).cycle();
-        for batch in batches.take(usize::try_from(manifest.train.steps).unwrap()) {
-            let (x, labels) = data.gather(batch);
+        trainer.load(&base, seed).await.unwrap();
+        for _step in 0..manifest.train.steps {
+            let (x, labels) = data.gather(&batches.next_batch());
             trainer.step(&x, &labels).await.unwrap();
         }
         trainer.parameters().await.unwrap()
@@ -563,41 +566,4 @@ fn a_broken_model_is_a_fault_with_a_way_out() {
         fault.to_string().contains("begin a new campaign"),
         "without a guard nothing was measured: {fault}"
     );
-}
-
-/// The honest campaign with updates that went from tab to tab.
-fn mesh() -> (CampaignId, Archive) {
-    let manifest = String::from_utf8(MANIFEST.to_vec()).unwrap();
-    let manifest = manifest.replace("topology = \"hub\"", "topology = \"mesh\"");
-    let mut campaign = Campaign::publish_as(manifest.as_bytes());
-    campaign.join(1);
-    campaign.join(2);
-    campaign.round(1, &[(1, update(1)), (2, update(2))]);
-    campaign.round(2, &[(2, update(3)), (1, update(4))]);
-    campaign.finish()
-}
-
-#[test]
-fn a_mesh_is_recomputed_as_far_as_its_updates_are_kept() {
-    let report = run(mesh()).unwrap();
-    assert_eq!((report.rounds, report.rounds_not_recomputed), (2, 0));
-    let whole = report.checkpoint;
-    for lost in [1, 4] {
-        let (id, mut archive) = mesh();
-        assert!(archive.blobs.remove(&Cid::of_raw(&update(lost))).is_some());
-        let report = run((id, archive)).unwrap();
-        assert_eq!((report.rounds, report.rounds_not_recomputed, report.checkpoint), (2, 1, whole));
-    }
-}
-
-#[test]
-fn in_a_mesh_a_lost_checkpoint_is_a_fault() {
-    let (id, mut archive) = mesh();
-    let checkpoint = run(mesh()).unwrap().checkpoint;
-    archive.blobs.remove(&Cid::of_raw(&update(4)));
-    archive.blobs.remove(&checkpoint);
-    assert!(matches!(
-        run((id, archive)),
-        Err(Fault::Blob { role: BlobRole::Checkpoint(RoundNumber(2)), .. })
-    ));
 }

@@ -1,3 +1,5 @@
+//! What the outer optimisers' steps are, their bits, and what is no state.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

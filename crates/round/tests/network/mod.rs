@@ -3,6 +3,8 @@
 //! that training, aggregation and blobs are content ids of what went into them. In a mesh, an update is to be had while a
 //! tab that holds it is open, and a checkpoint also from the relay, where it is put before it is attested.
 
+mod attack;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lichen_campaign::Settlement;
@@ -543,80 +545,6 @@ impl World {
         if self.draw(100) >= self.weather.lost_percent {
             let at = self.arrival();
             self.schedule(at, Happening::Submitted { tab, connection, ticket: Some(ticket), entry });
-        }
-    }
-
-    /// Somebody signs whatever may do harm.
-    fn attack(&mut self, kind: u64) {
-        let state = self.relay.state();
-        let campaign = campaign();
-        let sequence = state.member(&self.attacker.account()).map_or(1, |member| member.sequence() + 1);
-        let round = state.round().map_or(RoundNumber(1), |round| round.number());
-        let base = state.round().map_or(initial(), |round| round.base());
-        let update = cid("a hostile update");
-        let excluded = state.round().map_or(0, lichen_round::Round::excluded);
-        let victim = state.round().and_then(|round| round.contributions().first().copied());
-        // An attacker may serve what it promises, or not.
-        if kind.is_multiple_of(5) {
-            self.pinned.extend([update, cid("another lie")]);
-        }
-        let outer = self.rules.keeps_state.then_some(update);
-        let contribution = |round, base, samples| Entry::Contribution {
-            campaign,
-            round,
-            base,
-            update,
-            samples,
-            metrics: metrics(),
-            engine: kind.is_multiple_of(3).then(engine),
-        };
-        let duty = state.audit_duty(&self.attacker.account());
-        let entry = match kind % 17 {
-            0 | 1 => Entry::Joined { campaign, sequence },
-            2 => Entry::Left { campaign, sequence },
-            3 => Entry::Published { campaign, manifest: campaign.0, base: update },
-            4 => Entry::RoundOpened { campaign, round: round.next(), base: update },
-            5 => Entry::RoundClosed { campaign, round },
-            6 => contribution(round, base, 16),
-            7 => contribution(round.next(), base, 16),
-            8 => contribution(round, update, u32::MAX),
-            9 => Entry::Attestation {
-                campaign,
-                round,
-                base,
-                result: update,
-                excluded,
-                state: outer,
-                difference: None,
-            },
-            10 => Entry::Attestation {
-                campaign,
-                round,
-                base,
-                result: cid("another lie"),
-                excluded,
-                state: outer,
-                difference: None,
-            },
-            11 | 12 => {
-                Entry::Unavailable { campaign, round, update: victim.map_or(update, |victim| victim.update) }
-            }
-            13 => {
-                let account = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);
-                Entry::Departed { campaign, round, account }
-            }
-            14 => Entry::Finished { campaign, round },
-            15 => {
-                let contributor = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);
-                let (round, contributor) =
-                    duty.map_or((round, contributor), |(round, whose, _audit)| (round, whose));
-                Entry::Audit { campaign, round, contributor, found: update }
-            }
-            _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
-        };
-        let entry = Box::new(self.attacker.sign(&entry));
-        if !self.is_missing_its_checkpoint(&entry) {
-            self.append(&entry);
         }
     }
 

@@ -1,6 +1,5 @@
 //! Trainings that members repeated, and decisions about them that are right or wrong.
 
-use lichen_campaign::training_seed;
 use lichen_settle::{Course, repeat};
 
 use super::*;
@@ -12,26 +11,11 @@ fn manifest() -> Vec<u8> {
     text
 }
 
-/// The update that comes of an account's training in a campaign's first round.
-fn trained(campaign: &Campaign, who: u8) -> Vec<u8> {
+/// The update that comes of account 1's training in a campaign's first round.
+fn trained(campaign: &Campaign) -> Vec<u8> {
     let manifest = Manifest::from_bytes(&manifest()).unwrap();
     let data = Dataset::decode(DATA, &manifest).unwrap();
-    let base = Parameters::from_safetensors(&campaign.base).unwrap();
-    let rules = Rules::from(&manifest);
-    let (round, account) = (RoundNumber(1), key(who).account());
-    let seed = training_seed(rules.seed, round, &account);
-    let shard = rules.split.shard(rules.seed, round, &account);
-    let mut batches = lichen_learn::Batches::new(shard, manifest.train.batch, seed);
-    let parameters = futures::executor::block_on(async {
-        let mut trainer = Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train).await.unwrap();
-        trainer.load(&base, seed).await.unwrap();
-        for _ in 0..rules.steps {
-            let (x, answers) = data.gather(&batches.next_batch());
-            trainer.step(&x, &answers).await.unwrap();
-        }
-        trainer.parameters().await.unwrap()
-    });
-    difference(&base, &parameters).unwrap().encode().unwrap()
+    train(&manifest, &data, &campaign.base, RoundNumber(1))
 }
 
 /// A round of account 1, which contributes this update, and what the coordinator says that its training gives.
@@ -52,7 +36,7 @@ fn audited(
 
 #[test]
 fn an_honest_training_that_was_repeated_is_confirmed() {
-    let of = |campaign: &Campaign| trained(campaign, 1);
+    let of = |campaign: &Campaign| trained(campaign);
     let report = run(audited(of, of)).unwrap();
     assert_eq!((report.trainings_audited, report.trainings_repeated), (1, 1));
     assert!(report.expelled.is_empty());
@@ -61,7 +45,7 @@ fn an_honest_training_that_was_repeated_is_confirmed() {
 
 #[test]
 fn what_no_training_gives_is_told_with_its_account() {
-    let report = run(audited(|_| update(3), |campaign| trained(campaign, 1))).unwrap();
+    let report = run(audited(|_| update(3), |campaign| trained(campaign))).unwrap();
     assert_eq!((report.trainings_audited, report.trainings_repeated), (1, 1));
     assert_eq!(report.expelled, [key(1).account()]);
     assert_eq!(report.contradictions, 1);
@@ -70,7 +54,7 @@ fn what_no_training_gives_is_told_with_its_account() {
 #[test]
 fn a_coordinator_that_expels_an_honest_account_is_found_out() {
     let Err(Fault::Training { round, contributor, .. }) =
-        run(audited(|campaign| trained(campaign, 1), |_| update(3)))
+        run(audited(|campaign| trained(campaign), |_| update(3)))
     else {
         panic!("it was right to say so")
     };
@@ -98,6 +82,6 @@ fn repeating_gives_what_training_gives() {
     let turns = std::cell::Cell::new(0);
     let turn = async || turns.set(turns.get() + 1);
     let found = futures::executor::block_on(repeat(&manifest, &course, turn)).unwrap();
-    assert_eq!(found, Cid::of_raw(&trained(&campaign, 1)));
+    assert_eq!(found, Cid::of_raw(&trained(&campaign)));
     assert_eq!(turns.get(), 15, "others have their turn after every fourth step of 60");
 }
