@@ -57,7 +57,7 @@ pub(crate) async fn ice_servers(ice: Ice) -> Vec<IceServer> {
 /// What an exception says, for a sentence.
 pub(crate) fn describe(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
-    message.unwrap_or_else(|| format!("{error:?}"))
+    message.unwrap_or_else(|| js_sys::Object::from(error.clone()).to_string().into())
 }
 
 /// How this page was reached.

@@ -17,7 +17,8 @@ pub fn send<M: Message>(
 ) -> Result<(), BridgeError> {
     let post_bytes = |bytes: &[u8]| {
         let buffer = Uint8Array::from(bytes).buffer();
-        post(&buffer, &Array::of1(&buffer)).map_err(|error| BridgeError::NotPosted(format!("{error:?}")))
+        let not_posted = |error| BridgeError::NotPosted(js_sys::Object::from(error).to_string().into());
+        post(&buffer, &Array::of1(&buffer)).map_err(not_posted)
     };
     let bytes = M::to_bytes(messages)?;
     if bytes.len() <= MAX_POST {

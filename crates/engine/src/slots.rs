@@ -16,8 +16,7 @@ pub(crate) fn parameter_slots(
         let tensor = parameters.get(&binding.name).ok_or_else(|| fault("is missing".into()))?;
         let buffer = program.buffer(binding.value);
         if tensor.shape() != buffer.shape {
-            let problem = format!("has shape {:?}, but the model takes {:?}", tensor.shape(), buffer.shape);
-            return Err(fault(problem).into());
+            return Err(fault(other_shape(tensor.shape(), &buffer.shape)).into());
         }
         let [trained, statistics] = &mut slots;
         let slot = if buffer.slot == PARAMETERS { trained } else { statistics };
@@ -49,4 +48,10 @@ pub(crate) fn named(
         parameters.insert(binding.name.clone(), Tensor::new(buffer.shape.clone(), data.to_vec())?)?;
     }
     Ok(parameters)
+}
+
+/// What is wrong with a tensor of another shape than the model's. Tabs are built without what prints for debugging.
+pub(crate) fn other_shape(actual: &[usize], expected: &[usize]) -> String {
+    let text = |shape: &[usize]| shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("has shape [{}], but the model takes [{}]", text(actual), text(expected))
 }

@@ -1,6 +1,6 @@
 //! Trainings that others repeat: which ones are drawn, by whom they are repeated, and what was found so far.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_campaign::Share;
@@ -17,6 +17,8 @@ const JURY: usize = 7;
 /// A contribution that was drawn to be repeated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Audit {
+    round: RoundNumber,
+    contributor: AccountId,
     /// The checkpoint that the training began with.
     pub base: Cid,
     /// The update that was contributed.
@@ -24,9 +26,9 @@ pub struct Audit {
     /// The engine that trained, of which every version gives its own bits.
     pub engine: EngineVersion,
     draw: Draw,
-    /// Who has to repeat it: one account at first, several when it found something else.
-    jury: BTreeSet<AccountId>,
-    found: BTreeMap<AccountId, Cid>,
+    /// Who has to repeat it: one account at first, several when it found something else. They are few.
+    jury: Vec<AccountId>,
+    found: Vec<(AccountId, Cid)>,
 }
 
 /// What an audit has come to.
@@ -45,61 +47,59 @@ pub(crate) enum Verdict {
     },
 }
 
-/// The audits that wait for a word.
+/// The audits that wait for a word, by round and contributor.
+///
+/// A sorted list, since maps of all these kinds would be a hundredth of what tabs download. It is bounded by the draws of
+/// [`AUDIT_ROUNDS`] rounds.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Audits {
-    waiting: BTreeMap<(RoundNumber, AccountId), Audit>,
-    /// What each account has yet to repeat.
-    duties: BTreeMap<AccountId, BTreeSet<(RoundNumber, AccountId)>>,
-}
+pub(crate) struct Audits(Vec<Audit>);
 
 impl Audit {
     /// Whether the account has to repeat the training, and has not said what it found.
     #[must_use]
     pub fn waits_for(&self, account: &AccountId) -> bool {
-        self.jury.contains(account) && !self.found.contains_key(account)
+        self.jury.contains(account) && !self.found.iter().any(|(who, _found)| who == account)
     }
 
     /// Who repeats it if the first one found another update.
-    pub(crate) fn jury_of(&self, contributor: &AccountId, of: &[AccountId]) -> BTreeSet<AccountId> {
+    pub(crate) fn jury_of(&self, contributor: &AccountId, of: &[AccountId]) -> Vec<AccountId> {
         self.draw.jury(contributor, of)
     }
 
+    const fn key(&self) -> (RoundNumber, AccountId) {
+        (self.round, self.contributor)
+    }
+
     fn verdict(&self) -> Verdict {
-        let mut votes: BTreeMap<Cid, usize> = BTreeMap::new();
-        for found in self.found.values() {
-            *votes.entry(*found).or_default() += 1;
-        }
-        if self.jury.len() == 1 && votes.keys().any(|found| *found != self.claimed) {
+        if self.jury.len() == 1 && self.found.iter().any(|(_who, found)| *found != self.claimed) {
             return Verdict::Disputed;
         }
-        let decided = votes.into_iter().find(|(_found, votes)| votes * 2 > self.jury.len());
-        let Some((update, _votes)) = decided else { return Verdict::Open };
-        let contradicting = self.found.iter().filter(|(_account, found)| **found != update);
-        Verdict::Decided {
-            update,
-            contradicting: contradicting.map(|(account, found)| (*account, *found)).collect(),
-        }
+        let votes = |update: Cid| self.found.iter().filter(|(_who, found)| *found == update).count();
+        let decided = self.found.iter().find(|(_who, found)| votes(*found) * 2 > self.jury.len());
+        let Some(&(_who, update)) = decided else { return Verdict::Open };
+        let contradicting = self.found.iter().filter(|(_who, found)| *found != update).copied().collect();
+        Verdict::Decided { update, contradicting }
     }
 }
 
 impl Audits {
     pub(crate) const fn new() -> Self {
-        Self { waiting: BTreeMap::new(), duties: BTreeMap::new() }
+        Self(Vec::new())
     }
 
     pub(crate) fn get(&self, round: RoundNumber, contributor: &AccountId) -> Option<&Audit> {
-        self.waiting.get(&(round, *contributor))
+        self.0.get(self.place((round, *contributor)).ok()?)
     }
 
     /// What the account has to repeat next.
-    pub(crate) fn duty_of(&self, account: &AccountId) -> Option<(RoundNumber, AccountId)> {
-        self.duties.get(account)?.first().copied()
+    pub(crate) fn duty_of(&self, account: &AccountId) -> Option<(RoundNumber, AccountId, &Audit)> {
+        let audit = self.0.iter().find(|audit| audit.waits_for(account))?;
+        Some((audit.round, audit.contributor, audit))
     }
 
     /// How many wait.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// A contribution is drawn, and this account has to repeat its training.
@@ -110,10 +110,11 @@ impl Audits {
         draw: Draw,
         auditor: AccountId,
     ) {
-        let audit =
-            Audit { base, claimed, engine, draw, jury: BTreeSet::from([auditor]), found: BTreeMap::new() };
-        self.waiting.insert((round, contributor), audit);
-        self.duties.entry(auditor).or_default().insert((round, contributor));
+        let (jury, found) = (vec![auditor], Vec::new());
+        let audit = Audit { round, contributor, base, claimed, engine, draw, jury, found };
+        if let Err(place) = self.place(audit.key()) {
+            self.0.insert(place, audit);
+        }
     }
 
     /// An account that has to say so found this update.
@@ -124,14 +125,11 @@ impl Audits {
         account: AccountId,
         found: Cid,
     ) -> Verdict {
-        let key = (round, contributor);
-        let Some(audit) = self.waiting.get_mut(&key) else { return Verdict::Open };
-        audit.found.insert(account, found);
+        let Ok(place) = self.place((round, contributor)) else { return Verdict::Open };
+        let Some(audit) = self.0.get_mut(place) else { return Verdict::Open };
+        audit.found.push((account, found));
         let verdict = audit.verdict();
-        self.release(key, &account);
-        if matches!(verdict, Verdict::Decided { .. }) {
-            self.end(key);
-        }
+        self.end_if_decided(place, &verdict);
         verdict
     }
 
@@ -140,51 +138,41 @@ impl Audits {
         &mut self,
         round: RoundNumber,
         contributor: AccountId,
-        jury: impl IntoIterator<Item = AccountId>,
+        jury: Vec<AccountId>,
     ) -> Verdict {
-        let key = (round, contributor);
-        let Some(audit) = self.waiting.get_mut(&key) else { return Verdict::Open };
+        let Ok(place) = self.place((round, contributor)) else { return Verdict::Open };
+        let Some(audit) = self.0.get_mut(place) else { return Verdict::Open };
         for account in jury {
-            if audit.jury.insert(account) {
-                self.duties.entry(account).or_default().insert(key);
+            if !audit.jury.contains(&account) {
+                audit.jury.push(account);
             }
         }
         // Where nobody else may speak, the one who did has the last word.
-        let verdict = match audit.verdict() {
-            Verdict::Disputed => audit.found.values().next().map_or(Verdict::Open, |found| {
-                Verdict::Decided { update: *found, contradicting: Vec::new() }
-            }),
-            verdict => verdict,
+        let verdict = match (audit.verdict(), audit.found.first()) {
+            (Verdict::Disputed, Some(&(_who, update))) => {
+                Verdict::Decided { update, contradicting: Vec::new() }
+            }
+            (verdict, _first) => verdict,
         };
-        if matches!(verdict, Verdict::Decided { .. }) {
-            self.end(key);
-        }
+        self.end_if_decided(place, &verdict);
         verdict
     }
 
     /// Drops what nobody has decided by this round, and says which those were.
     pub(crate) fn lapse(&mut self, now: RoundNumber) -> Vec<(RoundNumber, AccountId)> {
-        let is_over = |(round, _): &&(RoundNumber, AccountId)| round.0.saturating_add(AUDIT_ROUNDS) <= now.0;
-        let lapsed: Vec<_> = self.waiting.keys().take_while(is_over).copied().collect();
-        for key in &lapsed {
-            self.end(*key);
-        }
+        let is_over = |audit: &Audit| audit.round.0.saturating_add(AUDIT_ROUNDS) <= now.0;
+        let lapsed = self.0.iter().filter(|audit| is_over(audit)).map(Audit::key).collect();
+        self.0.retain(|audit| !is_over(audit));
         lapsed
     }
 
-    fn end(&mut self, key: (RoundNumber, AccountId)) {
-        let Some(audit) = self.waiting.remove(&key) else { return };
-        for account in audit.jury {
-            self.release(key, &account);
-        }
+    fn place(&self, key: (RoundNumber, AccountId)) -> Result<usize, usize> {
+        self.0.binary_search_by(|audit| audit.key().cmp(&key))
     }
 
-    fn release(&mut self, key: (RoundNumber, AccountId), account: &AccountId) {
-        if let Some(duties) = self.duties.get_mut(account) {
-            duties.remove(&key);
-            if duties.is_empty() {
-                self.duties.remove(account);
-            }
+    fn end_if_decided(&mut self, place: usize, verdict: &Verdict) {
+        if matches!(verdict, Verdict::Decided { .. }) {
+            self.0.remove(place);
         }
     }
 }
@@ -215,17 +203,21 @@ impl Draw {
     }
 
     /// Who of these, sorted by their ids, repeats a disputed training of this contributor: all of them, if they are few.
-    pub(crate) fn jury(self, contributor: &AccountId, of: &[AccountId]) -> BTreeSet<AccountId> {
-        let others = || of.iter().filter(|account| *account != contributor).copied();
-        let count = others().count();
-        if count <= JURY {
-            return others().collect();
+    pub(crate) fn jury(self, contributor: &AccountId, of: &[AccountId]) -> Vec<AccountId> {
+        let mut left: Vec<_> = of.iter().filter(|account| *account != contributor).copied().collect();
+        if left.len() <= JURY {
+            return left;
         }
-        let mut ranked: Vec<_> = others()
-            .map(|account| (Cid::of_raw(&[&self.0.digest()[..], &account.as_bytes()[..]].concat()), account))
-            .collect();
-        ranked.sort_unstable();
-        ranked.into_iter().take(JURY).map(|(_rank, account)| account).collect()
+        let rank = |account: &AccountId| {
+            *Cid::of_raw(&[&self.0.digest()[..], &account.as_bytes()[..]].concat()).digest()
+        };
+        let mut jury = Vec::with_capacity(JURY);
+        while jury.len() < JURY {
+            let lowest = left.iter().enumerate().min_by_key(|(_place, account)| rank(account));
+            let Some((place, _account)) = lowest else { break };
+            jury.push(left.swap_remove(place));
+        }
+        jury
     }
 
     fn number(self, contributor: &AccountId, purpose: u8) -> u64 {

@@ -261,9 +261,7 @@ impl CampaignState {
     /// The training that this account has to repeat next, if there is one: of which round, whose, and what is claimed of it.
     #[must_use]
     pub fn audit_duty(&self, account: &AccountId) -> Option<(RoundNumber, AccountId, &Audit)> {
-        let published = self.published.as_ref()?;
-        let (round, contributor) = published.audits.duty_of(account)?;
-        Some((round, contributor, published.audits.get(round, &contributor)?))
+        self.published.as_ref()?.audits.duty_of(account)
     }
 
     /// Trainings that were drawn to be repeated, and of which nothing is decided yet.

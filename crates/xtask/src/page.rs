@@ -92,10 +92,10 @@ fn compile(toolchain: &Toolchain, index: &Index) -> Result<()> {
     for program in [index.page()?, index.worker()?] {
         cargo.args(["--package", &program.name]);
     }
-    // Where in the source something panicked is of no use to visitors, and weighs more than a picture. Cargo adds this
-    // to the flags of its configuration.
+    // Where in the source something panicked, and what is printed for debugging, is of no use to visitors, and weighs more
+    // than a picture. Cargo adds this to the flags of its configuration.
     cargo.env("RUSTC_BOOTSTRAP", "1");
-    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Zlocation-detail=none");
+    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Zlocation-detail=none -Zfmt-debug=none");
     run::quietly("Building page and worker", "3 minutes the first time, half a minute later", &mut cargo)
 }
 

@@ -2,6 +2,7 @@
 
 use super::Trainer;
 use crate::EngineError;
+use crate::slots::other_shape;
 use lichen_campaign::model_spec::{Optimizer, TrainSpec};
 use lichen_model::program::{STATE0, STATE1};
 use lichen_model::{ModelError, Parameters, Tensor};
@@ -76,9 +77,7 @@ impl Trainer {
                 let name = format!("{prefix}.{name}");
                 let tensor = state.get(&name).ok_or_else(|| mismatch(&name, "is missing"))?;
                 if tensor.shape() != place.shape {
-                    let problem =
-                        format!("has shape {:?}, but the model takes {:?}", tensor.shape(), place.shape);
-                    return Err(mismatch(&name, &problem).into());
+                    return Err(mismatch(&name, &other_shape(tensor.shape(), &place.shape)).into());
                 }
                 if let Some(values) = data.get_mut(place.range()) {
                     values.copy_from_slice(tensor.data());
