@@ -77,7 +77,7 @@ impl Trainer {
                 let name = format!("{prefix}.{name}");
                 let tensor = state.get(&name).ok_or_else(|| mismatch(&name, "is missing"))?;
                 if tensor.shape() != place.shape {
-                    return Err(mismatch(&name, &other_shape(tensor.shape(), &place.shape)).into());
+                    return Err(mismatch(&name, &other_shape(tensor.shape(), place.shape)).into());
                 }
                 if let Some(values) = data.get_mut(place.range()) {
                     values.copy_from_slice(tensor.data());
