@@ -45,7 +45,7 @@ fn an_honest_training_that_was_repeated_is_confirmed() {
 
 #[test]
 fn what_no_training_gives_is_told_with_its_account() {
-    let report = run(audited(|_| update(3), |campaign| trained(campaign))).unwrap();
+    let report = run(audited(|_| update(3), trained)).unwrap();
     assert_eq!((report.trainings_audited, report.trainings_repeated), (1, 1));
     assert_eq!(report.expelled, [key(1).account()]);
     assert_eq!(report.contradictions, 1);
@@ -53,9 +53,7 @@ fn what_no_training_gives_is_told_with_its_account() {
 
 #[test]
 fn a_coordinator_that_expels_an_honest_account_is_found_out() {
-    let Err(Fault::Training { round, contributor, .. }) =
-        run(audited(|campaign| trained(campaign), |_| update(3)))
-    else {
+    let Err(Fault::Training { round, contributor, .. }) = run(audited(trained, |_| update(3))) else {
         panic!("it was right to say so")
     };
     assert_eq!((round, contributor), (RoundNumber(1), key(1).account()));
