@@ -168,6 +168,7 @@ pub(super) fn joined(phase: Phase) -> ViewState {
 /// A tab of a mesh: two peers, one of them only just found.
 pub(super) fn meshed() -> ViewState {
     let mut state = training();
+    state.audited = Some(lichen_bridge::Audited { confirmed: 1, earn: 3, expelled: false });
     let peer = |name: &str, path, round_trip, dialled| lichen_net::Peer {
         peer: name.as_bytes().to_vec(),
         address: format!("/ip4/127.0.0.1/tcp/8080/ws/p2p/12D3KooWQYhT/p2p-circuit/webrtc/p2p/12D3KooW{name}"),
