@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use lichen_campaign::Share;
 use lichen_record::{AccountId, Cid, EngineVersion, RoundNumber};
 
+use crate::lot;
+
 /// Rounds for which an audit waits for those who have to repeat the training: after that it lapses.
 ///
 /// A repetition takes as long as a training, and a disputed one takes two, one after the other.
@@ -204,20 +206,8 @@ impl Draw {
 
     /// Who of these, sorted by their ids, repeats a disputed training of this contributor: all of them, if they are few.
     pub(crate) fn jury(self, contributor: &AccountId, of: &[AccountId]) -> Vec<AccountId> {
-        let mut left: Vec<_> = of.iter().filter(|account| *account != contributor).copied().collect();
-        if left.len() <= JURY {
-            return left;
-        }
-        let rank = |account: &AccountId| {
-            *Cid::of_raw(&[&self.0.digest()[..], &account.as_bytes()[..]].concat()).digest()
-        };
-        let mut jury = Vec::with_capacity(JURY);
-        while jury.len() < JURY {
-            let lowest = left.iter().enumerate().min_by_key(|(_place, account)| rank(account));
-            let Some((place, _account)) = lowest else { break };
-            jury.push(left.swap_remove(place));
-        }
-        jury
+        let others = of.iter().filter(|account| *account != contributor).copied();
+        lot::draw(&self.0, others, JURY)
     }
 
     fn number(self, contributor: &AccountId, purpose: u8) -> u64 {

@@ -163,6 +163,7 @@ mod attempt;
 mod audits;
 mod change;
 mod coordinator;
+mod lot;
 mod outcome;
 mod participant;
 mod patience;

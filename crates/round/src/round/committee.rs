@@ -7,6 +7,7 @@ use lichen_record::{AccountId, Cid, CidHasher, Codec, RoundNumber};
 
 use super::Round;
 use crate::Rules;
+use crate::lot;
 use crate::roll::Roll;
 
 /// What the hash of the lot begins with, so that it is no other hash.
@@ -33,11 +34,8 @@ impl Round {
         let may_attest = |account: &&AccountId| {
             *account != coordinator && roll.is_present(account) && !roll.is_barred(account, self.number)
         };
-        let accounts = self.by_account.keys().filter(may_attest);
-        let mut drawn: Vec<_> = accounts.map(|account| (place(&lot, account), *account)).collect();
-        drawn.sort_unstable();
-        drawn.truncate(size as usize);
-        let committee: BTreeSet<_> = drawn.into_iter().map(|(_place, account)| account).collect();
+        let accounts = self.by_account.keys().filter(may_attest).copied();
+        let committee: BTreeSet<_> = lot::draw(&lot, accounts, size as usize).into_iter().collect();
         for owners in self.by_update.values_mut() {
             let accounts = owners.places.iter().filter_map(|place| self.contributions.get(*place));
             owners.voices = accounts.filter(|accepted| committee.contains(&accepted.account)).count();
@@ -63,12 +61,4 @@ impl Round {
         }
         hash.finish(Codec::Raw)
     }
-}
-
-/// An account's place in the order of the lot.
-fn place(lot: &Cid, account: &AccountId) -> [u8; 32] {
-    let mut hash = CidHasher::default();
-    hash.update(lot.digest());
-    hash.update(account.as_bytes());
-    *hash.finish(Codec::Raw).digest()
 }
