@@ -468,6 +468,7 @@ pub enum SpecFault {
     },
 }
 
+mod plain;
 mod read;
 mod validate;
 

@@ -1,6 +1,6 @@
 //! Small models and data for tests.
 
-use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, Schedule, TrainSpec};
+use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, TrainSpec};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -22,22 +22,7 @@ pub(crate) fn spec(input: &[usize], loss: Loss, layers: Vec<LayerSpec>) -> Model
 }
 
 pub(crate) fn adam(learning_rate: f64, batch: usize) -> TrainSpec {
-    TrainSpec {
-        optimizer: Optimizer::Adam,
-        learning_rate,
-        batch,
-        steps: 100,
-        schedule: Schedule::Constant,
-        warmup: 0,
-        momentum: None,
-        beta1: None,
-        beta2: None,
-        epsilon: None,
-        weight_decay: None,
-        clip_norm: None,
-        clip_sample_norm: None,
-        proximal: None,
-    }
+    TrainSpec::plain(Optimizer::Adam, learning_rate, batch, 100)
 }
 
 /// Numbers from -1 to 1, the same everywhere.

@@ -1,7 +1,7 @@
 //! The five models that speed, golden files and bits are measured on, with data that needs no file.
 
 use lichen_campaign::model_spec::{
-    Activation, Extent, LayerSpec, Loss, ModelSpec, Optimizer, Padding, PaddingRule, Schedule, TrainSpec,
+    Activation, Extent, LayerSpec, Loss, ModelSpec, Optimizer, Padding, PaddingRule, TrainSpec,
 };
 use lichen_model::program::random_bits;
 
@@ -69,22 +69,7 @@ fn workload(
     Workload {
         name,
         model: ModelSpec { input: input.to_vec(), loss, ignore_label: None, huber_delta: None, layers },
-        train: TrainSpec {
-            optimizer: Optimizer::Adam,
-            learning_rate: 0.001,
-            batch,
-            steps: 1000,
-            schedule: Schedule::Constant,
-            warmup: 0,
-            momentum: None,
-            beta1: None,
-            beta2: None,
-            epsilon: None,
-            weight_decay: None,
-            clip_norm: None,
-            clip_sample_norm: None,
-            proximal: None,
-        },
+        train: TrainSpec::plain(Optimizer::Adam, 0.001, batch, 1000),
         flops,
         tokens: 0,
     }

@@ -4,7 +4,7 @@
 #![cfg(test)]
 #![expect(clippy::cast_possible_truncation, reason = "counts are small")]
 
-use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, Schedule, TrainSpec};
+use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, TrainSpec};
 use lichen_engine::{EngineError, EngineKind, Trainer};
 use lichen_model::program::random_bits;
 use lichen_model::{Parameters, initial_parameters};
@@ -29,22 +29,7 @@ fn digits() -> ModelSpec {
 }
 
 fn training() -> TrainSpec {
-    TrainSpec {
-        optimizer: Optimizer::Adam,
-        learning_rate: 0.002,
-        batch: BATCH,
-        steps: STEPS as u32,
-        schedule: Schedule::Constant,
-        warmup: 0,
-        momentum: None,
-        beta1: None,
-        beta2: None,
-        epsilon: None,
-        weight_decay: None,
-        clip_norm: None,
-        clip_sample_norm: None,
-        proximal: None,
-    }
+    TrainSpec::plain(Optimizer::Adam, 0.002, BATCH, STEPS as u32)
 }
 
 /// Ten blurred patterns and their numbers.

@@ -1,6 +1,6 @@
 //! Measures a round's updates on the held-out samples that the campaign's rule of aggregation may see.
 
-use lichen_campaign::model_spec::{Optimizer, Schedule, TrainSpec};
+use lichen_campaign::model_spec::{Optimizer, TrainSpec};
 use lichen_campaign::{Manifest, Rule};
 use lichen_engine::{EngineError, EngineKind, Trainer};
 use lichen_learn::{Aggregation, Dataset, difference};
@@ -85,22 +85,7 @@ impl Validating {
 
 /// A training of which only the gradients are wanted.
 const fn plain(batch: usize) -> TrainSpec {
-    TrainSpec {
-        optimizer: Optimizer::Sgd,
-        learning_rate: 1e-9,
-        batch,
-        steps: 1,
-        schedule: Schedule::Constant,
-        warmup: 0,
-        momentum: None,
-        beta1: None,
-        beta2: None,
-        epsilon: None,
-        weight_decay: None,
-        clip_norm: None,
-        clip_sample_norm: None,
-        proximal: None,
-    }
+    TrainSpec::plain(Optimizer::Sgd, 1e-9, batch, 1)
 }
 
 /// Adds gradients up, in the order that updates have. What is not trained has none.
