@@ -206,8 +206,8 @@ impl Draw {
 
     /// Who of these, sorted by their ids, repeats a disputed training of this contributor: all of them, if they are few.
     pub(crate) fn jury(self, contributor: &AccountId, of: &[AccountId]) -> Vec<AccountId> {
-        let others = of.iter().filter(|account| *account != contributor).copied();
-        lot::draw(&self.0, others, JURY)
+        let others = of.iter().filter(|account| *account != contributor);
+        lot::draw(&self.0, others.map(|account| (*account, 1)).collect(), JURY)
     }
 
     fn number(self, contributor: &AccountId, purpose: u8) -> u64 {

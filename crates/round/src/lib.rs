@@ -45,8 +45,10 @@
 //! - The quorum is lowered to the coordinator and the members still expected. After a deadline since the closing, the
 //!   coordinator's result settles if more than half of the attestations agree with it; the [`Coordinator`] attests
 //!   last, when its word settles the round or that deadline has passed.
-//! - Opposite results without a majority settle nothing: the campaign stops rather than going on with a doubtful
-//!   checkpoint. A further member's attestation decides.
+//! - Where most contradict the coordinator, its word settles nothing. A further member's attestation may decide. If none does
+//!   for one more deadline, the coordinator closes the round a second time, and it ends with the checkpoint that it began
+//!   with: nobody is at fault, as nobody knows who is wrong, and the log keeps what each of them said. Everybody who has
+//!   the updates can find out (`lichen verify`).
 //! - Whoever attests something other than what settles, or two results for one round, is recorded as a [`Fault`], with
 //!   the proof in the log. Of two results by one key neither counts.
 //! - An account with faults is barred from attesting, and not waited for, in the next 2, 4, … 64 rounds; from the third
@@ -126,6 +128,15 @@
 //!   rounds since. What newcomers weigh bounds the harm, and the organiser can go back. Two accounts of one person may be drawn
 //!   to repeat each other's trainings and confirm lies; they have to earn their weight first.
 //!
+//! # Say
+//!
+//! Where weight has to be earned (`[audit]`), so has a say. What settles a round, leaves out an update that nobody can get, or
+//! outvotes a coordinator at the deadline, is more than half of what those have to say who speak, not more than half of
+//! their number. An account that had earned its weight when it contributed has a whole say, as has a coordinator that settles,
+//! and a new one has a part, as with weights. All new ones together have at most the share `newcomers`, and as much as
+//! their number only where nobody has earned anything. The lot for a committee falls on accounts in the same proportion. The
+//! quorum goes on counting accounts: it says how many have to compute the result, not whom to believe.
+//!
 //! # The end
 //!
 //! - After its last round (`limit`) a campaign is finished.
@@ -139,7 +150,8 @@
 //!
 //! # Where contributors settle
 //!
-//! - Only contributors attest. A result settles when more than half of the round's contributors attest it, and as many
+//! - Only contributors attest. A result settles when more than half of the round's contributors attest it (by their say,
+//!   where it has to be earned), and as many
 //!   as the quorum asks, which is lowered to the contributors who have not left. When the deadline has passed since the
 //!   closing, the majority alone is enough.
 //! - A contributor that could get an update from nobody says so (`Unavailable`). An update that more than half of the
@@ -151,9 +163,10 @@
 //!   second time. Then it ends: with the majority's result, or, if there is none, with the checkpoint it began with. So
 //!   no round waits for ever, whoever dies when; the price is a lost round where half of the contributors vanish within
 //!   it. Contributors that were silent are not waited for again.
-//! - **Made-up accounts.** Accounts cost nothing, and no coordinator's word is needed here. Whoever runs most of the
-//!   accounts that contribute to a round decides what comes of it: it can settle a false checkpoint, or leave out
-//!   another's update. Fewer cannot. An audit that has the updates still shows a false checkpoint for what it is.
+//! - **Made-up accounts.** Accounts cost nothing, and no coordinator's word is needed here. Without `[audit]`, whoever runs
+//!   most of the accounts that contribute to a round decides what comes of it: it can settle a false checkpoint, or leave out
+//!   another's update. Fewer cannot. With `[audit]` it takes accounts that have earned most of the say, except in rounds
+//!   where nobody has earned any. An audit that has the updates still shows a false checkpoint for what it is.
 #![no_std]
 #![deny(missing_docs)]
 
@@ -172,6 +185,7 @@ mod repetition;
 mod roll;
 mod round;
 mod rules;
+mod say;
 mod standing;
 mod state;
 mod weights;

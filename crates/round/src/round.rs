@@ -7,6 +7,7 @@ use lichen_campaign::Auditing;
 use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
 use crate::roll::Roll;
+use crate::say::Say;
 use crate::weights::{Claim, weights};
 use crate::{Outcome, Rules};
 
@@ -19,7 +20,7 @@ mod voices;
 pub use differences::Difference;
 pub(crate) use differences::Differences;
 pub(crate) use reports::{MAX_REPORTS, Reports};
-pub(crate) use tally::{Attestation, Tally};
+pub(crate) use tally::{Attestation, Tally, Votes};
 pub(crate) use voices::{Voice, Voices};
 
 /// One round, from its opening to its settlement.
@@ -67,8 +68,8 @@ pub(crate) struct Newcomers {
 struct Owners {
     /// Their places among the contributions.
     places: Vec<usize>,
-    /// How many of them have a voice.
-    voices: usize,
+    /// What those of them have to say who have a voice.
+    say: Say,
 }
 
 /// How far a round has come.
@@ -290,7 +291,7 @@ impl Round {
     /// The accounts that attest this result.
     #[must_use]
     pub fn agreeing(&self, result: Outcome) -> usize {
-        self.tally.votes(&result)
+        self.tally.votes(&result).heads
     }
 
     /// How the settled result differs from the base, where those who attest it name that.
@@ -311,9 +312,11 @@ impl Round {
         let place = self.contributions.len();
         self.by_account.insert(accepted.account, place);
         let owners = self.by_update.entry(accepted.update);
-        let owners = owners.or_insert(Owners { places: Vec::new(), voices: 0 });
+        let owners = owners.or_insert(Owners { places: Vec::new(), say: Say::NONE });
         owners.places.push(place);
-        owners.voices += usize::from(has_voice);
+        if has_voice {
+            owners.say.add(Say::of(self.auditing, accepted.audited));
+        }
         self.contributions.push(accepted);
         self.awaited.remove(&accepted.account);
         self.departed.remove(&accepted.account);
@@ -333,21 +336,26 @@ impl Round {
         accounts
     }
 
-    /// An update that more than half of the other contributors who have a voice could get from nobody: of several, the
-    /// first in log order.
+    /// An update that those with more than half of the say among the other contributors could get from nobody: of several,
+    /// the first in log order.
     pub(crate) fn unavailable(&self) -> Option<Cid> {
-        let lacking = self.reports.updates().filter_map(|update| {
-            let owners = self.by_update.get(update)?;
-            let others = self.voices.counted() - owners.voices;
-            (self.reports.about(update) * 2 > others).then_some((owners.places.first()?, update))
-        });
-        lacking.min().map(|(_place, update)| *update)
+        let lacking = self.reports.updates().filter(|update| self.is_unavailable(update));
+        let place = |update: &&Cid| self.by_update.get(*update).and_then(|owners| owners.places.first());
+        lacking.min_by_key(place).copied()
     }
 
     /// Whether [`Round::unavailable`] is this update, given that it was none before this update's last report.
     pub(crate) fn is_unavailable(&self, update: &Cid) -> bool {
         let Some(owners) = self.by_update.get(update) else { return false };
-        self.reports.about(update) * 2 > self.voices.counted() - owners.voices
+        let mut missed = Say::NONE;
+        self.reports.about(update).for_each(|account| missed.add(self.say_of(account)));
+        missed.is_most_of(self.voices.counted().without(owners.say), self.auditing)
+    }
+
+    /// What the account's word is worth in this round: where that has to be earned, by what it had to show for when it
+    /// contributed.
+    pub(crate) fn say_of(&self, account: &AccountId) -> Say {
+        Say::of(self.auditing, self.contribution_of(account).map_or(0, |accepted| accepted.audited))
     }
 
     /// Whether waiting longer for a closed round that contributors settle is in vain: whoever of them has neither left nor
@@ -362,6 +370,7 @@ impl Round {
             return;
         }
         let voice = Voice {
+            say: self.say_of(account),
             counts: self.counts(account) && self.is_drawn(account) && !roll.is_barred(account, self.number),
             is_present: roll.is_present(account),
             is_expected: roll.is_expected(account),

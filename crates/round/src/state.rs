@@ -8,6 +8,7 @@ use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Verified};
 use crate::audits::{Audit, Audits};
 use crate::patience::Patience;
 use crate::roll::{Member, Roll};
+use crate::say::Say;
 use crate::{Change, Difference, Fault, Outcome, Refusal, Round, Rules, Stage};
 
 mod admission;
@@ -277,7 +278,8 @@ impl CampaignState {
         published.round.as_ref().is_some_and(|round| {
             let Stage::Closed { at } = round.stage else { return false };
             let is_late = time >= at.saturating_add(self.rules.deadline_ms);
-            let (agreeing, cast) = (round.tally.votes(&result) + 1, round.tally.cast() + 1);
+            let say = Say::whole();
+            let (agreeing, cast) = (round.tally.votes(&result).with(say), round.tally.cast().with(say));
             published.is_enough(&self.rules, is_late, round, agreeing, cast)
         })
     }

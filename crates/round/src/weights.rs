@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use lichen_campaign::{Auditing, Share};
 
 /// What one sample of an account that has earned its weight counts, so that less than that can be told.
-const FULL: u64 = 256;
+pub(crate) const FULL: u64 = 256;
 
 /// A contribution's samples, and how many of its account's trainings came out the same at somebody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,7 @@ pub(crate) struct Claim {
 /// the round. Where nobody in a round has earned anything, there is nobody to outweigh: then they weigh as they are, and
 /// that share holds nobody off.
 pub(crate) fn weights(auditing: Auditing, claims: &[Claim]) -> Vec<u32> {
-    let earn = u64::from(auditing.earn);
-    let own = |claim: &Claim| {
-        let earned = u64::from(claim.audited).min(earn);
-        (u64::from(claim.samples) * FULL * (earned + 1) / (earn + 1)).max(1)
-    };
+    let own = |claim: &Claim| part(auditing, u64::from(claim.samples) * FULL, claim.audited).max(1);
     let has_earned = |claim: &Claim| claim.audited >= auditing.earn;
     let sum = |earned: bool| -> u64 {
         claims.iter().filter(|claim| has_earned(claim) == earned).map(own).fold(0, u64::saturating_add)
@@ -44,8 +40,14 @@ pub(crate) fn weights(auditing: Auditing, claims: &[Claim]) -> Vec<u32> {
     claims.iter().map(|claim| u32::try_from(weight(claim)).unwrap_or(u32::MAX)).collect()
 }
 
+/// What an account with so many audited trainings has of what would be its own in full.
+pub(crate) const fn part(auditing: Auditing, full: u64, audited: u32) -> u64 {
+    let earned = if audited < auditing.earn { audited } else { auditing.earn };
+    full * (earned as u64 + 1) / (auditing.earn as u64 + 1)
+}
+
 /// What newcomers may weigh beside others who weigh so much, if anything limits them.
-fn most_of_newcomers(share: Share, full: u64) -> Option<u64> {
+pub(crate) fn most_of_newcomers(share: Share, full: u64) -> Option<u64> {
     let (share, rest) = (u64::from(share.millionths()), u64::from(Share::WHOLE - share.millionths()));
     if full == 0 || rest == 0 {
         return None;

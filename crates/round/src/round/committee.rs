@@ -1,6 +1,7 @@
 //! Who attests a round where the manifest says how many do: drawn by lot when the round closes.
 
 use alloc::collections::BTreeSet;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid, CidHasher, Codec, RoundNumber};
@@ -9,9 +10,14 @@ use super::Round;
 use crate::Rules;
 use crate::lot;
 use crate::roll::Roll;
+use crate::say::Say;
+use crate::weights::{Claim, weights};
 
 /// What the hash of the lot begins with, so that it is no other hash.
 const DOMAIN: &[u8] = b"lichen-committee-1";
+
+/// Weight of one account in a lot, so large that the part of one newcomer among thousands does not round to nothing.
+const FINE: u32 = 1 << 20;
 
 impl Round {
     /// The accounts drawn to attest this round's result; none where everybody may, or before the round is closed.
@@ -27,24 +33,36 @@ impl Round {
     }
 
     /// Draws the committee of a round that this entry closes, if the rules want one, from the contributors who are here and
-    /// may attest.
+    /// may attest: each with a chance in proportion to what it has to show for, where that counts.
     pub(crate) fn draw(&mut self, rules: &Rules, closing: &Cid, roll: &Roll, coordinator: &AccountId) {
         let Some(size) = rules.committee else { return };
         let lot = self.lot(rules, closing);
         let may_attest = |account: &&AccountId| {
             *account != coordinator && roll.is_present(account) && !roll.is_barred(account, self.number)
         };
-        let accounts = self.by_account.keys().filter(may_attest).copied();
-        let committee: BTreeSet<_> = lot::draw(&lot, accounts, size as usize).into_iter().collect();
+        let accounts: Vec<_> = self.by_account.keys().filter(may_attest).copied().collect();
+        let chances = self.chances(&accounts);
+        let drawn = lot::draw(&lot, accounts.into_iter().zip(chances).collect(), size as usize);
+        let committee: BTreeSet<_> = drawn.into_iter().collect();
         for owners in self.by_update.values_mut() {
-            let accounts = owners.places.iter().filter_map(|place| self.contributions.get(*place));
-            owners.voices = accounts.filter(|accepted| committee.contains(&accepted.account)).count();
+            let accepted = owners.places.iter().filter_map(|place| self.contributions.get(*place));
+            owners.say = Say::NONE;
+            for accepted in accepted.filter(|accepted| committee.contains(&accepted.account)) {
+                owners.say.add(Say::of(self.auditing, accepted.audited));
+            }
         }
         self.committee = Some(committee);
         let contributors: Vec<_> = self.by_account.keys().copied().collect();
         for account in contributors {
             self.recount(&account, roll);
         }
+    }
+
+    fn chances(&self, accounts: &[AccountId]) -> Vec<u32> {
+        let Some(auditing) = self.auditing else { return vec![1; accounts.len()] };
+        let audited = |account| self.contribution_of(account).map_or(0, |accepted| accepted.audited);
+        let claim = |account| Claim { samples: FINE, audited: audited(account) };
+        weights(auditing, &accounts.iter().map(claim).collect::<Vec<_>>())
     }
 
     /// What nobody knows before the coordinator has signed the closing, which it does after the last contribution.

@@ -34,9 +34,9 @@ impl Reports {
         self.by_account.get(account).map_or(0, BTreeSet::len)
     }
 
-    /// How many accounts miss the update.
-    pub(crate) fn about(&self, update: &Cid) -> usize {
-        self.by_update.get(update).map_or(0, BTreeSet::len)
+    /// The accounts that miss the update.
+    pub(crate) fn about(&self, update: &Cid) -> impl Iterator<Item = &AccountId> + '_ {
+        self.by_update.get(update).into_iter().flatten()
     }
 
     /// Whether the account ever reported something in this round.

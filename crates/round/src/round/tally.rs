@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use lichen_record::AccountId;
 
 use crate::Outcome;
+use crate::say::Say;
 
 /// What one account says about a round's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +21,41 @@ pub(crate) enum Attestation {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tally {
     attestations: BTreeMap<AccountId, Attestation>,
-    votes: BTreeMap<Outcome, usize>,
-    ranking: BTreeSet<(usize, Outcome)>,
-    cast: usize,
+    votes: BTreeMap<Outcome, Votes>,
+    /// The results by what those have to say who have earned it, and by what newcomers have to say. Whichever has most of
+    /// both together comes last in one of them.
+    ranking: [BTreeSet<(u64, Outcome)>; 2],
+    cast: Votes,
+}
+
+/// How many said the same, and what their word is worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Votes {
+    pub(crate) heads: usize,
+    pub(crate) say: Say,
+}
+
+impl Votes {
+    pub(crate) const NONE: Self = Self { heads: 0, say: Say::NONE };
+
+    /// With the word of one more.
+    pub(crate) const fn with(mut self, say: Say) -> Self {
+        self.heads += 1;
+        self.say.add(say);
+        self
+    }
+
+    const fn without(mut self, say: Say) -> Self {
+        self.heads = self.heads.saturating_sub(1);
+        self.say.remove(say);
+        self
+    }
 }
 
 impl Tally {
     pub(crate) const fn new() -> Self {
-        Self { attestations: BTreeMap::new(), votes: BTreeMap::new(), ranking: BTreeSet::new(), cast: 0 }
+        let ranking = [BTreeSet::new(), BTreeSet::new()];
+        Self { attestations: BTreeMap::new(), votes: BTreeMap::new(), ranking, cast: Votes::NONE }
     }
 
     pub(crate) fn get(&self, account: &AccountId) -> Option<Attestation> {
@@ -51,59 +79,62 @@ impl Tally {
     }
 
     /// Votes that count.
-    pub(crate) const fn cast(&self) -> usize {
+    pub(crate) const fn cast(&self) -> Votes {
         self.cast
     }
 
-    pub(crate) fn votes(&self, result: &Outcome) -> usize {
-        self.votes.get(result).copied().unwrap_or(0)
+    pub(crate) fn votes(&self, result: &Outcome) -> Votes {
+        self.votes.get(result).copied().unwrap_or(Votes::NONE)
     }
 
-    /// The result with the most votes, and how many.
-    pub(crate) fn leader(&self) -> Option<(Outcome, usize)> {
-        self.ranking.last().map(|(votes, result)| (*result, *votes))
+    /// The results that may have most of the say, with their votes.
+    pub(crate) fn leaders(&self) -> impl Iterator<Item = (Outcome, Votes)> + '_ {
+        let last = self.ranking.iter().filter_map(BTreeSet::last);
+        last.map(|(_say, result)| (*result, self.votes(result)))
     }
 
-    pub(crate) fn vote(&mut self, account: AccountId, result: Outcome) {
-        self.take_back(&account);
+    /// An account that said nothing yet says this.
+    pub(crate) fn vote(&mut self, account: AccountId, say: Say, result: Outcome) {
         self.attestations.insert(account, Attestation::Result(result));
-        self.cast += 1;
-        self.recount(result, |votes| votes + 1);
+        self.cast = self.cast.with(say);
+        self.recount(result, |votes| votes.with(say));
     }
 
-    /// The account contradicts itself.
-    pub(crate) fn void(&mut self, account: AccountId) {
-        self.take_back(&account);
-        self.attestations.insert(account, Attestation::Void);
+    /// The account, whose word is worth this, contradicts itself.
+    pub(crate) fn void(&mut self, account: AccountId, say: Say) {
+        if let Some(Attestation::Result(result)) = self.attestations.insert(account, Attestation::Void) {
+            self.cast = self.cast.without(say);
+            self.recount(result, |votes| votes.without(say));
+        }
     }
 
     /// Everybody's vote is taken back, and these are who may vote anew. Who contradicted itself stays without a vote.
     pub(crate) fn begin_anew(&mut self) -> Vec<AccountId> {
-        if self.cast == 0 {
+        if self.cast.heads == 0 {
             return Vec::new();
         }
         let voters = self.results().map(|(account, _result)| account).collect();
         self.attestations.retain(|_account, attestation| *attestation == Attestation::Void);
         self.votes.clear();
-        self.ranking.clear();
-        self.cast = 0;
+        self.ranking.iter_mut().for_each(BTreeSet::clear);
+        self.cast = Votes::NONE;
         voters
     }
 
-    fn take_back(&mut self, account: &AccountId) {
-        if let Some(Attestation::Result(result)) = self.attestations.remove(account) {
-            self.cast -= 1;
-            self.recount(result, |votes| votes.saturating_sub(1));
-        }
-    }
-
-    fn recount(&mut self, result: Outcome, change: impl FnOnce(usize) -> usize) {
-        let before = self.votes.remove(&result).unwrap_or(0);
-        self.ranking.remove(&(before, result));
+    fn recount(&mut self, result: Outcome, change: impl FnOnce(Votes) -> Votes) {
+        let before = self.votes(&result);
         let after = change(before);
-        if after > 0 {
+        let worth = |votes: Votes| [votes.say.earned, votes.say.new];
+        for ((ranking, before), after) in self.ranking.iter_mut().zip(worth(before)).zip(worth(after)) {
+            ranking.remove(&(before, result));
+            if after > 0 {
+                ranking.insert((after, result));
+            }
+        }
+        if after.heads > 0 {
             self.votes.insert(result, after);
-            self.ranking.insert((after, result));
+        } else {
+            self.votes.remove(&result);
         }
     }
 }

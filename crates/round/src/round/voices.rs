@@ -4,9 +4,13 @@ use alloc::collections::BTreeMap;
 
 use lichen_record::AccountId;
 
+use crate::say::Say;
+
 /// What a contributor's word is worth, and whether it has spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Voice {
+    /// What its word is worth.
+    pub(crate) say: Say,
     /// Its contribution counts, and it is not barred.
     pub(crate) counts: bool,
     /// It has not left.
@@ -40,9 +44,9 @@ impl Voice {
 pub(crate) struct Voices {
     voices: BTreeMap<AccountId, Voice>,
     /// Those that count.
-    counted: usize,
-    /// Those of which more than half settle.
-    attesters: usize,
+    counted: Say,
+    /// Those of whose say more than half settles.
+    attesters: Say,
     /// Those whom the quorum waits for.
     prompt: usize,
     /// Those that said nothing yet.
@@ -53,18 +57,25 @@ pub(crate) struct Voices {
 
 impl Voices {
     pub(crate) const fn new() -> Self {
-        Self { voices: BTreeMap::new(), counted: 0, attesters: 0, prompt: 0, unheard: 0, stuck: 0 }
+        Self {
+            voices: BTreeMap::new(),
+            counted: Say::NONE,
+            attesters: Say::NONE,
+            prompt: 0,
+            unheard: 0,
+            stuck: 0,
+        }
     }
 
     pub(crate) fn get(&self, account: &AccountId) -> Option<Voice> {
         self.voices.get(account).copied()
     }
 
-    pub(crate) const fn counted(&self) -> usize {
+    pub(crate) const fn counted(&self) -> Say {
         self.counted
     }
 
-    pub(crate) const fn attesters(&self) -> usize {
+    pub(crate) const fn attesters(&self) -> Say {
         self.attesters
     }
 
@@ -82,10 +93,16 @@ impl Voices {
 
     pub(crate) fn set(&mut self, account: AccountId, voice: Voice) {
         let before = self.voices.insert(account, voice);
-        for (counter, kind) in [
+        for (sum, kind) in [
             (&mut self.counted, (|voice| voice.counts) as fn(Voice) -> bool),
             (&mut self.attesters, Voice::attests),
-            (&mut self.prompt, Voice::is_prompt),
+        ] {
+            let of = |voice: Voice| if kind(voice) { voice.say } else { Say::NONE };
+            sum.add(of(voice));
+            sum.remove(before.map_or(Say::NONE, of));
+        }
+        for (counter, kind) in [
+            (&mut self.prompt, Voice::is_prompt as fn(Voice) -> bool),
             (&mut self.unheard, |voice| voice.is_awaited() && !voice.has_reported),
             (&mut self.stuck, |voice| voice.is_awaited() && voice.has_reported),
         ] {

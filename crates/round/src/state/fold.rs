@@ -10,6 +10,7 @@ use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
 use super::Published;
 use crate::roll::{Member, Presence};
 use crate::round::Attestation;
+use crate::say::Say;
 use crate::{Accepted, Change, Fault, FaultKind, Outcome, Round, Rules, Stage};
 
 /// What the log's next entry changes, once it is admitted.
@@ -145,17 +146,18 @@ impl Published {
         number: RoundNumber,
         outcome: Outcome,
     ) -> Vec<Change> {
+        let say = self.say_of(&account);
         let Some(round) = &mut self.round else { return Vec::new() };
         let mut changes = Vec::new();
         match round.tally.get(&account) {
             Some(Attestation::Result(first)) => {
                 let kind = FaultKind::Equivocated { first, second: outcome };
-                round.tally.void(account);
+                round.tally.void(account, say);
                 self.record_fault(Fault { account, round: number, kind }, &mut changes);
             }
             Some(Attestation::Void) => {}
             None => {
-                round.tally.vote(account, outcome);
+                round.tally.vote(account, say, outcome);
                 round.departed.remove(&account);
                 // Whoever computed the result has every update.
                 round.reports.withdraw(&account);
@@ -172,6 +174,14 @@ impl Published {
         self.recount(&account);
         self.settle(rules, time, &mut changes);
         changes
+    }
+
+    /// What an attestation of the account is worth. The coordinator has as much to say as anybody who has earned it.
+    pub(super) fn say_of(&self, account: &AccountId) -> Say {
+        match &self.round {
+            Some(round) if *account != self.coordinator => round.say_of(account),
+            Some(_) | None => Say::whole(),
+        }
     }
 
     /// Of who contradicts itself, the first word is kept: it does no harm.

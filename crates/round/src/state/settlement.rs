@@ -8,7 +8,7 @@ use lichen_record::{AccountId, Cid, RoundNumber};
 
 use super::Published;
 use crate::roll::Presence;
-use crate::round::Attestation;
+use crate::round::{Attestation, Votes};
 use crate::{Change, Fault, FaultKind, Outcome, Round, Rules, Stage};
 
 /// What settles a round, and which contributions count for its result.
@@ -64,24 +64,29 @@ impl Published {
     /// The coordinator's result is always among those that agree, since accounts cost nothing and any number of them
     /// may belong to one person.
     fn settled_by_coordinator(&self, rules: &Rules, is_late: bool, round: &Round) -> Option<Outcome> {
+        if round.count() == 0 {
+            return Some(round.unchanged());
+        }
         let Some(Attestation::Result(result)) = round.tally.get(&self.coordinator) else {
             return None;
         };
-        let (agreeing, cast) = (round.agreeing(result), round.tally.cast());
+        let (agreeing, cast) = (round.tally.votes(&result), round.tally.cast());
         self.is_enough(rules, is_late, round, agreeing, cast).then_some(result)
     }
 
-    /// Whether a round settles with so many attestations that agree with the coordinator's, that one among them, of so many.
-    /// When those who are expected have let the deadline pass, more than half of the attestations are enough.
+    /// Whether a round settles with these attestations that agree with the coordinator's, that one among them, of all of these.
+    /// When those who are expected have let the deadline pass, more than half of what the attesting accounts have to say
+    /// is enough.
     pub(super) fn is_enough(
         &self,
         rules: &Rules,
         is_late: bool,
         round: &Round,
-        agreeing: usize,
-        cast: usize,
+        agreeing: Votes,
+        cast: Votes,
     ) -> bool {
-        agreeing >= self.lowered_quorum(rules, round) || is_late && agreeing * 2 > cast
+        agreeing.heads >= self.lowered_quorum(rules, round)
+            || is_late && agreeing.say.is_most_of(cast.say, rules.audit)
     }
 
     /// The quorum, lowered to the coordinator and the members that rounds wait for, of the committee if there is one.
@@ -207,13 +212,16 @@ impl Published {
     }
 }
 
-/// More than half of the contributors who count and have not left attest the same, and the quorum as far as rounds wait
-/// for as many; when the deadline has passed, the majority is enough. Without contributions that count, nothing changes.
+/// More than half of the contributors who count and have not left attest the same, by what they have to say, and the quorum as
+/// far as rounds wait for as many; when the deadline has passed, the majority is enough. Without contributions that count,
+/// nothing changes.
 fn settled_by_contributors(rules: &Rules, is_late: bool, round: &Round) -> Option<Outcome> {
     if round.count() == 0 {
         return Some(round.unchanged());
     }
     let quorum = if is_late { 0 } else { round.voices.prompt().min(rules.quorum as usize) };
-    let (result, votes) = round.tally.leader()?;
-    (votes >= quorum && votes * 2 > round.voices.attesters()).then_some(result)
+    let is_enough = |(_result, votes): &(Outcome, Votes)| {
+        votes.heads >= quorum && votes.say.is_most_of(round.voices.attesters(), rules.audit)
+    };
+    round.tally.leaders().find(is_enough).map(|(result, _votes)| result)
 }
