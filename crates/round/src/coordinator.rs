@@ -415,6 +415,17 @@ impl Coordinator {
         Due::Entry(entry)
     }
 
+    /// Its word stands and does not settle the round, since most contradict it. For a further word they get a deadline, the
+    /// whole of it after a restart.
+    fn due_set_aside(&self, time: u64, round: RoundNumber, closed: u64) -> Due {
+        let deadline = self.state.rules().deadline_ms;
+        let end = closed.saturating_add(deadline).max(self.acting_since).saturating_add(deadline);
+        if time < end {
+            return Due::At(end);
+        }
+        Due::Entry(Entry::RoundClosed { campaign: self.state.campaign(), round })
+    }
+
     fn due_opening(&self, time: u64, round: RoundNumber, earliest: u64) -> Due {
         let campaign = self.state.campaign();
         let Some(base) = self.go_back.or(self.state.checkpoint()) else { return Due::Nothing };
@@ -431,7 +442,7 @@ impl Coordinator {
     fn due_attestation(&self, time: u64, closed: u64) -> Due {
         let Some(round) = self.state.round() else { return Due::Nothing };
         if round.has_attested(&self.account) {
-            return Due::Nothing;
+            return self.due_set_aside(time, round.number(), closed);
         }
         let (number, base) = (round.number(), round.base());
         let computed = self.aggregation.filter(|aggregation| aggregation.round == number);

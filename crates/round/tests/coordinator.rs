@@ -134,6 +134,27 @@ fn the_coordinator_attests_when_its_word_settles() {
 }
 
 #[test]
+fn the_coordinator_ends_a_round_in_which_most_contradict_it() {
+    let people = [1, 2, 3].map(Person::new);
+    let mut log = closed_log(&people.iter().collect::<Vec<_>>());
+    let closed_at = log.time;
+    let outcome = cid("result").into();
+    let (mut relay, _) = started(&log, closed_at);
+    tell(&mut relay, closed_at, Event::Aggregated { round: ROUND, outcome, difference: None });
+    for person in &people {
+        add(&mut relay, &mut log, person, &attestation(1, initial(), cid("another")));
+    }
+    let late = closed_at + 10_000;
+    let word = Action::Append(attestation(1, initial(), cid("result")));
+    assert!(tell(&mut relay, late, Event::Tick).contains(&word));
+    log.wait(10_000);
+    let actions = add(&mut relay, &mut log, &coordinator(), &attestation(1, initial(), cid("result")));
+    assert!(actions.contains(&Action::WakeAt(closed_at + 20_000)), "{actions:?}");
+    let actions = tell(&mut relay, closed_at + 20_000, Event::Tick);
+    assert!(actions.contains(&Action::Append(closed(1))), "{actions:?}");
+}
+
+#[test]
 fn the_coordinator_never_attests_twice() {
     let anna = Person::new(1);
     let mut log = closed_log(&[&anna]);
@@ -142,10 +163,11 @@ fn the_coordinator_never_attests_twice() {
     log.add(&coordinator(), &attestation(1, initial(), cid("one")));
     assert_eq!(log.state.settled(), 0);
     let (mut relay, actions) = started(&log, log.time + 60_000);
-    assert_eq!(actions, []);
+    let patient = log.time + 60_000 + RULES.deadline_ms;
+    assert_eq!(actions, [Action::WakeAt(patient)]);
     let aggregated = Event::Aggregated { round: ROUND, outcome: cid("two").into(), difference: None };
     assert_eq!(tell(&mut relay, log.time + 60_000, aggregated), []);
-    assert_eq!(tell(&mut relay, log.time + 600_000, Event::Tick), []);
+    assert_eq!(tell(&mut relay, patient, Event::Tick), [Action::Append(closed(1))]);
 }
 
 #[test]

@@ -322,7 +322,7 @@ fn standstill(cause: Cause) -> Option<(&'static str, &'static str)> {
         ),
         Cause::Conflict => (
             "The results of this round contradict each other, so none counts.",
-            "Tell the people who run this site: a computer is faulty or lying, and their log says whose.",
+            "The next round begins by itself. Tell the people who run this site: a computer is faulty or lying.",
         ),
         Cause::UpdateMissing | Cause::Aggregation => (
             "The relay cannot combine this round's updates.",

@@ -186,12 +186,9 @@ impl Published {
         let current = self.at_round(round)?;
         match current.stage {
             Stage::Open => {}
-            // Where contributors settle, said again, it ends the waiting for attestations.
-            Stage::Closed { at } if rules.settlement == Settlement::Contributors => {
-                let is_over = time >= at.saturating_add(rules.deadline_ms) || current.is_heard_out();
-                return if is_over { Ok(()) } else { Err(Refusal::DeadlinePending) };
-            }
-            Stage::Closed { .. } | Stage::Settled { .. } => return Err(Refusal::RoundNotOpen),
+            // Said again, it ends the waiting for attestations.
+            Stage::Closed { at } => return self.admit_end(rules, time, current, at),
+            Stage::Settled { .. } => return Err(Refusal::RoundNotOpen),
         }
         if current.contributions().len() < rules.minimum.max(1) as usize {
             return Err(Refusal::TooFewContributions);
@@ -200,6 +197,21 @@ impl Published {
             return Err(Refusal::DeadlinePending);
         }
         Ok(())
+    }
+
+    /// Where the coordinator settles, a round ends without a result if most contradict the coordinator for a deadline more
+    /// than they had for their word.
+    fn admit_end(&self, rules: &Rules, time: u64, round: &Round, closed: u64) -> Result<(), Refusal> {
+        let deadlines = match rules.settlement {
+            Settlement::Contributors if round.is_heard_out() => 0,
+            Settlement::Contributors => 1,
+            Settlement::Coordinator if !round.has_attested(&self.coordinator) => {
+                return Err(Refusal::RoundNotOpen);
+            }
+            Settlement::Coordinator => 2,
+        };
+        let end = closed.saturating_add(rules.deadline_ms.saturating_mul(deadlines));
+        if time < end { Err(Refusal::DeadlinePending) } else { Ok(()) }
     }
 
     fn admit_attestation(
