@@ -56,6 +56,9 @@
 //!   was excluded meanwhile: its attestation says how many were. A coordinator that settles is never barred.
 //! - What a contribution says of itself has bounds that follow from the manifest ([`Rules::check_metrics`]): so many steps
 //!   and samples, and a loss that a training can come to.
+//! - An update that several accounts contribute is aggregated once, as that of whoever among them weighs most, or else came
+//!   first ([`Round::inputs`]): the training of each account has its own samples and order. It is not refused, since who
+//!   copies may come first.
 //! - When something settled that should not have, the coordinator opens a round on one of the last 64 results, or on the
 //!   initial checkpoint ([`CoordinatorEvent::GoBack`], [`Change::WentBack`]). Faults are forgiven then, since what they
 //!   contradicted stands no longer.

@@ -1,7 +1,9 @@
 //! One round: who contributed, who attested what, and what is still awaited.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use lichen_campaign::Auditing;
 use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
@@ -228,23 +230,39 @@ impl Round {
     /// What is aggregated: the contributions that count, in the order of their accounts' ids.
     ///
     /// Sums of floating-point numbers depend on their order. This one does not depend on who was faster, so that the
-    /// same contributions give the same checkpoint whichever way they came.
+    /// same contributions give the same checkpoint whichever way they came. An update that several accounts contributed is
+    /// aggregated once, as that of whom weighs most: no two trainings of different accounts give the same.
     #[must_use]
     pub fn inputs(&self) -> Vec<Input> {
-        let in_order = self.by_account.values().filter_map(|place| self.contributions.get(*place));
-        let counted: Vec<_> = in_order.filter(|accepted| !accepted.is_excluded).collect();
-        let weights = match self.auditing {
-            Some(auditing) => {
-                weights(auditing, &counted.iter().map(|accepted| claim(accepted)).collect::<Vec<_>>())
+        let places = self.by_account.values().copied();
+        let counted: Vec<_> =
+            places.filter(|place| self.at(*place).is_some_and(|it| !it.is_excluded)).collect();
+        let mut by_place = vec![0; self.contributions.len()];
+        for (place, weight) in counted.iter().zip(self.weights(&counted)) {
+            if let Some(slot) = by_place.get_mut(*place) {
+                *slot = weight;
             }
-            None => counted.iter().map(|accepted| accepted.samples).collect(),
+        }
+        let rank = |place: usize| (by_place.get(place).copied().unwrap_or(0), Reverse(place));
+        let input = |place: usize| {
+            let Accepted { account, update, .. } = *self.at(place)?;
+            let owners = self.by_update.get(&update)?;
+            let is_first = owners.places.iter().all(|other| rank(*other) <= rank(place));
+            is_first.then_some(Input { account, weight: rank(place).0, update })
         };
-        let input = |(accepted, weight): (&Accepted, u32)| Input {
-            account: accepted.account,
-            weight,
-            update: accepted.update,
-        };
-        counted.into_iter().zip(weights).map(input).collect()
+        counted.into_iter().filter_map(input).collect()
+    }
+
+    fn weights(&self, counted: &[usize]) -> Vec<u32> {
+        let accepted = counted.iter().filter_map(|place| self.at(*place));
+        match self.auditing {
+            Some(auditing) => weights(auditing, &accepted.map(claim).collect::<Vec<_>>()),
+            None => accepted.map(|accepted| accepted.samples).collect(),
+        }
+    }
+
+    fn at(&self, place: usize) -> Option<&Accepted> {
+        self.contributions.get(place)
     }
 
     /// How many contributions were excluded.

@@ -165,3 +165,42 @@ fn before_its_own_word_the_coordinator_ends_no_round_of_a_hub() {
     log.wait(60_000);
     log.refuse(&coordinator(), &closed(1), Refusal::RoundNotOpen);
 }
+
+#[test]
+fn an_update_that_several_contribute_is_aggregated_once() {
+    let people = [1, 2, 3].map(Person::new);
+    let mut log = open(RULES, &people.iter().collect::<Vec<_>>());
+    log.add(&people[1], &contribution_of(&people[1], 1, initial()));
+    log.add(&people[0], &contribution_of(&people[0], 1, initial()));
+    log.add(&people[2], &contribution_of(&people[0], 1, initial()));
+    let round = log.state.round().unwrap();
+    assert_eq!(round.count(), 3);
+    let mut owners: Vec<_> = round.inputs().iter().map(|input| input.account).collect();
+    owners.sort_unstable();
+    let mut expected = [people[0].account(), people[1].account()];
+    expected.sort_unstable();
+    assert_eq!(owners, expected, "the first to contribute it stands for it, where all weigh alike");
+}
+
+#[test]
+fn a_copy_by_a_new_account_takes_nothing_from_whose_update_it_is() {
+    let (known, thief) = (some(1..4), Person::new(10));
+    let mut log = Log::with_members(AUDITED, &known.iter().collect::<Vec<_>>());
+    for round in 1..=2 {
+        let base = log.state.checkpoint().unwrap();
+        contribute(&mut log, round, base, known.iter());
+        for person in [&known[0], &coordinator()] {
+            let _ = log.append(person, &attestation(round, base, cid(&format!("{round}"))));
+        }
+        confirm_all(&mut log, &known);
+    }
+    log.add(&thief, &joined(1));
+    log.wait(2_000);
+    let base = log.state.checkpoint().unwrap();
+    log.add(&coordinator(), &opened(3, base));
+    log.add(&thief, &trained(&known[0], 3, base));
+    log.add(&known[0], &trained(&known[0], 3, base));
+    let inputs = log.state.round().unwrap().inputs();
+    assert_eq!(inputs.iter().map(|input| input.account).collect::<Vec<_>>(), [known[0].account()]);
+    assert_eq!(inputs[0].weight, 16 * 256);
+}
