@@ -168,10 +168,21 @@ impl Manifest {
             )
         });
         format!(
-            "Until you leave, or until the campaign has had its {}, which start at least {} apart.{goal} You can pause or \
+            "Until you leave, or until the campaign has had its {}, which start at least {} apart.{}{goal} You can pause or \
              leave at any time; closing the page ends it, too.",
             counted(self.rounds.limit, "round", "rounds"),
-            seconds(self.rounds.interval_ms)
+            seconds(self.rounds.interval_ms),
+            self.explain_skipping()
+        )
+    }
+
+    fn explain_skipping(&self) -> String {
+        let Some(extensions) = self.rounds.extensions else { return String::new() };
+        let longest = self.rounds.deadline_ms.saturating_mul(u64::from(extensions).saturating_add(1));
+        format!(
+            " A round that fewer than {} contribute to is skipped after {}, and the next one starts from the same model.",
+            counted(u64::from(self.rounds.minimum), "device", "devices"),
+            seconds(longest)
         )
     }
 

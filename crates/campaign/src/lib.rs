@@ -24,6 +24,7 @@
 //! | | `interval_seconds` | least time between two openings |
 //! | | `deadline_seconds` | how long a round waits for members that do not contribute |
 //! | | `minimum` | fewest contributions to close a round with |
+//! | | `extensions` | how often a round with fewer is extended by another deadline before it is skipped; unless given, it waits for them for ever |
 //! | | `quorum` | equal attestations that settle a round |
 //! | | `committee` | how many of a round's contributors are drawn by lot to compute and attest its result; all unless given |
 //! | | `limit` | rounds after which the campaign is finished, whatever was reached |

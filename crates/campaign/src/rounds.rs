@@ -28,6 +28,9 @@ pub struct Rounds {
     pub deadline_ms: u64,
     /// Fewest contributions to close a round with.
     pub minimum: u32,
+    /// How often a round that has too few contributions at its deadline is extended by another deadline before it is skipped;
+    /// none where it waits for them for ever.
+    pub extensions: Option<u32>,
     /// Equal attestations that settle a round's result.
     pub quorum: u32,
     /// How many of a round's contributors are drawn to compute and attest its result; none where everybody does.
@@ -62,6 +65,7 @@ pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) 
     let interval = reader.number("interval_seconds", 0.0..=86_400.0);
     let deadline = reader.number("deadline_seconds", 0.1..=86_400.0);
     let minimum = reader.whole("minimum", 1..=10_000);
+    let extensions = reader.optional_whole("extensions", 0..=1_000);
     let quorum = reader.whole("quorum", 1..=10_000);
     let committee = reader.optional_whole("committee", 1..=10_000);
     let limit = reader.whole("limit", 1..=1_000_000_000);
@@ -80,6 +84,7 @@ pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) 
         interval_ms: to_milliseconds(interval?),
         deadline_ms: to_milliseconds(deadline?),
         minimum: minimum?,
+        extensions: extensions?,
         quorum: quorum?,
         committee: committee?,
         limit: limit?,

@@ -3,7 +3,9 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use lichen_campaign::{AtTarget, Encoding, Manifest, ManifestError, Rounds, Settlement, Topic, Transport};
+use lichen_campaign::{
+    AtTarget, Encoding, Manifest, ManifestError, Rounds, Settlement, Statement, Topic, Transport,
+};
 use proptest::prelude::*;
 
 const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
@@ -74,6 +76,24 @@ fn a_committee_is_large_enough_for_the_quorum() {
             .contains("drawn by lot to check each other, now and then by yours")),
         "{drawn:?}"
     );
+}
+
+#[test]
+fn a_round_is_skipped_only_where_the_manifest_says_when() {
+    let told = |manifest: Manifest| {
+        let duration = |statement: &Statement| statement.topic == Topic::Duration;
+        manifest.explain().into_iter().find(duration).unwrap().text
+    };
+    let digits = Manifest::parse(DIGITS).unwrap();
+    assert_eq!(digits.rounds.extensions, None);
+    assert!(!told(digits).contains("skipped"));
+    let twice = Manifest::parse(&with("quorum = 2", "quorum = 2\nextensions = 2")).unwrap();
+    assert_eq!(twice.rounds.extensions, Some(2));
+    let (minimum, deadline) = (twice.rounds.minimum, twice.rounds.deadline_ms);
+    let expected = format!("is skipped after {} seconds, and the next one starts", 3 * deadline / 1000);
+    let text = told(twice);
+    assert!(text.contains(&expected) && text.contains(&format!("fewer than {minimum} device")), "{text}");
+    assert!(faults(&with("quorum = 2", "quorum = 2\nextensions = 1001"))[0].starts_with("rounds.extensions"));
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub(crate) struct Report {
     pub(crate) rounds: u64,
     /// Rounds of them that changed nothing though there were contributions: their results were turned down.
     pub(crate) rounds_set_aside: Vec<u64>,
+    /// Rounds of them that were skipped, since too little came together in the time that they had.
+    pub(crate) rounds_skipped: Vec<u64>,
     /// Rounds of them that could not be recomputed, as some of their updates went from tab to tab and are not kept: of
     /// these it is known that more than half of the contributors attested the result, and no more.
     pub(crate) rounds_not_recomputed: u64,
@@ -153,6 +155,7 @@ pub(crate) fn audit(
         updates_left_out: recomputed.left_out,
         rounds: log.rounds.len() as u64,
         rounds_set_aside: log.set_aside,
+        rounds_skipped: log.skipped,
         rounds_not_recomputed: recomputed.not_recomputed,
         contradictions: log.contradictions,
         trainings_audited: log.decisions.len(),
@@ -181,6 +184,8 @@ struct Log {
     rounds: Vec<SettledRound>,
     /// Rounds that changed nothing though there were contributions.
     set_aside: Vec<u64>,
+    /// Rounds of which nothing came in time.
+    skipped: Vec<u64>,
     /// Rounds after which the coordinator said that the goal is reached.
     ends: Vec<RoundNumber>,
     /// Whether it did not go back after the last of them.
@@ -229,7 +234,8 @@ fn follow_log(
 ) -> Result<Log, Fault> {
     let mut replica = Replica::new(campaign, Authority::Publisher, initial);
     let mut state = CampaignState::new(campaign, Rules::from(manifest));
-    let (mut rounds, mut set_aside, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rounds, mut ends) = (Vec::new(), Vec::new());
+    let (mut set_aside, mut skipped) = (Vec::new(), Vec::new());
     let mut decisions = Decisions::default();
     let mut limit = MAX_RECORDS;
     loop {
@@ -256,6 +262,7 @@ fn follow_log(
                 match change {
                     Change::Settled { round, .. } => rounds.extend(settled_round(&state, round)),
                     Change::SetAside { round } => set_aside.push(round.0),
+                    Change::Skipped { round } => skipped.push(round.0),
                     Change::GoalReached { round } => ends.push(round),
                     // What else there is to say about them is in the state at the end.
                     Change::Published { .. }
@@ -265,6 +272,7 @@ fn follow_log(
                     | Change::Opened { .. }
                     | Change::Contributed { .. }
                     | Change::Closed { .. }
+                    | Change::Extended { .. }
                     | Change::Missed { .. }
                     | Change::Departed { .. }
                     | Change::Unavailable { .. }
@@ -298,6 +306,7 @@ fn follow_log(
         contradictions: contradicting.len() as u64,
         rounds,
         set_aside,
+        skipped,
         ends,
         is_at_goal: state.is_at_goal(),
         decisions,
@@ -308,7 +317,9 @@ fn settled_round(state: &CampaignState, number: RoundNumber) -> Option<SettledRo
     let round = state.round()?;
     let Stage::Settled { result, state } = round.stage() else { return None };
     let is_reproducible = |accepted: &&Accepted| accepted.engine.is_some_and(EngineVersion::is_reproducible);
-    let reproducible = round.counted().filter(is_reproducible).count() as u64;
+    // Of what was contributed to a skipped round nothing counts.
+    let is_counted = |_accepted: &&Accepted| !round.is_skipped();
+    let reproducible = round.counted().filter(is_counted).filter(is_reproducible).count() as u64;
     let difference = round.difference().map(|difference| difference.packed);
     Some(SettledRound {
         number,

@@ -156,6 +156,12 @@ fn in_words(report: &Report) -> String {
             report.rounds_set_aside.len()
         ));
     }
+    if let Some(last) = report.rounds_skipped.last() {
+        lines.push(format!(
+            "skipped      {} rounds that too few contributed to in time, the last one round {last}",
+            report.rounds_skipped.len()
+        ));
+    }
     if let Some(best) = report.best {
         lines.push(format!(
             "warning      far below round {}, which had accuracy {:.4} and loss {:.4}: the organiser can go back to it (lichen-relay back-to)",

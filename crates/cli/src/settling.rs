@@ -1,6 +1,6 @@
 //! What `lichen check` says about updates, rounds' results and the end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use lichen_campaign::{Manifest, Settlement, UpdateRule};
@@ -36,7 +36,7 @@ fn describe_packing(manifest: &Manifest) -> anyhow::Result<String> {
 
 /// Who attests results and how tabs get them, in a line each where that is not as usual.
 fn describe_telling(manifest: &Manifest) -> anyhow::Result<String> {
-    let mut text = String::new();
+    let mut text = describe_waiting(manifest);
     if let Some(committee) = manifest.rounds.committee {
         let by = match manifest.rounds.settlement {
             Settlement::Coordinator => "the coordinator and ",
@@ -55,6 +55,24 @@ fn describe_telling(manifest: &Manifest) -> anyhow::Result<String> {
         ));
     }
     Ok(text)
+}
+
+/// What becomes of a round that too few contribute to, in a line.
+fn describe_waiting(manifest: &Manifest) -> String {
+    let rounds = &manifest.rounds;
+    let (minimum, deadline) = (rounds.minimum, Duration::from_millis(rounds.deadline_ms));
+    match rounds.extensions {
+        Some(extensions) => {
+            let longest = deadline.saturating_mul(extensions.saturating_add(1));
+            format!(
+                "waiting      a round with fewer than {minimum} contributions after {deadline:?} is extended {extensions} times \
+                 and skipped after {longest:?}; none opens while fewer than {minimum} members are there\n"
+            )
+        }
+        None => format!(
+            "waiting      a round waits for {minimum} contributions for as long as it takes: rounds.extensions has it skipped\n"
+        ),
+    }
 }
 
 /// What will happen when the goal is reached, in one line.

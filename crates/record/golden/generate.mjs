@@ -47,6 +47,7 @@ const messages = [
   ['entry', 'checkpointed-with-difference', { checkpointed: { campaign, round: 255, base, result, difference: update } }],
   ['entry', 'unavailable', { unavailable: { campaign, round: 256, update } }],
   ['entry', 'departed', { departed: { campaign, round: 65536, account } }],
+  ['entry', 'round-overdue', { 'round-overdue': { campaign, round: 25 } }],
   ['entry', 'finished', { finished: { campaign, round: 65537 } }],
   ['entry', 'audit', { audit: { campaign, round: 22, contributor: account, found: update } }],
   ['session', 'session', { peer: Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20, ...hash), issued: 1764000000000 }],

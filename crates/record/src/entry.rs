@@ -166,6 +166,14 @@ pub enum Entry {
         /// Whose connection is gone.
         account: AccountId,
     },
+    /// The coordinator waited for a round for as long as the manifest says, with too little to show for: the round is extended,
+    /// or skipped after its last extension.
+    RoundOverdue {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round.
+        round: RoundNumber,
+    },
     /// The coordinator ends the campaign: its goal is reached, and the manifest says that it ends then.
     Finished {
         /// The campaign.
@@ -205,6 +213,7 @@ impl Entry {
             | Entry::Attestation { campaign, .. }
             | Entry::Unavailable { campaign, .. }
             | Entry::Departed { campaign, .. }
+            | Entry::RoundOverdue { campaign, .. }
             | Entry::Finished { campaign, .. }
             | Entry::Audit { campaign, .. } => *campaign,
         }
@@ -221,6 +230,7 @@ impl Entry {
             | Entry::Attestation { round, .. }
             | Entry::Unavailable { round, .. }
             | Entry::Departed { round, .. }
+            | Entry::RoundOverdue { round, .. }
             | Entry::Finished { round, .. }
             | Entry::Audit { round, .. } => Some(*round),
         }

@@ -54,6 +54,7 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         "unavailable" => Entry::Unavailable { campaign, round: RoundNumber(256), update },
         "departed" => Entry::Departed { campaign, round: RoundNumber(65_536), account },
         "audit" => Entry::Audit { campaign, round: RoundNumber(22), contributor: account, found: update },
+        "round-overdue" => Entry::RoundOverdue { campaign, round: RoundNumber(25) },
         "finished" => Entry::Finished { campaign, round: RoundNumber(65_537) },
         _ => return None,
     })
@@ -94,14 +95,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 34, "seventeen messages, each with a low and a high signature");
+    assert_eq!(seen, 36, "eighteen messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 19);
+    assert_eq!(high.len(), 20);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

@@ -63,6 +63,19 @@ pub enum Change {
         /// Contributions accepted.
         accepted: usize,
     },
+    /// A round had too few contributions at its deadline, and waits for as long again.
+    Extended {
+        /// The round.
+        round: RoundNumber,
+        /// Log time until which it waits now, in milliseconds.
+        deadline: u64,
+    },
+    /// Nothing came of a round that had waited for as long as it may: the next one begins with the same checkpoint. Follows
+    /// [`Change::Settled`].
+    Skipped {
+        /// The round.
+        round: RoundNumber,
+    },
     /// A round waited in vain for what a member was to contribute or to attest: rounds wait for it no longer, until it
     /// contributes.
     Missed {

@@ -282,7 +282,11 @@ impl Coordinator {
                 }
                 self.append.due_from()
             }
-            Due::Aggregate { round, base } => self.aggregate(now, round, base, actions),
+            Due::Aggregate { round, base } => {
+                let again = self.aggregate(now, round, base, actions);
+                let overdue = self.overdue_from();
+                again.into_iter().chain(overdue.filter(|from| *from > now)).min()
+            }
             Due::At(time) => Some(time),
             Due::Nothing => None,
         };
@@ -372,11 +376,11 @@ impl Coordinator {
                 match self.state.admit_from(time, self.account, &entry) {
                     Ok(()) => Due::Entry(entry),
                     Err(Refusal::DeadlinePending) => Due::At(round.deadline(self.state.rules())),
-                    Err(_) => Due::Nothing,
+                    Err(_) => self.or_overdue(time, round, Due::Nothing),
                 }
             }
             Stage::Closed { at } => match self.state.rules().settlement {
-                Settlement::Coordinator => self.due_attestation(time, at),
+                Settlement::Coordinator => self.or_overdue(time, round, self.due_attestation(time, at)),
                 Settlement::Contributors => self.due_end(time, number, at),
             },
             Stage::Settled { .. } => self.due_next(time, round),
@@ -424,6 +428,28 @@ impl Coordinator {
             return Due::At(end);
         }
         Due::Entry(Entry::RoundClosed { campaign: self.state.campaign(), round })
+    }
+
+    /// What is due, unless the round has waited for as long as it may: that goes before anything but an entry. Whoever has been
+    /// away gives the others the time in which they could say nothing.
+    fn or_overdue(&self, time: u64, round: &Round, due: Due) -> Due {
+        let Some(from) = self.overdue_from() else { return due };
+        match due {
+            Due::Entry(_) => due,
+            _ if time >= from => {
+                Due::Entry(Entry::RoundOverdue { campaign: self.state.campaign(), round: round.number() })
+            }
+            Due::At(other) => Due::At(other.min(from)),
+            Due::Nothing => Due::At(from),
+            Due::Aggregate { .. } => due,
+        }
+    }
+
+    /// Log time from which the round is overdue, in milliseconds.
+    fn overdue_from(&self) -> Option<u64> {
+        let rules = self.state.rules();
+        let from = self.state.round()?.overdue_from(rules)?;
+        Some(from.max(self.acting_since.saturating_add(rules.deadline_ms)))
     }
 
     fn due_opening(&self, time: u64, round: RoundNumber, earliest: u64) -> Due {

@@ -68,12 +68,31 @@
 //!   (`Departed`), and the round waits for it no longer; nor do later ones until it contributes. What it contributed
 //!   counts, and what it contributes late, too. Only the coordinator sees connections, so that only it can say this. It
 //!   gains nothing that it has not by refusing entries: whoever is there contributes and attests all the same.
-//! - Where nobody takes part, nothing is opened and the log rests; where nobody who takes part is there, a round stays open.
+//! - Where nobody takes part, nothing is opened and the log rests; where nobody who takes part is there, a round stays open, or
+//!   is skipped: see below.
 //! - A log with an entry that [`CampaignState::admit`] refuses is a false log: a participant that meets one believes
 //!   nobody who serves it ([`ParticipantAction::Distrust`]).
 //! - Where the outer optimiser carries something over from round to round, that is a second blob, attested beside the checkpoint.
 //!   Attestations agree only if both ids do. It belongs to its checkpoint: a round that settles on its base leaves the
 //!   base's, and whoever goes back to a checkpoint goes back to what the last round that settled with it carried over.
+//!
+//! # Rounds that end without a result
+//!
+//! Where the manifest says how often a round is extended (`rounds.extensions`), no round lasts for ever.
+//!
+//! - An open round with fewer than `minimum` contributions at its deadline is overdue. The coordinator says so
+//!   (`RoundOverdue`): the round is extended, and has its deadline again. Those whom it waited for are missed, as at a closing,
+//!   and may contribute all the same. Said again after the last extension, the round is skipped: it settles on its base, the
+//!   next one begins, and what was contributed to it counts for nothing ([`Change::Skipped`]).
+//! - A closed round that the coordinator settles is skipped when two deadlines have passed since its closing, and one for each
+//!   extension: where the coordinator cannot compute the result, and so has no word on it. (Where contributors settle, a closed
+//!   round ends at its deadline in any case.)
+//! - So a round with `e` extensions and the deadline `d` lasts `(3 + 2e) d` at most, and is open for `(1 + e) d` of that. A
+//!   coordinator that was away gives everybody `d` from its return.
+//! - After that nobody is taken to be there who was silent, until it says so by joining again, and a round opens only when as
+//!   many are there as it needs contributions. So the log rests where nobody is there, and who is alone does not train in vain.
+//! - Without `rounds.extensions`, an open round waits for its minimum for as long as it takes, and a closed one for its
+//!   coordinator's word.
 //!
 //! # A committee
 //!

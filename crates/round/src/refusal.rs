@@ -62,6 +62,18 @@ pub enum Refusal {
     /// A round may not close with fewer contributions than the manifest's minimum.
     #[error("the round has fewer contributions than the campaign's minimum")]
     TooFewContributions,
+    /// In this campaign a round waits for its contributions for as long as it takes.
+    #[error("in this campaign a round waits for its contributions for as long as it takes")]
+    NeverSkipped,
+    /// A round that has what it needs is closed, and not extended or skipped.
+    #[error("the round has the contributions that it needs")]
+    EnoughContributions,
+    /// A round may not open while so few members are there that it would be skipped.
+    #[error("fewer members are there than a round needs contributions")]
+    TooFewMembers,
+    /// Nothing came of the round, and nothing is attested of it.
+    #[error("the round was skipped")]
+    RoundSkipped,
     /// The weight claimed for a contribution is not one that its shard allows.
     #[error("the number of samples is not one that the shard allows")]
     WrongSamples,
@@ -143,6 +155,10 @@ impl Refusal {
             Self::NobodyExpected => "nobody_expected",
             Self::DeadlinePending => "deadline_pending",
             Self::TooFewContributions => "too_few_contributions",
+            Self::NeverSkipped => "never_skipped",
+            Self::EnoughContributions => "enough_contributions",
+            Self::TooFewMembers => "too_few_members",
+            Self::RoundSkipped => "round_skipped",
             Self::WrongSamples => "wrong_samples",
             Self::Finished => "finished",
             Self::GoesOn => "goes_on",

@@ -35,6 +35,9 @@ pub enum Presence {
     Expected,
     /// It takes part, and has yet to contribute since it joined: one round may wait for it on trial.
     Newcomer,
+    /// It takes part, and has said or shown that it is there since it was waited for in vain; rounds do not wait for it until it
+    /// has contributed as often as it owes.
+    Returned,
     /// It takes part, but was waited for in vain, or its connection is gone, or it is barred for a fault: rounds do not
     /// wait for it.
     Missed,
@@ -118,7 +121,11 @@ impl Member {
     /// It joins, and the next round to open is this one.
     pub(crate) fn join(&mut self, sequence: u64, next: RoundNumber) {
         self.sequence = sequence;
-        self.presence = if self.has_chance(next) { Presence::Newcomer } else { Presence::Missed };
+        self.presence = match self.has_chance(next) {
+            true => Presence::Newcomer,
+            false if self.is_shut_out(next) => Presence::Missed,
+            false => Presence::Returned,
+        };
     }
 
     /// It contributes to this round.
@@ -126,7 +133,7 @@ impl Member {
         self.contributions += 1;
         self.standing.contribute();
         let is_relied_on = self.standing.is_reliable() && !self.is_barred(round);
-        self.presence = if is_relied_on { Presence::Expected } else { Presence::Missed };
+        self.presence = if is_relied_on { Presence::Expected } else { Presence::Returned };
     }
 
     /// What it attested about this round is proven false: it is barred from the next ones, longer each time.
@@ -169,12 +176,19 @@ pub(crate) struct Roll {
     members: BTreeMap<AccountId, Member>,
     expected: BTreeSet<AccountId>,
     newcomers: BTreeSet<AccountId>,
+    returned: BTreeSet<AccountId>,
     present: usize,
 }
 
 impl Roll {
     pub(crate) const fn new() -> Self {
-        Self { members: BTreeMap::new(), expected: BTreeSet::new(), newcomers: BTreeSet::new(), present: 0 }
+        Self {
+            members: BTreeMap::new(),
+            expected: BTreeSet::new(),
+            newcomers: BTreeSet::new(),
+            returned: BTreeSet::new(),
+            present: 0,
+        }
     }
 
     pub(crate) fn get(&self, account: &AccountId) -> Option<&Member> {
@@ -208,6 +222,21 @@ impl Roll {
         &self.newcomers
     }
 
+    /// Members who have yet to contribute before rounds wait for them, as far as one can tell that they are there.
+    pub(crate) fn unproven(&self) -> impl Iterator<Item = AccountId> + '_ {
+        self.newcomers.iter().chain(&self.returned).copied()
+    }
+
+    /// Members who are there, as far as one can tell.
+    pub(crate) fn here(&self) -> impl Iterator<Item = AccountId> + '_ {
+        self.expected.iter().copied().chain(self.unproven())
+    }
+
+    /// How many [`Roll::here`] are, at once.
+    pub(crate) fn here_count(&self) -> usize {
+        self.expected.len() + self.newcomers.len() + self.returned.len()
+    }
+
     /// How many members take part.
     pub(crate) const fn present(&self) -> usize {
         self.present
@@ -223,6 +252,7 @@ impl Roll {
         self.present += usize::from(member.is_present());
         mark(&mut self.expected, account, member.presence == Presence::Expected);
         mark(&mut self.newcomers, account, member.presence == Presence::Newcomer);
+        mark(&mut self.returned, account, member.presence == Presence::Returned);
     }
 
     /// Changes a member, who is made if there is none of this id.

@@ -8,22 +8,24 @@ use core::cmp::Reverse;
 use lichen_campaign::Auditing;
 use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
+use crate::Outcome;
 use crate::roll::Roll;
 use crate::say::Say;
 use crate::weights::{Claim, weights};
-use crate::{Outcome, Rules};
 
 mod committee;
 mod differences;
 mod reports;
 mod tally;
 mod voices;
+mod waiting;
 
 pub use differences::Difference;
 pub(crate) use differences::Differences;
 pub(crate) use reports::{MAX_REPORTS, Reports};
 pub(crate) use tally::{Attestation, Tally, Votes};
 pub(crate) use voices::{Voice, Voices};
+pub(crate) use waiting::Waiting;
 
 /// One round, from its opening to its settlement.
 ///
@@ -37,6 +39,7 @@ pub struct Round {
     /// How the base differs from what the round before started from, if it is that round's result.
     pub(crate) base_difference: Option<Difference>,
     pub(crate) opened: u64,
+    pub(crate) waiting: Waiting,
     pub(crate) cohort: usize,
     pub(crate) awaited: BTreeSet<AccountId>,
     pub(crate) newcomers: Newcomers,
@@ -140,6 +143,7 @@ impl Round {
             state: base.state,
             base_difference: None,
             opened,
+            waiting: Waiting::from(opened),
             cohort: awaited.len(),
             awaited,
             newcomers: Newcomers { accounts: newcomers, are_vain: false },
@@ -187,12 +191,6 @@ impl Round {
         self.opened
     }
 
-    /// Log time until which the round waits for its cohort, in milliseconds.
-    #[must_use]
-    pub const fn deadline(&self, rules: &Rules) -> u64 {
-        self.opened.saturating_add(rules.deadline_ms)
-    }
-
     /// How far the round has come.
     #[must_use]
     pub const fn stage(&self) -> Stage {
@@ -227,13 +225,16 @@ impl Round {
         self.contributions.len() - self.excluded
     }
 
-    /// What is aggregated: the contributions that count, in the order of their accounts' ids.
+    /// What is aggregated: the contributions that count, in the order of their accounts' ids; none in a round that was skipped.
     ///
     /// Sums of floating-point numbers depend on their order. This one does not depend on who was faster, so that the
     /// same contributions give the same checkpoint whichever way they came. An update that several accounts contributed is
     /// aggregated once, as that of whom weighs most: no two trainings of different accounts give the same.
     #[must_use]
     pub fn inputs(&self) -> Vec<Input> {
+        if self.is_skipped() {
+            return Vec::new();
+        }
         let places = self.by_account.values().copied();
         let counted: Vec<_> =
             places.filter(|place| self.at(*place).is_some_and(|it| !it.is_excluded)).collect();

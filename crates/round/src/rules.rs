@@ -24,6 +24,8 @@ pub struct Rules {
     pub deadline_ms: u64,
     /// Fewest contributions to close a round with.
     pub minimum: u32,
+    /// How often a round with fewer is extended by another deadline before it is skipped; none where it waits for ever.
+    pub extensions: Option<u32>,
     /// Equal attestations that settle a round: the coordinator's among them where it settles, and otherwise
     /// never fewer than those of more than half of the contributors.
     pub quorum: u32,
@@ -78,6 +80,7 @@ impl From<&Manifest> for Rules {
             interval_ms: rounds.interval_ms,
             deadline_ms: rounds.deadline_ms,
             minimum: rounds.minimum,
+            extensions: rounds.extensions,
             quorum: rounds.quorum,
             committee: rounds.committee,
             packs_results: manifest.result_codec.is_some(),

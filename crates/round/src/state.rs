@@ -17,6 +17,7 @@ mod departure;
 mod ending;
 mod fold;
 mod history;
+mod overdue;
 mod settlement;
 
 use history::History;
@@ -240,6 +241,13 @@ impl CampaignState {
     pub fn active_count(&self) -> usize {
         let roll = self.published.as_ref().map(|published| &published.roll);
         roll.map_or(0, |roll| roll.expected().len() + roll.newcomers().len())
+    }
+
+    /// How many members are there, as far as one can tell: those who joined or contributed since they were last waited for in
+    /// vain.
+    #[must_use]
+    pub fn here_count(&self) -> usize {
+        self.published.as_ref().map_or(0, |published| published.roll.here_count())
     }
 
     /// The number of the round that is open, or closed and not settled, or else of the next one to open.

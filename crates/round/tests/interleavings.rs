@@ -7,7 +7,7 @@ mod network;
 
 use fixture::{AUDITED, BOTH, DRAWN, MESH};
 use lichen_record::{Entry, RoundNumber};
-use lichen_round::{Activity, Change, Rules};
+use lichen_round::{Activity, Change, Rules, Stage};
 use network::{CALM, Mishap, Weather, World};
 use proptest::prelude::*;
 
@@ -18,6 +18,9 @@ const STORM_MS: u64 = 30_000;
 
 /// Time within which rounds must settle again after it, with members that are not there and a deadline each.
 const CALM_MS: u64 = 45_000;
+
+/// What entries take from the relay into the log, in all.
+const SLACK_MS: u64 = 3_000;
 
 fn mishaps() -> impl Strategy<Value = Mishap> {
     let tab = 0..TABS;
@@ -42,10 +45,13 @@ fn weather() -> impl Strategy<Value = Weather> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
+    let extensions = prop_oneof![Just(None), (0u32..3).prop_map(Some)];
     let audits = proptest::sample::select(vec![None, AUDITED.audit]);
-    (proptest::sample::select([BOTH, DRAWN].concat()), 1u32..3, 1u32..4, audits, any::<bool>()).prop_map(
-        |(rules, minimum, quorum, audit, keeps_state)| Rules {
+    let counts = (1u32..3, 1u32..4, extensions);
+    (proptest::sample::select([BOTH, DRAWN].concat()), counts, audits, any::<bool>()).prop_map(
+        |(rules, (minimum, quorum, extensions), audit, keeps_state)| Rules {
             minimum,
+            extensions,
             quorum,
             deadline_ms: 4_000,
             audit,
@@ -101,6 +107,37 @@ proptest! {
         for tab in contributors {
             let participant = world.participant(tab).unwrap();
             prop_assert!(world.state().is_present(&participant.account()), "tab {} did not find back", tab);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// From its opening, a round has its deadline and the extensions; from its closing, two deadlines and the extensions.
+    #[test]
+    fn no_round_outlasts_its_bound_whatever_happens(
+        seed: u64,
+        rules in rules(),
+        extensions in 0u32..3,
+        weather in weather(),
+        mishaps in proptest::collection::vec((0..STORM_MS, mishaps()), 0..40),
+    ) {
+        let rules = Rules { extensions: Some(extensions), ..rules };
+        let mut world = World::new(TABS, rules, seed);
+        world.weather = weather;
+        // A relay that is started again gives everybody the deadline anew.
+        let restarts = mishaps.iter().filter(|(_at, mishap)| matches!(mishap, Mishap::RestartRelay)).count();
+        storm(&mut world, mishaps);
+        world.run_until(2 * STORM_MS);
+        world.check_log();
+        let deadlines = u64::from(3 + 2 * extensions) + restarts as u64;
+        let bound = deadlines * rules.deadline_ms + SLACK_MS;
+        let longest = world.round_lengths(RoundNumber(0)).into_iter().max().unwrap_or(0);
+        prop_assert!(longest <= bound, "a round took {} ms, longer than {}", longest, bound);
+        // The round under way is none that hangs either.
+        if let Some(round) = world.state().round().filter(|round| !matches!(round.stage(), Stage::Settled { .. })) {
+            prop_assert!(2 * STORM_MS <= round.opened() + bound, "it has been open since {}", round.opened());
         }
     }
 }

@@ -109,6 +109,7 @@ impl Newcomers {
             | Entry::Attestation { .. }
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
+            | Entry::RoundOverdue { .. }
             | Entry::Finished { .. }
             | Entry::Audit { .. } => {}
         }

@@ -53,6 +53,7 @@ impl Pinned {
             | Entry::Attestation { .. }
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
+            | Entry::RoundOverdue { .. }
             | Entry::Finished { .. }
             | Entry::Audit { .. } => {}
         }

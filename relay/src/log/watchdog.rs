@@ -75,8 +75,10 @@ fn expected(state: &CampaignState) -> Option<(Step, RoundNumber, u64)> {
 }
 
 fn opening(state: &CampaignState, round: RoundNumber) -> Option<(Step, RoundNumber, u64)> {
-    let is_due = !state.is_finished() && state.present() > 0;
-    is_due.then_some((Step::Opening, round, state.rules().interval_ms))
+    let rules = state.rules();
+    let needed = rules.extensions.map_or(0, |_skipped| rules.minimum as usize);
+    let is_due = !state.is_finished() && state.present() > 0 && state.here_count() >= needed;
+    is_due.then_some((Step::Opening, round, rules.interval_ms))
 }
 
 fn cause(state: &CampaignState, what: Step, failure: Option<Cause>) -> Cause {
@@ -124,11 +126,16 @@ mod tests {
 
     impl Campaign {
         fn new() -> Self {
+            Self::extended(None)
+        }
+
+        fn extended(extensions: Option<u32>) -> Self {
             let rules = Rules {
                 settlement: Settlement::Coordinator,
                 interval_ms: 1_000,
                 deadline_ms: DEADLINE,
                 minimum: 2,
+                extensions,
                 quorum: 3,
                 committee: None,
                 packs_results: false,
@@ -233,6 +240,15 @@ mod tests {
         assert_eq!(campaign.after(3 * LEAST_MS - 1, None), None);
         let stall = campaign.after(3 * LEAST_MS, None).unwrap();
         assert_eq!((stall.what, stall.cause), (Step::Opening, Cause::Unknown));
+    }
+
+    #[test]
+    fn a_round_that_waits_for_people_to_open_is_none() {
+        let mut campaign = Campaign::extended(Some(0));
+        campaign.join(2);
+        assert_eq!(campaign.after(3 * LEAST_MS, None), None);
+        campaign.join(3);
+        assert!(campaign.after(3 * LEAST_MS, None).is_some());
     }
 
     #[test]

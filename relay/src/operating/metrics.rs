@@ -259,6 +259,7 @@ impl Metrics {
             Entry::Attestation { .. } => "attestation",
             Entry::Unavailable { .. } => "unavailable",
             Entry::Departed { .. } => "departed",
+            Entry::RoundOverdue { .. } => "round_overdue",
             Entry::Finished { .. } => "finished",
             Entry::Audit { .. } => "audit",
         };

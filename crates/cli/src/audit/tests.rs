@@ -21,6 +21,7 @@ mod ending;
 mod mesh;
 mod outer;
 mod repeating;
+mod skipping;
 
 const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");
 const DATA: &[u8] = include_bytes!("../../../../relay/campaigns/digits/digits.safetensors");

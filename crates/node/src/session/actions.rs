@@ -7,7 +7,7 @@ use lichen_record::{AccountId, Cid, RoundNumber};
 use lichen_round::{Activity, Change, Outcome, ParticipantAction, ParticipantEvent, Round};
 
 use super::link::false_log;
-use super::stall::{moved_on, stopped_diverging};
+use super::stall::{moved_on, skipped, stopped_diverging};
 use super::{Diverged, Session};
 use crate::Platform;
 use crate::context::{Failure, TrainingTicket};
@@ -231,15 +231,18 @@ impl<P: Platform> Session<P> {
             Change::SetAside { round } if self.is_live => {
                 (self.context.out)(settling::set_aside(&self.context, &self.settling, *round));
             }
+            Change::Skipped { round } if self.is_live => (self.context.out)(Event::Remark(skipped(*round))),
             Change::Published { .. }
             | Change::WentBack { .. }
             | Change::Opened { .. }
             | Change::Contributed { .. }
             | Change::Closed { .. }
+            | Change::Extended { .. }
             | Change::Unavailable { .. }
             | Change::Excluded { .. }
             | Change::Attested { .. }
             | Change::SetAside { .. }
+            | Change::Skipped { .. }
             | Change::AuditDrawn { .. }
             | Change::Audited { .. }
             | Change::Confirmed { .. }

@@ -83,6 +83,7 @@ impl<P: Platform> Session<P> {
                 Cause::Refused(reason)
             }
             (Stage::Closing, ..) if self.lacking() > 0 => Cause::Lacking(self.lacking()),
+            (Stage::Opening, ..) if self.absent() > 0 => Cause::Absent(self.absent()),
             _ => Cause::Unknown,
         };
         Some(problem(sight.stage, cause))
@@ -132,6 +133,13 @@ impl<P: Platform> Session<P> {
         minimum.saturating_sub(u32::try_from(given).unwrap_or(u32::MAX))
     }
 
+    /// People who are missing before the next round opens, where it opens only with as many as it needs.
+    fn absent(&self) -> u32 {
+        let rules = &self.context.setup.rules;
+        let here = u32::try_from(self.participant.state().here_count()).unwrap_or(u32::MAX);
+        rules.extensions.map_or(0, |_skipped| rules.minimum.saturating_sub(here))
+    }
+
     /// Whether all whom the round waited for have contributed.
     fn is_cohort_done(&self) -> bool {
         self.participant.state().round().is_none_or(|round| round.awaited().next().is_none())
@@ -149,6 +157,8 @@ enum Cause {
     Refused(String),
     /// The round lacks so many contributions.
     Lacking(u32),
+    /// The next round needs so many more people.
+    Absent(u32),
     /// Nobody said why.
     Unknown,
 }
@@ -167,6 +177,13 @@ fn problem(stage: Stage, cause: Cause) -> Problem {
                 message: format!("The round lacks {number} more {contributions}, and nobody else is here."),
                 remedy: "It continues as soon as others take part: leave this page open, or invite somebody."
                     .into(),
+            };
+        }
+        (_, Cause::Absent(number)) => {
+            let people = if number == 1 { "person" } else { "people" };
+            return Problem {
+                message: format!("The next round starts when {number} more {people} take part."),
+                remedy: "Nothing is trained until then. Leave this page open, or invite somebody.".into(),
             };
         }
         (Stage::Training, Cause::Unknown) => {
@@ -233,6 +250,14 @@ pub(crate) fn moved_on(round: RoundNumber) -> Problem {
     }
 }
 
+/// A round ended without a result.
+pub(crate) fn skipped(round: RoundNumber) -> Problem {
+    Problem {
+        message: format!("Round {} was skipped: too little came together in the time that it had.", round.0),
+        remedy: "The next round starts from the same model. You need not do anything.".into(),
+    }
+}
+
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
@@ -245,6 +270,7 @@ mod tests {
             Cause::Store("the store failed".into()),
             Cause::Refused("too many requests".into()),
             Cause::Lacking(2),
+            Cause::Absent(2),
             Cause::Unknown,
         ];
         for stage in Stage::ALL {

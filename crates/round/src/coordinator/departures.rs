@@ -50,7 +50,7 @@ impl Departures {
             Change::Left { account } | Change::Departed { account, .. } | Change::Missed { account, .. } => {
                 self.find(account);
             }
-            Change::Opened { .. } | Change::Closed { .. } => self.look_again(state),
+            Change::Opened { .. } | Change::Closed { .. } | Change::Extended { .. } => self.look_again(state),
             Change::Published { .. }
             | Change::Joined { .. }
             | Change::WentBack { .. }
@@ -60,6 +60,7 @@ impl Departures {
             | Change::Attested { .. }
             | Change::Settled { .. }
             | Change::SetAside { .. }
+            | Change::Skipped { .. }
             | Change::AuditDrawn { .. }
             | Change::Audited { .. }
             | Change::Confirmed { .. }

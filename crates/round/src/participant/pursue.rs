@@ -112,14 +112,21 @@ impl Participant {
             | (Intent::Out | Intent::Paused, Presence::Absent) => None,
             (Intent::In, _) if self.state.is_finished() => None,
             // Contributing late brings the expectation back without a further entry.
-            (Intent::In, Presence::Missed) if self.state.open_round().is_some() => None,
+            (Intent::In, Presence::Missed | Presence::Returned) if self.state.open_round().is_some() => None,
+            // Where a round needs to know who is there, it is said.
+            (Intent::In, Presence::Missed) if self.state.rules().extensions.is_some() => {
+                let is_shut_out = member.is_some_and(|member| member.is_shut_out(self.state.current_round()));
+                (!is_shut_out).then_some(Entry::Joined { campaign, sequence })
+            }
             // A further entry would change nothing; contributing does.
-            (Intent::In, Presence::Missed)
+            (Intent::In, Presence::Missed | Presence::Returned)
                 if !member.is_some_and(|member| member.has_chance(self.state.current_round())) =>
             {
                 None
             }
-            (Intent::In, Presence::Absent | Presence::Missed) => Some(Entry::Joined { campaign, sequence }),
+            (Intent::In, Presence::Absent | Presence::Missed | Presence::Returned) => {
+                Some(Entry::Joined { campaign, sequence })
+            }
             (Intent::Out | Intent::Paused, _) => Some(Entry::Left { campaign, sequence }),
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Ref
         | Entry::Attestation { .. }
         | Entry::Unavailable { .. }
         | Entry::Departed { .. }
+        | Entry::RoundOverdue { .. }
         | Entry::Finished { .. }
         | Entry::Audit { .. } => Err(Refusal::NotPublished),
     }
@@ -71,6 +72,7 @@ impl Published {
             Entry::Unavailable { round, update, .. } => {
                 self.admit_unavailable(rules, account, *round, *update)
             }
+            Entry::RoundOverdue { round, .. } => self.admit_overdue(rules, time, account, *round),
             Entry::Departed { round, account: departed, .. } => {
                 self.admit_departed(rules, account, *round, departed)
             }
@@ -136,8 +138,15 @@ impl Published {
             return Err(Refusal::WrongBase);
         }
         // Nobody can join before a campaign that had ended opens again.
-        if self.roll.present() == 0 && !is_reopened {
+        if is_reopened {
+            return Ok(());
+        }
+        if self.roll.present() == 0 {
             return Err(Refusal::NobodyExpected);
+        }
+        // A round that is sure to be skipped is nothing but work for those who are there.
+        if rules.extensions.is_some() && self.roll.here_count() < rules.minimum as usize {
+            return Err(Refusal::TooFewMembers);
         }
         Ok(())
     }
@@ -226,6 +235,9 @@ impl Published {
         let current = self.at_round(round)?;
         if current.stage == Stage::Open {
             return Err(Refusal::RoundNotClosed);
+        }
+        if current.is_skipped() {
+            return Err(Refusal::RoundSkipped);
         }
         if base != current.base {
             return Err(Refusal::WrongBase);

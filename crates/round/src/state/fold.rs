@@ -36,6 +36,7 @@ impl Published {
             }
             Entry::Unavailable { round, update, .. } => self.report(rules, time, account, *round, *update),
             Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
+            Entry::RoundOverdue { round, .. } => self.end_waiting(rules, time, *round),
             Entry::Finished { round, .. } => self.finish(*round),
             Entry::Audit { round, contributor, found, .. } => {
                 self.audit(rules, account, *round, *contributor, *found)
@@ -118,6 +119,14 @@ impl Published {
         round.stage = Stage::Closed { at: time };
         round.draw(rules, closing, &self.roll, &self.coordinator);
         let mut changes = vec![Change::Closed { round: number, accepted: round.contributions().len() }];
+        changes.extend(self.miss_awaited(number));
+        changes
+    }
+
+    /// The round waits no longer for those who have yet to contribute.
+    pub(super) fn miss_awaited(&mut self, number: RoundNumber) -> Vec<Change> {
+        let Some(round) = &mut self.round else { return Vec::new() };
+        let mut changes = Vec::new();
         let missing = core::mem::take(&mut round.awaited);
         let newcomers = round.newcomers.clone();
         let are_vain =

@@ -31,7 +31,7 @@ impl World {
             engine: kind.is_multiple_of(3).then(engine),
         };
         let duty = state.audit_duty(&self.attacker.account());
-        let entry = match kind % 17 {
+        let entry = match kind % 18 {
             0 | 1 => Entry::Joined { campaign, sequence },
             2 => Entry::Left { campaign, sequence },
             3 => Entry::Published { campaign, manifest: campaign.0, base: update },
@@ -65,6 +65,7 @@ impl World {
                 let account = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);
                 Entry::Departed { campaign, round, account }
             }
+            16 => Entry::RoundOverdue { campaign, round },
             14 => Entry::Finished { campaign, round },
             15 => {
                 let contributor = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);

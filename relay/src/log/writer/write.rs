@@ -146,6 +146,11 @@ fn report(change: &Change) {
                 "a round begins with what an earlier one settled with"
             );
         }
+        Change::Skipped { round } => tracing::warn!(
+            round = round.0,
+            "the round was skipped: nothing came of it in the time that the manifest allows. The next one begins with the \
+             same checkpoint"
+        ),
         Change::SetAside { round } => tracing::warn!(
             round = round.0,
             "the round's updates were set aside, or changed nothing: the campaign goes on from the checkpoint before it. If \
@@ -156,6 +161,7 @@ fn report(change: &Change) {
         | Change::Opened { .. }
         | Change::Contributed { .. }
         | Change::Closed { .. }
+        | Change::Extended { .. }
         | Change::Missed { .. }
         | Change::Departed { .. }
         | Change::Unavailable { .. }

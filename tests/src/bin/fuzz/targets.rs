@@ -404,7 +404,7 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 12] {
+fn entries() -> [Entry; 13] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
@@ -420,6 +420,7 @@ fn entries() -> [Entry; 12] {
         Entry::Attestation { campaign, round, base, result, excluded: 3, state: None, difference: None },
         Entry::Unavailable { campaign, round, update },
         Entry::Departed { campaign, round, account: key(9).account() },
+        Entry::RoundOverdue { campaign, round },
         Entry::Finished { campaign, round },
         Entry::Audit { campaign, round, contributor: key(9).account(), found: update },
     ]
@@ -429,7 +430,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 12] {
+fn envelopes() -> [Vec<u8>; 13] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 
