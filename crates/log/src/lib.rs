@@ -13,6 +13,10 @@
 //! [`Head`] and answers each append with a signed [`Receipt`]: two signed heads of one length with different hashes,
 //! or a receipt that the log does not keep, prove that it lied.
 //!
+//! The same records are the leaves of a Merkle tree ([`tree`]), so that who does not read everything can check a part, and
+//! whoever follows C2SP's specifications of transparency logs can check it without any of this code: see the crate's
+//! README for the format to the byte.
+//!
 //! Whether an entry is admissible is for the round protocol to say; here only order and origin are checked.
 #![no_std]
 #![deny(missing_docs)]
@@ -20,11 +24,22 @@
 extern crate alloc;
 
 mod chain;
+#[cfg(feature = "ed25519")]
+mod ed25519;
+mod equivocation;
 mod head;
+mod log_checkpoint;
+mod note;
 mod record;
 mod replica;
+pub mod tree;
 
 pub use chain::{Chain, ChainError};
+#[cfg(feature = "ed25519")]
+pub use ed25519::{Ed25519Key, check_ed25519};
+pub use equivocation::{Equivocation, WitnessError, check_newer};
 pub use head::{Head, HeadError, Receipt, ReceiptError, check_receipt};
+pub use log_checkpoint::{LogCheckpoint, LogCheckpointError, LogKey, SignedCheckpoint, origin};
+pub use note::{CheckEd25519, KeyKind, MAX_NOTE, Note, NoteError, NoteSignature, VerifierKey};
 pub use record::{MAX_RECORD, Record};
 pub use replica::{Authority, Replica, ReplicaError};

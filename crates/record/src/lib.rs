@@ -23,7 +23,7 @@
 //! decoding encodes again and compares. The account is part of what is signed because an ECDSA signature alone
 //! fits other keys as well, so that a stranger could claim it under a key made to fit.
 //!
-//! Domains in use: `entry`, `session` (this crate), `head`, `receipt` (the log).
+//! Domains in use: `entry`, `session` (this crate), `head`, `receipt`, `log-key` (the log).
 #![no_std]
 #![deny(missing_docs)]
 

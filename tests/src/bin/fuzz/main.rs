@@ -18,6 +18,7 @@ mod datagrams;
 mod differences;
 mod mutation;
 mod targets;
+mod trees;
 
 use mutation::Mutator;
 use targets::Target;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use lichen_bridge::Message;
 use lichen_campaign::{Encoding, Moments, OuterOptimizer, UpdateRule};
 use lichen_learn::{BaseOf, Codec, Dataset, OuterState, Residual, Update, outer_step};
-use lichen_log::{Chain, Head, Receipt, Record};
+use lichen_log::{Chain, Head, LogKey, Receipt, Record};
 use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
 use lichen_net::hub::{self, Cause, Reason, Records, Reply, Request};
@@ -24,7 +24,7 @@ use lichen_webrtc::protocol::signal::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{datagrams, differences};
+use crate::{datagrams, differences, trees};
 
 /// A decoder under test.
 pub(crate) struct Target {
@@ -51,6 +51,7 @@ pub(crate) fn all() -> Vec<Target> {
         signed::<SessionCertificate>("verify-session", &[session()]),
         signed::<Head>("verify-head", &[log().1]),
         signed::<Receipt>("verify-receipt", &[log().2]),
+        signed::<LogKey>("verify-log-key", &[LogKey { campaign: campaign(), key: [7; 32] }]),
         canonical("record", &log().0),
         chain(),
         text("text-cid", &[Cid::of_raw(b"a"), Cid::of_cbor(b"b")]),
@@ -71,6 +72,7 @@ pub(crate) fn all() -> Vec<Target> {
         datagrams::turn_peer(),
     ];
     targets.extend(messages());
+    targets.extend(trees::all());
     targets
 }
 
@@ -196,7 +198,7 @@ fn chain() -> Target {
 }
 
 /// A type written as text: what is accepted is written in the very same way.
-fn text<T: FromStr + ToString>(name: &'static str, valid: &[T]) -> Target {
+pub(crate) fn text<T: FromStr + ToString>(name: &'static str, valid: &[T]) -> Target {
     Target {
         name,
         cap: 256,

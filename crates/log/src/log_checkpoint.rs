@@ -1,0 +1,248 @@
+//! What the log's own key signs about the tree (C2SP `tlog-checkpoint`), and how witnesses sign that again
+//! (`tlog-cosignature`).
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lichen_record::{AccountId, CampaignId, Signable, Verified};
+use serde::{Deserialize, Serialize};
+
+use crate::note::{CheckEd25519, KeyKind, Note, NoteError, NoteSignature, VerifierKey, is_key_name};
+use crate::tree::Hash;
+
+/// Longest text of a checkpoint, in bytes.
+const MAX_TEXT: usize = 512;
+
+/// A tree's size and root, and whose tree it is. Not to be confused with a model's checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogCheckpoint {
+    origin: String,
+    size: u64,
+    root: Hash,
+}
+
+/// Why something is not the checkpoint that it has to be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogCheckpointError {
+    /// It is no signed note, or not signed as it has to be.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// The note is not about a tree.
+    #[error("the note is not a log's checkpoint")]
+    Malformed,
+    /// It is about another log's tree.
+    #[error("a checkpoint of {found}, not of {expected}")]
+    Origin {
+        /// Whose it has to be.
+        expected: String,
+        /// Whose it is.
+        found: String,
+    },
+    /// A signature's time is later than there can be.
+    #[error("the cosignature's time makes no sense")]
+    Time,
+}
+
+/// The name of a campaign's log in checkpoints, which is the name of its key as well: who orders it is part of it, as
+/// several may run the same campaign.
+#[must_use]
+pub fn origin(campaign: CampaignId, coordinator: &AccountId) -> String {
+    format!("lichen/{campaign}/{coordinator}")
+}
+
+/// Signed by the coordinator: "the checkpoints of my log of this campaign are signed by this Ed25519 key".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogKey {
+    /// Whose log.
+    pub campaign: CampaignId,
+    /// The public key.
+    #[serde(with = "serde_bytes")]
+    pub key: [u8; 32],
+}
+
+impl Signable for LogKey {
+    const DOMAIN: &'static str = "log-key";
+}
+
+impl LogKey {
+    /// The key by which the checkpoints are checked, from what the coordinator certified.
+    ///
+    /// # Errors
+    /// Never: the name of a log can be that of a key.
+    pub fn verifier(certificate: &Verified<Self>) -> Result<VerifierKey, NoteError> {
+        let Self { campaign, key } = certificate.get();
+        VerifierKey::new(&origin(*campaign, &certificate.account()), KeyKind::Note, *key)
+    }
+}
+
+impl LogCheckpoint {
+    /// The checkpoint of a log whose name is its key's.
+    #[must_use]
+    pub fn new(key: &VerifierKey, size: u64, root: Hash) -> Self {
+        Self { origin: key.name().to_owned(), size, root }
+    }
+
+    /// Which log it is about.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// How many leaves the tree has.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The tree's root.
+    #[must_use]
+    pub const fn root(&self) -> &Hash {
+        &self.root
+    }
+}
+
+impl fmt::Display for LogCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, STANDARD.encode(self.root))
+    }
+}
+
+impl FromStr for LogCheckpoint {
+    type Err = LogCheckpointError;
+
+    fn from_str(text: &str) -> Result<Self, LogCheckpointError> {
+        let read = || {
+            let (origin, rest) = text.split_once('\n').filter(|_short| text.len() <= MAX_TEXT)?;
+            let (size, rest) = rest.split_once('\n')?;
+            let root = STANDARD.decode(rest.strip_suffix('\n')?).ok()?;
+            let origin = is_key_name(origin).then(|| origin.to_owned())?;
+            Some(Self { origin, size: size.parse().ok()?, root: root.try_into().ok()? })
+        };
+        // Extension lines are not read: our logs have none, and nobody could check what they say.
+        read().filter(|checkpoint| checkpoint.to_string() == text).ok_or(LogCheckpointError::Malformed)
+    }
+}
+
+/// A checkpoint that the log's key has signed, with all that is signed below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCheckpoint {
+    checkpoint: LogCheckpoint,
+    note: Note,
+}
+
+impl SignedCheckpoint {
+    /// Signs a checkpoint.
+    #[must_use]
+    pub fn sign(checkpoint: LogCheckpoint, key: &VerifierKey, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
+        let text = checkpoint.to_string();
+        let signature = NoteSignature::new(key, sign(text.as_bytes()).to_vec());
+        Self { checkpoint, note: Note::new(text, signature) }
+    }
+
+    /// Reads a checkpoint and checks that this key has signed it, which has the log's name.
+    ///
+    /// # Errors
+    /// [`LogCheckpointError`] naming what is wrong.
+    pub fn open(bytes: &[u8], key: &VerifierKey, check: CheckEd25519) -> Result<Self, LogCheckpointError> {
+        let note = Note::from_bytes(bytes)?;
+        let checkpoint: LogCheckpoint = note.text().parse()?;
+        if checkpoint.origin != key.name() || key.kind() != KeyKind::Note {
+            let (expected, found) = (key.name().to_owned(), checkpoint.origin);
+            return Err(LogCheckpointError::Origin { expected, found });
+        }
+        let signature = note.signature_by(key).ok_or_else(|| NoteError::Unsigned(key.name().to_owned()))?;
+        let is_signed = <&[u8; 64]>::try_from(signature.bytes())
+            .is_ok_and(|signature| check(key.key(), note.text().as_bytes(), signature));
+        if !is_signed {
+            return Err(NoteError::Forged(key.name().to_owned()).into());
+        }
+        Ok(Self { checkpoint, note })
+    }
+
+    /// What is signed.
+    #[must_use]
+    pub const fn checkpoint(&self) -> &LogCheckpoint {
+        &self.checkpoint
+    }
+
+    /// The note, with the signatures.
+    #[must_use]
+    pub const fn note(&self) -> &Note {
+        &self.note
+    }
+
+    /// Whether both say the same of the same log.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.checkpoint == other.checkpoint
+    }
+
+    /// Adds a witness's signature to it, made at this time, in seconds of Unix time.
+    pub fn cosign(&mut self, witness: &VerifierKey, time: u64, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> bool {
+        let signature = sign(cosigned(self.note.text(), time).as_bytes());
+        self.note.sign(NoteSignature::new(witness, [&time.to_be_bytes()[..], &signature].concat()))
+    }
+
+    /// When a witness signed it, in seconds of Unix time; none if it did not.
+    ///
+    /// # Errors
+    /// [`NoteError::Forged`] if it says so and is wrong, [`LogCheckpointError::Time`] for a time that is none.
+    pub fn cosigned_by(
+        &self,
+        witness: &VerifierKey,
+        check: CheckEd25519,
+    ) -> Result<Option<u64>, LogCheckpointError> {
+        let Some(signature) =
+            self.note.signature_by(witness).filter(|_key| witness.kind() == KeyKind::Cosignature)
+        else {
+            return Ok(None);
+        };
+        let forged = || NoteError::Forged(witness.name().to_owned());
+        let (time, signature) = signature.bytes().split_first_chunk().ok_or_else(forged)?;
+        let time = u64::from_be_bytes(*time);
+        if i64::try_from(time).is_err() {
+            return Err(LogCheckpointError::Time);
+        }
+        let signature = signature.try_into().map_err(|_length| forged())?;
+        if check(witness.key(), cosigned(self.note.text(), time).as_bytes(), signature) {
+            Ok(Some(time))
+        } else {
+            Err(forged().into())
+        }
+    }
+
+    /// Takes over what a witness signed below the same checkpoint.
+    ///
+    /// # Errors
+    /// As [`SignedCheckpoint::cosigned_by`].
+    pub fn take_cosignature(
+        &mut self,
+        from: &Self,
+        witness: &VerifierKey,
+        check: CheckEd25519,
+    ) -> Result<bool, LogCheckpointError> {
+        if !self.is_same(from) || from.cosigned_by(witness, check)?.is_none() {
+            return Ok(false);
+        }
+        let signature = from.note.signature_by(witness).cloned();
+        Ok(signature.is_some_and(|signature| self.note.sign(signature)))
+    }
+
+    /// Its bytes, as they are served.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.note.to_string().into_bytes()
+    }
+}
+
+/// What a witness signs.
+fn cosigned(text: &str, time: u64) -> String {
+    format!("cosignature/v1\ntime {time}\n{text}")
+}
