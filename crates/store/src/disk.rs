@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lichen_log::Record;
+use lichen_log::tree::{Hash, TilePath};
 use lichen_record::{CampaignId, Cid};
 use redb::{
     CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
@@ -20,6 +21,7 @@ mod folder;
 mod log;
 mod log_file;
 mod migrate;
+mod tree;
 
 pub use files::{BlobReader, BlobWriter, PART};
 pub use folder::Usage;
@@ -149,6 +151,35 @@ impl Disk {
         self.blocking(move |shared| log::encoded(&shared.database, campaign, from, limit)).await
     }
 
+    /// The root of the tree over a log's first `size` records; none if the tree does not reach that far yet.
+    ///
+    /// # Errors
+    /// If the tree cannot be read.
+    pub async fn tree_root(&self, campaign: CampaignId, size: u64) -> Result<Option<Hash>, StoreError> {
+        self.blocking(move |shared| tree::root(&shared.database, campaign, size)).await
+    }
+
+    /// A tile of that tree or a bundle of its entries; none if the tree does not have it.
+    ///
+    /// # Errors
+    /// If the tree or a record cannot be read.
+    pub async fn tile(&self, campaign: CampaignId, path: TilePath) -> Result<Option<Vec<u8>>, StoreError> {
+        self.blocking(move |shared| tree::tile(&shared.database, campaign, &path)).await
+    }
+
+    /// Takes into the tree what was written by a version without one. Appending does the same.
+    ///
+    /// # Errors
+    /// If the tree cannot be written.
+    pub async fn grow_tree(&self, campaign: CampaignId) -> Result<(), StoreError> {
+        self.blocking(move |shared| {
+            let transaction = shared.database.begin_write()?;
+            tree::grow(&transaction, campaign)?;
+            transaction.commit().map_err(medium)
+        })
+        .await
+    }
+
     /// Number of records in a campaign's log.
     ///
     /// # Errors
@@ -253,6 +284,7 @@ impl Shared {
     fn append(&self, campaign: CampaignId, records: &[Record], pins: &[Cid]) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         log::append_records(&transaction, campaign, records)?;
+        tree::grow(&transaction, campaign)?;
         let pinned = self.pin(&transaction, pins);
         let committed = pinned.and_then(|()| transaction.commit().map_err(medium));
         match committed {

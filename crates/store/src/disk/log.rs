@@ -66,7 +66,7 @@ pub(super) fn encoded(
 }
 
 /// Gives each record's bytes, once they are known to be those that were written.
-fn read(
+pub(super) fn read(
     file: &LogFile,
     campaign: CampaignId,
     from: u64,
@@ -90,7 +90,13 @@ fn read(
     Ok(())
 }
 
-fn check_record(campaign: CampaignId, index: u64, bytes: &[u8], check: &[u8; 36]) -> Result<(), StoreError> {
+/// Checks that a record is as it was written.
+pub(super) fn check_record(
+    campaign: CampaignId,
+    index: u64,
+    bytes: &[u8],
+    check: &[u8; 36],
+) -> Result<(), StoreError> {
     if Cid::of_cbor(bytes).to_bytes() == *check {
         Ok(())
     } else {

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use lichen_log::Chain;
-use lichen_record::{Entry, MAX_BLOB, SigningKey, Verified, verify};
+use lichen_log::tree::{Edge, leaf_hash, unbundle};
+use lichen_record::{Entry, MAX_BLOB, SigningKey, Verified, encode, verify};
 use tempfile::TempDir;
 
 use super::*;
@@ -365,4 +366,76 @@ async fn no_flipped_byte_of_the_file_goes_unseen() {
             "byte {at}: {read:?}"
         );
     }
+}
+
+/// The root over the records, as the replica of a log computes it.
+fn root(records: &[Record]) -> Hash {
+    let mut edge = Edge::default();
+    records.iter().for_each(|record| edge.append(leaf_hash(&encode(record).unwrap())));
+    edge.root()
+}
+
+#[tokio::test]
+async fn the_tree_grows_with_the_log_and_survives_reopening() {
+    let folder = TempDir::new().unwrap();
+    let written = log(600);
+    {
+        let disk = open(&folder);
+        assert_eq!(disk.tree_root(campaign(), 1).await.unwrap(), None);
+        disk.append(campaign(), written[..300].to_vec(), vec![]).await.unwrap();
+        disk.append(campaign(), written[300..301].to_vec(), vec![]).await.unwrap();
+    }
+    let disk = open(&folder);
+    disk.append(campaign(), written[301..].to_vec(), vec![]).await.unwrap();
+    for size in [1, 255, 256, 257, 300, 512, 513, 600] {
+        let found = disk.tree_root(campaign(), size as u64).await.unwrap();
+        assert_eq!(found, Some(root(&written[..size])), "{size}");
+    }
+    assert_eq!(disk.tree_root(campaign(), 601).await.unwrap(), None);
+    let tile = async |path: &str| disk.tile(campaign(), path.parse().unwrap()).await.unwrap();
+    for (path, length) in [
+        ("tile/0/000", Some(256 * 32)),
+        ("tile/0/002.p/88", Some(88 * 32)),
+        ("tile/0/000.p/7", Some(7 * 32)),
+        ("tile/1/000.p/2", Some(64)),
+        ("tile/0/002", None),
+        ("tile/0/002.p/89", None),
+        ("tile/1/000.p/3", None),
+        ("tile/2/000.p/1", None),
+        ("tile/entries/003.p/1", None),
+    ] {
+        assert_eq!(tile(path).await.map(|tile| tile.len()), length, "{path}");
+    }
+    for (path, records) in
+        [("tile/entries/001", &written[256..512]), ("tile/entries/002.p/88", &written[512..])]
+    {
+        let bundle = tile(path).await.unwrap();
+        let entries = unbundle(&bundle, records.len()).unwrap();
+        let expected: Vec<Vec<u8>> = records.iter().map(|record| encode(record).unwrap()).collect();
+        assert_eq!(entries, expected);
+    }
+    let other = CampaignId::of_manifest(b"another");
+    assert_eq!(disk.tile(other, "tile/0/000".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_log_from_before_there_were_trees_gets_one() {
+    let folder = TempDir::new().unwrap();
+    let written = log(300);
+    {
+        let disk = open(&folder);
+        let transaction = disk.shared.database.begin_write().unwrap();
+        log::append_records(&transaction, campaign(), &written[..299]).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(disk.tree_root(campaign(), 299).await.unwrap(), None);
+        disk.grow_tree(campaign()).await.unwrap();
+        assert_eq!(disk.tree_root(campaign(), 299).await.unwrap(), Some(root(&written[..299])));
+    }
+    let folder = TempDir::new().unwrap();
+    let disk = open(&folder);
+    let transaction = disk.shared.database.begin_write().unwrap();
+    log::append_records(&transaction, campaign(), &written[..299]).unwrap();
+    transaction.commit().unwrap();
+    disk.append(campaign(), written[299..].to_vec(), vec![]).await.unwrap();
+    assert_eq!(disk.tree_root(campaign(), 300).await.unwrap(), Some(root(&written)));
 }
