@@ -2,6 +2,7 @@
 
 pub(crate) mod back_to;
 pub(crate) mod campaign;
+pub(crate) mod checkpoints;
 pub(crate) mod faults;
 pub(crate) mod follower;
 pub(crate) mod goal;

@@ -46,6 +46,7 @@ use crate::address::web_socket;
 use crate::fairness::shares::Shares;
 use crate::fairness::workspace::Workspace;
 use crate::log::campaign::Campaign;
+use crate::log::checkpoints::{CheckpointKeeper, Checkpoints};
 use crate::log::follower::{Follower, Following};
 use crate::log::leader::{Leader, LeaderState};
 use crate::log::ledger::Ledger;
@@ -61,7 +62,7 @@ use crate::options::{Command, Settings};
 use crate::peers::hub::{Hub, HubParts};
 use crate::peers::rendezvous::Rendezvous;
 use crate::peers::swarm::{Peers, PeersParts};
-use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site};
+use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, TILES, TILES_PER_NETWORK};
 use crate::serving::page::Page;
 use crate::serving::words::Words;
 use crate::traversal::ice::{Ice, IceTurn};
@@ -128,6 +129,9 @@ struct Log {
     signer: Option<Signer>,
     leader: Option<LeaderState>,
     keeper: Keeper,
+    /// Its tree as it is served, and what keeps that up to date.
+    checkpoints: Arc<Checkpoints>,
+    checkpoint_keeper: CheckpointKeeper,
 }
 
 /// Who writes the log.
@@ -173,14 +177,19 @@ impl Log {
         let key = keys::account(&settings.data)?;
         let signer = Some(Signer::new(&key)?);
         let back_to = back_to::Request::read(&settings.data)?;
+        let checkpoints = Checkpoints::new(campaign.id, disk.clone(), settings.witnesses.clone());
+        let (account, counted) = (key.clone(), Arc::clone(&metrics));
         let (ledger, writer) =
             Writer::open(&campaign, key, disk, settings.newcomers, unpinned, metrics, condition, back_to)
                 .await?;
+        let checkpoint_keeper =
+            CheckpointKeeper::sign(Arc::clone(&checkpoints), &account, &ledger, counted).await?;
         if following.is_some() {
             Following::forget(&settings.data)?;
             tracing::info!("this relay followed another one and takes its place now");
         }
-        Ok(Self { campaign, ledger, signer, leader: None, keeper: Keeper::Writer(Box::new(writer)) })
+        let keeper = Keeper::Writer(Box::new(writer));
+        Ok(Self { campaign, ledger, signer, leader: None, keeper, checkpoints, checkpoint_keeper })
     }
 
     async fn follow(
@@ -199,10 +208,13 @@ impl Log {
         if campaign.id != following.campaign {
             bail!("{url} keeps another campaign than the one of --campaign");
         }
+        let checkpoints = Checkpoints::new(campaign.id, disk.clone(), Vec::new());
+        let (asked, counted) = (leader.clone(), Arc::clone(&metrics));
         let (ledger, leader, follower) =
             Follower::open(leader, &following, &campaign, disk, metrics, condition).await?;
-        let keeper = Keeper::Follower(Box::new(follower));
-        Ok(Self { campaign, ledger, signer: None, leader: Some(leader), keeper })
+        let checkpoint_keeper = CheckpointKeeper::copy(Arc::clone(&checkpoints), asked, &ledger, counted);
+        let (leader, keeper) = (Some(leader), Keeper::Follower(Box::new(follower)));
+        Ok(Self { campaign, ledger, signer: None, leader, keeper, checkpoints, checkpoint_keeper })
     }
 }
 
@@ -239,7 +251,7 @@ async fn run(settings: Settings) -> Result<()> {
         Unpinned::new(settings.unpinned, disk.clone(), settings.data.clone(), Arc::clone(&metrics));
     let unpinned = Arc::new(unpinned);
     let condition = Condition::new(Arc::clone(&metrics));
-    let Log { campaign, ledger, signer, leader, keeper } =
+    let Log { campaign, ledger, signer, leader, keeper, checkpoints, checkpoint_keeper } =
         Log::open(&settings, &disk, &unpinned, &metrics, &condition).await?;
     let peer_key = keys::peer(&settings.data)?;
 
@@ -325,6 +337,8 @@ async fn run(settings: Settings) -> Result<()> {
     let site = Arc::new(Site {
         hub,
         downloads: Shares::new("downloads_per_address", DOWNLOADS, DOWNLOADS_PER_NETWORK, &metrics),
+        tiles: Shares::new("tiles_per_address", TILES, TILES_PER_NETWORK, &metrics),
+        checkpoints,
         page: Page::new(settings.page),
         metrics: Arc::clone(&metrics),
         sockets,
@@ -359,6 +373,7 @@ async fn run(settings: Settings) -> Result<()> {
     if let Some(turn) = turn {
         others.spawn("TURN", turn.run(stop_requests.clone()));
     }
+    others.spawn("signing the log's tree", checkpoint_keeper.run(stop_requests.clone()));
     others.spawn("reading the certificate again", reload(certificate, Arc::clone(&metrics)));
     let age = Duration::from_secs(60) * settings.unpinned_blob_minutes;
     others.spawn("looking through the blobs", sweep(disk, age, Arc::clone(&unpinned), metrics));

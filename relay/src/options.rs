@@ -75,6 +75,11 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_FOLLOW", value_name = "URL")]
     pub(crate) follow: Option<String>,
 
+    /// Key of a witness whose signatures below the log's checkpoints are taken and served, as `lichen witness` prints it.
+    /// Repeatable [default: none]
+    #[arg(long = "witness", env = "LICHEN_WITNESSES", value_name = "KEY", value_delimiter = ',')]
+    pub(crate) witnesses: Vec<String>,
+
     /// Certificate for https and wss: a PEM file with the whole chain, the relay's own certificate first. Read again on
     /// SIGHUP, together with the key [default: plain http and ws, for loopback or behind a TLS proxy]
     #[arg(long, env = "LICHEN_TLS_CERTIFICATE", value_name = "FILE")]

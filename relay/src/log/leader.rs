@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lichen_log::MAX_RECORD;
+use lichen_log::{MAX_NOTE, MAX_RECORD};
 use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_net::swarm::libp2p::Multiaddr;
 use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_ENVELOPE, decode};
@@ -45,6 +45,16 @@ pub(crate) struct Info {
     /// Whom it follows itself, if it does.
     #[serde(default)]
     pub(crate) leader: Option<String>,
+    /// What the checkpoints of its log's tree are signed by.
+    #[serde(default)]
+    pub(crate) log_key: Option<LogKeyInfo>,
+}
+
+/// What we need of that key.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct LogKeyInfo {
+    /// An envelope in base64.
+    pub(crate) certificate: String,
 }
 
 /// What tabs and the page are told about the leader.
@@ -110,6 +120,11 @@ impl Leader {
         let path = format!("/log/{campaign}?from={from}&limit={MAX_RECORDS}&wait={wait}");
         let bytes = self.get(path, MAX_PAGE).await?;
         decode(&bytes, MAX_PAGE).map_err(|error| LeaderError::Malformed(error.to_string()))
+    }
+
+    /// The newest checkpoint of its log's tree, a signed note.
+    pub(crate) async fn checkpoint(&self, campaign: CampaignId) -> Result<Vec<u8>, LeaderError> {
+        self.get(format!("/log/{campaign}/checkpoint"), MAX_NOTE).await
     }
 
     /// The bytes that an id names, checked against it.

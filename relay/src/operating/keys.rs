@@ -1,5 +1,6 @@
 //! The relay's two keys, made on the first start and kept in the data folder: the account key, which signs entries,
-//! heads and receipts, and the key of the libp2p connection, whose peer id is part of the relay's address.
+//! heads and receipts, and the key of the libp2p connection, whose peer id is part of the relay's address. A third one,
+//! which signs checkpoints of the log's tree, follows from the account key.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -7,8 +8,11 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use hmac::{Hmac, Mac};
+use lichen_log::Ed25519Key;
 use lichen_net::swarm::libp2p::identity::Keypair;
 use lichen_record::SigningKey;
+use sha2::Sha256;
 
 /// Readable by the owner alone.
 const MODE: u32 = 0o600;
@@ -22,6 +26,14 @@ pub(crate) fn account(folder: &Path) -> Result<SigningKey> {
 /// Where the account key is.
 pub(crate) fn account_file(folder: &Path) -> PathBuf {
     folder.join("account.key")
+}
+
+/// The key that signs the log's checkpoints. It follows from the account key, so that whoever takes over with that one signs
+/// on with the same, and there is nothing else to keep.
+pub(crate) fn log_key(account: &SigningKey) -> Result<Ed25519Key> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&account.to_bytes()[..])?;
+    mac.update(b"lichen/log-key/v1");
+    Ed25519Key::from_seed(&mac.finalize().into_bytes().into()).context("no key for the log's checkpoints")
 }
 
 /// Reads the key of libp2p connections in this folder, or makes it.

@@ -71,6 +71,7 @@ pub(crate) const LIMITS: &[Limit] = &[
     limit("replies_per_address", Address, "128 large ones under way; 512 in all, 8 a connection", None, Limited),
     limit("uploads_per_address", Address, "128 blobs under way; 512 in all, 8 a connection", None, Limited),
     limit("downloads_per_address", Address, "64 blobs over HTTP under way; 256 in all", None, Limited),
+    limit("tiles_per_address", Address, "16 tiles of the log's tree over HTTP under way; 64 in all", None, Limited),
     limit("places_per_site", Site, "of each of these what 4 addresses may have, at most half of all", None, Limited),
     limit("unread_bytes", Relay, "192 MiB sent by peers and not read yet", None, Limited),
     limit("unread_bytes_per_address", Address, "64 MiB", None, Limited),

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use lichen_log::{KeyKind, VerifierKey};
 use lichen_net::MAX_ADDRESS;
 use lichen_net::swarm::libp2p::Multiaddr;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
@@ -225,6 +226,15 @@ pub(super) fn operator(name: Option<String>, link: Option<String>) -> Result<Opt
 fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The key of a witness.
+pub(super) fn witness(key: &str) -> Result<VerifierKey> {
+    let key: VerifierKey = key.parse().with_context(|| format!("--witness {key}"))?;
+    if key.kind() != KeyKind::Cosignature {
+        bail!("--witness {key}: this is a log's key, not a witness's");
+    }
+    Ok(key)
 }
 
 #[cfg(test)]

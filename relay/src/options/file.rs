@@ -29,6 +29,7 @@ impl Options {
             public_address: self.public_address.or(other.public_address),
             also: or_list(self.also, other.also),
             follow: self.follow.or(other.follow),
+            witnesses: or_list(self.witnesses, other.witnesses),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             trusted_proxies: or_list(self.trusted_proxies, other.trusted_proxies),

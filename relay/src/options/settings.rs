@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use lichen_log::VerifierKey;
 use lichen_net::MAX_ADDRESSES;
 use lichen_net::swarm::libp2p::Multiaddr;
 
@@ -31,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) public_address: Option<Multiaddr>,
     pub(crate) also: Vec<Multiaddr>,
     pub(crate) follow: Option<String>,
+    pub(crate) witnesses: Vec<VerifierKey>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) trusted_proxies: Vec<proxies::Range>,
     pub(crate) allow_origins: Vec<String>,
@@ -107,6 +109,7 @@ impl Settings {
             .collect::<Result<Vec<proxies::Range>>>();
         let allow_origins =
             options.allow_origins.iter().map(|origin| origins::parse(origin)).collect::<Result<Vec<_>>>()?;
+        let witnesses = options.witnesses.iter().map(|key| check::witness(key)).collect::<Result<_>>()?;
         let public_address = options.public_address.as_deref();
         let public_address =
             public_address.map(|text| check::own_address("--public-address", text)).transpose()?;
@@ -121,6 +124,7 @@ impl Settings {
             public_address,
             also,
             follow: options.follow,
+            witnesses,
             tls,
             trusted_proxies: trusted_proxies.context("--trusted-proxy")?,
             allow_origins,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::SinkExt;
 use futures::channel::mpsc;
@@ -33,6 +33,7 @@ use crate::accepting::socket::Socket;
 use crate::address::{host, multiaddr, socket_source, web_socket};
 use crate::fairness::rates::network;
 use crate::fairness::shares::Shares;
+use crate::log::checkpoints::{CertifiedKey, Checkpoints};
 use crate::log::leader::LeaderState;
 use crate::operating::condition::Condition;
 use crate::operating::metrics::Metrics;
@@ -44,8 +45,12 @@ use crate::traversal::turn;
 
 mod blob;
 mod log;
+mod tree;
 
 pub(crate) use blob::{DOWNLOADS, DOWNLOADS_PER_NETWORK};
+pub(crate) use tree::{TILES, TILES_PER_NETWORK};
+
+use tree::MAX_COSIGNED;
 
 const DAG_CBOR: &str = "application/vnd.ipld.dag-cbor";
 
@@ -62,6 +67,9 @@ pub(crate) struct Site {
     pub(crate) hub: Arc<Hub>,
     /// Places for blobs on their way.
     pub(crate) downloads: Arc<Shares>,
+    /// Places for tiles of the log's tree.
+    pub(crate) tiles: Arc<Shares>,
+    pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) page: Page,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sockets: mpsc::Sender<Incoming>,
@@ -100,6 +108,9 @@ struct Info<'a> {
     also: Vec<String>,
     campaign: CampaignId,
     coordinator: AccountId,
+    /// What the checkpoints of the log's tree are signed by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_key: Option<CertifiedKey>,
     /// The page of the relay that this one follows, and whether that one is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     leader: Option<&'a str>,
@@ -131,6 +142,9 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/log/{campaign}", get(log::log))
+        .route("/log/{campaign}/checkpoint", get(tree::checkpoint))
+        .route("/log/{campaign}/tile/{*path}", get(tree::tile))
+        .route("/log/{campaign}/cosignature", post(tree::cosign).layer(DefaultBodyLimit::max(MAX_COSIGNED)))
         .route("/blob/{cid}", get(blob::blob))
         .fallback(get(page_or_socket))
         .layer(from_fn_with_state(Arc::clone(&site), attend))
@@ -197,6 +211,7 @@ async fn info(
         leader_reachable: site.leader.as_ref().map(|leader| *leader.lives.borrow()),
         campaign: site.campaign,
         coordinator: site.coordinator,
+        log_key: site.checkpoints.key(),
         words: &site.words,
     };
     match serde_json::to_vec(&info) {

@@ -34,6 +34,7 @@ mod streams;
 mod stun;
 mod tab;
 mod tls;
+mod tree;
 mod turn;
 mod unpinned;
 
