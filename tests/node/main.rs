@@ -11,6 +11,7 @@ mod mesh;
 mod network;
 mod outer;
 mod tab;
+mod turns;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

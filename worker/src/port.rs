@@ -124,6 +124,7 @@ const fn is_only_shown(event: &Event) -> bool {
             | Event::Status(
                 Phase::CatchingUp { .. }
                     | Phase::WaitingForRound
+                    | Phase::WaitingForTurn { .. }
                     | Phase::Training { .. }
                     | Phase::Sending
                     | Phase::WaitingForClose

@@ -248,6 +248,15 @@ pub enum Phase {
     },
     /// Ready; no round wants this tab at the moment.
     WaitingForRound,
+    /// Others were drawn by lot to train in the open round.
+    WaitingForTurn {
+        /// The round.
+        round: u64,
+        /// How many were drawn.
+        drawn: u32,
+        /// How many take part.
+        members: u32,
+    },
     /// Training.
     Training {
         /// The round trained in.

@@ -100,15 +100,25 @@ impl Manifest {
         let looks = u64::from(self.train.steps).saturating_mul(self.train.batch as u64);
         format!(
             "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
-             its processor or its graphics processor, whichever turns out faster. Then everybody's changes are {}{}, \
+             its processor or its graphics processor, whichever turns out faster.{} Then everybody's changes are {}{}, \
              {}.{}{}",
             counted(looks, "example", "examples"),
             with_separators(self.train.batch as u64),
+            self.explain_turns(),
             self.explain_combining(),
             self.explain_outer(),
             self.explain_who_combines(),
             self.explain_audits(),
             self.explain_guard()
+        )
+    }
+
+    fn explain_turns(&self) -> String {
+        let Some(cohort) = self.rounds.cohort else { return String::new() };
+        format!(
+            " Where more than {} take part, each round is for some of them, drawn by lot; yours does nothing until it is its \
+             turn.",
+            counted(u64::from(cohort), "device", "devices")
         )
     }
 

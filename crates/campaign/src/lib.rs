@@ -23,8 +23,9 @@
 //! | `[rounds]` | `topology` | `"hub"`: updates go by the relay and the coordinator settles; `"mesh"`: from tab to tab, contributors settle |
 //! | | `interval_seconds` | least time between two openings |
 //! | | `deadline_seconds` | how long a round waits for members that do not contribute |
+//! | | `cohort` | how many members train in a round, drawn by lot where more are there; everybody unless given |
 //! | | `minimum` | fewest contributions to close a round with |
-//! | | `extensions` | how often a round with fewer is extended by another deadline before it is skipped; unless given, it waits for them for ever |
+//! | | `extensions` | how often a round with fewer is extended by another deadline before it is skipped; unless given, 1 with `cohort`, and otherwise it waits for them for ever |
 //! | | `quorum` | equal attestations that settle a round |
 //! | | `committee` | how many of a round's contributors are drawn by lot to compute and attest its result; all unless given |
 //! | | `limit` | rounds after which the campaign is finished, whatever was reached |

@@ -15,6 +15,9 @@ const TOPOLOGIES: [(&str, (Transport, Settlement)); 2] = [
     ("mesh", (Transport::Peers, Settlement::Contributors)),
 ];
 
+/// How often a round is extended where members are drawn, unless given.
+const EXTENSIONS_OF_A_COHORT: u32 = 1;
+
 /// `[rounds]`: how rounds go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rounds {
@@ -26,6 +29,8 @@ pub struct Rounds {
     pub interval_ms: u64,
     /// How long a round waits for members that do not contribute, in milliseconds.
     pub deadline_ms: u64,
+    /// How many members train in a round, drawn by lot where more are there; none where everybody does.
+    pub cohort: Option<u32>,
     /// Fewest contributions to close a round with.
     pub minimum: u32,
     /// How often a round that has too few contributions at its deadline is extended by another deadline before it is skipped;
@@ -64,6 +69,7 @@ pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) 
     let topology = reader.choice("topology", &TOPOLOGIES);
     let interval = reader.number("interval_seconds", 0.0..=86_400.0);
     let deadline = reader.number("deadline_seconds", 0.1..=86_400.0);
+    let cohort = reader.optional_whole("cohort", 1..=1_000);
     let minimum = reader.whole("minimum", 1..=10_000);
     let extensions = reader.optional_whole("extensions", 0..=1_000);
     let quorum = reader.whole("quorum", 1..=10_000);
@@ -76,6 +82,14 @@ pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) 
     {
         reader.fault::<()>("committee", &problem);
     }
+    if let (Some(Some(cohort)), Some(minimum)) = (cohort, minimum)
+        && cohort < minimum
+    {
+        let problem = format!(
+            "is {cohort}: a round would never get the {minimum} contributions of rounds.minimum. Draw more, or ask for fewer"
+        );
+        reader.fault::<()>("cohort", &problem);
+    }
     reader.finish();
     let (transport, settlement) = topology?;
     Some(Rounds {
@@ -83,8 +97,10 @@ pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) 
         settlement,
         interval_ms: to_milliseconds(interval?),
         deadline_ms: to_milliseconds(deadline?),
+        cohort: cohort?,
         minimum: minimum?,
-        extensions: extensions?,
+        // If those who are drawn are silent, others must be drawn at some time.
+        extensions: extensions?.or(cohort?.map(|_size| EXTENSIONS_OF_A_COHORT)),
         quorum: quorum?,
         committee: committee?,
         limit: limit?,

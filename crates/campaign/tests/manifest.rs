@@ -97,6 +97,27 @@ fn a_round_is_skipped_only_where_the_manifest_says_when() {
 }
 
 #[test]
+fn a_cohort_is_large_enough_for_the_minimum_and_never_waits_for_ever() {
+    let cohort = |fields: &str| Manifest::parse(&with("quorum = 2", &format!("quorum = 2\n{fields}")));
+    let digits = Manifest::parse(DIGITS).unwrap();
+    assert_eq!((digits.rounds.cohort, digits.rounds.minimum), (None, 1));
+    let rounds = cohort("cohort = 8").unwrap().rounds;
+    assert_eq!((rounds.cohort, rounds.extensions), (Some(8), Some(1)));
+    assert_eq!(cohort("cohort = 8\nextensions = 0").unwrap().rounds.extensions, Some(0));
+    let refused = Manifest::parse(&with("minimum = 1", "minimum = 9\ncohort = 8")).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "rounds.cohort is 8: a round would never get the 9 contributions of rounds.minimum. Draw more, or ask for fewer"
+    );
+    assert!(cohort("cohort = 0").unwrap_err().to_string().starts_with("rounds.cohort is 0"));
+    let told = cohort("cohort = 8").unwrap().explain();
+    assert!(
+        told.iter().any(|statement| statement.text.contains("Where more than 8 devices take part")),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn every_required_field_is_missed_by_name() {
     let optional = ["target_accuracy", "activation", "draw", "name = \"hidden\"", "name = \"output\""];
     let mut checked = 0;

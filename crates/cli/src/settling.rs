@@ -37,6 +37,13 @@ fn describe_packing(manifest: &Manifest) -> anyhow::Result<String> {
 /// Who attests results and how tabs get them, in a line each where that is not as usual.
 fn describe_telling(manifest: &Manifest) -> anyhow::Result<String> {
     let mut text = describe_waiting(manifest);
+    if let Some(cohort) = manifest.rounds.cohort {
+        let new = cohort.div_ceil(4);
+        text.push_str(&format!(
+            "cohort       {cohort} members train in a round, drawn by lot where more are there, and up to {new} more of those \
+             who have yet to contribute; whoever goes is replaced\n"
+        ));
+    }
     if let Some(committee) = manifest.rounds.committee {
         let by = match manifest.rounds.settlement {
             Settlement::Coordinator => "the coordinator and ",

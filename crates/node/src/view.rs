@@ -89,6 +89,9 @@ pub(crate) fn phase(activity: Activity, link: Link, read: (u64, u64), progress: 
         }
         (Activity::Joining | Activity::WaitingForRound, Link::Up) => Phase::WaitingForRound,
         (Activity::Contributing { .. }, Link::Up) => Phase::Sending,
+        (Activity::WaitingForTurn { round, drawn, members }, Link::Up) => {
+            Phase::WaitingForTurn { round: round.0, drawn: count(drawn), members: count(members) }
+        }
         (Activity::WaitingForOthers { .. }, Link::Up) => Phase::WaitingForClose,
         (Activity::Aggregating { .. }, Link::Up) => Phase::Aggregating,
     }

@@ -76,6 +76,30 @@
 //!   Attestations agree only if both ids do. It belongs to its checkpoint: a round that settles on its base leaves the
 //!   base's, and whoever goes back to a checkpoint goes back to what the last round that settled with it carried over.
 //!
+//! # A cohort
+//!
+//! Where the manifest says how many contribute (`rounds.cohort`), and more are there, a round is for those that a lot draws when
+//! it opens ([`Round::has_turn`]). Everybody else trains nothing meanwhile, and its contribution is refused
+//! ([`Refusal::NotItsTurn`]).
+//!
+//! - **The lot** is a hash of the campaign's seed, the round and the opening entry with its signature. No member can know it, or
+//!   choose its key so that the lot falls on it: the opening is signed after the last of them joined. The coordinator can try
+//!   several signatures, as it could refuse contributions.
+//! - **Turns come fairly.** A member's chance grows with the rounds since its last turn, or since it joined. So all have about
+//!   as many turns, none waits for long, and who trains with whom stays open. Leaving and joining again begins the count anew.
+//! - **Who is drawn from.** The places are for members whom rounds wait for; what they leave goes to others who are there, and
+//!   to who comes while the round is open. Up to a quarter more, and one at least, are drawn of those who have yet to contribute
+//!   or are back, so that made-up accounts take nobody's place, and newcomers have a turn. Of many newcomers, each waits long.
+//! - **Who goes is replaced**, by the next of a reserve that the same lot draws, half as many as the cohort. A departure shows
+//!   within two seconds, so that no more are drawn than needed. Elsewhere 130 % of the devices are selected, and the slowest of
+//!   them are cut off (Bonawitz et al., 2019, "Towards Federated Learning at Scale"). Here that would leave out the slowest of a
+//!   few tabs each time, and waste what they did. Who steps in had less time than others, and is not blamed for missing the
+//!   deadline.
+//! - **Who is silent** until the deadline is missed. If the round has too few contributions then, the reserve takes the places,
+//!   and at last it is skipped, once extended unless the manifest says otherwise. Whoever had a turn and did not use it, though
+//!   others could have, joins again before it has the next.
+//! - Nobody trains ahead for a round that is not open yet, unless all who are there will have a turn.
+//!
 //! # Rounds that end without a result
 //!
 //! Where the manifest says how often a round is extended (`rounds.extensions`), no round lasts for ever.

@@ -200,6 +200,11 @@ impl Participant {
         }
         let Some(round) = self.state.round() else { return Activity::WaitingForRound };
         match round.stage() {
+            Stage::Open if !round.has_turn(&self.account) => Activity::WaitingForTurn {
+                round: round.number(),
+                drawn: round.drawn().unwrap_or(0),
+                members: self.state.here_count(),
+            },
             Stage::Open => Activity::WaitingForOthers { round: round.number() },
             Stage::Closed { .. } if !round.is_drawn(&self.account) => {
                 Activity::WaitingForOthers { round: round.number() }

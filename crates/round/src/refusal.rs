@@ -62,6 +62,9 @@ pub enum Refusal {
     /// A round may not close with fewer contributions than the manifest's minimum.
     #[error("the round has fewer contributions than the campaign's minimum")]
     TooFewContributions,
+    /// The lot drew others to contribute to this round.
+    #[error("the lot drew others to contribute to this round")]
+    NotItsTurn,
     /// In this campaign a round waits for its contributions for as long as it takes.
     #[error("in this campaign a round waits for its contributions for as long as it takes")]
     NeverSkipped,
@@ -155,6 +158,7 @@ impl Refusal {
             Self::NobodyExpected => "nobody_expected",
             Self::DeadlinePending => "deadline_pending",
             Self::TooFewContributions => "too_few_contributions",
+            Self::NotItsTurn => "not_its_turn",
             Self::NeverSkipped => "never_skipped",
             Self::EnoughContributions => "enough_contributions",
             Self::TooFewMembers => "too_few_members",

@@ -19,6 +19,8 @@ pub struct Member {
     pub(crate) presence: Presence,
     pub(crate) contributions: u64,
     pub(crate) standing: Standing,
+    /// The last round that drew it, or the one before it joined.
+    pub(crate) turn: RoundNumber,
     faults: u32,
     /// The rounds after the first and up to the second.
     barred: Option<(RoundNumber, RoundNumber)>,
@@ -52,6 +54,7 @@ impl Member {
             presence: Presence::Absent,
             contributions: 0,
             standing: Standing::new(),
+            turn: RoundNumber(0),
             faults: 0,
             barred: None,
             audited: 0,
@@ -121,6 +124,7 @@ impl Member {
     /// It joins, and the next round to open is this one.
     pub(crate) fn join(&mut self, sequence: u64, next: RoundNumber) {
         self.sequence = sequence;
+        self.turn = RoundNumber(next.0.saturating_sub(1));
         self.presence = match self.has_chance(next) {
             true => Presence::Newcomer,
             false if self.is_shut_out(next) => Presence::Missed,
@@ -235,6 +239,12 @@ impl Roll {
     /// How many [`Roll::here`] are, at once.
     pub(crate) fn here_count(&self) -> usize {
         self.expected.len() + self.newcomers.len() + self.returned.len()
+    }
+
+    /// How many rounds ago the member had its turn, or joined: one at least.
+    pub(crate) fn waited(&self, account: &AccountId, now: RoundNumber) -> u32 {
+        let turn = self.get(account).map_or(now, |member| member.turn);
+        u32::try_from(now.0.saturating_sub(turn.0).max(1)).unwrap_or(u32::MAX)
     }
 
     /// How many members take part.

@@ -17,6 +17,7 @@ mod committee;
 mod differences;
 mod reports;
 mod tally;
+mod turns;
 mod voices;
 mod waiting;
 
@@ -24,6 +25,7 @@ pub use differences::Difference;
 pub(crate) use differences::Differences;
 pub(crate) use reports::{MAX_REPORTS, Reports};
 pub(crate) use tally::{Attestation, Tally, Votes};
+pub(crate) use turns::Turns;
 pub(crate) use voices::{Voice, Voices};
 pub(crate) use waiting::Waiting;
 
@@ -42,6 +44,8 @@ pub struct Round {
     pub(crate) waiting: Waiting,
     pub(crate) cohort: usize,
     pub(crate) awaited: BTreeSet<AccountId>,
+    /// Whose turn it is; none where everybody may contribute.
+    pub(crate) turns: Option<Turns>,
     pub(crate) newcomers: Newcomers,
     contributions: Vec<Accepted>,
     by_account: BTreeMap<AccountId, usize>,
@@ -133,6 +137,7 @@ impl Round {
         opened: u64,
         expected: BTreeSet<AccountId>,
         newcomers: BTreeSet<AccountId>,
+        turns: Option<Turns>,
         auditing: Option<Auditing>,
     ) -> Self {
         let mut awaited = expected;
@@ -146,6 +151,7 @@ impl Round {
             waiting: Waiting::from(opened),
             cohort: awaited.len(),
             awaited,
+            turns,
             newcomers: Newcomers { accounts: newcomers, are_vain: false },
             contributions: Vec::new(),
             by_account: BTreeMap::new(),

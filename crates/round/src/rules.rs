@@ -22,6 +22,8 @@ pub struct Rules {
     /// How long after its opening a round waits for members that do not contribute, and how long after its closing
     /// for members that do not attest, in milliseconds.
     pub deadline_ms: u64,
+    /// How many members are drawn to contribute to a round; none where everybody may.
+    pub cohort: Option<u32>,
     /// Fewest contributions to close a round with.
     pub minimum: u32,
     /// How often a round with fewer is extended by another deadline before it is skipped; none where it waits for ever.
@@ -79,6 +81,7 @@ impl From<&Manifest> for Rules {
             settlement: rounds.settlement,
             interval_ms: rounds.interval_ms,
             deadline_ms: rounds.deadline_ms,
+            cohort: rounds.cohort,
             minimum: rounds.minimum,
             extensions: rounds.extensions,
             quorum: rounds.quorum,

@@ -19,6 +19,7 @@ mod fold;
 mod history;
 mod overdue;
 mod settlement;
+mod turns;
 
 use history::History;
 
@@ -248,6 +249,11 @@ impl CampaignState {
     #[must_use]
     pub fn here_count(&self) -> usize {
         self.published.as_ref().map_or(0, |published| published.roll.here_count())
+    }
+
+    /// Whether the lot leaves nobody out of the next round, as far as one can tell before it opens.
+    pub(crate) fn all_have_turns(&self) -> bool {
+        self.rules.cohort.is_none_or(|size| self.here_count() <= size as usize)
     }
 
     /// The number of the round that is open, or closed and not settled, or else of the next one to open.

@@ -47,11 +47,13 @@ fn weather() -> impl Strategy<Value = Weather> {
 fn rules() -> impl Strategy<Value = Rules> {
     let extensions = prop_oneof![Just(None), (0u32..3).prop_map(Some)];
     let audits = proptest::sample::select(vec![None, AUDITED.audit]);
-    let counts = (1u32..3, 1u32..4, extensions);
+    let cohort = prop_oneof![3 => Just(None), 1 => (2u32..4).prop_map(Some)];
+    let counts = (1u32..3, 1u32..4, extensions, cohort);
     (proptest::sample::select([BOTH, DRAWN].concat()), counts, audits, any::<bool>()).prop_map(
-        |(rules, (minimum, quorum, extensions), audit, keeps_state)| Rules {
+        |(rules, (minimum, quorum, extensions, cohort), audit, keeps_state)| Rules {
+            cohort,
             minimum,
-            extensions,
+            extensions: extensions.or(cohort.map(|_size| 1)),
             quorum,
             deadline_ms: 4_000,
             audit,

@@ -134,6 +134,7 @@ mod tests {
                 settlement: Settlement::Coordinator,
                 interval_ms: 1_000,
                 deadline_ms: DEADLINE,
+                cohort: None,
                 minimum: 2,
                 extensions,
                 quorum: 3,

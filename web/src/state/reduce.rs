@@ -322,6 +322,7 @@ impl ViewState {
             | Phase::Connecting
             | Phase::CatchingUp { .. }
             | Phase::WaitingForRound
+            | Phase::WaitingForTurn { .. }
             | Phase::Sending
             | Phase::WaitingForClose
             | Phase::Aggregating

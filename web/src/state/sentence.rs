@@ -140,6 +140,7 @@ impl ViewState {
         let is_waiting = matches!(
             phase,
             Phase::WaitingForRound
+                | Phase::WaitingForTurn { .. }
                 | Phase::Sending
                 | Phase::WaitingForClose
                 | Phase::Aggregating
@@ -174,6 +175,7 @@ impl ViewState {
                 Sentence::new("sending", Lamp::Good, Progress::Open, "Sending what this tab has learned.")
             }
             Phase::WaitingForClose => self.waiting_for_others(),
+            Phase::WaitingForTurn { round, drawn, members } => waiting_for_turn(*round, *drawn, *members),
             Phase::Aggregating => {
                 Sentence::new("aggregating", Lamp::Good, Progress::Open, "Combining everybody's updates.")
             }
@@ -306,6 +308,22 @@ impl ViewState {
             .find(|mark| accuracy >= *mark)
             .map(|mark| format!("Accuracy is above {:.0} percent.", mark * 100.0))
     }
+}
+
+/// Why this tab does nothing now, and when it does.
+fn waiting_for_turn(round: u64, drawn: u32, members: u32) -> Sentence {
+    let text = format!(
+        "It is not this tab's turn in round {round}: {} of the {} who take part were drawn by lot.",
+        format::count(u64::from(drawn)),
+        format::count(u64::from(members.max(drawn)))
+    );
+    let turn = match members.div_ceil(drawn.max(1)) {
+        0 | 1 => "Its turn comes in one of the next rounds".to_owned(),
+        2 => "Its turn comes about every second round".to_owned(),
+        rounds => format!("Its turn comes about every {} rounds", format::count(u64::from(rounds))),
+    };
+    Sentence::new("waiting", Lamp::Good, Progress::None, text)
+        .advise(format!("{turn}. Leave this page open."))
 }
 
 /// What happened, and what the visitor can do; none where the tab says it better itself.

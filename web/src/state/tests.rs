@@ -370,6 +370,7 @@ fn each_phase_has_its_word() {
         (Phase::CatchingUp { done: 120, total: 900 }, "checking"),
         (Phase::WaitingForRound, "waiting"),
         (Phase::Training { round: 3, step: 4, steps: 60 }, "training"),
+        (Phase::WaitingForTurn { round: 3, drawn: 8, members: 40 }, "waiting"),
         (Phase::Sending, "sending"),
         (Phase::WaitingForClose, "waiting"),
         (Phase::Aggregating, "aggregating"),
@@ -382,6 +383,29 @@ fn each_phase_has_its_word() {
         state.observe(&Net::Connected { peer: vec![1], address: "/ip4/127.0.0.1".to_owned() }, 1.0);
         assert_eq!(state.apply(Event::Status(phase.clone()), 1.0), []);
         assert_eq!(state.sentence(1.0).key, word, "{phase:?}");
+    }
+}
+
+#[test]
+fn who_waits_for_its_turn_is_told_why_and_when() {
+    let told = |drawn, members| {
+        let mut state = joined();
+        state.apply(Event::Status(Phase::WaitingForTurn { round: 3, drawn, members }), 1.0);
+        state.sentence(1.0)
+    };
+    let sentence = told(8, 104);
+    assert_eq!(
+        sentence.text,
+        "It is not this tab's turn in round 3: 8 of the 104 who take part were drawn by lot."
+    );
+    assert_eq!(
+        sentence.advice.as_deref(),
+        Some("Its turn comes about every 13 rounds. Leave this page open.")
+    );
+    for (drawn, members, when) in
+        [(8, 12, "about every second round"), (8, 3, "in one of the next rounds"), (0, 9, "9")]
+    {
+        assert!(told(drawn, members).advice.unwrap().contains(when), "{drawn} of {members}");
     }
 }
 

@@ -84,7 +84,7 @@ fn every_drawing_has_words_or_is_decoration() {
 
 #[test]
 fn the_buttons_that_matter_are_there_in_every_state() {
-    let expected: [(&str, &[&str]); 16] = [
+    let expected: [(&str, &[&str]); 17] = [
         ("reading", &[]),
         ("missing", &["Try again"]),
         ("idle", &["Join", "See what it can read"]),
@@ -101,6 +101,7 @@ fn the_buttons_that_matter_are_there_in_every_state() {
         ("standby", &["Pause", "Leave"]),
         ("left", &["Join", "See what it can read"]),
         ("failed", &["Join", "See what it can read"]),
+        ("not-drawn", &["Pause", "Leave"]),
     ];
     for ((name, state), (expected_name, buttons)) in states().into_iter().zip(expected) {
         assert_eq!(name, expected_name);

@@ -119,7 +119,10 @@ impl<P: Platform> Session<P> {
             Phase::WaitingForClose if self.lacking() > 0 && self.is_cohort_done() => {
                 (Stage::Closing, 0, ANSWER_MS, [number, count, 0])
             }
-            Phase::WaitingForClose => (Stage::Closing, rules.deadline_ms, ANSWER_MS, [number, count, 0]),
+            Phase::WaitingForClose | Phase::WaitingForTurn { .. } => {
+                let extensions = state.round().map_or(0, |round| u64::from(round.extensions()));
+                (Stage::Closing, rules.deadline_ms, ANSWER_MS, [number, count, extensions])
+            }
             Phase::Aggregating => (Stage::Settling, rules.deadline_ms, ANSWER_MS, [number, count, moved]),
             _ => return None,
         };

@@ -49,6 +49,10 @@ impl Departures {
         match change {
             Change::Left { account } | Change::Departed { account, .. } | Change::Missed { account, .. } => {
                 self.find(account);
+                // Somebody else may have taken its place.
+                if state.rules().cohort.is_some() {
+                    self.look_again(state);
+                }
             }
             Change::Opened { .. } | Change::Closed { .. } | Change::Extended { .. } => self.look_again(state),
             Change::Published { .. }

@@ -224,6 +224,15 @@ pub enum Activity {
         /// The round.
         round: RoundNumber,
     },
+    /// Others were drawn to contribute to the open round.
+    WaitingForTurn {
+        /// The round.
+        round: RoundNumber,
+        /// How many were drawn.
+        drawn: usize,
+        /// How many members are there.
+        members: usize,
+    },
     /// It has contributed, and waits for others: for their contributions, or for the result of those that were drawn.
     WaitingForOthers {
         /// The round.

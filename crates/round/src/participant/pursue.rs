@@ -73,7 +73,9 @@ impl Participant {
         self.intent == Intent::In
             && self.trainable() == Some((round, base))
             && !self.member().is_some_and(|member| member.is_shut_out(round))
-            && !self.state.open_round().is_some_and(|open| open.has_contributed(&self.account))
+            && self.state.open_round().map_or(self.state.all_have_turns(), |open| {
+                open.has_turn(&self.account) && !open.has_contributed(&self.account)
+            })
     }
 
     /// The round that is open, or the next one as soon as the last is settled, and its base.
@@ -112,7 +114,11 @@ impl Participant {
             | (Intent::Out | Intent::Paused, Presence::Absent) => None,
             (Intent::In, _) if self.state.is_finished() => None,
             // Contributing late brings the expectation back without a further entry.
-            (Intent::In, Presence::Missed | Presence::Returned) if self.state.open_round().is_some() => None,
+            (Intent::In, Presence::Missed | Presence::Returned)
+                if self.state.open_round().is_some_and(|open| open.has_turn(&self.account)) =>
+            {
+                None
+            }
             // Where a round needs to know who is there, it is said.
             (Intent::In, Presence::Missed) if self.state.rules().extensions.is_some() => {
                 let is_shut_out = member.is_some_and(|member| member.is_shut_out(self.state.current_round()));

@@ -179,6 +179,9 @@ impl Published {
         if self.roll.get(&account).is_some_and(|member| member.is_shut_out(round)) {
             return Err(Refusal::Barred);
         }
+        if !current.has_turn(&account) {
+            return Err(Refusal::NotItsTurn);
+        }
         Ok(())
     }
 

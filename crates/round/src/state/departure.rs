@@ -72,7 +72,9 @@ impl Published {
         };
         let has_held_up = time >= since.saturating_add(rules.interval_ms);
         let is_newcomer = round.stage == Stage::Open && round.newcomers.accounts.contains(account);
+        let is_replacing = self.is_replacing(account);
         self.change(account, |member| match (has_held_up, is_newcomer) {
+            (true, false) if is_replacing => {}
             (true, false) => member.standing.miss(),
             (false, true) => member.standing.return_chance(),
             (true, true) | (false, false) => {}
@@ -82,6 +84,9 @@ impl Published {
         if is_newcomer {
             round.newcomers.accounts.remove(account);
             round.newcomers.are_vain |= has_held_up;
+        }
+        if round.stage == Stage::Open {
+            self.replace(1);
         }
     }
 }

@@ -21,7 +21,7 @@ impl Published {
             Entry::Published { .. } => Vec::new(),
             Entry::Joined { sequence, .. } => self.join(account, *sequence),
             Entry::Left { sequence, .. } => self.leave(rules, time, account, *sequence),
-            Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base),
+            Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base, &entry.id()),
             Entry::Contribution { round, update, samples, metrics, engine, .. } => {
                 let (update, samples, metrics, engine) = (*update, *samples, *metrics, *engine);
                 let audited = self.roll.get(&account).map_or(0, |member| member.audited());
@@ -48,6 +48,7 @@ impl Published {
         let next = self.next_round();
         self.roll.enter(account, |member| member.join(sequence, next));
         self.recount(&account);
+        self.give_place(&account);
         vec![Change::Joined { account }]
     }
 
@@ -65,15 +66,27 @@ impl Published {
         changes
     }
 
-    fn open(&mut self, rules: &Rules, time: u64, number: RoundNumber, base: Cid) -> Vec<Change> {
+    fn open(
+        &mut self,
+        rules: &Rules,
+        time: u64,
+        number: RoundNumber,
+        base: Cid,
+        opening: &Cid,
+    ) -> Vec<Change> {
         let mut changes = self.go_back(number, base);
         self.is_at_goal = false;
-        let expected = self.roll.expected().clone();
+        let turns = self.draw_turns(rules, number, opening);
+        let mut expected = self.roll.expected().clone();
         // Where nobody else is expected, nobody but newcomers can lose time by waiting for newcomers.
-        let newcomers = match expected.is_empty() || self.patience.lasts(number) {
+        let mut newcomers = match expected.is_empty() || self.patience.lasts(number) {
             true => self.roll.newcomers().clone(),
             false => BTreeSet::new(),
         };
+        if let Some(turns) = &turns {
+            expected.retain(|account| turns.drawn().contains(account));
+            newcomers.retain(|account| turns.drawn().contains(account));
+        }
         for account in &newcomers {
             self.change(account, |member| member.standing.take_chance());
         }
@@ -81,7 +94,7 @@ impl Published {
             changes.push(Change::AuditLapsed { round, contributor });
         }
         let start = self.history.last_with(base).map_or(base.into(), |(_round, outcome)| outcome);
-        let mut round = Round::open(number, start, time, expected, newcomers, rules.audit);
+        let mut round = Round::open(number, start, time, expected, newcomers, turns, rules.audit);
         let last = self.round.as_ref().filter(|_last| base == self.checkpoint());
         round.base_difference = last.and_then(Round::difference);
         let (cohort, deadline) = (round.cohort, round.deadline(rules));
@@ -120,6 +133,7 @@ impl Published {
         round.draw(rules, closing, &self.roll, &self.coordinator);
         let mut changes = vec![Change::Closed { round: number, accepted: round.contributions().len() }];
         changes.extend(self.miss_awaited(number));
+        self.miss_unused_turns();
         changes
     }
 
@@ -135,10 +149,10 @@ impl Published {
             self.patience.judge(number, are_vain);
         }
         for account in missing {
-            let is_newcomer = newcomers.accounts.contains(&account);
+            let is_spared = newcomers.accounts.contains(&account) || self.is_replacing(&account);
             self.change(&account, |member| {
                 member.presence = Presence::Missed;
-                if !is_newcomer {
+                if !is_spared {
                     member.standing.miss();
                 }
             });

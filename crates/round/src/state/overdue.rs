@@ -43,6 +43,7 @@ impl Published {
             round.extend(time);
             let deadline = round.deadline(rules);
             let mut changes = self.miss_awaited(number);
+            self.replace(changes.len());
             changes.push(Change::Extended { round: number, deadline });
             return changes;
         }
@@ -51,11 +52,12 @@ impl Published {
         changes
     }
 
-    /// Nobody who has not contributed is taken to be there any longer, until it says so.
+    /// Nobody who could have contributed and has not is taken to be there any longer, until it says so.
     fn miss_all(&mut self, number: RoundNumber) -> Vec<Change> {
         let changes = self.miss_awaited(number);
         let Some(round) = &self.round else { return changes };
-        let silent: Vec<_> = self.roll.here().filter(|account| !round.has_contributed(account)).collect();
+        let is_silent = |account: &AccountId| round.has_turn(account) && !round.has_contributed(account);
+        let silent: Vec<_> = self.roll.here().filter(is_silent).collect();
         for account in silent {
             self.change(&account, |member| member.presence = Presence::Missed);
         }

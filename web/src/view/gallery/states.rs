@@ -278,5 +278,6 @@ pub(super) fn states() -> Vec<(&'static str, ViewState)> {
         ("standby", joined(Phase::WaitingForOtherTab)),
         ("left", left),
         ("failed", failed),
+        ("not-drawn", joined(Phase::WaitingForTurn { round: 23, drawn: 8, members: 40 })),
     ]
 }
