@@ -16,12 +16,14 @@ mod fault;
 mod repeating;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use ending::Ending;
 use evaluation::Recomputer;
 pub(crate) use fault::{BlobRole, Fault, SourceError};
 use repeating::Decisions;
 pub(crate) use repeating::Repeat;
+pub(crate) use tree::{Tree, TreeReport};
 
 /// Where the log and the blobs come from. Nothing that it gives is believed.
 pub(crate) trait Source {
@@ -56,6 +58,8 @@ pub(crate) struct Report {
     pub(crate) coordinator: AccountId,
     /// Records in the log.
     pub(crate) records: u64,
+    /// What is right about the log's tree, if the relay shows it.
+    pub(crate) tree: Option<TreeReport>,
     /// Signatures checked: one for each record and one for the head.
     pub(crate) signatures: u64,
     /// Accounts with accepted contributions.
@@ -125,13 +129,14 @@ pub(crate) fn audit(
     source: &mut impl Source,
     campaign: CampaignId,
     which: Repeat,
+    tree: Option<&mut Tree>,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Report, Fault> {
     let mut blobs = Blobs { source, count: 0, bytes: 0 };
     let manifest = blobs.fetch(campaign.0, BlobRole::Manifest, MAX_MANIFEST)?;
     let manifest = Manifest::from_bytes(&manifest).map_err(Fault::Manifest)?;
     let initial = evaluation::initial_checkpoint(&manifest)?;
-    let log = follow_log(blobs.source, campaign, &manifest, Cid::of_raw(&initial), progress)?;
+    let log = follow_log(blobs.source, campaign, &manifest, Cid::of_raw(&initial), tree, progress)?;
     let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB)?;
     let recomputed = recompute(&mut blobs, &manifest, &data, initial, &log, progress)?;
     let repeated = log.decisions.check(&mut blobs, &manifest, &data, which, progress)?;
@@ -148,6 +153,7 @@ pub(crate) fn audit(
         title: manifest.campaign.title,
         coordinator: log.coordinator,
         records: log.records,
+        tree: None,
         signatures: log.records + 1,
         contributors: log.contributors,
         contributions: log.rounds.iter().map(|round| round.inputs.len() as u64).sum(),
@@ -230,6 +236,7 @@ fn follow_log(
     campaign: CampaignId,
     manifest: &Manifest,
     initial: Cid,
+    mut tree: Option<&mut Tree>,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Log, Fault> {
     let mut replica = Replica::new(campaign, Authority::Publisher, initial);
@@ -255,6 +262,9 @@ fn follow_log(
         };
         for record in page.records.iter().take_while(|record| record.index < length) {
             let entry = replica.take(record)?;
+            if let Some(tree) = &mut tree {
+                tree.take(record)?;
+            }
             let refused = |refusal| Fault::Inadmissible { index: record.index, refusal };
             let changes = state.apply(record.time, &entry).map_err(refused)?;
             for change in changes {
@@ -296,6 +306,9 @@ fn follow_log(
         }
     }
     let coordinator = state.coordinator().ok_or(Fault::Empty)?;
+    if let Some(tree) = &tree {
+        tree.check_end(coordinator, replica.length())?;
+    }
     let contributors = state.members().filter(|(_account, member)| member.contributions() > 0).count();
     let contradicting: BTreeSet<AccountId> = state.faults().iter().map(|fault| fault.account).collect();
     Ok(Log {

@@ -1,7 +1,8 @@
 //! The organiser's and auditor's command line.
 //!
 //! Standard output carries only results; progress and faults go to standard error. The exit status is 0 if
-//! everything is right, 1 if a fault was found and 2 for a command line that cannot be understood.
+//! everything is right, 1 if a fault was found, 2 for a command line that cannot be understood, and 3 if a log was found to
+//! have two histories.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use lichen_campaign::{Manifest, ManifestError, syntax_fault};
 use lichen_learn::{check_campaign, check_model, file_kind};
+use lichen_log::VerifierKey;
 use lichen_record::CampaignId;
 
 mod audit;
@@ -18,10 +20,12 @@ mod progress;
 mod relay;
 mod settling;
 mod train;
+mod witness;
 
-use audit::{Repeat, Report};
+use audit::{Fault, Repeat, Report, SourceError, Tree, TreeReport};
 use progress::ProgressLine;
 use relay::Relay;
+use witness::{TreeSource, WitnessFault};
 
 /// Checks campaigns and their results.
 #[derive(Parser)]
@@ -49,7 +53,20 @@ enum Command {
         /// contributor's round.
         #[arg(long)]
         repeat_all: bool,
+        /// A checkpoint of the same log's tree that somebody else was shown: a file, as a witness keeps it or another relay
+        /// serves it. Repeatable. All have to be of the one history that the records are.
+        #[arg(long = "checkpoint", value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+        /// Key of a witness whose signature below the checkpoint is looked for. Repeatable.
+        #[arg(long = "witness", value_name = "KEY")]
+        witnesses: Vec<VerifierKey>,
+        /// How many of these witnesses must have signed; all of them by default.
+        #[arg(long)]
+        quorum: Option<usize>,
     },
+    /// Watch over logs: check that each only grows, and sign their checkpoints as a witness, for others to rely on. Prints the
+    /// witness's key, which a relay's operator names to have the signatures served (`lichen-relay --witness KEY`).
+    Witness(witness::WitnessArguments),
     /// Explain in plain words what a campaign asks of people and their devices.
     Explain {
         /// The manifest, a TOML file.
@@ -66,10 +83,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Verify { relay, campaign, json, repeat_all } => {
+        Command::Verify { relay, campaign, json, repeat_all, checkpoints, witnesses, quorum } => {
             let which = if repeat_all { Repeat::All } else { Repeat::Disputed };
-            verify(&relay, campaign, which, json)
+            let quorum = quorum.unwrap_or(witnesses.len());
+            verify(&relay, campaign, which, json, &Claims { checkpoints, witnesses, quorum })
         }
+        Command::Witness(arguments) => witness::witness(&arguments),
         Command::Explain { manifest } => explain(&manifest),
         Command::Check { manifest } => check(&manifest),
         Command::Train(arguments) => train::train(&arguments),
@@ -78,20 +97,68 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lichen: {error:#}");
-            ExitCode::FAILURE
+            if is_equivocation(&error) { ExitCode::from(EQUIVOCATION) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn verify(url: &str, campaign: Option<CampaignId>, which: Repeat, json: bool) -> anyhow::Result<()> {
+/// The exit status where a log has two histories.
+const EQUIVOCATION: u8 = 3;
+
+fn is_equivocation(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Fault::Equivocation { .. }))
+        || matches!(error.downcast_ref(), Some(WitnessFault::Equivocation(_)))
+}
+
+/// What the relay's tree is held against besides its records.
+struct Claims {
+    checkpoints: Vec<PathBuf>,
+    witnesses: Vec<VerifierKey>,
+    quorum: usize,
+}
+
+/// What the relay shows of the log's tree; none if it is of a version without.
+fn tree(relay: &Relay, campaign: CampaignId, claims: &Claims) -> anyhow::Result<Option<Tree>> {
+    let mut source = relay.tree(campaign);
+    let certificate = match source.log_key() {
+        Ok(certificate) => certificate,
+        Err(SourceError::NotFound) if claims.checkpoints.is_empty() && claims.quorum == 0 => return Ok(None),
+        Err(error) => return Err(error).context("the key of the log's tree"),
+    };
+    let served = source.log_checkpoint().context("the checkpoint of the log's tree")?;
+    let read = |path: &PathBuf| {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        // A witness keeps the log's key above the checkpoint.
+        let first_line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or_default();
+        let is_key = bytes.get(..first_line).is_some_and(|line| line.contains(&b'+'));
+        Ok(if is_key { bytes.get(first_line + 1..).unwrap_or_default().to_vec() } else { bytes })
+    };
+    let others = claims.checkpoints.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Some(Tree::open(campaign, &certificate, &served, &others)?))
+}
+
+fn verify(
+    url: &str,
+    campaign: Option<CampaignId>,
+    which: Repeat,
+    json: bool,
+    claims: &Claims,
+) -> anyhow::Result<()> {
     let mut relay = Relay::new(url);
     let campaign = match campaign {
         Some(campaign) => campaign,
         None => relay.campaign()?,
     };
     let mut line = ProgressLine::new(std::io::stderr().is_terminal());
-    let outcome = audit::audit(&mut relay, campaign, which, &mut |progress| line.show(progress));
+    // Before the log, which may grow meanwhile: each checkpoint is of records that are there.
+    let mut tree = tree(&relay, campaign, claims)?;
+    let outcome =
+        audit::audit(&mut relay, campaign, which, tree.as_mut(), &mut |progress| line.show(progress));
     line.end();
+    let outcome = outcome.and_then(|report| {
+        let found = tree.map(|tree| tree.report(&claims.witnesses, claims.quorum)).transpose()?;
+        Ok(Report { tree: found, ..report })
+    });
     match outcome {
         Ok(report) if json => println!("{}", serde_json::to_string(&report)?),
         Ok(report) => print!("{}", in_words(&report)),
@@ -116,10 +183,25 @@ fn in_words_rounds(report: &Report) -> String {
     )
 }
 
+fn in_words_tree(tree: Option<&TreeReport>) -> String {
+    let Some(TreeReport { records, others, witnesses }) = tree else {
+        return "tree         not shown by this relay, which is of an earlier version".into();
+    };
+    let mut words = format!("tree         the signed root over {records} records is that of the records");
+    if *others > 0 {
+        words.push_str(&format!("; {others} other checkpoints are of the same history"));
+    }
+    if !witnesses.is_empty() {
+        words.push_str(&format!("\n             cosigned by {}", witnesses.join(", ")));
+    }
+    words
+}
+
 fn in_words(report: &Report) -> String {
     let mut lines = vec![
         format!("{} ({})", report.title, report.campaign),
         format!("log          {} records by coordinator {}", report.records, report.coordinator),
+        in_words_tree(report.tree.as_ref()),
         format!("signatures   {} checked", report.signatures),
         format!("contributors {} with {} contributions", report.contributors, report.contributions),
         format!(

@@ -4,13 +4,17 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lichen_log::MAX_RECORD;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lichen_log::tree::{TILE_WIDTH, TilePath};
+use lichen_log::{MAX_NOTE, MAX_RECORD};
 use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{CampaignId, Cid, MAX_ENVELOPE, decode};
 use serde::Deserialize;
 use ureq::http::StatusCode;
 
 use crate::audit::{Source, SourceError};
+use crate::witness::TreeSource;
 
 /// Most bytes of `/lichen.json`.
 const MAX_INFO: usize = 64 * 1024;
@@ -27,6 +31,19 @@ pub(crate) struct Relay {
 /// What we need of `/lichen.json`.
 #[derive(Deserialize)]
 struct Info {
+    campaign: CampaignId,
+    log_key: Option<LogKeyInfo>,
+}
+
+/// What it says of the key that signs the log's checkpoints.
+#[derive(Deserialize)]
+struct LogKeyInfo {
+    certificate: String,
+}
+
+/// The tree of one log that a relay serves.
+pub(crate) struct RelayTree<'a> {
+    relay: &'a Relay,
     campaign: CampaignId,
 }
 
@@ -47,10 +64,19 @@ impl Relay {
 
     /// The campaign that the relay's page offers.
     pub(crate) fn campaign(&self) -> anyhow::Result<CampaignId> {
-        let bytes =
-            self.get("/lichen.json", MAX_INFO).with_context(|| format!("{}/lichen.json", self.url))?;
-        let info: Info = serde_json::from_slice(&bytes).context("lichen.json is not what a relay serves")?;
-        Ok(info.campaign)
+        Ok(self.info().with_context(|| format!("{}/lichen.json", self.url))?.campaign)
+    }
+
+    /// The tree of a campaign's log.
+    pub(crate) const fn tree(&self, campaign: CampaignId) -> RelayTree<'_> {
+        RelayTree { relay: self, campaign }
+    }
+
+    fn info(&self) -> Result<Info, SourceError> {
+        let bytes = self.get("/lichen.json", MAX_INFO)?;
+        let malformed =
+            |error| SourceError::Malformed(format!("lichen.json is not what a relay serves: {error}"));
+        serde_json::from_slice(&bytes).map_err(malformed)
     }
 
     fn get(&self, path: &str, cap: usize) -> Result<Vec<u8>, SourceError> {
@@ -70,6 +96,35 @@ impl Relay {
             return Err(SourceError::TooLarge { cap });
         }
         Ok(bytes)
+    }
+}
+
+impl TreeSource for RelayTree<'_> {
+    fn log_key(&mut self) -> Result<Vec<u8>, SourceError> {
+        // A relay of an earlier version has none.
+        let key = self.relay.info()?.log_key.ok_or(SourceError::NotFound)?;
+        STANDARD.decode(key.certificate).map_err(|error| SourceError::Malformed(error.to_string()))
+    }
+
+    fn log_checkpoint(&mut self) -> Result<Vec<u8>, SourceError> {
+        self.relay.get(&format!("/log/{}/checkpoint", self.campaign), MAX_NOTE)
+    }
+
+    fn tile(&mut self, path: &TilePath) -> Result<Vec<u8>, SourceError> {
+        self.relay.get(&format!("/log/{}/{path}", self.campaign), TILE_WIDTH * 32)
+    }
+
+    fn cosign(&mut self, note: &[u8]) -> Result<(), SourceError> {
+        let url = format!("{}/log/{}/cosignature", self.relay.url, self.campaign);
+        let answer = self.relay.agent.post(url).send(note);
+        let mut answer = answer.map_err(|error| SourceError::Unreachable(error.to_string()))?;
+        if answer.status() == StatusCode::OK {
+            return Ok(());
+        }
+        let mut why = String::new();
+        // Whatever it says besides its status is for people.
+        let _unreadable = answer.body_mut().as_reader().take(1024).read_to_string(&mut why);
+        Err(SourceError::Unreachable(format!("the relay answered {}: {why}", answer.status())))
     }
 }
 

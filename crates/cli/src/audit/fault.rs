@@ -94,6 +94,31 @@ pub(crate) enum Fault {
         /// Records that the coordinator signed.
         signed: u64,
     },
+    /// What is signed about the log's tree cannot be read, or is not by whom it has to be.
+    #[error("{0}")]
+    Tree(String),
+    /// Fewer witnesses have signed than were asked for.
+    #[error("{signed} of the witnesses have signed the log's checkpoint, and {quorum} have to")]
+    Quorum {
+        /// How many have.
+        signed: usize,
+        /// How many must have.
+        quorum: usize,
+    },
+    /// The log's key signed another history than the coordinator's account did.
+    #[error(
+        "the log has two histories: its key signed this checkpoint, and the first {size} records, which lead to the head that \
+         the coordinator signed, have another root\n\n{checkpoint}{}",
+        other.as_ref().map(|other| format!("\nThis one it signed, too:\n\n{other}")).unwrap_or_default()
+    )]
+    Equivocation {
+        /// How many records the checkpoint has.
+        size: u64,
+        /// The checkpoint that is of another history.
+        checkpoint: String,
+        /// The relay's own, if that is another one.
+        other: Option<String>,
+    },
     /// The log has no records.
     #[error("the log is empty")]
     Empty,

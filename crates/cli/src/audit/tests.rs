@@ -22,6 +22,7 @@ mod mesh;
 mod outer;
 mod repeating;
 mod skipping;
+mod tree;
 
 const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");
 const DATA: &[u8] = include_bytes!("../../../../relay/campaigns/digits/digits.safetensors");
@@ -211,7 +212,7 @@ fn honest() -> (CampaignId, Archive) {
 }
 
 fn run((id, mut archive): (CampaignId, Archive)) -> Result<Report, Fault> {
-    audit(&mut archive, id, Repeat::All, &mut |_progress| {})
+    audit(&mut archive, id, Repeat::All, None, &mut |_progress| {})
 }
 
 #[test]
@@ -275,7 +276,7 @@ fn progress_reaches_the_end() {
     let (id, mut archive) = honest();
     let records = archive.records.len() as u64;
     let mut seen = Vec::new();
-    audit(&mut archive, id, Repeat::All, &mut |progress| seen.push(progress)).unwrap();
+    audit(&mut archive, id, Repeat::All, None, &mut |progress| seen.push(progress)).unwrap();
     assert_eq!(seen.last(), Some(&Progress::Evaluating));
     assert!(seen.contains(&Progress::Records(records, records)));
     assert!(seen.contains(&Progress::Rounds(2, 2)));

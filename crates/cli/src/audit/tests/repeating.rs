@@ -62,7 +62,7 @@ fn a_coordinator_that_expels_an_honest_account_is_found_out() {
 #[test]
 fn a_coordinator_that_confirms_a_lie_is_found_out_by_repeating_all() {
     let (id, archive) = audited(|_| update(3), |_| update(3));
-    let run = |which| audit(&mut archive.clone(), id, which, &mut |_progress| {});
+    let run = |which| audit(&mut archive.clone(), id, which, None, &mut |_progress| {});
     assert_eq!(run(Repeat::Disputed).unwrap().trainings_repeated, 0);
     assert!(matches!(run(Repeat::All), Err(Fault::Training { .. })));
 }

@@ -1,0 +1,98 @@
+//! What is signed about the log's tree has to be what the records give.
+
+use lichen_log::tree::{Edge, leaf_hash};
+use lichen_log::{Ed25519Key, KeyKind, LogCheckpoint, LogKey, SignedCheckpoint, VerifierKey, check_ed25519};
+use lichen_record::encode;
+
+use super::*;
+
+fn log_key() -> Ed25519Key {
+    Ed25519Key::from_seed(&[77; 32]).unwrap()
+}
+
+fn certificate(campaign: CampaignId, by: u8) -> Vec<u8> {
+    key(by).sign(&LogKey { campaign, key: log_key().public() }).unwrap()
+}
+
+/// A checkpoint of the first records.
+fn checkpoint(campaign: CampaignId, records: &[Record], by: u8) -> SignedCheckpoint {
+    let verifier = LogKey::verifier(&verify(&certificate(campaign, by)).unwrap()).unwrap();
+    let mut edge = Edge::default();
+    records.iter().for_each(|record| edge.append(leaf_hash(&encode(record).unwrap())));
+    let checkpoint = LogCheckpoint::new(&verifier, edge.size(), edge.root());
+    SignedCheckpoint::sign(checkpoint, &verifier, |text| log_key().sign(text))
+}
+
+fn audited(
+    (id, mut archive): (CampaignId, Archive),
+    by: u8,
+    served: &SignedCheckpoint,
+    others: &[&SignedCheckpoint],
+) -> Result<Tree, Fault> {
+    let others: Vec<Vec<u8>> = others.iter().map(|other| other.to_bytes()).collect();
+    let mut tree = Tree::open(id, &certificate(id, by), &served.to_bytes(), &others)?;
+    audit(&mut archive, id, Repeat::All, Some(&mut tree), &mut |_progress| {})?;
+    Ok(tree)
+}
+
+#[test]
+fn the_trees_of_one_history_are_found_right() {
+    let (id, archive) = honest();
+    let [served, earlier] = [12, 5].map(|length| checkpoint(id, &archive.records[..length], 0));
+    let witness = VerifierKey::new("w.example", KeyKind::Cosignature, log_key().public()).unwrap();
+    let stranger = VerifierKey::new("s.example", KeyKind::Cosignature, [1; 32]).unwrap();
+    let mut cosigned = served.clone();
+    cosigned.cosign(&witness, 5, |text| log_key().sign(text));
+    let tree = audited((id, archive), 0, &cosigned, &[&earlier]).unwrap();
+    let both = [witness, stranger];
+    let report = tree.report(&both, 1).unwrap();
+    assert_eq!((report.records, report.others, report.witnesses), (12, 1, vec!["w.example".to_owned()]));
+    assert_eq!(tree.report(&both, 2), Err(Fault::Quorum { signed: 1, quorum: 2 }));
+    assert_eq!(cosigned.cosigned_by(&both[0], check_ed25519), Ok(Some(5)));
+}
+
+#[test]
+fn a_checkpoint_of_another_history_is_shown_with_the_other_one() {
+    let (id, archive) = honest();
+    let mut lying = archive.records.clone();
+    lying[3].time += 1;
+    let honest = checkpoint(id, &archive.records[..9], 0);
+    for length in [4, 9, archive.records.len()] {
+        let other = checkpoint(id, &lying[..length], 0);
+        let fault = audited((id, archive.clone()), 0, &honest, &[&other]).err().unwrap();
+        assert!(matches!(fault, Fault::Equivocation { size, .. } if size == length as u64), "{fault}");
+        let words = fault.to_string();
+        for signed in [&honest, &other] {
+            assert!(words.contains(&signed.note().to_string()), "{} is not in {words}", signed.note());
+        }
+        let fault = audited((id, archive.clone()), 0, &other, &[]).err().unwrap();
+        assert!(crate::is_equivocation(&fault.into()), "the relay's own is a lie");
+    }
+    // Before the histories part, they are one.
+    let earlier = checkpoint(id, &lying[..3], 0);
+    assert!(audited((id, archive), 0, &honest, &[&earlier]).is_ok());
+}
+
+#[test]
+fn a_checkpoint_of_more_records_than_there_are_is_a_fault() {
+    let (id, archive) = honest();
+    let length = archive.records.len() as u64;
+    let mut longer = archive.records.clone();
+    longer.push(longer[0].clone());
+    let (served, other) = (checkpoint(id, &archive.records, 0), checkpoint(id, &longer, 0));
+    let fault = audited((id, archive), 0, &served, &[&other]).err();
+    assert_eq!(fault, Some(Fault::LogEnds { found: length, signed: length + 1 }));
+}
+
+#[test]
+fn the_key_is_certified_by_the_logs_coordinator() {
+    let (id, archive) = honest();
+    let foreign = checkpoint(id, &archive.records, 1);
+    let fault = audited((id, archive.clone()), 1, &foreign, &[]).err();
+    assert!(matches!(fault, Some(Fault::Tree(_))), "{fault:?}");
+    let fault = audited((id, archive.clone()), 0, &foreign, &[]).err();
+    assert!(matches!(fault, Some(Fault::Tree(_))), "{fault:?}");
+    let other = CampaignId::of_manifest(b"another");
+    let served = checkpoint(id, &archive.records, 0).to_bytes();
+    assert!(Tree::open(other, &certificate(id, 0), &served, &[]).is_err());
+}
