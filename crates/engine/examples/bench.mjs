@@ -12,6 +12,18 @@ const time = (work) => {
   return (user + system) / 1000;
 };
 
+// What it costs to name a state of a training: of the digits model, of half a million parameters and of one million.
+for (const [index, name] of [[2, "w3"], [0, "w1"], [5, "large"]]) {
+  engine.prepare(index);
+  engine.steps(3);
+  engine.states(1);
+  const count = index === 2 ? 500 : 3;
+  const times = (work) => Array.from({ length: 7 }, () => time(() => work(count)));
+  const [step, state] = [engine.steps, engine.states].map((work) => median(times(work)) / count);
+  const stride = Math.ceil(state / step / 0.03);
+  console.log(`${name}: a state ${state.toFixed(3)} ms, ${(state / step).toFixed(1)} steps; 3 % with one every ${stride} steps`);
+}
+if (process.argv[3] === "states") process.exit();
 engine.peak(1 << 20);
 const flops = engine.peak(1 << 20);
 const peak = flops / Math.min(...Array.from({ length: 7 }, () => time(() => engine.peak(1 << 20)))) / 1e6;

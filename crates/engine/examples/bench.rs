@@ -52,6 +52,15 @@ fn measure() -> Result<(), EngineError> {
             println!("product {name} {m}x{n}x{k}: {rate:.1} GFLOP/s");
         }
     }
+    for (index, name) in [(2, "w3"), (0, "w1"), (5, "large")] {
+        let mut bench = Bench::new(index)?;
+        let count = if index == 2 { 500 } else { 3 };
+        let step = median((0..7).map(|_| seconds(|| _ = bench.steps(count))).collect());
+        let name_states = |bench: &Bench| (0..count).for_each(|_| _ = std::hint::black_box(bench.state()));
+        let state = median((0..7).map(|_| seconds(|| name_states(&bench))).collect());
+        let each = 1e3 / count as f64;
+        println!("{name}: a state {:.3} ms, {:.1} steps", state * each, state / step);
+    }
     for index in 0..5 {
         let mut bench = Bench::new(index)?;
         let mut done = Ok(());

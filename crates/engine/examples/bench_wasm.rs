@@ -28,6 +28,15 @@ pub extern "C" fn steps(count: u32) -> u32 {
     })
 }
 
+/// Names the state so many times, as a contribution does; 1 if that went well.
+#[unsafe(no_mangle)]
+pub extern "C" fn states(count: u32) -> u32 {
+    BENCH.with_borrow(|bench| match bench {
+        Some(bench) => u32::from((0..count).all(|_| bench.state().is_ok())),
+        None => 0,
+    })
+}
+
 /// Multiply-adds of one step, counted as two.
 #[unsafe(no_mangle)]
 pub extern "C" fn flops() -> f64 {

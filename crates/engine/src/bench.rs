@@ -5,6 +5,7 @@ use crate::workloads::{self, SEED, Workload};
 use crate::{EngineError, EngineKind, Trainer};
 use lichen_model::initial_parameters;
 use lichen_model::program::{PARAMETERS, STATISTICS};
+use lichen_record::Cid;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -18,12 +19,13 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Builds workload number `index` (from 0) with its first parameters and all its data.
+    /// Builds workload number `index` (from 0; after all of them, the large one) with its first parameters and all its data.
     ///
     /// # Errors
     /// [`EngineError::Empty`] if there is no such workload; else as [`Trainer::new`].
     pub fn new(index: usize) -> Result<Self, EngineError> {
-        let workload = workloads::all().into_iter().nth(index).ok_or(EngineError::Empty)?;
+        let all = workloads::all().into_iter().chain([workloads::large()]);
+        let workload = all.into_iter().nth(index).ok_or(EngineError::Empty)?;
         let mut trainer = ready(Trainer::new(EngineKind::Cpu, &workload.model, &workload.train))?;
         ready(trainer.load(&initial_parameters(&workload.model, SEED)?, SEED))?;
         let batches = (0..workloads::BATCHES).map(|number| workload.batch(number)).collect();
@@ -47,6 +49,14 @@ impl Bench {
             self.step += 1;
         }
         ready(self.trainer.take_losses()).map(drop)
+    }
+
+    /// The id of the state, as contributions name it where trainings are repeated by others.
+    ///
+    /// # Errors
+    /// As [`Trainer::snapshot`].
+    pub fn state(&self) -> Result<Cid, EngineError> {
+        ready(self.trainer.snapshot()).map(|state| Cid::of_raw(&state))
     }
 
     /// FNV-1a of the bits of all parameters, in order of their names.

@@ -32,4 +32,4 @@ pub use evaluator::{Evaluation, Evaluator};
 pub use lichen_model::Targets;
 pub use lichen_record::{EngineKind, EngineVersion};
 pub use predict::Predictor;
-pub use trainer::{Trainer, for_one_thread, step_program, version};
+pub use trainer::{Trainer, for_one_thread, snapshot_length, step_program, version};

@@ -16,7 +16,10 @@ use lichen_model::{Parameters, Targets, layers};
 use lichen_record::{EngineKind, EngineVersion};
 use std::sync::Arc;
 
+mod snapshot;
 mod state;
+
+pub use snapshot::snapshot_length;
 
 /// A model in training.
 pub struct Trainer {

@@ -75,6 +75,15 @@ fn workload(
     }
 }
 
+/// A model of 1.07 million parameters, in which naming a state is measured, beside the workloads.
+#[must_use]
+pub fn large() -> Workload {
+    let relu = Activation::Relu;
+    let layers = vec![dense("a", 1024, relu), dense("b", 256, relu), dense("c", 10, Activation::None)];
+    let (dense1, dense2, dense3) = (784.0 * 1024.0, 1024.0 * 256.0, 256.0 * 10.0);
+    workload("large", &[784], 64, layers, 128.0 * (2.0 * dense1 + 3.0 * (dense2 + dense3)))
+}
+
 /// All workloads.
 #[must_use]
 pub fn all() -> Vec<Workload> {
