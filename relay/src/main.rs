@@ -59,7 +59,7 @@ use crate::operating::parts::Parts;
 use crate::operating::unpinned::Unpinned;
 use crate::operating::{clock, health, keys};
 use crate::options::{Command, Settings};
-use crate::peers::hub::{Hub, HubParts};
+use crate::peers::hub::{Hub, HubParts, Lengths};
 use crate::peers::rendezvous::Rendezvous;
 use crate::peers::swarm::{Peers, PeersParts};
 use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, TILES, TILES_PER_NETWORK};
@@ -302,6 +302,7 @@ async fn run(settings: Settings) -> Result<()> {
         condition: Arc::clone(&condition),
         entries_per_minute: settings.entries_per_minute,
         entries_per_minute_per_address: settings.entries_per_minute_per_address,
+        evidence: Lengths::of(&campaign.manifest)?,
         transport: campaign.manifest.rounds.transport,
         settlement: campaign.manifest.rounds.settlement,
         blob_bytes_per_minute: match campaign.manifest.rounds.transport {

@@ -16,8 +16,8 @@ use lichen_net::hub::{Reason, Records, Reply, Request};
 use lichen_net::swarm::{self, Handle};
 use lichen_net::{Command, Event, MAX_FRAME, RequestId};
 use lichen_record::{
-    CampaignId, Cid, EngineVersion, Entry, Metrics, RoundNumber, SessionCertificate, SigningKey, decode,
-    verify,
+    AccountId, CampaignId, Cid, EngineVersion, Entry, Metrics, RoundNumber, SessionCertificate, SigningKey,
+    decode, verify,
 };
 use lichen_round::Refusal;
 use lichen_testkit::http;
@@ -66,6 +66,12 @@ impl Attacker {
         attacker
     }
 
+    /// Its account's id.
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.key.account()
+    }
+
     /// Its account, `did:key:…`.
     #[must_use]
     pub fn account(&self) -> String {
@@ -94,14 +100,43 @@ impl Attacker {
         update: Vec<u8>,
         engine: Option<EngineVersion>,
     ) -> Result<RoundNumber, Reason> {
+        self.contribute_with(update, engine, |_round, _base| None).await
+    }
+
+    /// As [`Attacker::contribute_as`], with the blob of a trace for the round and its base.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn contribute_with(
+        &mut self,
+        update: Vec<u8>,
+        engine: Option<EngineVersion>,
+        trace: impl Fn(RoundNumber, Cid) -> Option<Vec<u8>>,
+    ) -> Result<RoundNumber, Reason> {
         let cid = Cid::of_raw(&update);
         assert_eq!(self.ask(&Request::PutBlob { bytes: update }).await, Reply::Stored { cid });
         loop {
             let (round, base) = self.next_round(Stage::Open).await;
+            let trace = match trace(round, base) {
+                Some(bytes) => {
+                    let cid = Cid::of_raw(&bytes);
+                    assert_eq!(self.ask(&Request::PutBlob { bytes }).await, Reply::Stored { cid });
+                    Some(cid)
+                }
+                None => None,
+            };
             let metrics = Metrics::new(0.01, 1.0, 60).unwrap();
             let campaign = self.campaign;
-            let entry =
-                Entry::Contribution { campaign, round, base, update: cid, samples: 480, metrics, engine };
+            let entry = Entry::Contribution {
+                campaign,
+                round,
+                base,
+                update: cid,
+                samples: 480,
+                metrics,
+                engine,
+                trace,
+            };
             match self.append(&entry).await {
                 Ok(()) => return Ok(round),
                 Err(Reason::Inadmissible(refusal)) if refusal == Refusal::Barred => {

@@ -52,9 +52,13 @@
 //! | | `momentum` | with `"momentum"` and `"nesterov"`, the share of earlier updates that goes on, up to 0.999; 0.5 and 0.9 unless given |
 //! | | `beta1`, `beta2` | with `"adam"` and `"yogi"`, the decays of the two moments, up to 0.9999; 0.9 and 0.99 unless given |
 //! | | `epsilon` | with `"adam"` and `"yogi"`, what is added to the second moment's root; 0.001 unless given |
+//! | `[audit]` | `share` | how likely a contribution is drawn, so that others repeat its training, 0 to 1; 0.1 unless given |
+//! | | `earn` | trainings that come out the same at somebody else's before an account weighs in full; 3 unless given |
+//! | | `newcomers` | most that all accounts together weigh in a round that have not earned their weight; 0.25 unless given |
+//! | | `every` | steps between two states whose hashes a contribution names, at most 256 of them; 160 unless given, or more where a training has very many steps. Given, a training on the processor does not count without them |
 //!
-//! `[update]`, `[guard]`, `[aggregation]` and `[outer]` may be left out; without the last two, updates are combined by their
-//! mean, which is added to the model. What they do is said in the `learn` crate.
+//! `[update]`, `[guard]`, `[aggregation]`, `[outer]` and `[audit]` may be left out; without the last, nothing is repeated, and
+//! without `[aggregation]` and `[outer]`, updates are combined by their mean, which is added to the model. What they do is said in the `learn` crate.
 //!
 //! Which samples an account trains on in a round follows from public numbers alone ([`Split::shard`]), so that anyone
 //! can replay another's work.

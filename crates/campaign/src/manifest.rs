@@ -276,6 +276,9 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
     if let Some(problem) = manifest.audit.and_then(|_audit| Auditing::check_with_update(&manifest.update)) {
         faults.push(Fault::new("update.feedback", problem));
     }
+    if let Some(problem) = manifest.audit.and_then(|audit| audit.check_with_steps(train.steps)) {
+        faults.push(Fault::new("audit.every", problem));
+    }
     let held_out = data.split.held_out().len();
     manifest.aggregation.check_with_held_out(manifest.guard.samples, held_out, faults);
     if let Some(show) = &manifest.show {

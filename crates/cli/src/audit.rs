@@ -86,6 +86,10 @@ pub(crate) struct Report {
     pub(crate) trainings_audited: u64,
     /// Those of them that were repeated here, too.
     pub(crate) trainings_repeated: u64,
+    /// Disputes about trainings that were settled here by the piece that the evidence in the log points at.
+    pub(crate) disputes_settled: u64,
+    /// Steps that this took.
+    pub(crate) disputes_steps: u64,
     /// Accounts that contributed what their training does not give, and have no part in the campaign any more.
     pub(crate) expelled: Vec<AccountId>,
     /// Rounds whose result was told as a packed difference that gives another: tabs took the whole checkpoint.
@@ -139,7 +143,7 @@ pub(crate) fn audit(
     let log = follow_log(blobs.source, campaign, &manifest, Cid::of_raw(&initial), tree, progress)?;
     let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB)?;
     let recomputed = recompute(&mut blobs, &manifest, &data, initial, &log, progress)?;
-    let repeated = log.decisions.check(&mut blobs, &manifest, &data, which, progress)?;
+    let checked = log.decisions.check(&mut blobs, &manifest, &data, which, progress)?;
 
     progress(Progress::Evaluating);
     let evaluated = evaluation::evaluate(&manifest, &recomputed.last.checkpoint, &data)?;
@@ -165,7 +169,9 @@ pub(crate) fn audit(
         rounds_not_recomputed: recomputed.not_recomputed,
         contradictions: log.contradictions,
         trainings_audited: log.decisions.len(),
-        trainings_repeated: repeated,
+        trainings_repeated: checked.repeated,
+        disputes_settled: checked.settled,
+        disputes_steps: checked.steps,
         expelled: log.decisions.expelled,
         differences_wrong: recomputed.differences_wrong,
         blobs: blobs.count,

@@ -265,6 +265,12 @@ fn in_words(report: &Report) -> String {
             report.trainings_audited, report.trainings_repeated
         ));
     }
+    if report.disputes_settled > 0 {
+        lines.push(format!(
+            "disputes     {} were settled by the piece of the training in question: {} steps computed in all",
+            report.disputes_settled, report.disputes_steps
+        ));
+    }
     for account in &report.expelled {
         lines.push(format!("expelled     {account}: it contributed what its training does not give"));
     }

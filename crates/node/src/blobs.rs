@@ -94,7 +94,8 @@ pub(crate) async fn obtain<P: Platform>(context: &Context<P>, cid: &Cid, until: 
     }
 }
 
-async fn download<P: Platform>(context: &Context<P>, cid: &Cid) -> Option<Vec<u8>> {
+/// A blob from the relay.
+pub(crate) async fn download<P: Platform>(context: &Context<P>, cid: &Cid) -> Option<Vec<u8>> {
     match context.hub.ask(&Request::GetBlob { cid: *cid }).await {
         Ok(Reply::Blob { bytes }) if cid.matches(&bytes) => Some(bytes),
         _ => None,

@@ -10,7 +10,7 @@ use futures::lock::Mutex;
 use lichen_bridge::Problem;
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply, Request};
-use lichen_record::{AccountId, Cid, Entry, RoundNumber, SessionCertificate, Verified};
+use lichen_record::{AccountId, Cid, Entry, Evidence, RoundNumber, SessionCertificate, Verified};
 use lichen_round::{Input, Outcome, Ticket};
 use lichen_store::Blobs;
 
@@ -67,7 +67,7 @@ pub(crate) enum Done<P: Platform> {
     /// A round's result is computed, or something for it could not be got.
     Aggregated { round: RoundNumber, excluded: u32, result: Result<Combined, Vec<Cid>> },
     /// A training was repeated, or could not be.
-    Repeated { round: RoundNumber, contributor: AccountId, found: Option<Cid> },
+    Repeated { round: RoundNumber, contributor: AccountId, found: Option<(Cid, Option<Evidence>)> },
     /// Nobody waits for this.
     Nothing,
 }

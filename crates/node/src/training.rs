@@ -5,6 +5,8 @@ use lichen_engine::{EngineError, EngineKind, EngineVersion};
 use lichen_learn::{Batches, Dataset};
 use lichen_model::Parameters;
 use lichen_record::{Cid, Metrics, RoundNumber};
+use lichen_round::ParticipantEvent;
+use lichen_settle::Trace;
 
 use crate::context::{Context, Failure, TrainingTicket};
 use crate::opening::{Chosen, open};
@@ -44,6 +46,16 @@ pub(crate) struct Trained {
     pub(crate) parameters: Parameters,
     pub(crate) metrics: Metrics,
     pub(crate) engine: EngineVersion,
+    /// The states that it went through, where contributions name them.
+    pub(crate) trace: Option<Trace>,
+}
+
+impl Trained {
+    /// What the round machine hears of it.
+    pub(crate) fn told(&self) -> ParticipantEvent {
+        let Self { round, metrics, engine, .. } = *self;
+        ParticipantEvent::Trained { round, metrics, engine, trace: self.trace.as_ref().map(Trace::id) }
+    }
 }
 
 /// The engine that trains.
@@ -66,13 +78,15 @@ struct Course {
     /// Steps taken.
     done: u32,
     losses: Losses,
+    /// The states so far, where contributions name them.
+    trace: Option<Trace>,
     /// How long they took, in milliseconds.
     ms: f64,
 }
 
 impl Course {
     /// A training that begins.
-    fn new(assignment: &Assignment, batch: usize) -> Self {
+    fn new(assignment: &Assignment, batch: usize, is_traced: bool) -> Self {
         let Assignment { round, base, ref shard, steps, seed } = *assignment;
         let batches = Batches::new(shard.clone(), batch, seed);
         Self {
@@ -81,6 +95,7 @@ impl Course {
             batches,
             done: 0,
             losses: Losses::new(shard.len() / batch.max(1), steps),
+            trace: is_traced.then(Trace::default),
             ms: 0.0,
         }
     }
@@ -134,11 +149,19 @@ impl Training {
             let Some(chosen) = &mut self.chosen else { return Err(Failure::Retry) };
             let is_gpu = chosen.shown.kind == EngineKind::Gpu;
             let error = match train(chosen, context, dataset, &task, &mut self.stopped).await {
-                Ok((parameters, metrics)) => {
+                Ok((parameters, metrics, trace)) => {
                     self.trained = self.trained.saturating_add(1);
                     let Assignment { round, base: base_cid, .. } = task.assignment;
                     let engine = chosen.trainer.engine_version();
-                    return Ok(Trained { round, base_cid, base: task.base, parameters, metrics, engine });
+                    return Ok(Trained {
+                        round,
+                        base_cid,
+                        base: task.base,
+                        parameters,
+                        metrics,
+                        engine,
+                        trace,
+                    });
                 }
                 Err(error) => error,
             };
@@ -215,14 +238,16 @@ async fn train<P: Platform>(
     dataset: &Dataset,
     task: &Task,
     stopped: &mut Option<Course>,
-) -> Result<(Parameters, Metrics), TrainingError> {
+) -> Result<(Parameters, Metrics, Option<Trace>), TrainingError> {
     let Assignment { shard, steps, seed, .. } = &task.assignment;
     let batch = context.setup.manifest.train.batch;
+    let audit = context.setup.rules.audit.filter(|_audit| chosen.trainer.engine_version().is_reproducible());
+    let stride = audit.map_or(u32::MAX, |audit| audit.stride(*steps));
     let mut course = match stopped.take().filter(|course| course.is_of(&task.assignment)) {
         Some(course) => course,
         None => {
             chosen.trainer.load(&task.base, *seed).await?;
-            Course::new(&task.assignment, batch)
+            Course::new(&task.assignment, batch, audit.is_some())
         }
     };
     let mut report = Report::new(context, task, course.done);
@@ -239,6 +264,11 @@ async fn train<P: Platform>(
         let (x, answers) = dataset.gather(&course.batches.next_batch());
         chosen.trainer.step(&x, &answers).await?;
         course.done += 1;
+        if let Some(trace) = &mut course.trace
+            && (course.done.is_multiple_of(stride) || course.done == *steps)
+        {
+            trace.push(&Cid::of_raw(&chosen.trainer.snapshot().await?));
+        }
         if report.is_turn_over() || course.done == 1 {
             course.losses.take(chosen.trainer.take_losses().await?)?;
             report.progress(course.done, &mut course.losses);
@@ -262,7 +292,7 @@ async fn train<P: Platform>(
     let metrics = metrics.ok_or(TrainingError::Diverged)?;
     chosen.shown.samples_per_second = speed(batch, *steps, seconds);
     (context.out)(Event::Engine(chosen.shown.clone()));
-    Ok((parameters, metrics))
+    Ok((parameters, metrics, course.trace))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "batches are small")]

@@ -40,6 +40,7 @@ const messages = [
   ['entry', 'contribution', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 } } }],
   ['entry', 'contribution-by-cpu', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 }, engine: { kind: 'cpu', version: 1 } } }],
   ['entry', 'contribution-by-gpu', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 }, engine: { kind: 'gpu', version: 300 } } }],
+  ['entry', 'contribution-with-trace', { contribution: { campaign, round: 23, base, update, samples: 480, metrics: { loss: 0.6931471805599453, accuracy: 0.8125, steps: 60 }, engine: { kind: 'cpu', version: 1 }, trace: state } }],
   ['entry', 'round-closed', { 'round-closed': { campaign, round: 24 } }],
   ['entry', 'checkpointed', { checkpointed: { campaign, round: 255, base, result } }],
   ['entry', 'checkpointed-without', { checkpointed: { campaign, round: 255, base, result, excluded: 2 } }],
@@ -50,6 +51,8 @@ const messages = [
   ['entry', 'round-overdue', { 'round-overdue': { campaign, round: 25 } }],
   ['entry', 'finished', { finished: { campaign, round: 65537 } }],
   ['entry', 'audit', { audit: { campaign, round: 22, contributor: account, found: update } }],
+  ['entry', 'audit-with-evidence', { audit: { campaign, round: 22, contributor: account, found: update, evidence: { piece: 300, before: state, after: result } } }],
+  ['entry', 'audit-with-evidence-from-the-base', { audit: { campaign, round: 22, contributor: account, found: update, evidence: { piece: 0, after: result } } }],
   ['session', 'session', { peer: Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20, ...hash), issued: 1764000000000 }],
   ['head', 'head', { campaign, length: 3, hash }],
   ['receipt', 'receipt', { entry: await cidOf(0x71, text('entry')), head: { campaign, length: 3, hash } }]

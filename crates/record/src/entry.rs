@@ -116,6 +116,10 @@ pub enum Entry {
         /// Which engine trained; none in the first version of this entry, which does not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         engine: Option<EngineVersion>,
+        /// The ids of the states that the training went through (raw), one digest behind the other; not written where the
+        /// campaign's trainings are not repeated, and where nobody else gets the same bits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<Cid>,
     },
     /// The coordinator closes a round to further contributions; said again in a mesh, to further attestations.
     RoundClosed {
@@ -189,9 +193,28 @@ pub enum Entry {
         round: RoundNumber,
         /// Whose training.
         contributor: AccountId,
-        /// The update that came of it: the contributed one, or another.
+        /// What came of it: the contributed update, or another; the id of another trace, where only that differs.
         found: Cid,
+        /// Where it parted from what the contributor says; not written where nothing differs, or where nobody can tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<Evidence>,
     },
+}
+
+/// The first piece of a training that does not give what its contributor says, so that anybody can see who is right by
+/// computing that piece alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// How many pieces before it both agree on. As many as the trace has: only the update differs from what the last state
+    /// gives.
+    pub piece: u32,
+    /// The state that the piece begins with (raw), which both agree on; not written for the first piece, which begins with the
+    /// round's base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Cid>,
+    /// What comes of the piece, as the auditor says: a state, or behind the last one an update.
+    pub after: Cid,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

@@ -44,7 +44,7 @@ pub use account::{AccountId, AccountIdError};
 pub use cid::{Cid, CidError, CidHasher, Codec};
 pub use codec::{DecodeError, EncodeError, decode, encode};
 pub use engine::{EngineKind, EngineVersion};
-pub use entry::{CampaignId, Entry, Metrics, MetricsError, RoundNumber, SessionCertificate};
+pub use entry::{CampaignId, Entry, Evidence, Metrics, MetricsError, RoundNumber, SessionCertificate};
 pub use envelope::{
     AssembleError, Claim, Envelope, Signable, Verified, VerifyError, signing_bytes, verify, verify_by,
 };

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use lichen_record::{
-    AccountId, CampaignId, Cid, DecodeError, EngineKind, EngineVersion, Entry, Envelope, MAX_ENTRY, Metrics,
-    RoundNumber, SessionCertificate, Signable, SigningKey, Verified, VerifyError, decode, encode,
+    AccountId, CampaignId, Cid, DecodeError, EngineKind, EngineVersion, Entry, Envelope, Evidence, MAX_ENTRY,
+    Metrics, RoundNumber, SessionCertificate, Signable, SigningKey, Verified, VerifyError, decode, encode,
     signing_bytes, verify,
 };
 use proptest::prelude::*;
@@ -277,6 +277,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                     kind: if samples % 4 == 0 { EngineKind::Cpu } else { EngineKind::Gpu },
                     version: samples,
                 }),
+                trace: (samples % 3 == 0).then_some(other),
             },
             5 => Entry::RoundClosed { campaign, round },
             6 => Entry::Attestation {
@@ -293,7 +294,10 @@ fn entry() -> impl Strategy<Value = Entry> {
             10 => Entry::RoundOverdue { campaign, round },
             9 => {
                 let contributor = SigningKey::generate([samples.to_le_bytes()[0]; 32]).account();
-                Entry::Audit { campaign, round, contributor, found: other }
+                let before = (samples % 4 == 1).then_some(base);
+                let evidence =
+                    (samples % 2 == 1).then_some(Evidence { piece: samples, before, after: other });
+                Entry::Audit { campaign, round, contributor, found: other, evidence }
             }
             _ => {
                 let account = SigningKey::generate([samples.to_le_bytes()[0]; 32]).account();

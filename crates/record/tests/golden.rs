@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use lichen_record::{
-    AccountId, CampaignId, Cid, EngineKind, EngineVersion, Entry, Envelope, Metrics, RoundNumber,
+    AccountId, CampaignId, Cid, EngineKind, EngineVersion, Entry, Envelope, Evidence, Metrics, RoundNumber,
     SessionCertificate, Signable, SigningKey, VerifyError, encode, signing_bytes, verify,
 };
 use serde_json::Value;
@@ -20,7 +20,7 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
     let [manifest, base, update, result] =
         ["manifest", "base", "update", "result"].map(|content| Cid::of_raw(content.as_bytes()));
     let campaign = CampaignId::of_manifest(b"manifest");
-    let contribution = |engine| Entry::Contribution {
+    let contribution = |engine, trace| Entry::Contribution {
         campaign,
         round: RoundNumber(23),
         base,
@@ -28,7 +28,17 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         samples: 480,
         metrics: Metrics::new(core::f64::consts::LN_2, 0.8125, 60).unwrap(),
         engine,
+        trace,
     };
+    let audit = |evidence| Entry::Audit {
+        campaign,
+        round: RoundNumber(22),
+        contributor: account,
+        found: update,
+        evidence,
+    };
+    let state = Cid::of_raw(b"state");
+    let by_cpu = EngineVersion { kind: EngineKind::Cpu, version: 1 };
     let attestation = |excluded, state, difference| Entry::Attestation {
         campaign,
         round: RoundNumber(255),
@@ -43,17 +53,24 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         "joined" => Entry::Joined { campaign, sequence: 1 },
         "left" => Entry::Left { campaign, sequence: 1 << 32 },
         "round-opened" => Entry::RoundOpened { campaign, round: RoundNumber::FIRST, base },
-        "contribution" => contribution(None),
-        "contribution-by-cpu" => contribution(Some(EngineVersion { kind: EngineKind::Cpu, version: 1 })),
-        "contribution-by-gpu" => contribution(Some(EngineVersion { kind: EngineKind::Gpu, version: 300 })),
+        "contribution" => contribution(None, None),
+        "contribution-by-cpu" => contribution(Some(by_cpu), None),
+        "contribution-with-trace" => contribution(Some(by_cpu), Some(state)),
+        "contribution-by-gpu" => {
+            contribution(Some(EngineVersion { kind: EngineKind::Gpu, version: 300 }), None)
+        }
         "round-closed" => Entry::RoundClosed { campaign, round: RoundNumber(24) },
         "checkpointed" => attestation(0, None, None),
         "checkpointed-without" => attestation(2, None, None),
-        "checkpointed-with-state" => attestation(0, Some(Cid::of_raw(b"state")), None),
+        "checkpointed-with-state" => attestation(0, Some(state), None),
         "checkpointed-with-difference" => attestation(0, None, Some(update)),
         "unavailable" => Entry::Unavailable { campaign, round: RoundNumber(256), update },
         "departed" => Entry::Departed { campaign, round: RoundNumber(65_536), account },
-        "audit" => Entry::Audit { campaign, round: RoundNumber(22), contributor: account, found: update },
+        "audit" => audit(None),
+        "audit-with-evidence" => audit(Some(Evidence { piece: 300, before: Some(state), after: result })),
+        "audit-with-evidence-from-the-base" => {
+            audit(Some(Evidence { piece: 0, before: None, after: result }))
+        }
         "round-overdue" => Entry::RoundOverdue { campaign, round: RoundNumber(25) },
         "finished" => Entry::Finished { campaign, round: RoundNumber(65_537) },
         _ => return None,
@@ -95,14 +112,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 36, "eighteen messages, each with a low and a high signature");
+    assert_eq!(seen, 42, "twenty-one messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 20);
+    assert_eq!(high.len(), 23);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

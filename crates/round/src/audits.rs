@@ -4,7 +4,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_campaign::Share;
-use lichen_record::{AccountId, Cid, EngineVersion, RoundNumber};
+use lichen_record::{AccountId, Cid, EngineVersion, Evidence, RoundNumber};
+
+use crate::Accepted;
 
 use crate::lot;
 
@@ -25,12 +27,25 @@ pub struct Audit {
     pub base: Cid,
     /// The update that was contributed.
     pub claimed: Cid,
+    /// The trace that the contribution names beside it.
+    pub trace: Option<Cid>,
     /// The engine that trained, of which every version gives its own bits.
     pub engine: EngineVersion,
     draw: Draw,
     /// Who has to repeat it: one account at first, several when it found something else. They are few.
     jury: Vec<AccountId>,
     found: Vec<(AccountId, Cid)>,
+    /// Where the first to repeat it says that it parts from what was contributed.
+    evidence: Option<Evidence>,
+}
+
+/// What somebody says against a contribution, so that others need not repeat the whole training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accusation {
+    /// What the auditor says that the training gives.
+    pub found: Cid,
+    /// The piece of it that shows who is right.
+    pub evidence: Evidence,
 }
 
 /// What an audit has come to.
@@ -61,6 +76,23 @@ impl Audit {
     #[must_use]
     pub fn waits_for(&self, account: &AccountId) -> bool {
         self.jury.contains(account) && !self.found.iter().any(|(who, _found)| who == account)
+    }
+
+    /// What is said against the contribution, with evidence.
+    #[must_use]
+    pub fn accusation(&self) -> Option<Accusation> {
+        let (_who, found) = *self.found.first()?;
+        Some(Accusation { found, evidence: self.evidence? })
+    }
+
+    /// Whether the first to repeat the training may say this: whoever is asked after that says only who is right.
+    pub(crate) fn takes(&self, found: Cid, evidence: &Evidence, states: u32) -> bool {
+        let Evidence { piece, before, after } = evidence;
+        self.trace.is_some()
+            && self.jury.len() == 1
+            && found != self.claimed
+            && before.is_none() == (*piece == 0)
+            && (*piece < states || *piece == states && *after == found)
     }
 
     /// Who repeats it if the first one found another update.
@@ -107,29 +139,33 @@ impl Audits {
     /// A contribution is drawn, and this account has to repeat its training.
     pub(crate) fn draw(
         &mut self,
-        (round, contributor): (RoundNumber, AccountId),
-        (base, claimed, engine): (Cid, Cid, EngineVersion),
+        round: RoundNumber,
+        base: Cid,
+        (accepted, engine): (&Accepted, EngineVersion),
         draw: Draw,
         auditor: AccountId,
     ) {
-        let (jury, found) = (vec![auditor], Vec::new());
-        let audit = Audit { round, contributor, base, claimed, engine, draw, jury, found };
+        let (jury, found, evidence) = (vec![auditor], Vec::new(), None);
+        let Accepted { account: contributor, update: claimed, trace, .. } = *accepted;
+        let audit = Audit { round, contributor, base, claimed, trace, engine, draw, jury, found, evidence };
         if let Err(place) = self.place(audit.key()) {
             self.0.insert(place, audit);
         }
     }
 
-    /// An account that has to say so found this update.
+    /// An account that has to say so found this, and says where the training parts from what was contributed.
     pub(crate) fn find(
         &mut self,
         round: RoundNumber,
         contributor: AccountId,
         account: AccountId,
         found: Cid,
+        evidence: Option<Evidence>,
     ) -> Verdict {
         let Ok(place) = self.place((round, contributor)) else { return Verdict::Open };
         let Some(audit) = self.0.get_mut(place) else { return Verdict::Open };
         audit.found.push((account, found));
+        audit.evidence = audit.evidence.or(evidence);
         let verdict = audit.verdict();
         self.end_if_decided(place, &verdict);
         verdict

@@ -1,6 +1,6 @@
 //! What an entry of the log changed in a campaign's state.
 
-use lichen_record::{AccountId, Cid, Metrics, RoundNumber};
+use lichen_record::{AccountId, Cid, Evidence, Metrics, RoundNumber};
 
 use crate::Outcome;
 
@@ -151,10 +151,12 @@ pub enum Change {
         contributor: AccountId,
         /// Who repeated it.
         auditor: AccountId,
-        /// The update that came of it.
+        /// What came of it: an update, or a trace where only that differs.
         found: Cid,
-        /// Whether that is the contributed one.
+        /// Whether that is the contributed update.
         agrees: bool,
+        /// Where it parted from what was contributed, where the account says so.
+        evidence: Option<Evidence>,
     },
     /// A training that was repeated gives the update that was contributed: it counts for its account's weight.
     Confirmed {
@@ -216,7 +218,7 @@ pub enum FaultKind {
     NotTrained {
         /// The contributed update.
         claimed: Cid,
-        /// The update that the training gives.
+        /// What the training gives: another update, or another trace. Where evidence decided, as the auditor says.
         found: Cid,
     },
     /// It said of another's training that it gives what it does not give.

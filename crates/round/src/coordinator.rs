@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use lichen_campaign::Settlement;
-use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
+use lichen_record::{AccountId, Cid, Entry, Evidence, RoundNumber, Verified};
 
 mod departures;
 mod goal;
@@ -45,14 +45,14 @@ pub enum CoordinatorEvent {
         /// The round.
         round: RoundNumber,
     },
-    /// Answer to [`CoordinatorAction::Repeat`]: the update that the training gives; none if it could not be repeated.
+    /// Answer to [`CoordinatorAction::Repeat`]: what the training gives; none if it could not be repeated.
     Repeated {
         /// The round.
         round: RoundNumber,
         /// Whose training.
         contributor: AccountId,
-        /// The update.
-        found: Option<Cid>,
+        /// As [`ParticipantEvent::Repeated`](crate::ParticipantEvent::Repeated) says it.
+        found: Option<(Cid, Option<Evidence>)>,
     },
     /// Answer to [`CoordinatorAction::Measure`]: whether the checkpoint reaches the goal. What cannot be measured does not.
     Measured {

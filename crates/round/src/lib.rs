@@ -154,7 +154,7 @@
 //!
 //! - **The draw.** When a round settles, each of its contributions is drawn with the chance `share`, and one account has to
 //!   repeat its training, step by step from the round's base: samples, order and seed follow from the manifest, the round and
-//!   the account, and the CPU engine gives the same bits everywhere. The account says in the log which update came of it
+//!   the account, and the CPU engine gives the same bits everywhere. The account says in the log what came of it
 //!   (`Audit`). Only trainings by the CPU engine are drawn, since every graphics processor rounds in its own way.
 //! - **Who repeats.** The coordinator, and members whom rounds wait for, who have earned their weight. While no member has, the
 //!   coordinator alone: it needs the checkpoint and the data for that, but nobody's update.
@@ -165,6 +165,31 @@
 //!   the campaign any more, and its contribution is taken from its count; an account that accused falsely loses what it had to
 //!   show for. Where the coordinator alone may repeat, its word decides, and `lichen verify` finds out whether it lied. An audit
 //!   that is not decided within 32 rounds lapses.
+//! - **Traces.** A contribution by the CPU engine names a blob beside its update: the hashes of the states (parameters, statistics
+//!   and the optimiser's state) that its training went through, one after every so many steps (`every`) and one after the last.
+//!   They cut the training into pieces. Naming the blob commits to every hash in it, as a Merkle root would; the list is 8 KB at
+//!   most, so nobody needs proofs of single leaves. If the manifest gives `every`, a contribution without a trace is refused.
+//!   Without the key, one is taken, and a dispute about it is about the whole training.
+//! - **Evidence.** Whoever finds another update also says which piece is the first that gives another state than the trace says,
+//!   uploads the state before it, and names that in the same entry (`Evidence`). Its id is the hash in the trace, so anybody sees
+//!   at once that the contributor, too, says that the training came by there. The others who are asked compute that piece
+//!   alone and say who is right: the update as it was contributed, or what the first one found.
+//!
+//! | who lies, and how | what ends it |
+//! |---|---|
+//! | contributor: a trace that is wrong from some state on | the piece that leads there, computed from the state before |
+//! | contributor: an honest trace and another update | no step: the last state of the trace packs to another update |
+//! | contributor: the right update and a wrong trace | as the first; `found` is the id of the right trace then |
+//! | contributor: a trace of garbage | the first piece, from the round's base; no state is uploaded |
+//! | contributor: no trace, of another length, or gone | the relay takes none that it does not hold whole; where it is gone all the same, the whole training is repeated |
+//! | auditor: a piece that is as the trace says | that piece |
+//! | auditor: a state that the trace does not have | no step: the contributor never said that |
+//! | auditor: no state, or evidence of another form | the relay and the fold refuse it |
+//! | both, about the same piece; or the state is gone | the whole training, as without evidence |
+//!
+//!   Who accuses falsely makes the contribution stand, right or wrong. That gives a colluding auditor nothing: it could have
+//!   confirmed it. Where evidence decides, the log knows that the contribution is wrong, and takes from the auditor alone what
+//!   would have been right. A piece costs seven others its steps, and not those of the whole training.
 //! - **Weight.** A contribution weighs by its samples in full once `earn` trainings of its account came out the same elsewhere,
 //!   and a part that grows with each until then. All accounts that have not earned it weigh together at most the share
 //!   `newcomers` of a round. Where nobody in a round has earned anything, there is nobody to outweigh, and that share holds
@@ -236,7 +261,7 @@ mod standing;
 mod state;
 mod weights;
 
-pub use audits::Audit;
+pub use audits::{Accusation, Audit};
 pub use change::{Change, Fault, FaultKind};
 pub use coordinator::{Coordinator, CoordinatorAction, CoordinatorEvent};
 pub use outcome::Outcome;

@@ -89,6 +89,7 @@ enum ContributionStep {
 struct Trained {
     metrics: Metrics,
     engine: EngineVersion,
+    trace: Option<Cid>,
 }
 
 /// Work on the own attestation of the closed round.

@@ -129,6 +129,14 @@ pub enum Refusal {
     /// The account was not drawn to repeat this training, has said what it found, or comes too late.
     #[error("the account is not asked to repeat this training")]
     NotAnAuditor,
+    /// The contribution names states of its training where nobody repeats it, or none where the manifest asks for them.
+    #[error(
+        "the contribution names states of its training where there are none to name, or none where it has to"
+    )]
+    WrongTrace,
+    /// Evidence is for whoever repeats a training first and finds something else, and begins with a state that both agree on.
+    #[error("the evidence is not one that can be given here")]
+    WrongEvidence,
     /// What the outer optimiser carries over is named where there is none, is missing, or is not the base's where the base
     /// stays.
     #[error("the outer optimiser's state is not one that goes with the result")]
@@ -180,6 +188,8 @@ impl Refusal {
             Self::TooManyReports => "too_many_reports",
             Self::WrongSteps => "wrong_steps",
             Self::ImpossibleLoss => "impossible_loss",
+            Self::WrongTrace => "wrong_trace",
+            Self::WrongEvidence => "wrong_evidence",
             Self::WrongState => "wrong_state",
         }
     }

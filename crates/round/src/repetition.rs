@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 
 use lichen_campaign::training_seed;
-use lichen_record::{AccountId, Cid, EngineVersion, Entry, RoundNumber};
+use lichen_record::{AccountId, Cid, EngineVersion, Entry, Evidence, RoundNumber};
 
 use crate::CampaignState;
 use crate::attempt::Attempt;
+use crate::audits::Accusation;
 
 /// A training to repeat, step by step as its author has to have done it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,12 @@ pub struct Repetition {
     pub base: Cid,
     /// The engine that trained: another one, or another version, gives other bits.
     pub engine: EngineVersion,
+    /// The update that was contributed.
+    pub update: Cid,
+    /// The trace that the contribution names.
+    pub trace: Option<Cid>,
+    /// What somebody else says against it. Then one piece of the training is enough, unless that cannot be had.
+    pub accusation: Option<Accusation>,
     /// Indices of the samples to train on, in order.
     pub shard: Vec<u32>,
     /// Optimiser steps to take.
@@ -32,8 +39,8 @@ pub struct Repetition {
 pub(crate) enum Step {
     /// It is under way, or will be.
     Repeat(Attempt),
-    /// The update that came of it.
-    Found(Cid),
+    /// What came of it, and where it parted from what was contributed.
+    Found(Cid, Option<Evidence>),
 }
 
 /// Work on the one repetition that an account owes first.
@@ -66,8 +73,9 @@ impl Work {
             other => other.insert(Self { round, contributor, step: Step::Repeat(Attempt::new()) }),
         };
         match &mut work.step {
-            Step::Found(found) => {
-                Due::Say(Entry::Audit { campaign: state.campaign(), round, contributor, found: *found })
+            Step::Found(found, evidence) => {
+                let (campaign, found, evidence) = (state.campaign(), *found, *evidence);
+                Due::Say(Entry::Audit { campaign, round, contributor, found, evidence })
             }
             Step::Repeat(attempt) => {
                 if !attempt.start(now) {
@@ -79,6 +87,9 @@ impl Work {
                     contributor,
                     base: audit.base,
                     engine: audit.engine,
+                    update: audit.claimed,
+                    trace: audit.trace,
+                    accusation: audit.accusation(),
                     shard: rules.split.shard(rules.seed, round, &contributor),
                     steps: rules.steps,
                     seed: training_seed(rules.seed, round, &contributor),
@@ -98,19 +109,27 @@ impl Work {
         duty.is_some_and(|(round, whose, _audit)| (self.round, self.contributor) == (round, whose))
     }
 
-    /// A repetition gave this update, or nothing.
+    /// A repetition gave this, or nothing.
     pub(crate) fn repeated(
         work: &mut Option<Self>,
         now: u64,
         (round, contributor): (RoundNumber, AccountId),
-        found: Option<Cid>,
+        found: Option<(Cid, Option<Evidence>)>,
     ) {
         let of_this = |work: &&mut Self| (work.round, work.contributor) == (round, contributor);
         let Some(work) = work.as_mut().filter(of_this) else { return };
         let Step::Repeat(attempt) = &mut work.step else { return };
         match found {
-            Some(found) => work.step = Step::Found(found),
+            Some((found, evidence)) => work.step = Step::Found(found, evidence),
             None => attempt.fail(now),
+        }
+    }
+
+    /// What it found was refused: the state that its evidence begins with may be gone from where others find it, and without
+    /// evidence others repeat the whole training.
+    pub(crate) const fn refused(work: &mut Option<Self>) {
+        if let Some(Self { step: Step::Found(_found, evidence), .. }) = work {
+            *evidence = None;
         }
     }
 }

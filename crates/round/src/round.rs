@@ -124,6 +124,8 @@ pub struct Accepted {
     pub metrics: Metrics,
     /// Which engine trained, where the entry says so.
     pub engine: Option<EngineVersion>,
+    /// The states that the training went through (raw), where the entry names them.
+    pub trace: Option<Cid>,
     /// How many trainings of its author had come out the same at somebody else's when this one was accepted.
     pub audited: u32,
     /// Whether it was excluded since, as too many contributors could not get its update: then it does not count.

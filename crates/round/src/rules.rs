@@ -2,7 +2,7 @@
 
 use lichen_campaign::model_spec::Loss;
 use lichen_campaign::{Auditing, Manifest, Settlement, Split};
-use lichen_record::Metrics;
+use lichen_record::{EngineVersion, Metrics};
 
 use crate::Refusal;
 
@@ -70,6 +70,22 @@ impl Rules {
             return Err(Refusal::ImpossibleLoss);
         }
         Ok(())
+    }
+
+    /// How many states a contribution names that names any; 0 where trainings are not repeated.
+    #[must_use]
+    pub fn states(&self) -> u32 {
+        self.audit.map_or(0, |audit| audit.states(self.steps))
+    }
+
+    /// A trace is of use where somebody else may get the same bits, and has to be there if the manifest says so.
+    pub(crate) fn check_trace(&self, engine: Option<EngineVersion>, is_there: bool) -> Result<(), Refusal> {
+        let can_be = self.audit.filter(|_audit| engine.is_some_and(EngineVersion::is_reproducible));
+        let fits = match can_be {
+            None => !is_there,
+            Some(audit) => is_there || audit.every.is_none(),
+        };
+        if fits { Ok(()) } else { Err(Refusal::WrongTrace) }
     }
 }
 

@@ -72,7 +72,8 @@ mod tests {
 
     use super::*;
 
-    const AUDITING: Auditing = Auditing { share: Share::of(0.1), earn: 3, newcomers: Share::of(0.25) };
+    const AUDITING: Auditing =
+        Auditing { share: Share::of(0.1), earn: 3, newcomers: Share::of(0.25), every: None };
 
     fn together(audited: &[u32]) -> Say {
         let mut all = Say::NONE;

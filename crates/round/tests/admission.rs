@@ -43,6 +43,7 @@ fn another_campaigns_entry_is_refused() {
             samples: 16,
             metrics: fixture::metrics(),
             engine: None,
+            trace: None,
         };
         log.refuse(&anna, &other, Refusal::WrongCampaign);
     }
@@ -219,8 +220,16 @@ fn a_contributions_weight_is_its_shards() {
             else {
                 unreachable!()
             };
-            let entry =
-                Entry::Contribution { campaign, round, base, update, samples: weight, metrics, engine: None };
+            let entry = Entry::Contribution {
+                campaign,
+                round,
+                base,
+                update,
+                samples: weight,
+                metrics,
+                engine: None,
+                trace: None,
+            };
             log.refuse(&anna, &entry, Refusal::WrongSamples);
         }
     }

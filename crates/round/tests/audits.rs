@@ -16,9 +16,16 @@ fn trained(person: &Person, round: u64, base: Cid) -> Entry {
 
 fn by(person: &Person, round: u64, base: Cid, engine: EngineVersion) -> Entry {
     match contribution_of(person, round, base) {
-        Entry::Contribution { campaign, round, base, update, samples, metrics, .. } => {
-            Entry::Contribution { campaign, round, base, update, samples, metrics, engine: Some(engine) }
-        }
+        Entry::Contribution { campaign, round, base, update, samples, metrics, .. } => Entry::Contribution {
+            campaign,
+            round,
+            base,
+            update,
+            samples,
+            metrics,
+            engine: Some(engine),
+            trace: None,
+        },
         other => panic!("{other:?}"),
     }
 }
@@ -95,7 +102,7 @@ fn at_first_the_coordinator_repeats_trainings() {
     assert_eq!(
         changes,
         [
-            Change::Audited { round, contributor, auditor, found, agrees: true },
+            Change::Audited { round, contributor, auditor, found, agrees: true, evidence: None },
             Change::Confirmed { round, contributor }
         ]
     );
@@ -311,7 +318,7 @@ fn a_tab_that_is_drawn_repeats_the_training_and_says_what_it_found() {
     log.wait(1_000);
     assert!(asks_to_repeat(&reader.tell(&log, ParticipantEvent::Tick)));
     let found = expected.claimed;
-    let actions = reader.tell(&log, ParticipantEvent::Repeated { round, contributor, found });
+    let actions = reader.tell(&log, ParticipantEvent::Repeated { round, contributor, found, evidence: None });
     let said = actions.iter().find_map(|action| match action {
         ParticipantAction::Submit { entry: entry @ Entry::Audit { .. }, .. } => Some(entry.clone()),
         _ => None,
@@ -344,7 +351,7 @@ fn the_coordinator_repeats_and_says_between_rounds() {
     });
     let repetition = repetition.unwrap();
     let (round, contributor) = (repetition.round, repetition.contributor);
-    let found = Some(cid("what it really gives"));
+    let found = Some((cid("what it really gives"), None));
     let actions = relay.handle(log.time, CoordinatorEvent::Repeated { round, contributor, found });
     let said = actions.iter().find_map(|action| match action {
         CoordinatorAction::Append(entry @ Entry::Audit { .. }) => Some(entry.clone()),

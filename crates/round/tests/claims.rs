@@ -12,7 +12,16 @@ use lichen_round::{Refusal, Rules};
 fn claim(samples: u32, loss: f64, accuracy: f64, steps: u32) -> Entry {
     let metrics = Metrics::new(loss, accuracy, steps).unwrap();
     let (campaign, round, update) = (campaign(), RoundNumber(1), cid("an update"));
-    Entry::Contribution { campaign, round, base: initial(), update, samples, metrics, engine: None }
+    Entry::Contribution {
+        campaign,
+        round,
+        base: initial(),
+        update,
+        samples,
+        metrics,
+        engine: None,
+        trace: None,
+    }
 }
 
 #[test]

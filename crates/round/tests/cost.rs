@@ -43,6 +43,7 @@ fn contribution(number: u16) -> Entry {
         samples: 16,
         metrics: metrics(),
         engine: None,
+        trace: None,
     }
 }
 
@@ -155,6 +156,7 @@ fn the_same_update_of_everybody_costs_the_same_too() {
                 samples,
                 metrics,
                 engine: None,
+                trace: None,
             },
         )
     };

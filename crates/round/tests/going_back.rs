@@ -172,6 +172,7 @@ fn a_tab_that_trained_ahead_begins_anew_from_the_checkpoint_gone_back_to() {
             round: RoundNumber(3),
             metrics: fixture::metrics(),
             engine: fixture::engine(),
+            trace: None,
         },
     );
     log.wait(RULES.interval_ms);

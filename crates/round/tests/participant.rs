@@ -137,7 +137,7 @@ fn a_click_joins_and_trains_at_once() {
     assert_eq!((*before, *cid), (RoundNumber(0), initial()));
     // But the contribution must.
     assert_eq!(
-        tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() }),
+        tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None }),
         [Action::Publish { round: ROUND, base: initial() }]
     );
     assert_eq!(tab.tell(Event::Stored { round: ROUND, update: update_of(&tab) }), []);
@@ -180,7 +180,7 @@ fn a_round_from_training_to_settlement() {
     let (anna, _) = people();
     let mut log = open_for(&[&anna]);
     let mut tab = training(&log, &anna);
-    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() });
+    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None });
     let update = update_of(&tab);
     let (ticket, entry) = submitted(&tab.tell(Event::Stored { round: ROUND, update }));
     let samples = RULES.split.shard;
@@ -194,6 +194,7 @@ fn a_round_from_training_to_settlement() {
             samples,
             metrics: metrics(),
             engine: Some(engine()),
+            trace: None,
         }
     );
     log.add(&anna, &entry);
@@ -235,7 +236,10 @@ fn what_was_trained_before_its_round_is_contributed_when_it_opens() {
         "{actions:?}"
     );
     assert_eq!(tab.participant.activity(), Activity::Training { round: ROUND });
-    assert_eq!(tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() }), []);
+    assert_eq!(
+        tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None }),
+        []
+    );
     log.add(&anna, &entry);
     assert_eq!(tab.follow(&log), []);
     assert_eq!(tab.participant.activity(), Activity::WaitingForRound);
@@ -249,7 +253,7 @@ fn an_unanswered_submission_is_repeated_after_reconnecting_if_the_log_lacks_it()
     for reached_the_log in [false, true] {
         let mut log = open_for(&[&anna]);
         let mut tab = training(&log, &anna);
-        tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() });
+        tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None });
         let update = update_of(&tab);
         let (first, entry) = submitted(&tab.tell(Event::Stored { round: ROUND, update }));
         assert_eq!(tab.tell(Event::Disconnected), []);
@@ -290,7 +294,7 @@ fn every_request_is_repeated_after_reconnecting() {
     // Training needs no connection: it goes on, once.
     assert_eq!(reconnect(&mut tab, &log), []);
     assert_eq!(tab.participant.activity(), Activity::Training { round: ROUND });
-    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() });
+    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None });
     assert_eq!(reconnect(&mut tab, &log), [Action::Publish { round: ROUND, base: initial() }]);
     log.add(&anna, &contribution(1, initial()));
     log.add(&coordinator(), &closed(1));
@@ -309,7 +313,10 @@ fn what_ends_while_offline_is_submitted_later() {
     let log = open_for(&[&anna]);
     let mut tab = training(&log, &anna);
     tab.tell(Event::Disconnected);
-    assert_eq!(tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() }), []);
+    assert_eq!(
+        tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None }),
+        []
+    );
     tab.tell(Event::Connected);
     assert_eq!(tab.tell(Event::CaughtUp), [Action::Publish { round: ROUND, base: initial() }]);
 }
@@ -319,7 +326,7 @@ fn a_refused_contribution_is_handed_over_again_after_a_pause() {
     let (anna, _) = people();
     let log = open_for(&[&anna]);
     let mut tab = training(&log, &anna);
-    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() });
+    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None });
     let update = update_of(&tab);
     let (ticket, entry) = submitted(&tab.tell(Event::Stored { round: ROUND, update }));
     assert_eq!(tab.tell(Event::Refused { ticket: Ticket(999) }), [], "an answer to something else");
@@ -368,7 +375,10 @@ fn a_round_that_closes_ends_the_training_for_it() {
     assert_eq!(actions[0], Action::StopTraining { round: ROUND });
     assert!(!actions.iter().any(|action| matches!(action, Action::Submit { .. })), "{actions:?}");
     // What comes of the training all the same is of no use.
-    assert_eq!(tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() }), []);
+    assert_eq!(
+        tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None }),
+        []
+    );
 }
 
 #[test]
@@ -376,7 +386,7 @@ fn a_contribution_refused_as_the_round_closed_is_forgotten() {
     let (anna, bela) = people();
     let mut log = open_for(&[&anna, &bela]);
     let mut tab = training(&log, &anna);
-    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() });
+    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None });
     let update = update_of(&tab);
     let (ticket, _entry) = submitted(&tab.tell(Event::Stored { round: ROUND, update }));
     log.add(&bela, &contribution(1, initial()));
@@ -462,7 +472,7 @@ fn failed_work_is_tried_again() {
     assert_eq!(tab.tell(Event::Fetched { cid: initial() }), []);
     let actions = tab.tick(500);
     assert!(matches!(actions[..], [Action::Train { .. }]), "{actions:?}");
-    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine() });
+    tab.tell(Event::Trained { round: ROUND, metrics: metrics(), engine: engine(), trace: None });
     assert_eq!(tab.tell(Event::StoreFailed { round: ROUND }), []);
     assert_eq!(tab.tick(500), [Action::Publish { round: ROUND, base: initial() }]);
     for person in [&anna, &bela] {

@@ -15,19 +15,25 @@
 //! Where the manifest asks for an outer optimiser that carries something over from round to round, a [`Settler`] takes that in
 //! beside the base and gives what goes with the result. What is turned down leaves that of the base, too.
 //!
-//! Whether somebody trained as it says shows in [`repeat`], which does the same and gives the id of what comes of it.
+//! Whether somebody trained as it says shows in [`repeat`], which does the same and gives the id of what comes of it. Where the
+//! contribution names a [`Trace`] of the states that its training went through, that also says which piece of it is wrong, and
+//! whoever is asked about it computes that piece alone ([`rule`]).
 //!
 //! What the base is worth is known from the round before, so that a round costs one measurement.
 #![deny(missing_docs)]
 
+mod dispute;
 mod gauge;
 mod measure;
 mod repeat;
 mod settler;
+mod trace;
 mod training;
 mod validating;
 
+pub use dispute::{Accused, Dispute, Ruling, examine, rule};
 pub use gauge::Gauge;
 pub use measure::Measurer;
-pub use repeat::{Course, RepeatError, repeat, repeats};
+pub use repeat::{Claim, Course, Parting, RepeatError, Repeated, repeat, repeats};
 pub use settler::{SetAside, SettleError, Settled, Settler, guarded};
+pub use trace::{Trace, TraceError, state_length};

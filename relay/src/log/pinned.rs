@@ -35,10 +35,14 @@ impl Pinned {
             Entry::Published { manifest, base, .. } => {
                 self.required.extend([*manifest, *base, pinning.data]);
             }
-            Entry::Contribution { update, .. } => match pinning.transport {
-                Transport::Relay => self.required.push(*update),
-                Transport::Peers => self.if_here.push(*update),
-            },
+            Entry::Contribution { update, trace, .. } => {
+                match pinning.transport {
+                    Transport::Relay => self.required.push(*update),
+                    Transport::Peers => self.if_here.push(*update),
+                }
+                self.required.extend(trace);
+            }
+            Entry::Audit { evidence, .. } => self.required.extend(evidence.and_then(|named| named.before)),
             // A tab may attest what nobody else has; the coordinator attests what it has stored.
             Entry::Attestation { result, state, difference, .. }
                 if entry.account() == pinning.coordinator =>
@@ -54,8 +58,7 @@ impl Pinned {
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
             | Entry::RoundOverdue { .. }
-            | Entry::Finished { .. }
-            | Entry::Audit { .. } => {}
+            | Entry::Finished { .. } => {}
         }
     }
 

@@ -191,6 +191,7 @@ mod tests {
                 samples: 1,
                 metrics,
                 engine: None,
+                trace: None,
             };
             self.append(&key(seed), &entry);
         }

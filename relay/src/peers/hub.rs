@@ -42,6 +42,7 @@ mod pages;
 mod reasons;
 mod session;
 
+pub(crate) use entries::Lengths;
 pub(crate) use pages::Page;
 pub(crate) use session::Session;
 
@@ -86,6 +87,7 @@ pub(crate) struct Hub {
     parameters: usize,
     codec: Codec,
     max_norm: f64,
+    evidence: Lengths,
     transport: Transport,
     settlement: Settlement,
     metrics: Arc<Metrics>,
@@ -119,6 +121,8 @@ pub(crate) struct HubParts {
     pub(crate) codec: Codec,
     /// Largest norm of an update.
     pub(crate) max_norm: f64,
+    /// How long blobs are that trainings are checked by.
+    pub(crate) evidence: Lengths,
     pub(crate) transport: Transport,
     pub(crate) settlement: Settlement,
     pub(crate) metrics: Arc<Metrics>,
@@ -151,6 +155,7 @@ impl Hub {
             parameters: parts.parameters,
             codec: parts.codec,
             max_norm: parts.max_norm,
+            evidence: parts.evidence,
             transport: parts.transport,
             settlement: parts.settlement,
             metrics: parts.metrics,

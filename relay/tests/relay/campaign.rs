@@ -38,7 +38,16 @@ pub(crate) fn update(step: f32) -> Vec<u8> {
 
 pub(crate) fn contribution(tab: &Tab, round: RoundNumber, base: Cid, update: Cid) -> Entry {
     let metrics = Metrics::new(0.5, 0.9, 60).unwrap();
-    Entry::Contribution { campaign: tab.campaign, round, base, update, samples: 480, metrics, engine: None }
+    Entry::Contribution {
+        campaign: tab.campaign,
+        round,
+        base,
+        update,
+        samples: 480,
+        metrics,
+        engine: None,
+        trace: None,
+    }
 }
 
 /// Contributes to a round an update that moves every parameter by this much, and returns it.

@@ -117,6 +117,7 @@ impl Log {
                 samples: self.rules.samples,
                 metrics: Metrics::new(0.123_456, 0.9, self.rules.steps)?,
                 engine: Some(EngineVersion { kind: EngineKind::Cpu, version: 1 }),
+                trace: None,
             };
             let said = self.append(member, &entry)?;
             down += said.heard;

@@ -40,6 +40,8 @@ pub(crate) enum BlobRole {
     Checkpoint(RoundNumber),
     /// What the outer optimiser carries over from this round.
     OuterState(RoundNumber),
+    /// What a training of this round is checked by: its trace, or a state on its way.
+    Evidence(RoundNumber),
 }
 
 impl fmt::Display for BlobRole {
@@ -50,6 +52,7 @@ impl fmt::Display for BlobRole {
             BlobRole::Update(round) => write!(f, "an update of round {round}"),
             BlobRole::Checkpoint(RoundNumber(0)) => f.write_str("the first checkpoint"),
             BlobRole::Checkpoint(round) => write!(f, "the checkpoint of round {round}"),
+            BlobRole::Evidence(round) => write!(f, "what a training of round {round} is checked by"),
             BlobRole::OuterState(round) => write!(f, "the outer optimiser's state after round {round}"),
         }
     }
@@ -172,7 +175,7 @@ pub(crate) enum Fault {
     },
     /// A training does not give what the log decided that it gives.
     #[error(
-        "round {round}: the training of {contributor} gives the update {computed}, and the log decided that it gives {decided}"
+        "round {round}: the training of {contributor} gives {computed}, and the log decided that it gives {decided}"
     )]
     Training {
         /// The round.

@@ -1,20 +1,21 @@
-//! Trainings that the campaign's members repeated, and the word of the log on each, checked by repeating them once more.
+//! Trainings that the campaign's members repeated, and the word of the log on each, checked by repeating them once more, or the
+//! piece of them that the evidence in the log points at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
 use lichen_campaign::{Manifest, training_seed};
 use lichen_learn::Dataset;
-use lichen_record::{AccountId, Cid, EngineVersion, MAX_BLOB, RoundNumber};
+use lichen_record::{AccountId, Cid, EngineVersion, Evidence, MAX_BLOB, RoundNumber};
 use lichen_round::{CampaignState, Change, Fault as Proof, FaultKind, Rules};
-use lichen_settle::{Course, repeat, repeats};
+use lichen_settle::{Claim, Course, Dispute, Ruling, Trace, repeat, repeats, rule, state_length};
 
 use super::{BlobRole, Blobs, Fault, Progress, Source};
 
 /// Which of the trainings that the log decides about are repeated here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// Those about which two accounts said different things.
+    /// Those about which two accounts said different things, and of these only the piece in question where evidence shows it.
     #[default]
     Disputed,
     /// All of them.
@@ -26,16 +27,28 @@ pub(crate) enum Repeat {
 pub(super) struct Decisions {
     drawn: BTreeMap<(RoundNumber, AccountId), Drawn>,
     disputed: BTreeSet<(RoundNumber, AccountId)>,
+    evidence: BTreeMap<(RoundNumber, AccountId), Evidence>,
     decided: Vec<Decision>,
     /// Accounts that contributed what their training does not give.
     pub(super) expelled: Vec<AccountId>,
+}
+
+/// What was checked here.
+#[derive(Default)]
+pub(super) struct Checked {
+    /// Trainings repeated.
+    pub(super) repeated: u64,
+    /// Disputes settled by the piece that the evidence points at.
+    pub(super) settled: u64,
+    /// Steps that this took.
+    pub(super) steps: u64,
 }
 
 /// A training that was drawn.
 #[derive(Clone, Copy)]
 struct Drawn {
     base: Cid,
-    claimed: Cid,
+    claim: Claim,
     engine: EngineVersion,
 }
 
@@ -46,6 +59,7 @@ struct Decision {
     drawn: Drawn,
     update: Cid,
     is_disputed: bool,
+    evidence: Option<Evidence>,
 }
 
 impl Decisions {
@@ -61,14 +75,15 @@ impl Decisions {
                 let current = state.round().filter(|current| current.number() == *round);
                 let accepted = current.and_then(|current| {
                     let accepted = current.contribution_of(contributor)?;
-                    let drawn =
-                        Drawn { base: current.base(), claimed: accepted.update, engine: accepted.engine? };
-                    Some(drawn)
+                    let claim = Claim { update: accepted.update, trace: accepted.trace };
+                    Some(Drawn { base: current.base(), claim, engine: accepted.engine? })
                 });
                 self.drawn.extend(accepted.map(|drawn| ((*round, *contributor), drawn)));
             }
-            Change::Audited { round, contributor, agrees: false, .. } => {
-                self.disputed.insert((*round, *contributor));
+            Change::Audited { round, contributor, agrees: false, evidence, .. } => {
+                let key = (*round, *contributor);
+                self.disputed.insert(key);
+                self.evidence.extend(evidence.map(|evidence| (key, evidence)));
             }
             Change::AuditLapsed { round, contributor } => {
                 self.drawn.remove(&(*round, *contributor));
@@ -86,11 +101,12 @@ impl Decisions {
         let key = (round, contributor);
         let Some(drawn) = self.drawn.remove(&key) else { return };
         let is_disputed = self.disputed.remove(&key);
-        let update = found.unwrap_or(drawn.claimed);
-        self.decided.push(Decision { round, contributor, drawn, update, is_disputed });
+        let update = found.unwrap_or(drawn.claim.update);
+        let evidence = self.evidence.remove(&key);
+        self.decided.push(Decision { round, contributor, drawn, update, is_disputed, evidence });
     }
 
-    /// Repeats trainings and compares; says how many.
+    /// Repeats trainings, or pieces of them, and compares; says how many.
     pub(super) fn check<S: Source>(
         &self,
         blobs: &mut Blobs<'_, S>,
@@ -98,36 +114,31 @@ impl Decisions {
         data: &[u8],
         which: Repeat,
         progress: &mut impl FnMut(Progress),
-    ) -> Result<u64, Fault> {
+    ) -> Result<Checked, Fault> {
         let is_chosen = |decision: &&Decision| {
             repeats(decision.drawn.engine) && (which == Repeat::All || decision.is_disputed)
         };
         let chosen: Vec<_> = self.decided.iter().filter(is_chosen).collect();
         let total = chosen.len() as u64;
+        let mut checked = Checked::default();
         for (done, decision) in (1..).zip(chosen) {
-            let computed = decision.repeat(blobs, manifest, data)?;
-            if computed != decision.update {
-                return Err(Fault::Training {
-                    round: decision.round,
-                    contributor: decision.contributor,
-                    computed,
-                    decided: decision.update,
-                });
-            }
+            decision.check(blobs, manifest, data, which, &mut checked)?;
             progress(Progress::Trainings(done, total));
         }
-        Ok(total)
+        Ok(checked)
     }
 }
 
 impl Decision {
-    fn repeat<S: Source>(
+    fn check<S: Source>(
         &self,
         blobs: &mut Blobs<'_, S>,
         manifest: &Manifest,
         data: &[u8],
-    ) -> Result<Cid, Fault> {
-        let Self { round, contributor, .. } = *self;
+        which: Repeat,
+        checked: &mut Checked,
+    ) -> Result<(), Fault> {
+        let Self { round, contributor, update: decided, .. } = *self;
         let role = BlobRole::Checkpoint(RoundNumber(round.0.saturating_sub(1)));
         let base = blobs.fetch(self.drawn.base, role, MAX_BLOB)?;
         let rules = Rules::from(manifest);
@@ -136,7 +147,59 @@ impl Decision {
             .map_err(|error| Fault::Campaign(format!("data: {error}")))?;
         let seed = training_seed(rules.seed, round, &contributor);
         let course = Course { base: &base, shard: &shard, steps: rules.steps, seed };
-        block_on(repeat(manifest, &course, async || {}))
-            .map_err(|error| Fault::Round { round, problem: error.to_string() })
+        let wrong = |computed| Fault::Training { round, contributor, computed, decided };
+
+        let claimed = self.drawn.claim.update;
+        let (ruling, steps) = self.rule(blobs, manifest, &course)?;
+        if ruling != Ruling::Unsettled {
+            checked.settled += 1;
+            checked.steps += u64::from(steps);
+            if (ruling == Ruling::Stands) != (decided == claimed) {
+                return Err(wrong(if ruling == Ruling::Stands { claimed } else { self.after() }));
+            }
+            if which == Repeat::Disputed {
+                return Ok(());
+            }
+        }
+        let repeated = block_on(repeat(manifest, &course, &self.drawn.claim, None, async || {}));
+        let computed = repeated.map_err(|error| self.problem(&error))?.found;
+        checked.repeated += 1;
+        // Where evidence decided, the log knows that another update was contributed, and has the auditor's word for the right one.
+        let is_right = match ruling {
+            Ruling::Unsettled => computed == decided,
+            Ruling::Stands | Ruling::Refuted => (computed == claimed) == (decided == claimed),
+        };
+        if is_right { Ok(()) } else { Err(wrong(computed)) }
+    }
+
+    /// Who is right by the evidence, and the steps that this took: nobody where there is none, or where its blobs are gone.
+    fn rule<S: Source>(
+        &self,
+        blobs: &mut Blobs<'_, S>,
+        manifest: &Manifest,
+        course: &Course<'_>,
+    ) -> Result<(Ruling, u32), Fault> {
+        let (Some(evidence), Some(trace)) = (&self.evidence, self.drawn.claim.trace) else {
+            return Ok((Ruling::Unsettled, 0));
+        };
+        let role = BlobRole::Evidence(self.round);
+        let states = Rules::from(manifest).states();
+        let Ok(trace) = blobs.fetch(trace, role, Trace::length(states)) else {
+            return Ok((Ruling::Unsettled, 0));
+        };
+        let length = state_length(manifest).map_err(|error| self.problem(&error))?;
+        let before = evidence.before.and_then(|state| blobs.fetch(state, role, length).ok());
+        let dispute =
+            Dispute { claim: &self.drawn.claim, evidence, trace: &trace, before: before.as_deref() };
+        block_on(rule(manifest, course, &dispute, async || {})).map_err(|error| self.problem(&error))
+    }
+
+    /// What the piece in question gives, as the evidence says.
+    fn after(&self) -> Cid {
+        self.evidence.map_or(self.update, |evidence| evidence.after)
+    }
+
+    fn problem(&self, error: &impl ToString) -> Fault {
+        Fault::Round { round: self.round, problem: error.to_string() }
     }
 }

@@ -137,6 +137,11 @@ impl Campaign {
     }
 
     fn contribute(&mut self, number: u64, updates: &[(u8, Vec<u8>)]) {
+        self.contribute_with(number, updates, None);
+    }
+
+    /// The same, everybody naming this trace.
+    fn contribute_with(&mut self, number: u64, updates: &[(u8, Vec<u8>)], trace: Option<Cid>) {
         let (campaign, round, base) = (self.id, RoundNumber(number), Cid::of_raw(&self.base));
         let metrics = Metrics::new(0.5, 0.5, 60).unwrap();
         for (who, update) in updates {
@@ -144,7 +149,7 @@ impl Campaign {
             let engine = engine_of(*who);
             self.say(
                 *who,
-                &Entry::Contribution { campaign, round, base, update, samples: 480, metrics, engine },
+                &Entry::Contribution { campaign, round, base, update, samples: 480, metrics, engine, trace },
             );
         }
         self.say(0, &Entry::RoundClosed { campaign, round });
@@ -457,8 +462,16 @@ fn an_entry_that_may_not_stand_there_is_found() {
         let (id, base, round) = (campaign.id, Cid::of_raw(&campaign.base), RoundNumber::FIRST);
         let metrics = Metrics::new(0.5, 0.5, 60).unwrap();
         let update = campaign.keep(&update(1));
-        let entry =
-            Entry::Contribution { campaign: id, round, base, update, samples: 480, metrics, engine: None };
+        let entry = Entry::Contribution {
+            campaign: id,
+            round,
+            base,
+            update,
+            samples: 480,
+            metrics,
+            engine: None,
+            trace: None,
+        };
         campaign.say(1, &entry);
         campaign.say(who, &entry);
         let fault = run(campaign.finish()).unwrap_err();

@@ -63,6 +63,12 @@ pub enum Reason {
     /// The update is longer than the campaign allows.
     #[error("the update changes the model by more than the campaign allows")]
     UpdateTooLong,
+    /// The trace that the contribution names is not held here, or has another number of states than there are: put it first.
+    #[error("the trace is not held here, or is none of this campaign")]
+    TraceMissing,
+    /// The state that the evidence begins with is not held here: put it first.
+    #[error("the evidence is not held here")]
+    EvidenceMissing,
     /// The account has appended too many entries in the last minute.
     #[error("too many entries in a minute")]
     QuotaEntries,
@@ -135,6 +141,8 @@ impl Reason {
             Self::UpdateShape => "update_shape",
             Self::UpdateNotFinite => "update_not_finite",
             Self::UpdateTooLong => "update_too_long",
+            Self::TraceMissing => "trace_missing",
+            Self::EvidenceMissing => "evidence_missing",
             Self::QuotaEntries => "quota_entries",
             Self::QuotaAddress => "quota_address",
             Self::Crowded => "crowded",

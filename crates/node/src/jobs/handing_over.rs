@@ -37,6 +37,9 @@ pub(crate) async fn publish<P: Platform>(
         let change = difference(&trained.base, &trained.parameters).ok()?;
         let update = pack(&context, (round, trained.base_cid), change, accepted).await?;
         let cid = Cid::of_raw(&update);
+        if let Some(trace) = &trained.trace {
+            put_bytes(&context, &trace.id(), trace.bytes().to_vec()).await.then_some(())?;
+        }
         // Kept here too, so that the own update need not be fetched for aggregation.
         let is_kept = context.keep(&cid, &update).await;
         if context.mesh.is_on() {
@@ -46,16 +49,21 @@ pub(crate) async fn publish<P: Platform>(
             offer_own(&context, cid, update).await;
             return Some(cid);
         }
-        match context.hub.ask(&Request::PutBlob { bytes: update }).await {
-            Ok(Reply::Stored { cid: stored }) if stored == cid => Some(cid),
-            Ok(_) => None,
-            Err(error) => {
-                context.obstacles.refused_by(&error);
-                None
-            }
-        }
+        put_bytes(&context, &cid, update).await.then_some(cid)
     };
     Done::Published { round, update: update.await }
+}
+
+/// Puts an own blob at the relay; whether it is there now.
+pub(super) async fn put_bytes<P: Platform>(context: &Context<P>, cid: &Cid, bytes: Vec<u8>) -> bool {
+    match context.hub.ask(&Request::PutBlob { bytes }).await {
+        Ok(Reply::Stored { cid: stored }) => stored == *cid,
+        Ok(_) => false,
+        Err(error) => {
+            context.obstacles.refused_by(&error);
+            false
+        }
+    }
 }
 
 /// Offers the own update to peers, and where one may be out of reach gives the relay a copy first.

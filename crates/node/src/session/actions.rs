@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use lichen_bridge::{Contribution, ContributionState, Event};
-use lichen_record::{AccountId, Cid, RoundNumber};
+use lichen_record::{AccountId, Cid, Evidence, RoundNumber};
 use lichen_round::{Activity, Change, Outcome, ParticipantAction, ParticipantEvent, Round};
 
 use super::link::false_log;
@@ -84,8 +84,8 @@ impl<P: Platform> Session<P> {
         if let Some(trained) =
             self.trained.as_ref().filter(|done| (done.round, done.base_cid) == (round, base))
         {
-            let (metrics, engine) = (trained.metrics, trained.engine);
-            return self.tell(ParticipantEvent::Trained { round, metrics, engine });
+            let told = trained.told();
+            return self.tell(told);
         }
         if self.diverged.is_some_and(|diverged| (diverged.round, diverged.base) == (round, base)) {
             // The same steps from the same numbers: they would diverge again.
@@ -122,12 +122,12 @@ impl<P: Platform> Session<P> {
         let is_wanted = self.context.is_wanted(ticket);
         match result {
             Ok(trained) => {
-                let (metrics, engine) = (trained.metrics, trained.engine);
+                let told = trained.told();
                 self.diverged = None;
                 // Done while the person paused, it is there when they resume.
                 self.trained = Some(Rc::new(trained));
                 if is_wanted {
-                    self.tell(ParticipantEvent::Trained { round, metrics, engine });
+                    self.tell(told);
                 }
             }
             Err(_stopped) if !is_wanted => {}
@@ -182,10 +182,17 @@ impl<P: Platform> Session<P> {
         }
     }
 
-    pub(crate) fn repeated(&mut self, round: RoundNumber, contributor: AccountId, found: Option<Cid>) {
+    pub(crate) fn repeated(
+        &mut self,
+        round: RoundNumber,
+        contributor: AccountId,
+        found: Option<(Cid, Option<Evidence>)>,
+    ) {
         self.repetition = None;
         match found {
-            Some(found) => self.tell(ParticipantEvent::Repeated { round, contributor, found }),
+            Some((found, evidence)) => {
+                self.tell(ParticipantEvent::Repeated { round, contributor, found, evidence });
+            }
             None => self.tell(ParticipantEvent::RepeatFailed { round, contributor }),
         }
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use lichen_record::{AccountId, Cid, EngineVersion, Entry, Metrics, RoundNumber, Verified};
+use lichen_record::{AccountId, Cid, EngineVersion, Entry, Evidence, Metrics, RoundNumber, Verified};
 
 use crate::{Change, Difference, Input, Outcome, Refusal, Repetition};
 
@@ -48,6 +48,8 @@ pub enum ParticipantEvent {
         metrics: Metrics,
         /// Which engine trained.
         engine: EngineVersion,
+        /// The states that it went through (raw), where contributions name them.
+        trace: Option<Cid>,
     },
     /// Answer to [`ParticipantAction::Train`]: it could not be done, or ended in numbers that are not finite.
     TrainFailed {
@@ -93,8 +95,12 @@ pub enum ParticipantEvent {
         round: RoundNumber,
         /// Whose training.
         contributor: AccountId,
-        /// The update that it gives.
+        /// The contributed update, if it gives all that the contribution names. Otherwise the update that it gives, or its
+        /// trace where only that differs. Where somebody accuses the contributor: the contributed update, or what the accuser
+        /// found, whichever is right.
         found: Cid,
+        /// Where it parted from what the contribution names, if that is known and others find the state before it.
+        evidence: Option<Evidence>,
     },
     /// Answer to [`ParticipantAction::Repeat`]: it could not be repeated here and now.
     RepeatFailed {

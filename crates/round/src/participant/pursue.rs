@@ -201,6 +201,7 @@ impl Participant {
             samples: self.state.rules().samples,
             metrics: trained.metrics,
             engine: Some(trained.engine),
+            trace: trained.trace,
         }
     }
 

@@ -52,8 +52,8 @@ impl Participant {
                     checkpoint.fetch.fail(now);
                 }
             }
-            ParticipantEvent::Trained { round, metrics, engine } => {
-                self.take_in_trained(round, Trained { metrics, engine });
+            ParticipantEvent::Trained { round, metrics, engine, trace } => {
+                self.take_in_trained(round, Trained { metrics, engine, trace });
             }
             ParticipantEvent::TrainFailed { round } => self.take_in_train_failed(now, round),
             ParticipantEvent::Stored { round, update } => self.take_in_stored(round, update),
@@ -68,8 +68,9 @@ impl Participant {
             ParticipantEvent::AggregateFailed { round, excluded, missing } => {
                 self.take_in_aggregate_failed(now, round, excluded, &missing);
             }
-            ParticipantEvent::Repeated { round, contributor, found } => {
-                AuditWork::repeated(&mut self.audit, now, (round, contributor), Some(found));
+            ParticipantEvent::Repeated { round, contributor, found, evidence } => {
+                let found = Some((found, evidence));
+                AuditWork::repeated(&mut self.audit, now, (round, contributor), found);
                 self.audit_submission = Submission::new();
             }
             ParticipantEvent::RepeatFailed { round, contributor } => {
@@ -163,8 +164,11 @@ impl Participant {
             submission.attempt.fail(now);
             *step = ContributionStep::Publish { trained, attempt: submission.attempt };
         }
-        let attestations = self.attestation.iter_mut().flat_map(AttestationWork::submissions);
-        for submission in attestations.chain([&mut self.audit_submission]) {
+        if self.audit_submission.is_answered_by(ticket) {
+            self.audit_submission.attempt.fail(now);
+            AuditWork::refused(&mut self.audit);
+        }
+        for submission in self.attestation.iter_mut().flat_map(AttestationWork::submissions) {
             if submission.is_answered_by(ticket) {
                 submission.attempt.fail(now);
             }

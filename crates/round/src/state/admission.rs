@@ -57,9 +57,10 @@ impl Published {
             Entry::Joined { sequence, .. } => self.admit_joined(rules, account, *sequence),
             Entry::Left { sequence, .. } => self.admit_left(account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.admit_opened(rules, time, account, *round, *base),
-            Entry::Contribution { round, base, samples, metrics, .. } => {
+            Entry::Contribution { round, base, samples, metrics, engine, trace, .. } => {
                 self.admit_contribution(rules, account, *round, *base)?;
-                check_claims(rules, *samples, metrics)
+                check_claims(rules, *samples, metrics)?;
+                rules.check_trace(*engine, trace.is_some())
             }
             Entry::RoundClosed { round, .. } => self.admit_closed(rules, time, account, *round),
             Entry::Attestation { difference: Some(_packed), .. } if !rules.packs_results => {
@@ -77,7 +78,9 @@ impl Published {
                 self.admit_departed(rules, account, *round, departed)
             }
             Entry::Finished { round, .. } => self.admit_finished(rules, account, *round),
-            Entry::Audit { round, contributor, .. } => self.admit_audit(account, *round, contributor),
+            Entry::Audit { round, contributor, found, evidence, .. } => {
+                self.admit_audit(rules, account, *round, contributor, (*found, evidence.as_ref()))
+            }
         }
     }
 

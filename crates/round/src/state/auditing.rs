@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use lichen_campaign::Auditing;
-use lichen_record::{AccountId, Cid, RoundNumber};
+use lichen_record::{AccountId, Cid, Evidence, RoundNumber};
 
 use super::Published;
 use crate::audits::{Draw, Verdict};
@@ -18,9 +18,11 @@ impl Published {
 
     pub(super) fn admit_audit(
         &self,
+        rules: &Rules,
         account: AccountId,
         round: RoundNumber,
         contributor: &AccountId,
+        (found, evidence): (Cid, Option<&Evidence>),
     ) -> Result<(), Refusal> {
         let audit = self.audits.get(round, contributor).ok_or(Refusal::NotAnAuditor)?;
         if self.roll.is_barred(&account, self.at()) && account != self.coordinator {
@@ -28,6 +30,9 @@ impl Published {
         }
         if !audit.waits_for(&account) {
             return Err(Refusal::NotAnAuditor);
+        }
+        if evidence.is_some_and(|evidence| !audit.takes(found, evidence, rules.states())) {
+            return Err(Refusal::WrongEvidence);
         }
         Ok(())
     }
@@ -43,8 +48,7 @@ impl Published {
                 continue;
             }
             let Some(auditor) = draw.auditor(&accepted.account, &auditors) else { continue };
-            let key = (round.number, accepted.account);
-            self.audits.draw(key, (round.base, accepted.update, engine), draw, auditor);
+            self.audits.draw(round.number, round.base, (accepted, engine), draw, auditor);
             changes.push(Change::AuditDrawn { round: round.number, contributor: accepted.account, auditor });
         }
     }
@@ -62,21 +66,22 @@ impl Published {
         auditors
     }
 
-    /// An account that was drawn found this update.
+    /// An account that was drawn found this.
     pub(super) fn audit(
         &mut self,
         rules: &Rules,
         account: AccountId,
         round: RoundNumber,
         contributor: AccountId,
-        found: Cid,
+        (found, evidence): (Cid, Option<Evidence>),
     ) -> Vec<Change> {
         let Some(claimed) = self.audits.get(round, &contributor).map(|audit| audit.claimed) else {
             return Vec::new();
         };
         let agrees = found == claimed;
-        let mut changes = vec![Change::Audited { round, contributor, auditor: account, found, agrees }];
-        let mut verdict = self.audits.find(round, contributor, account, found);
+        let mut changes =
+            vec![Change::Audited { round, contributor, auditor: account, found, agrees, evidence }];
+        let mut verdict = self.audits.find(round, contributor, account, found, evidence);
         if let (Verdict::Disputed, Some(auditing)) = (&verdict, rules.audit) {
             let auditors = self.auditors(auditing);
             let audit = self.audits.get(round, &contributor);

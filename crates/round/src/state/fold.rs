@@ -22,11 +22,12 @@ impl Published {
             Entry::Joined { sequence, .. } => self.join(account, *sequence),
             Entry::Left { sequence, .. } => self.leave(rules, time, account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base, &entry.id()),
-            Entry::Contribution { round, update, samples, metrics, engine, .. } => {
+            Entry::Contribution { round, update, samples, metrics, engine, trace, .. } => {
                 let (update, samples, metrics, engine) = (*update, *samples, *metrics, *engine);
                 let audited = self.roll.get(&account).map_or(0, |member| member.audited());
-                let is_excluded = false;
-                let accepted = Accepted { account, update, samples, metrics, engine, audited, is_excluded };
+                let (trace, is_excluded) = (*trace, false);
+                let accepted =
+                    Accepted { account, update, samples, metrics, engine, trace, audited, is_excluded };
                 self.contribute(*round, accepted)
             }
             Entry::RoundClosed { round, .. } => self.close(rules, time, *round, &entry.id()),
@@ -38,8 +39,8 @@ impl Published {
             Entry::Departed { round, account: departed, .. } => self.depart(rules, time, *round, *departed),
             Entry::RoundOverdue { round, .. } => self.end_waiting(rules, time, *round),
             Entry::Finished { round, .. } => self.finish(*round),
-            Entry::Audit { round, contributor, found, .. } => {
-                self.audit(rules, account, *round, *contributor, *found)
+            Entry::Audit { round, contributor, found, evidence, .. } => {
+                self.audit(rules, account, *round, *contributor, (*found, *evidence))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Somebody in the simulated network who signs whatever may do harm.
 
-use lichen_record::{Entry, RoundNumber};
+use lichen_record::{Entry, Evidence, RoundNumber};
 
 use super::super::fixture::{campaign, cid, engine, initial, metrics};
 use super::World;
@@ -29,6 +29,7 @@ impl World {
             samples,
             metrics: metrics(),
             engine: kind.is_multiple_of(3).then(engine),
+            trace: kind.is_multiple_of(6).then_some(update),
         };
         let duty = state.audit_duty(&self.attacker.account());
         let entry = match kind % 18 {
@@ -71,7 +72,10 @@ impl World {
                 let contributor = victim.map_or(self.tabs[0].person.account(), |victim| victim.account);
                 let (round, contributor) =
                     duty.map_or((round, contributor), |(round, whose, _audit)| (round, whose));
-                Entry::Audit { campaign, round, contributor, found: update }
+                let before = kind.is_multiple_of(4).then_some(update);
+                let piece = u32::from(kind.is_multiple_of(8));
+                let evidence = kind.is_multiple_of(2).then_some(Evidence { piece, before, after: update });
+                Entry::Audit { campaign, round, contributor, found: update, evidence }
             }
             _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
         };

@@ -8,7 +8,7 @@ mod attack;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lichen_campaign::Settlement;
-use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
+use lichen_record::{AccountId, Cid, Entry, Evidence, RoundNumber, Verified};
 use lichen_round::{
     Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Difference, Input,
     Outcome, Participant, ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
@@ -406,7 +406,12 @@ impl World {
                 *self.tabs[tab].trained.entry(round).or_default() += 1;
                 let event = match self.draw(20) {
                     0 if !self.faultless => ParticipantEvent::TrainFailed { round },
-                    _ => ParticipantEvent::Trained { round, metrics: metrics(), engine: engine() },
+                    _ => ParticipantEvent::Trained {
+                        round,
+                        metrics: metrics(),
+                        engine: engine(),
+                        trace: self.trace(),
+                    },
                 };
                 // Within a life, and whether connected or not.
                 let (life, at) = (self.tabs[tab].life, self.now + 100 + self.draw(2000));
@@ -432,7 +437,10 @@ impl World {
                 let Repetition { round, contributor, .. } = repetition;
                 let event = match self.draw(10) {
                     0 if !self.faultless => ParticipantEvent::RepeatFailed { round, contributor },
-                    _ => ParticipantEvent::Repeated { round, contributor, found: repeated(&repetition) },
+                    _ => {
+                        let (found, evidence) = repeated(&repetition);
+                        ParticipantEvent::Repeated { round, contributor, found, evidence }
+                    }
                 };
                 let (life, at) = (self.tabs[tab].life, self.now + 100 + self.draw(2000));
                 self.schedule(at, Happening::Done { tab, life, event });
@@ -443,6 +451,11 @@ impl World {
             | ParticipantAction::Evaluate { .. }
             | ParticipantAction::Report(_) => {}
         }
+    }
+
+    /// What a contribution names beside its update.
+    fn trace(&self) -> Option<Cid> {
+        self.rules.audit.map(|_audit| cid("a trace"))
     }
 
     fn aggregate(
@@ -716,8 +729,12 @@ impl World {
 }
 
 /// What a training gives, whoever does it.
-fn repeated(repetition: &Repetition) -> Cid {
-    update(repetition.contributor, repetition.round, repetition.base)
+/// What an honest account finds, with evidence where it is the first to find that.
+fn repeated(repetition: &Repetition) -> (Cid, Option<Evidence>) {
+    let found = update(repetition.contributor, repetition.round, repetition.base);
+    let is_first = repetition.trace.is_some() && repetition.accusation.is_none();
+    let evidence = Evidence { piece: 0, before: None, after: cid("the state after the first piece") };
+    (found, (is_first && found != repetition.update).then_some(evidence))
 }
 
 fn update(account: AccountId, round: RoundNumber, base: Cid) -> Cid {

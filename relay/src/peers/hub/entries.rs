@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
-use lichen_campaign::{Settlement, Transport};
+use lichen_campaign::{Manifest, Settlement, Transport};
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply};
-use lichen_record::{CampaignId, Cid, Entry, Verified, verify};
+use lichen_record::{CampaignId, Cid, Entry, Evidence, Verified, verify};
+use lichen_round::Rules;
+use lichen_settle::{Trace, state_length};
 use lichen_store::Blobs;
 
 use super::reasons::{append_reason, internal, update_reason, verify_reason};
@@ -17,6 +19,22 @@ const UPDATE_WRAPPING: usize = 256;
 /// Copies of an update in memory while it is decoded: as it came, its packed values, and the form that it is compared with.
 /// What comes of it is counted beside them.
 const COPIES: usize = 3;
+
+/// How long the blobs are that a campaign's trainings are checked by.
+#[derive(Clone, Copy)]
+pub(crate) struct Lengths {
+    /// The trace that a contribution names.
+    trace: usize,
+    /// A state that evidence begins with.
+    state: usize,
+}
+
+impl Lengths {
+    pub(crate) fn of(manifest: &Manifest) -> anyhow::Result<Self> {
+        let trace = Trace::length(Rules::from(manifest).states());
+        Ok(Self { trace, state: state_length(manifest)? })
+    }
+}
 
 impl Hub {
     pub(super) async fn append(
@@ -43,6 +61,7 @@ impl Hub {
             Transport::Relay => self.check_update(&entry).await?,
             Transport::Peers => {}
         }
+        self.check_evidence(&entry).await?;
         match self.settlement {
             Settlement::Coordinator => {}
             Settlement::Contributors => self.check_attested(&entry).await?,
@@ -75,6 +94,23 @@ impl Hub {
         let decode = move || codec.decode_within(&bytes, parameters, max_norm).map(drop);
         let decoded = tokio::task::spawn_blocking(decode);
         decoded.await.map_err(internal)?.map_err(|error| update_reason(&error))
+    }
+
+    /// Checks that what a training is to be checked by is here, once the fold would take the entry: wherever updates go, it is had
+    /// from the relay.
+    async fn check_evidence(&self, entry: &Verified<Entry>) -> Result<(), Reason> {
+        let (cid, length, missing) = match entry.get() {
+            Entry::Contribution { trace: Some(trace), .. } => {
+                (trace, self.evidence.trace, Reason::TraceMissing)
+            }
+            Entry::Audit { evidence: Some(Evidence { before: Some(before), .. }), .. } => {
+                (before, self.evidence.state, Reason::EvidenceMissing)
+            }
+            _ => return Ok(()),
+        };
+        self.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
+        let reader = self.disk.read(cid).await.map_err(internal)?.ok_or(missing)?;
+        if reader.length() == length as u64 { Ok(()) } else { Err(missing) }
     }
 
     /// Checks that what is attested is here, once the fold would take the attestation.

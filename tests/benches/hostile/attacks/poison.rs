@@ -79,8 +79,16 @@ async fn submit(
     attacker.put(client, update.to_vec()).await?;
     let (campaign, update) = (attacker.campaign, Cid::of_raw(update));
     let metrics = Metrics::new(0.01, 1.0, 60)?;
-    let entry =
-        Entry::Contribution { campaign, round, base, update, samples: SAMPLES, metrics, engine: None };
+    let entry = Entry::Contribution {
+        campaign,
+        round,
+        base,
+        update,
+        samples: SAMPLES,
+        metrics,
+        engine: None,
+        trace: None,
+    };
     attacker.count(attacker.append(client, key, &entry).await?);
     Ok(())
 }

@@ -18,7 +18,9 @@ mod datagrams;
 mod differences;
 mod mutation;
 mod targets;
+mod trainings;
 mod trees;
+mod webrtc;
 
 use mutation::Mutator;
 use targets::Target;

@@ -16,15 +16,13 @@ use lichen_net::hub::{self, Cause, Reason, Records, Reply, Request};
 use lichen_net::peer::{self, Announcement};
 use lichen_net::rendezvous::{Notice, Refusal, Register};
 use lichen_record::{
-    AccountId, CampaignId, Cid, Entry, Envelope, MAX_ENTRY, Metrics, RoundNumber, SessionCertificate,
-    Signable, SigningKey, Verified, decode, encode, verify,
+    AccountId, CampaignId, Cid, EngineKind, EngineVersion, Entry, Envelope, Evidence, MAX_ENTRY, Metrics,
+    RoundNumber, SessionCertificate, Signable, SigningKey, Verified, decode, encode, verify,
 };
-use lichen_webrtc::protocol::frame::{Assembler, Flag, Frame};
-use lichen_webrtc::protocol::signal::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{datagrams, differences, trees};
+use crate::{datagrams, differences, trainings, trees, webrtc};
 
 /// A decoder under test.
 pub(crate) struct Target {
@@ -65,6 +63,8 @@ pub(crate) fn all() -> Vec<Target> {
         differences::difference(),
         residual(),
         outer_state(),
+        trainings::trace(),
+        trainings::state(),
         aggregate(),
         safetensors(),
         datagrams::stun(),
@@ -115,8 +115,8 @@ fn messages() -> Vec<Target> {
         canonical("net-event", std::slice::from_ref(&frame)),
         repeatable("bridge-command", &[start, lichen_bridge::Command::Net(frame)]),
         repeatable("bridge-event", &[round, lichen_bridge::Event::Loss { round: 1, points: vec![loss] }]),
-        webrtc_frames(),
-        webrtc_signals(),
+        webrtc::frames(),
+        webrtc::signals(),
     ]
 }
 
@@ -360,44 +360,6 @@ fn safetensors() -> Target {
     }
 }
 
-fn webrtc_frames() -> Target {
-    let frames = [Frame::data(b"hello"), Frame::signal(Flag::Fin), Frame::data(&[7; 300])];
-    Target {
-        name: "webrtc-frames",
-        cap: 64 * 1024,
-        valid: frames.iter().map(Frame::encode_message).collect(),
-        accepts: Box::new(|input| {
-            let whole = Assembler::default().push(input);
-            // However a message is cut, the frames are the same.
-            let mut assembler = Assembler::default();
-            let (front, back) = input.split_at(input.len() / 2);
-            let cut = assembler.push(front).and_then(|mut frames| {
-                frames.extend(assembler.push(back)?);
-                Ok(frames)
-            });
-            assert_eq!(whole.as_ref().ok(), cut.as_ref().ok(), "frames depend on where a message is cut");
-            whole.is_ok()
-        }),
-    }
-}
-
-fn webrtc_signals() -> Target {
-    let valid =
-        [Signal::Offer("v=0\r\n".into()), Signal::Answer("v=0\r\n".into()), Signal::Candidate("{}".into())];
-    Target {
-        name: "webrtc-signals",
-        cap: 4096,
-        valid: valid.iter().map(Signal::encode).collect(),
-        accepts: Box::new(|input| match Signal::decode(input) {
-            Err(_refused) => false,
-            Ok(signal) => {
-                assert_eq!(Signal::decode(&signal.encode()).as_ref(), Ok(&signal), "does not come back");
-                true
-            }
-        }),
-    }
-}
-
 fn key(number: u8) -> SigningKey {
     SigningKey::generate([number; 32])
 }
@@ -406,17 +368,29 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 13] {
+fn entries() -> [Entry; 15] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
     let metrics = Metrics::new(0.25, 0.75, 60).unwrap();
+    let engine = Some(EngineVersion { kind: EngineKind::Cpu, version: 1 });
+    let contributor = key(9).account();
+    let audit = |evidence| Entry::Audit { campaign, round, contributor, found: update, evidence };
     [
         Entry::Published { campaign, manifest: campaign.0, base },
         Entry::Joined { campaign, sequence: 1 },
         Entry::Left { campaign, sequence: 1 << 40 },
         Entry::RoundOpened { campaign, round, base },
-        Entry::Contribution { campaign, round, base, update, samples: 480, metrics, engine: None },
+        Entry::Contribution {
+            campaign,
+            round,
+            base,
+            update,
+            samples: 480,
+            metrics,
+            engine: None,
+            trace: None,
+        },
         Entry::RoundClosed { campaign, round },
         Entry::Attestation { campaign, round, base, result, excluded: 0, state: None, difference: None },
         Entry::Attestation { campaign, round, base, result, excluded: 3, state: None, difference: None },
@@ -424,7 +398,18 @@ fn entries() -> [Entry; 13] {
         Entry::Departed { campaign, round, account: key(9).account() },
         Entry::RoundOverdue { campaign, round },
         Entry::Finished { campaign, round },
-        Entry::Audit { campaign, round, contributor: key(9).account(), found: update },
+        Entry::Contribution {
+            campaign,
+            round,
+            base,
+            update,
+            samples: 480,
+            metrics,
+            engine,
+            trace: Some(result),
+        },
+        audit(None),
+        audit(Some(Evidence { piece: 3, before: Some(base), after: result })),
     ]
 }
 
@@ -432,7 +417,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 13] {
+fn envelopes() -> [Vec<u8>; 15] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 

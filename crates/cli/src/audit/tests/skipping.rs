@@ -21,7 +21,10 @@ fn what_was_contributed_to_a_skipped_round_counts_for_nothing() {
     assert_ne!(base, initial);
     let (update, metrics) = (campaign.keep(&update(3)), Metrics::new(0.5, 0.5, 60).unwrap());
     let (samples, engine) = (480, engine_of(1));
-    campaign.say(1, &Entry::Contribution { campaign: id, round, base, update, samples, metrics, engine });
+    campaign.say(
+        1,
+        &Entry::Contribution { campaign: id, round, base, update, samples, metrics, engine, trace: None },
+    );
     campaign.time += 1_000_000;
     campaign.say(0, &Entry::RoundOverdue { campaign: id, round });
 
