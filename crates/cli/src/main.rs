@@ -20,12 +20,14 @@ mod progress;
 mod relay;
 mod settling;
 mod train;
+mod tree_source;
 mod witness;
 
 use audit::{Fault, Repeat, Report, SourceError, Tree, TreeReport};
 use progress::ProgressLine;
 use relay::Relay;
-use witness::{TreeSource, WitnessFault};
+use tree_source::TreeSource;
+use witness::WitnessFault;
 
 /// Checks campaigns and their results.
 #[derive(Parser)]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use ureq::http::StatusCode;
 
 use crate::audit::{Source, SourceError};
-use crate::witness::TreeSource;
+use crate::tree_source::TreeSource;
 
 /// Most bytes of `/lichen.json`.
 const MAX_INFO: usize = 64 * 1024;

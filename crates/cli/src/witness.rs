@@ -17,6 +17,7 @@ use lichen_record::{CampaignId, VerifyError, verify};
 
 use crate::audit::SourceError;
 use crate::relay::{Relay, parse_url};
+use crate::tree_source::TreeSource;
 
 mod state;
 #[cfg(test)]
@@ -50,21 +51,6 @@ pub(crate) struct WitnessArguments {
     /// Look once, and exit.
     #[arg(long)]
     once: bool,
-}
-
-/// Where a log's tree is read, and where signatures go. Nothing that it gives is believed.
-pub(crate) trait TreeSource {
-    /// What the coordinator signed about the log's key.
-    fn log_key(&mut self) -> Result<Vec<u8>, SourceError>;
-
-    /// The newest checkpoint.
-    fn log_checkpoint(&mut self) -> Result<Vec<u8>, SourceError>;
-
-    /// The hashes of a tile.
-    fn tile(&mut self, path: &TilePath) -> Result<Vec<u8>, SourceError>;
-
-    /// Hands in a checkpoint with a witness's signature.
-    fn cosign(&mut self, note: &[u8]) -> Result<(), SourceError>;
 }
 
 /// What a look at a log came to.

@@ -24,7 +24,7 @@
 extern crate alloc;
 
 mod chain;
-#[cfg(feature = "ed25519")]
+#[cfg(all(feature = "ed25519", not(target_arch = "wasm32")))]
 mod ed25519;
 mod equivocation;
 mod head;
@@ -35,7 +35,7 @@ mod replica;
 pub mod tree;
 
 pub use chain::{Chain, ChainError};
-#[cfg(feature = "ed25519")]
+#[cfg(all(feature = "ed25519", not(target_arch = "wasm32")))]
 pub use ed25519::{Ed25519Key, check_ed25519};
 pub use equivocation::{Equivocation, WitnessError, check_newer};
 pub use head::{Head, HeadError, Receipt, ReceiptError, check_receipt};

@@ -1,4 +1,5 @@
 //! Notes, checkpoints and cosignatures are those of the specifications, and two histories are shown as what they are.
+#![cfg(not(target_arch = "wasm32"))]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::convert::Infallible;
