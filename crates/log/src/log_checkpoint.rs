@@ -14,7 +14,7 @@ use lichen_record::{AccountId, CampaignId, Signable, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::note::{CheckEd25519, KeyKind, Note, NoteError, NoteSignature, VerifierKey, is_key_name};
-use crate::tree::Hash;
+use crate::tree::{EMPTY_ROOT, Hash};
 
 /// Longest text of a checkpoint, in bytes.
 const MAX_TEXT: usize = 512;
@@ -123,7 +123,8 @@ impl FromStr for LogCheckpoint {
             let (size, rest) = rest.split_once('\n')?;
             let root = STANDARD.decode(rest.strip_suffix('\n')?).ok()?;
             let origin = is_key_name(origin).then(|| origin.to_owned())?;
-            Some(Self { origin, size: size.parse().ok()?, root: root.try_into().ok()? })
+            let checkpoint = Self { origin, size: size.parse().ok()?, root: root.try_into().ok()? };
+            (checkpoint.size > 0 || checkpoint.root == EMPTY_ROOT).then_some(checkpoint)
         };
         // Extension lines are not read: our logs have none, and nobody could check what they say.
         read().filter(|checkpoint| checkpoint.to_string() == text).ok_or(LogCheckpointError::Malformed)

@@ -90,6 +90,7 @@ fn the_specifications_checkpoint_is_read() {
     assert_eq!(checkpoint.to_string(), EXAMPLE_CHECKPOINT);
     for (from, to) in [
         ("20852163", "020852163"),
+        ("20852163", "0"),
         ("20852163", "+20852163"),
         ("20852163", "20852163 "),
         ("20852163", "99999999999999999999"),

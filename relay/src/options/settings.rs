@@ -17,6 +17,9 @@ use crate::serving::words::Operator;
 use crate::traversal::circuits::Limits;
 use crate::traversal::turn;
 
+/// Most witnesses: clients have to read 16 signatures, and one is the log's own.
+const MAX_WITNESSES: usize = 15;
+
 /// The options with defaults in place of what nobody has set.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -109,6 +112,9 @@ impl Settings {
             .collect::<Result<Vec<proxies::Range>>>();
         let allow_origins =
             options.allow_origins.iter().map(|origin| origins::parse(origin)).collect::<Result<Vec<_>>>()?;
+        if options.witnesses.len() > MAX_WITNESSES {
+            bail!("--witness can be given {MAX_WITNESSES} times, not every client reads more signatures");
+        }
         let witnesses = options.witnesses.iter().map(|key| check::witness(key)).collect::<Result<_>>()?;
         let public_address = options.public_address.as_deref();
         let public_address =
