@@ -48,6 +48,12 @@ const COPIES: &str = "copies";
 /// The package of these benches.
 const SETTLE: &str = "lichen-settle";
 
+/// What the tree over a log costs: a bench of the store on disk.
+const TREE: &str = "tree";
+
+/// The package of that bench.
+const STORE: &str = "lichen-store";
+
 /// The benchmark of an open page, in a browser.
 const PAGE: &str = "page";
 
@@ -66,6 +72,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{ATTACKS}");
         println!("{LEARNING}");
         println!("{COPIES}");
+        println!("{TREE}");
         println!("{PAGE}");
         println!("{ROUNDS}");
         for name in names(&toolchain)? {
@@ -86,6 +93,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     if [ATTACKS, LEARNING, COPIES].contains(&name.as_str()) {
         return of_package(&toolchain, SETTLE, &["--bench", &name], arguments);
+    }
+    if name == TREE {
+        return of_package(&toolchain, STORE, &["--features", "redb", "--bench", TREE], arguments);
     }
     if name == PAGE {
         return page::page(&toolchain, arguments);
@@ -124,7 +134,7 @@ fn names(toolchain: &Toolchain) -> Result<Vec<String>> {
     };
     let names = packages.iter().filter(has_bench).filter_map(|package| package.get("name")?.as_str());
     Ok(names
-        .filter(|name| *name != TESTS && *name != SETTLE)
+        .filter(|name| ![TESTS, SETTLE, STORE].contains(name))
         .map(|name| name.trim_start_matches("lichen-").to_owned())
         .collect())
 }
