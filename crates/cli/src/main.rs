@@ -119,15 +119,15 @@ struct Claims {
     quorum: usize,
 }
 
-/// What the relay shows of the log's tree; none if it is of a version without.
+/// What the relay shows of the log's tree; none if it shows none and nobody asked for more.
 fn tree(relay: &Relay, campaign: CampaignId, claims: &Claims) -> anyhow::Result<Option<Tree>> {
     let mut source = relay.tree(campaign);
-    let certificate = match source.log_key() {
-        Ok(certificate) => certificate,
+    let shown = source.log_key().and_then(|certificate| Ok((certificate, source.log_checkpoint()?)));
+    let (certificate, served) = match shown {
+        Ok(shown) => shown,
         Err(SourceError::NotFound) if claims.checkpoints.is_empty() && claims.quorum == 0 => return Ok(None),
-        Err(error) => return Err(error).context("the key of the log's tree"),
+        Err(error) => return Err(error).context("the signed root of the log's tree"),
     };
-    let served = source.log_checkpoint().context("the checkpoint of the log's tree")?;
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         // A witness keeps the log's key above the checkpoint.
@@ -187,7 +187,7 @@ fn in_words_rounds(report: &Report) -> String {
 
 fn in_words_tree(tree: Option<&TreeReport>) -> String {
     let Some(TreeReport { records, others, witnesses }) = tree else {
-        return "tree         not shown by this relay, which is of an earlier version".into();
+        return "tree         not shown by this relay: it is of an earlier version, or follows one that is away".into();
     };
     let mut words = format!("tree         the signed root over {records} records is that of the records");
     if *others > 0 {

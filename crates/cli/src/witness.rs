@@ -93,16 +93,15 @@ pub(crate) enum WitnessFault {
 pub(crate) fn witness(arguments: &WitnessArguments) -> anyhow::Result<()> {
     let mut witness = Witness::open(arguments)?;
     println!("{}", witness.state.verifier());
-    let mut relays = Vec::new();
-    for url in &arguments.relays {
-        relays.push((url, Relay::new(url), arguments.campaign));
-    }
+    let watched =
+        |url: &String| Watched { relay: Relay::new(url), campaign: arguments.campaign, said: String::new() };
+    let mut relays: Vec<(&String, Watched)> =
+        arguments.relays.iter().map(|url| (url, watched(url))).collect();
     loop {
-        for (url, relay, campaign) in &mut relays {
-            let seen = look(&mut witness, relay, campaign);
-            match seen {
-                Ok(seen) => say(url, &seen),
-                Err(error) if is_passing(&error) && !arguments.once => eprintln!("{url}: {error:#}"),
+        for (url, watched) in &mut relays {
+            match look(&mut witness, watched) {
+                Ok(seen) => watched.say(url, in_words(&seen)),
+                Err(error) if is_passing(&error) && !arguments.once => watched.say(url, format!("{error:#}")),
                 Err(error) => return Err(error.context((*url).clone())),
             }
         }
@@ -113,34 +112,46 @@ pub(crate) fn witness(arguments: &WitnessArguments) -> anyhow::Result<()> {
     }
 }
 
-fn look(witness: &mut Witness, relay: &Relay, campaign: &mut Option<CampaignId>) -> anyhow::Result<Seen> {
-    let id = match campaign {
-        Some(id) => *id,
-        None => *campaign.insert(relay.campaign()?),
-    };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("this machine's clock")?.as_secs();
-    Ok(witness.look(&mut relay.tree(id), now)?)
+/// A relay that is followed.
+struct Watched {
+    relay: Relay,
+    campaign: Option<CampaignId>,
+    /// What was said of it last, which is not said again.
+    said: String,
 }
 
-/// Whether it may be otherwise when looked at again.
-fn is_passing(error: &anyhow::Error) -> bool {
-    match error.downcast_ref::<WitnessFault>() {
-        Some(fault) => matches!(fault, WitnessFault::Source(_) | WitnessFault::Tree(_)),
-        // The relay could not be asked for its campaign.
-        None => true,
+impl Watched {
+    fn say(&mut self, url: &str, words: String) {
+        if words != self.said {
+            eprintln!("{url}: {words}");
+            self.said = words;
+        }
     }
 }
 
-fn say(url: &str, seen: &Seen) {
+fn look(witness: &mut Witness, watched: &mut Watched) -> anyhow::Result<Seen> {
+    let campaign = match watched.campaign {
+        Some(campaign) => campaign,
+        None => *watched.campaign.insert(watched.relay.campaign()?),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("this machine's clock")?.as_secs();
+    Ok(witness.look(&mut watched.relay.tree(campaign), now)?)
+}
+
+/// Whether to go on looking: a log with two histories is the end, and so is a folder that does not remember.
+fn is_passing(error: &anyhow::Error) -> bool {
+    let is_final =
+        |fault: &WitnessFault| matches!(fault, WitnessFault::Equivocation(_) | WitnessFault::State(_));
+    !error.downcast_ref().is_some_and(is_final)
+}
+
+fn in_words(seen: &Seen) -> String {
     match seen {
-        Seen::Signed(size) => eprintln!("{url}: signed {size} records"),
-        Seen::Known(_) => {}
+        Seen::Signed(size) | Seen::Known(size) => format!("{size} records are signed"),
         Seen::Behind { known, found } => {
-            eprintln!("{url}: shows {found} records, {known} are signed: it lags behind, or goes back");
+            format!("shows {found} records, and {known} are signed: it lags behind, or goes back")
         }
-        Seen::NotTaken(size, error) => {
-            eprintln!("{url}: {size} records, and the signature was not taken: {error}")
-        }
+        Seen::NotTaken(size, error) => format!("{size} records, and the signature was not taken: {error}"),
     }
 }
 
