@@ -404,14 +404,11 @@ impl World {
                 assert_eq!((shard.len(), steps), (16, 60));
                 self.assert_trains_for_good(tab, round);
                 *self.tabs[tab].trained.entry(round).or_default() += 1;
+                let (metrics, engine, trace) =
+                    (metrics(), engine(), self.rules.audit.map(|_| cid("a trace")));
                 let event = match self.draw(20) {
                     0 if !self.faultless => ParticipantEvent::TrainFailed { round },
-                    _ => ParticipantEvent::Trained {
-                        round,
-                        metrics: metrics(),
-                        engine: engine(),
-                        trace: self.trace(),
-                    },
+                    _ => ParticipantEvent::Trained { round, metrics, engine, trace },
                 };
                 // Within a life, and whether connected or not.
                 let (life, at) = (self.tabs[tab].life, self.now + 100 + self.draw(2000));
@@ -451,11 +448,6 @@ impl World {
             | ParticipantAction::Evaluate { .. }
             | ParticipantAction::Report(_) => {}
         }
-    }
-
-    /// What a contribution names beside its update.
-    fn trace(&self) -> Option<Cid> {
-        self.rules.audit.map(|_audit| cid("a trace"))
     }
 
     fn aggregate(
@@ -728,7 +720,6 @@ impl World {
     }
 }
 
-/// What a training gives, whoever does it.
 /// What an honest account finds, with evidence where it is the first to find that.
 fn repeated(repetition: &Repetition) -> (Cid, Option<Evidence>) {
     let found = update(repetition.contributor, repetition.round, repetition.base);
@@ -737,6 +728,7 @@ fn repeated(repetition: &Repetition) -> (Cid, Option<Evidence>) {
     (found, (is_first && found != repetition.update).then_some(evidence))
 }
 
+/// What a training gives, whoever does it.
 fn update(account: AccountId, round: RoundNumber, base: Cid) -> Cid {
     cid(&format!("update {account} {round} {base}"))
 }
