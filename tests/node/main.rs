@@ -12,6 +12,7 @@ mod network;
 mod outer;
 mod tab;
 mod turns;
+mod uneven;
 mod witness;
 
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{FutureExt, StreamExt};
@@ -61,6 +62,11 @@ impl Tab {
 
     /// Opens a tab in front of this relay, that can meet the other tabs of this network.
     pub(crate) fn open_in(relay: &RelayProcess, person: &Person, network: &Network) -> Self {
+        Self::open_slowed(relay, person, network, Duration::ZERO)
+    }
+
+    /// The same on a device that is busy with other things for so long between any two slices of work.
+    fn open_slowed(relay: &RelayProcess, person: &Person, network: &Network, pause: Duration) -> Self {
         let site = relay.get("lichen.json").unwrap().text();
         let campaign = serde_json::from_str::<serde_json::Value>(&site).unwrap()["campaign"].clone();
         let manifest = relay.get(&format!("blob/{}", campaign.as_str().unwrap())).unwrap().body;
@@ -85,7 +91,7 @@ impl Tab {
             }
             let _closed = sender.unbounded_send(event);
         };
-        let platform = Native::new(Rc::clone(&person.device), manifest);
+        let platform = Native::new(Rc::clone(&person.device), manifest).with_pauses(pause);
         let node = tokio::task::spawn_local(lichen_node::run(platform, received, emit));
         let traffic = Rc::new(Cell::new((0, 0)));
         let moved = Rc::clone(&traffic);
@@ -125,7 +131,17 @@ impl Tab {
 
     /// Opens a tab that takes part, and can meet the other tabs of this network.
     pub(crate) async fn joined_in(relay: &RelayProcess, person: &Person, network: &Network) -> Self {
-        let mut tab = Self::open_in(relay, person, network);
+        Self::joined_slowed(relay, person, network, Duration::ZERO).await
+    }
+
+    /// The same on a device that is busy with other things for so long between any two slices of work.
+    pub(crate) async fn joined_slowed(
+        relay: &RelayProcess,
+        person: &Person,
+        network: &Network,
+        pause: Duration,
+    ) -> Self {
+        let mut tab = Self::open_slowed(relay, person, network, pause);
         tab.start(EnginePreference::Cpu).await;
         tab.join().await;
         tab

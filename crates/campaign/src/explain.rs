@@ -99,10 +99,11 @@ impl Manifest {
     fn explain_work(&self) -> String {
         let looks = u64::from(self.train.steps).saturating_mul(self.train.batch as u64);
         format!(
-            "It trains in short turns, called rounds: in each it looks at {} and adjusts the model after every {}, on \
+            "It trains in short turns, called rounds: in each it looks at {}{} and adjusts the model after every {}, on \
              its processor or its graphics processor, whichever turns out faster.{} Then everybody's changes are {}{}, \
              {}.{}{}",
             counted(looks, "example", "examples"),
+            self.explain_budget(),
             with_separators(self.train.batch as u64),
             self.explain_turns(),
             self.explain_combining(),
@@ -111,6 +112,11 @@ impl Manifest {
             self.explain_audits(),
             self.explain_guard()
         )
+    }
+
+    fn explain_budget(&self) -> String {
+        let Some(budget) = self.train.budget else { return String::new() };
+        format!(", or as many as it gets through in {} seconds,", budget.seconds)
     }
 
     fn explain_turns(&self) -> String {

@@ -268,6 +268,17 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
         let problem = format!("is {}: a shard has only {shard} samples", train.batch);
         faults.push(Fault::new("train.batch", problem));
     }
+    if let Some(budget) = train.budget
+        && budget.seconds * 1000.0 >= to_milliseconds(manifest.rounds.deadline_ms)
+    {
+        let problem = "must be less than rounds.deadline_seconds: no round would wait for a training";
+        faults.push(Fault::new("train.seconds", problem));
+    }
+    if train.budget.is_some() && manifest.audit.is_some() {
+        let problem = "must be left out with [audit]: the states that a contribution names belong to a number of steps that \
+                       is known before";
+        faults.push(Fault::new("train.seconds", problem));
+    }
     check_answers(manifest, faults);
     let sparse = matches!(manifest.update.encoding, Encoding::Sparse { .. });
     if let Some(problem) = manifest.aggregation.check_with_codec(sparse) {
@@ -284,6 +295,11 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
     if let Some(show) = &manifest.show {
         check_show(show, manifest.model.input.iter().product(), data.classes, faults);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a deadline is at most a day")]
+const fn to_milliseconds(deadline_ms: u64) -> f64 {
+    deadline_ms as f64
 }
 
 /// Checks that data, model and aim speak of the same kind of answers: classes or numbers.

@@ -393,8 +393,10 @@ pub struct TrainSpec {
     pub learning_rate: f64,
     /// Samples per step.
     pub batch: usize,
-    /// Steps per round.
+    /// Steps per round; with a budget, the most.
     pub steps: u32,
+    /// How long a training may take; none where each takes all steps.
+    pub budget: Option<Budget>,
     /// How the step size changes over the steps of a round.
     pub schedule: Schedule,
     /// Steps over which the step size rises from 0: in step s, from 0, it is `learning_rate (s + 1) / (warmup + 1)`.
@@ -418,6 +420,18 @@ pub struct TrainSpec {
     /// Pull towards the model that the round began with (`FedProx`; Li et al., 2020): adds `proximal (θ - θ₀)` to the gradient
     /// before it is clipped as a whole; on the CPU's one thread only.
     pub proximal: Option<f64>,
+}
+
+/// Time for a training, in which each device takes as many steps as it comes to (`seconds` and `least_steps` in `[train]`).
+///
+/// The log says how many a contribution took, and updates count by that (`learn::LocalWork`); the weights are those of the shards,
+/// which are as large for everybody.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Seconds in which steps are begun.
+    pub seconds: f64,
+    /// Fewest steps, however long they take.
+    pub least: u32,
 }
 
 /// A rule that changes parameters by their gradients, as PyTorch defines it.

@@ -3,6 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
+use lichen_campaign::model_spec::Budget;
 use lichen_campaign::{
     AtTarget, Encoding, Manifest, ManifestError, Rounds, Settlement, Statement, Topic, Transport,
 };
@@ -115,6 +116,38 @@ fn a_cohort_is_large_enough_for_the_minimum_and_never_waits_for_ever() {
         told.iter().any(|statement| statement.text.contains("Where more than 8 devices take part")),
         "{told:?}"
     );
+}
+
+#[test]
+fn a_training_may_have_a_budget_of_time() {
+    let digits = Manifest::parse(DIGITS).unwrap();
+    assert_eq!(digits.train.budget, None);
+    let budget = |fields: &str| Manifest::parse(&with("steps = 60", &format!("steps = 60\n{fields}")));
+    let given = budget("seconds = 2.5\nleast_steps = 6").unwrap();
+    assert_eq!(given.train.budget, Some(Budget { seconds: 2.5, least: 6 }));
+    assert_eq!(budget("seconds = 1").unwrap().train.budget, Some(Budget { seconds: 1.0, least: 1 }));
+    let work = given.explain().into_iter().find(|statement| statement.topic == Topic::Work).unwrap().text;
+    assert!(
+        work.contains("1,920 examples, or as many as it gets through in 2.5 seconds, and adjusts"),
+        "{work}"
+    );
+    for (fields, field) in [
+        ("least_steps = 6", "train.least_steps has no meaning"),
+        ("seconds = 1\nleast_steps = 61", "train.least_steps is 61"),
+        ("seconds = 10", "train.seconds must be less than rounds.deadline_seconds"),
+        ("seconds = 0", "train.seconds is 0"),
+        ("seconds = 1\nschedule = \"cosine\"", "train.schedule must be"),
+        ("seconds = 1\nwarmup = 3", "train.warmup must be 0"),
+        ("seconds = 1\nproximal = 0.1", "train.proximal must be left out"),
+    ] {
+        let refused = budget(fields).unwrap_err().to_string();
+        assert!(refused.starts_with(field) && !refused.contains('\n'), "{fields}: {refused}");
+    }
+    let audited = with("[rounds]", "[audit]\n[rounds]").replace("steps = 60", "steps = 60\nseconds = 1");
+    assert!(faults(&audited)[0].starts_with("train.seconds must be left out with [audit]"));
+    let endless =
+        Manifest::parse(&with("steps = 60", "steps = 1000001\nseconds = 1")).unwrap_err().to_string();
+    assert!(endless.starts_with("train.steps must be at most 1000000"), "{endless}");
 }
 
 #[test]

@@ -451,8 +451,8 @@ fn fetch_outcome<S: Source>(
     Ok(Reached { outcome, checkpoint, state: state.transpose()? })
 }
 
-/// Updates with their weights.
-type Updates = Vec<(u32, Vec<u8>)>;
+/// Updates with what is known of them.
+type Updates = Vec<(Input, Vec<u8>)>;
 
 /// A round's updates with their weights; none where updates go from tab to tab and one is not kept.
 fn round_updates<S: Source>(
@@ -461,9 +461,9 @@ fn round_updates<S: Source>(
     round: &SettledRound,
 ) -> Result<Option<Updates>, Fault> {
     let mut updates = Vec::with_capacity(round.inputs.len());
-    for Input { weight, update, .. } in &round.inputs {
-        match blobs.fetch(*update, BlobRole::Update(round.number), MAX_BLOB) {
-            Ok(bytes) => updates.push((*weight, bytes)),
+    for input in &round.inputs {
+        match blobs.fetch(input.update, BlobRole::Update(round.number), MAX_BLOB) {
+            Ok(bytes) => updates.push((*input, bytes)),
             Err(Fault::Blob { error: SourceError::NotFound, .. })
                 if manifest.rounds.transport == Transport::Peers =>
             {

@@ -37,6 +37,12 @@ fn describe_packing(manifest: &Manifest) -> anyhow::Result<String> {
 /// Who attests results and how tabs get them, in a line each where that is not as usual.
 fn describe_telling(manifest: &Manifest) -> anyhow::Result<String> {
     let mut text = describe_waiting(manifest);
+    if let Some(budget) = manifest.train.budget {
+        text.push_str(&format!(
+            "local work   {} to {} steps, as many as a device comes to in {} s; updates count by their own numbers of steps\n",
+            budget.least, manifest.train.steps, budget.seconds
+        ));
+    }
     if let Some(cohort) = manifest.rounds.cohort {
         let new = cohort.div_ceil(4);
         text.push_str(&format!(

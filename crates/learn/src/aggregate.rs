@@ -20,8 +20,9 @@ use lichen_campaign::{AggregationRule, Encoding, Rule};
 use lichen_model::{ModelError, Parameters};
 use lichen_record::{Cid, MAX_BLOB};
 
+use crate::local_work::MeanWork;
 use crate::update::to_f32;
-use crate::{Codec, Update};
+use crate::{Codec, LocalWork, Update};
 use held::Held;
 use mean::WeightedMean;
 
@@ -77,6 +78,7 @@ pub struct Aggregation {
     gathered: Gathered,
     codec: Codec,
     max_norm: f64,
+    work: MeanWork,
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +108,7 @@ impl Aggregation {
             Rule::Mean => Gathered::Mean(WeightedMean::new(elements)),
             _ => Gathered::Held(Held::new(*rule, elements, &Cid::of_raw(base))),
         };
-        Ok(Self { base: parameters, gathered, codec, max_norm })
+        Ok(Self { base: parameters, gathered, codec, max_norm, work: MeanWork::default() })
     }
 
     /// The checkpoint that the round began with.
@@ -120,8 +122,15 @@ impl Aggregation {
     /// One that is no update of this model, is packed in another way, or is too long, is left out. Everybody leaves out the same
     /// ones, since that follows from the bytes alone.
     pub fn add(&mut self, samples: u32, bytes: &[u8]) -> bool {
+        self.add_part(samples, LocalWork::FULL, bytes)
+    }
+
+    /// The same for an update that comes of a part of a training, and was [extended](Update::extended) to what a whole one would
+    /// give: what all come to is shortened again, by what was done on average.
+    pub fn add_part(&mut self, samples: u32, work: LocalWork, bytes: &[u8]) -> bool {
         let decoded = self.codec.decode_within(bytes, self.base.elements(), self.max_norm);
         let Ok(update) = decoded else { return false };
+        self.work.add(samples, work);
         match &mut self.gathered {
             Gathered::Mean(mean) => mean.add(samples, &update),
             Gathered::Held(held) => held.add(samples, update),
@@ -163,10 +172,13 @@ impl Aggregation {
     /// The base, and what becomes of the updates: one value for each parameter, or none if no update counts.
     #[must_use]
     pub fn combine(self) -> (Parameters, Option<Vec<f64>>) {
-        let change = match self.gathered {
+        let mut change = match self.gathered {
             Gathered::Mean(mean) => mean.combined(),
             Gathered::Held(held) => held.combined(),
         };
+        if let Some(change) = &mut change {
+            self.work.shorten(change);
+        }
         (self.base, change)
     }
 }

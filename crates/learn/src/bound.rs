@@ -35,8 +35,10 @@ pub fn max_norm(manifest: &Manifest) -> Result<f64, ModelError> {
 fn default_norm(parameters: usize, is_trained: bool, train: &TrainSpec) -> f64 {
     // Running statistics go where the data is, however small the steps.
     let is_adaptive = is_trained && train.optimizer != Optimizer::Sgd;
-    let each = if is_adaptive { ROOM * train.learning_rate * f64::from(train.steps) } else { 1.0 };
-    (libm::sqrt(parameters as f64) * each.min(1.0)).max(LEAST)
+    // Where devices take as many steps as they come to, updates are bounded as they are counted: extended to all steps.
+    let most = train.budget.map_or(1.0, |budget| f64::from(train.steps) / f64::from(budget.least.max(1)));
+    let each = if is_adaptive { ROOM * train.learning_rate * f64::from(train.steps) } else { most };
+    (libm::sqrt(parameters as f64) * each.min(most)).max(LEAST)
 }
 
 impl Update {
@@ -92,6 +94,10 @@ mod tests {
         assert_eq!(of(&[("steps = 60", "steps = 6000")]), root);
         assert_eq!(of(&[("steps = 60", "steps = 1")]), LEAST);
         assert_eq!(of(&[("\"adam\"", "\"sgd\"")]), root);
+        let half = |steps: &str| alloc::format!("{steps}\nseconds = 1\nleast_steps = 30");
+        assert_eq!(of(&[("steps = 60", &half("steps = 60")), ("\"adam\"", "\"sgd\"")]), 2.0 * root);
+        assert_eq!(of(&[("steps = 60", &half("steps = 60"))]), digits);
+        assert_eq!(of(&[("steps = 60", &half("steps = 6000"))]), root * 4.0 * 0.002 * 6000.0);
         assert_eq!(of(&[("[rounds]", "[update]\nmax_norm = 0.5\n[rounds]")]), 0.5);
     }
 

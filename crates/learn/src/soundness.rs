@@ -27,6 +27,12 @@ pub struct ModelSize {
 /// Why a campaign cannot be trained, with the key of the manifest to change.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SoundnessError {
+    /// Running statistics of batch normalisation do not grow with the steps as what is trained does.
+    #[error(
+        "train.seconds does not go with batch normalisation: its running statistics cannot be set off against numbers of steps. \
+         Leave seconds out, or use layer or group normalisation"
+    )]
+    UnevenStatistics,
     /// The model cannot be built, or not for so large a batch.
     #[error("model: {0}")]
     Model(ModelError),
@@ -145,6 +151,9 @@ pub fn check_training(model: &ModelSpec, train: &TrainSpec) -> Result<(), Soundn
     let has_statistics = graph.parameters().iter().any(|parameter| !parameter.trained);
     if train.clip_sample_norm.is_some() && has_statistics {
         return Err(SoundnessError::SampleClipping);
+    }
+    if train.budget.is_some() && has_statistics {
+        return Err(SoundnessError::UnevenStatistics);
     }
     Ok(())
 }
@@ -268,6 +277,16 @@ mod tests {
         let manifest = Manifest::parse(&text).unwrap();
         let refused = check_model(&manifest.model, &manifest.train);
         assert!(matches!(refused, Err(SoundnessError::Model(ModelError::TooLarge { .. }))), "{refused:?}");
+    }
+
+    #[test]
+    fn uneven_work_behind_batch_normalisation_is_refused() {
+        let budget = MANIFEST.replace("steps = 60", "steps = 60\nseconds = 1");
+        let layer = "[[model.layers]]";
+        let norm = budget.replacen(layer, &format!("{layer}\nkind = \"batch-norm\"\n\n{layer}"), 1);
+        let check = |text: &str| check_campaign(&Manifest::parse(text).unwrap(), DATA);
+        assert_eq!(check(&norm), Err(SoundnessError::UnevenStatistics));
+        assert!(check(&budget).is_ok());
     }
 
     #[test]

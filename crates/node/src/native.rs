@@ -52,6 +52,8 @@ pub struct Native {
     device: Rc<Device>,
     manifest: Vec<u8>,
     site: Vec<Vec<u8>>,
+    /// How long others have their turn whenever the node lets them.
+    pause: Duration,
     began: Instant,
 }
 
@@ -59,7 +61,13 @@ impl Native {
     /// The platform of one node on this device, in the campaign that these bytes describe.
     #[must_use]
     pub fn new(device: Rc<Device>, manifest: Vec<u8>) -> Self {
-        Self { device, manifest, site: Vec::new(), began: Instant::now() }
+        Self { device, manifest, site: Vec::new(), pause: Duration::ZERO, began: Instant::now() }
+    }
+
+    /// The same on a device that is busy with other things for so long between any two slices of work.
+    #[must_use]
+    pub fn with_pauses(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     /// The same, where these blobs are to be had before anything is connected.
@@ -87,7 +95,10 @@ impl Platform for Native {
     }
 
     async fn yield_now(&self) {
-        tokio::task::yield_now().await;
+        if self.pause.is_zero() {
+            return tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(self.pause).await;
     }
 
     async fn sleep(&self, milliseconds: u32) {

@@ -26,8 +26,9 @@ impl Progress {
         self.at.set((round, if known == round { step } else { 0 }, steps));
     }
 
-    pub(crate) fn advance(&self, step: u32) {
-        let (round, _, steps) = self.at.get();
+    /// So many of so many steps are taken.
+    pub(crate) fn advance(&self, step: u32, steps: u32) {
+        let (round, _, _) = self.at.get();
         self.at.set((round, step, steps));
     }
 

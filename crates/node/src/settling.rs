@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures::lock::Mutex;
 use lichen_bridge::Event;
 use lichen_record::{Cid, RoundNumber};
-use lichen_round::Outcome;
+use lichen_round::{Input, Outcome};
 use lichen_settle::{Measurer, SetAside, Settled, Settler, guarded};
 
 use crate::Platform;
@@ -36,7 +36,7 @@ pub(crate) async fn combine<P: Platform>(
     settling: &Settling,
     round: RoundNumber,
     base: Outcome,
-    updates: &[(u32, Vec<u8>)],
+    updates: &[(Input, Vec<u8>)],
 ) -> Option<Combined> {
     let bytes = blobs::bytes(context, &base.result).await?;
     let state = match &base.state {
@@ -48,8 +48,8 @@ pub(crate) async fn combine<P: Platform>(
         let settler = made(context, &mut settler).await?;
         let mut aggregation = settler.aggregation(&bytes).ok()?;
         drop(bytes);
-        for (samples, update) in updates {
-            aggregation.add(*samples, update);
+        for (input, update) in updates {
+            aggregation.add_part(input.weight, settler.work(input.steps), update);
         }
         let turn = async || context.platform.yield_now().await;
         settler.settle(&base.result, state.as_deref(), aggregation, turn).await.ok()?

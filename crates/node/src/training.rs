@@ -1,6 +1,9 @@
 //! Trains for one round in short slices, with pauses and progress.
 
+use std::collections::VecDeque;
+
 use lichen_bridge::{EnginePreference, Event, LossPoint, Phase, Problem};
+use lichen_campaign::model_spec::Budget;
 use lichen_engine::{EngineError, EngineKind, EngineVersion};
 use lichen_learn::{Batches, Dataset};
 use lichen_model::Parameters;
@@ -87,14 +90,14 @@ struct Course {
 impl Course {
     /// A training that begins.
     fn new(assignment: &Assignment, batch: usize, is_traced: bool) -> Self {
-        let Assignment { round, base, ref shard, steps, seed } = *assignment;
+        let Assignment { round, base, ref shard, seed, .. } = *assignment;
         let batches = Batches::new(shard.clone(), batch, seed);
         Self {
             round,
             base,
             batches,
             done: 0,
-            losses: Losses::new(shard.len() / batch.max(1), steps),
+            losses: Losses::new(shard.len() / batch.max(1)),
             trace: is_traced.then(Trace::default),
             ms: 0.0,
         }
@@ -255,7 +258,8 @@ async fn train<P: Platform>(
         report.tell(course.done, &mut course.losses);
     }
     let began = context.platform.clock();
-    while course.done < *steps {
+    let budget = context.setup.manifest.train.budget;
+    while course.done < *steps && !is_spent(budget, &course, context.platform.clock() - began) {
         if !context.is_wanted(task.ticket) {
             course.ms += context.platform.clock() - began;
             *stopped = Some(course);
@@ -271,6 +275,7 @@ async fn train<P: Platform>(
         }
         if report.is_turn_over() || course.done == 1 {
             course.losses.take(chosen.trainer.take_losses().await?)?;
+            report.steps = planned(budget, &course, context.platform.clock() - began, *steps);
             report.progress(course.done, &mut course.losses);
             context.platform.yield_now().await;
             report.next_turn(course.done);
@@ -278,7 +283,8 @@ async fn train<P: Platform>(
     }
     course.losses.take(chosen.trainer.take_losses().await?)?;
     let seconds = (course.ms + context.platform.clock() - began) / 1e3;
-    report.tell(*steps, &mut course.losses);
+    report.steps = course.done;
+    report.tell(course.done, &mut course.losses);
     let metric_samples = shard.get(..METRIC_SAMPLES).unwrap_or(shard);
     let (x, answers) = dataset.gather(metric_samples);
     let parameters = chosen.trainer.parameters().await?;
@@ -286,13 +292,26 @@ async fn train<P: Platform>(
     let is_finite =
         parameters.iter().all(|(_name, tensor)| tensor.data().iter().all(|value| value.is_finite()));
     // A loss that is none but for rounding may come out below 0, which none of the losses can be.
-    let metrics = Metrics::new(course.losses.last().max(0.0), accuracy, *steps);
+    let metrics = Metrics::new(course.losses.last().max(0.0), accuracy, course.done);
     let is_possible = |metrics: &Metrics| context.setup.rules.check_metrics(metrics).is_ok();
     let metrics = metrics.ok().filter(|metrics| is_finite && is_possible(metrics));
     let metrics = metrics.ok_or(TrainingError::Diverged)?;
-    chosen.shown.samples_per_second = speed(batch, *steps, seconds);
+    chosen.shown.samples_per_second = speed(batch, course.done, seconds);
     (context.out)(Event::Engine(chosen.shown.clone()));
     Ok((parameters, metrics, course.trace))
+}
+
+/// Whether a training that has taken so many milliseconds since it went on has had its time.
+fn is_spent(budget: Option<Budget>, course: &Course, ms: f64) -> bool {
+    budget.is_some_and(|budget| course.done >= budget.least && course.ms + ms >= budget.seconds * 1e3)
+}
+
+/// How many steps the training comes to, as far as can be seen from those that it has taken.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, cut to its range")]
+fn planned(budget: Option<Budget>, course: &Course, ms: f64, most: u32) -> u32 {
+    let Some(budget) = budget else { return most };
+    let steps = f64::from(course.done) * budget.seconds * 1e3 / (course.ms + ms).max(1.0);
+    (steps as u32).clamp(budget.least.max(course.done).min(most), most)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "batches are small")]
@@ -305,22 +324,16 @@ struct Losses {
     /// Those that were not reported yet, and the number of the first one's step.
     points: Vec<LossPoint>,
     taken: u32,
-    /// The step at which the last epoch begins.
-    last_epoch_from: u32,
-    /// Losses of the last epoch: their sum and their number.
-    last_epoch: (f64, u32),
+    /// Steps of an epoch.
+    epoch: usize,
+    /// Losses of the last steps, as many as an epoch has.
+    recent: VecDeque<f64>,
 }
 
 impl Losses {
-    /// None yet, of a training of so many steps, with so many of them in an epoch.
-    fn new(epoch: usize, steps: u32) -> Self {
-        let epoch = u32::try_from(epoch).unwrap_or(u32::MAX).max(1);
-        Self {
-            points: Vec::new(),
-            taken: 0,
-            last_epoch_from: steps.saturating_sub(epoch),
-            last_epoch: (0.0, 0),
-        }
+    /// None yet, of a training with so many steps in an epoch.
+    fn new(epoch: usize) -> Self {
+        Self { points: Vec::new(), taken: 0, epoch: epoch.max(1), recent: VecDeque::new() }
     }
 
     /// Takes in the losses of the next steps.
@@ -331,16 +344,18 @@ impl Losses {
             }
             self.taken = self.taken.saturating_add(1);
             self.points.push(LossPoint { step: self.taken, loss });
-            if self.taken > self.last_epoch_from {
-                self.last_epoch = (self.last_epoch.0 + loss, self.last_epoch.1 + 1);
+            if self.recent.len() == self.epoch {
+                self.recent.pop_front();
             }
+            self.recent.push_back(loss);
         }
         Ok(())
     }
 
     /// Mean loss over the last epoch, or over all steps where there is less than one.
     fn last(&self) -> f64 {
-        self.last_epoch.0 / f64::from(self.last_epoch.1)
+        let number = u32::try_from(self.recent.len()).unwrap_or(u32::MAX);
+        self.recent.iter().sum::<f64>() / f64::from(number)
     }
 }
 
@@ -397,8 +412,8 @@ impl<'a, P: Platform> Report<'a, P> {
         if !self.context.is_wanted(self.ticket) {
             return;
         }
-        self.context.progress.advance(step);
         let (round, steps) = (self.round, self.steps);
+        self.context.progress.advance(step, steps);
         (self.context.out)(Event::Status(Phase::Training { round, step, steps }));
         if !losses.points.is_empty() {
             let points = std::mem::take(&mut losses.points);

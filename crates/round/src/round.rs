@@ -109,6 +109,8 @@ pub struct Input {
     pub weight: u32,
     /// The update's bytes.
     pub update: Cid,
+    /// Optimiser steps that it says it took.
+    pub steps: u32,
 }
 
 /// A contribution that was accepted.
@@ -254,10 +256,10 @@ impl Round {
         }
         let rank = |place: usize| (by_place.get(place).copied().unwrap_or(0), Reverse(place));
         let input = |place: usize| {
-            let Accepted { account, update, .. } = *self.at(place)?;
+            let Accepted { account, update, metrics, .. } = *self.at(place)?;
             let owners = self.by_update.get(&update)?;
             let is_first = owners.places.iter().all(|other| rank(*other) <= rank(place));
-            is_first.then_some(Input { account, weight: rank(place).0, update })
+            is_first.then_some(Input { account, weight: rank(place).0, update, steps: metrics.steps() })
         };
         counted.into_iter().filter_map(input).collect()
     }

@@ -43,8 +43,10 @@ pub struct Rules {
     pub keeps_state: bool,
     /// Seed for shards and training order.
     pub seed: u64,
-    /// Local optimiser steps in a round.
+    /// Local optimiser steps in a round; where devices take as many as they come to, the most.
     pub steps: u32,
+    /// Fewest of them where devices take as many as they come to; none where every training takes all.
+    pub least_steps: Option<u32>,
     /// How the data is divided into shards.
     pub split: Split,
     /// Most samples that a contribution may claim to have trained on: those of its shard, or fewer where its steps do
@@ -63,7 +65,8 @@ impl Rules {
     /// [`Refusal`] saying what cannot be.
     #[expect(clippy::cast_precision_loss, reason = "a bound need not be exact")]
     pub fn check_metrics(&self, metrics: &Metrics) -> Result<(), Refusal> {
-        if metrics.steps() == 0 || metrics.steps() > self.steps {
+        let least = self.least_steps.unwrap_or(1);
+        if !(least..=self.steps).contains(&metrics.steps()) {
             return Err(Refusal::WrongSteps);
         }
         if !(0.0..=self.max_loss as f64).contains(&metrics.loss()) {
@@ -108,6 +111,7 @@ impl From<&Manifest> for Rules {
             keeps_state: manifest.outer.moments() > 0,
             seed: rounds.seed,
             steps: manifest.train.steps,
+            least_steps: manifest.train.budget.map(|budget| budget.least),
             split,
             samples: samples(split, manifest.train.batch, manifest.train.steps),
             max_loss: max_loss(manifest.model.loss),

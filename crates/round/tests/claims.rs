@@ -48,6 +48,21 @@ fn what_no_training_can_come_to_is_refused() {
     }
 }
 
+#[test]
+fn who_takes_as_many_steps_as_it_comes_to_takes_the_fewest_at_least() {
+    for rules in BOTH.map(|rules| Rules { least_steps: Some(8), ..rules }) {
+        let anna = Person::new(1);
+        let mut log = Log::with_members(rules, &[&anna]);
+        log.add(&coordinator(), &opened(1, initial()));
+        for steps in [0, 7, 61] {
+            log.refuse(&anna, &claim(16, 0.5, 1.0, steps), Refusal::WrongSteps);
+        }
+        log.add(&anna, &claim(16, 0.5, 1.0, 8));
+        let inputs = log.state.round().unwrap().inputs();
+        assert_eq!((inputs[0].steps, inputs[0].weight), (8, 16));
+    }
+}
+
 fn manifest(from: &str, to: &str) -> Manifest {
     let text = include_str!("../../../relay/campaigns/digits/campaign.toml");
     assert!(text.contains(from), "{from}");

@@ -111,7 +111,7 @@ fn the_coordinator_attests_when_its_word_settles() {
     let anna = Person::new(1);
     let mut log = closed_log(&[&anna]);
     let (mut relay, actions) = started(&log, log.time);
-    let inputs = vec![Input { account: anna.account(), weight: 16, update: cid("an update") }];
+    let inputs = vec![Input { account: anna.account(), weight: 16, update: cid("an update"), steps: 60 }];
     assert_eq!(actions, [Action::Aggregate { round: ROUND, base: initial(), state: None, inputs }]);
     let result = cid("one");
     let deadline = log.time + RULES.deadline_ms;

@@ -201,7 +201,7 @@ fn a_round_from_training_to_settlement() {
     assert_eq!(tab.tell(Event::Appended { ticket }), []);
     assert_eq!(tab.follow(&log), []);
     log.add(&coordinator(), &closed(1));
-    let inputs = vec![Input { account: anna.account(), weight: samples, update }];
+    let inputs = vec![Input { account: anna.account(), weight: samples, update, steps: 60 }];
     assert_eq!(
         tab.follow(&log),
         [Action::Aggregate { round: ROUND, base: initial(), state: None, inputs, excluded: 0 }]

@@ -1,10 +1,11 @@
 //! Computes what a round settles with: the aggregate, or the base where the guard turns it down.
 
+use lichen_campaign::model_spec::TrainSpec;
 use lichen_campaign::{AggregationRule, Manifest, OuterOptimizer};
 use lichen_engine::EngineError;
 use lichen_learn::{
-    AggregateError, Aggregation, Codec, Dataset, Judge, OuterState, OuterStateError, PackedDifference,
-    Quality, max_norm, outer_step,
+    AggregateError, Aggregation, Codec, Dataset, Judge, LocalWork, OuterState, OuterStateError,
+    PackedDifference, Quality, max_norm, outer_step,
 };
 use lichen_model::{ModelError, Parameters};
 use lichen_record::{Cid, EncodeError};
@@ -23,6 +24,7 @@ pub struct Settler {
     max_norm: f64,
     rule: AggregationRule,
     outer: OuterOptimizer,
+    train: TrainSpec,
     /// None where the rule looks at updates alone.
     validating: Option<Validating>,
     /// None where the manifest turns it off.
@@ -110,7 +112,8 @@ impl Settler {
         let codec = Codec::new(manifest.update.encoding);
         let result_codec = manifest.result_codec.map(Codec::new);
         let (rule, outer) = (manifest.aggregation, manifest.outer);
-        Ok(Self { codec, result_codec, max_norm, rule, outer, validating, guard })
+        let train = manifest.train.clone();
+        Ok(Self { codec, result_codec, max_norm, rule, outer, train, validating, guard })
     }
 
     /// Begins a round's aggregate on the bytes of its base, by what the manifest says of updates.
@@ -119,6 +122,12 @@ impl Settler {
     /// [`AggregateError`] if the base is no checkpoint.
     pub fn aggregation(&self, base: &[u8]) -> Result<Aggregation, AggregateError> {
         Aggregation::new(base, self.codec, self.max_norm, &self.rule)
+    }
+
+    /// How much of a full training so many steps are.
+    #[must_use]
+    pub fn work(&self, steps: u32) -> LocalWork {
+        LocalWork::of(&self.train, steps)
     }
 
     /// The largest norm that an update may have.

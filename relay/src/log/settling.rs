@@ -61,10 +61,11 @@ impl Settling {
         let mut sum = settler.lock().await.aggregation(&bytes)?;
         drop(bytes);
         // One update at a time is in memory, if the rule is the mean.
-        for Input { weight, update, .. } in inputs {
+        for Input { weight, update, steps, .. } in inputs {
             let bytes = blob(&self.disk, &update).await?;
+            let work = settler.lock().await.work(steps);
             let add = move || {
-                sum.add(weight, &bytes);
+                sum.add_part(weight, work, &bytes);
                 sum
             };
             sum = tokio::task::spawn_blocking(add).await?;

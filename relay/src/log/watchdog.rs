@@ -145,6 +145,7 @@ mod tests {
                 keeps_state: false,
                 seed: 1,
                 steps: 1,
+                least_steps: None,
                 split: Split { samples: 16, held_out_every: 0, shard: 8 },
                 samples: 8,
                 max_loss: 1_000_000,

@@ -11,6 +11,7 @@ impl TrainSpec {
             learning_rate,
             batch,
             steps,
+            budget: None,
             schedule: Schedule::Constant,
             warmup: 0,
             momentum: None,

@@ -8,8 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Activation, Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, ModelSpec, Optimizer, Padding, PaddingRule,
-    Reduction, Schedule, SpecFault, TrainSpec,
+    Activation, Budget, Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, ModelSpec, Optimizer, Padding,
+    PaddingRule, Reduction, Schedule, SpecFault, TrainSpec,
 };
 use crate::Fault;
 use crate::reader::{Reader, whole_of};
@@ -79,6 +79,7 @@ pub(crate) fn read_train(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -
         learning_rate: fields.decimal("learning_rate"),
         batch: fields.size("batch"),
         steps: fields.0.whole("steps", 0..=u32::MAX.into()).unwrap_or_default(),
+        budget: read_budget(&mut fields.0),
         schedule: fields.choice_or("schedule", &SCHEDULES, Schedule::Constant),
         warmup: fields.0.optional_whole("warmup", 0..=u32::MAX.into()).flatten().unwrap_or_default(),
         momentum: fields.decimal_if(has_momentum, "momentum"),
@@ -92,6 +93,18 @@ pub(crate) fn read_train(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -
     };
     fields.0.finish();
     finished(spec, before, TrainSpec::validate, faults)
+}
+
+fn read_budget(reader: &mut Reader<'_, '_>) -> Option<Budget> {
+    let seconds = reader.optional_number("seconds", 0.1..=3_600.0).flatten();
+    let least = reader.optional_whole("least_steps", 1..=u32::MAX.into()).flatten();
+    match (seconds, least) {
+        (Some(seconds), least) => Some(Budget { seconds, least: least.unwrap_or(1) }),
+        (None, Some(_least)) => {
+            reader.fault("least_steps", "has no meaning without seconds: every training takes all steps")
+        }
+        (None, None) => None,
+    }
 }
 
 /// The specification, unless something was wrong while it was read or is wrong with it as a whole.

@@ -6,7 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{
-    Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, MAX_LAYERS, ModelSpec, Padding, SpecFault, TrainSpec,
+    Budget, Extent, LayerSpec, Loss, MAX_DEPTH, MAX_EXTENT, MAX_LAYERS, ModelSpec, Padding, Schedule,
+    SpecFault, TrainSpec,
 };
 
 impl ModelSpec {
@@ -79,7 +80,30 @@ impl TrainSpec {
         ] {
             check_field(&mut faults, field, value.and_then(|value| range.problem(value)).map(Into::into));
         }
+        if let Some(budget) = self.budget {
+            self.check_budget(budget, &mut faults);
+        }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+/// Most steps of a training with a budget.
+const MAX_STEPS: u32 = 1_000_000;
+
+impl TrainSpec {
+    /// Checks that steps of one training are as good as those of another, however many there are.
+    fn check_budget(&self, Budget { least, .. }: Budget, faults: &mut Vec<SpecFault>) {
+        let too_many = (self.steps > MAX_STEPS).then(|| format!("must be at most {MAX_STEPS} with seconds"));
+        check_field(faults, "train.steps", too_many);
+        let problem = format!("is {least}: train.steps allows {} at most", self.steps);
+        check_field(faults, "train.least_steps", (least > self.steps).then_some(problem));
+        let is_even = self.schedule == Schedule::Constant;
+        let problem = "must be \"constant\" with seconds: nobody knows before how many steps there will be";
+        check_field(faults, "train.schedule", (!is_even).then(|| problem.into()));
+        let problem = "must be 0 with seconds: who takes few steps would take small ones only";
+        check_field(faults, "train.warmup", (self.warmup > 0).then(|| problem.into()));
+        let problem = "must be left out with seconds: its pull grows with the steps";
+        check_field(faults, "train.proximal", self.proximal.map(|_pull| problem.into()));
     }
 }
 

@@ -6,7 +6,7 @@ use lichen_engine::{EngineError, Evaluator};
 use lichen_learn::{Dataset, Quality};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{Cid, RoundNumber};
-use lichen_round::Outcome;
+use lichen_round::{Input, Outcome};
 use lichen_settle::{Settler, guarded};
 
 use super::{Fault, Reached, SettledRound, Updates};
@@ -42,7 +42,9 @@ impl Recomputer {
         let fault = |problem: String| Fault::Round { round: round.number, problem };
         let mut aggregation =
             self.settler.aggregation(&base.checkpoint).map_err(|error| fault(error.to_string()))?;
-        let counted = |(samples, update): &&(u32, Vec<u8>)| aggregation.add(*samples, update);
+        let counted = |(input, update): &&(Input, Vec<u8>)| {
+            aggregation.add_part(input.weight, self.settler.work(input.steps), update)
+        };
         let counted = updates.iter().filter(counted).count();
         let (checkpoint, state) = (&base.outcome.result, base.state.as_deref());
         let settled = block_on(self.settler.settle(checkpoint, state, aggregation, async || {}))

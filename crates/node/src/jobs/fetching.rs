@@ -95,20 +95,20 @@ pub(super) async fn draw_first_model<P: Platform>(context: &Context<P>) -> Resul
 pub(super) async fn updates<P: Platform>(
     context: &Rc<Context<P>>,
     inputs: Vec<Input>,
-) -> Result<Vec<(u32, Vec<u8>)>, Vec<Cid>> {
+) -> Result<Vec<(Input, Vec<u8>)>, Vec<Cid>> {
     let at_a_time = if context.mesh.is_on() { PULLS_AT_A_TIME } else { FETCHES_AT_A_TIME };
     let until = context.platform.elapsed().saturating_add(context.mesh.limit_ms());
     let got: Vec<_> = stream::iter(inputs)
-        .map(|input| async move { (input.weight, input.update, update(context, &input, until).await) })
+        .map(|input| async move { (input, update(context, &input, until).await) })
         .buffered(at_a_time)
         .collect()
         .await;
     let missing: Vec<Cid> =
-        got.iter().filter(|(_weight, _cid, bytes)| bytes.is_none()).map(|(_weight, cid, _)| *cid).collect();
+        got.iter().filter(|(_input, bytes)| bytes.is_none()).map(|(input, _none)| input.update).collect();
     if !missing.is_empty() {
         return Err(missing);
     }
-    Ok(got.into_iter().filter_map(|(weight, _cid, bytes)| Some((weight, bytes?))).collect())
+    Ok(got.into_iter().filter_map(|(input, bytes)| Some((input, bytes?))).collect())
 }
 
 /// An update's bytes; in a mesh they are kept, so that peers can have them from here. In a hub only the own one is here.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use lichen_learn::difference;
+use lichen_learn::{LocalWork, difference};
 use lichen_log::Receipt;
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_record::{Cid, RoundNumber};
@@ -35,6 +35,7 @@ pub(crate) async fn publish<P: Platform>(
     let round = trained.round;
     let update = async {
         let change = difference(&trained.base, &trained.parameters).ok()?;
+        let change = change.extended(LocalWork::of(&context.setup.manifest.train, trained.metrics.steps()));
         let update = pack(&context, (round, trained.base_cid), change, accepted).await?;
         let cid = Cid::of_raw(&update);
         if let Some(trace) = &trained.trace {
