@@ -1,3 +1,5 @@
+//! What uneven work comes to, against the paper's formula, and what that is for.
+
 use alloc::vec;
 use alloc::vec::Vec;
 
