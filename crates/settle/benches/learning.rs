@@ -1,5 +1,5 @@
-//! What peers learn together by each codec, and what that costs: `cargo xtask bench learning`. With `--outer`, what they learn
-//! by each outer optimiser.
+//! What peers learn together by each codec, and what that costs: `cargo xtask bench learning`. With `--convolutional` or `--writer`
+//! by another model than the dense one, with `--outer` by each outer optimiser.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,12 +14,14 @@
 #[expect(dead_code, reason = "`bench attacks` uses the rest")]
 mod swarm;
 
+#[path = "learning/models.rs"]
+mod models;
+
+use models::Workload;
 use swarm::{Outcome, Setting, Shards, learn, wide};
 
 const CODECS: [&str; 4] = ["dense", "int8", "sign", "sparse"];
 const SEEDS: u64 = 3;
-const ROUNDS: u64 = 60;
-const GOAL: f64 = 0.95;
 
 /// Bits a second of a slow home connection's way up.
 const UPLINK: f64 = 1e6;
@@ -42,22 +44,41 @@ fn main() {
     if is_given("--outer") {
         return outer(if is_long { SEEDS } else { 1 });
     }
-    let peers: &[usize] = if is_long { &[4, 16, 64] } else { &[4, 16] };
-    println!(
-        "| peers | samples | codec | accuracy after {ROUNDS} rounds | bytes a parameter and round | of dense | rounds to {GOAL} | sending until then at 1 Mbit/s |"
+    let workload = match (is_given("--convolutional"), is_given("--writer")) {
+        (true, _) => models::convolutional(),
+        (_, true) => models::writer(),
+        _ => models::dense(),
+    };
+    codecs(
+        &workload,
+        if is_long { &[4, 16, 64] } else { &[4, 16] },
+        if is_given("--once") { 1 } else { SEEDS },
     );
-    println!("|--:|---|---|--:|--:|--:|--:|--:|");
+}
+
+/// A table of what peers learn of this by each codec.
+fn codecs(workload: &Workload, peers: &[usize], seeds: u64) {
+    let rounds = workload.rounds;
+    print!("{}:\n\n| peers | samples | codec | accuracy after {rounds} rounds |", workload.name);
+    print!(" bytes a parameter and round | of dense |");
+    if let Some(goal) = workload.goal {
+        print!(" rounds to {goal} | sending until then at 1 Mbit/s |");
+    }
+    println!("\n|--:|---|---|--:|--:|--:|{}", workload.goal.map_or("", |_goal| "--:|--:|"));
     for peers in peers {
         for (shards, word) in SPLITS {
             let mut dense = 0;
             for codec in CODECS {
-                let manifest = wide(&format!("codec = \"{codec}\""));
-                let of = |seed| learn(&Setting::honest(&manifest, *peers, shards, seed, ROUNDS));
-                let outcomes: Vec<Outcome> = (1..=SEEDS).map(of).collect();
+                let manifest = workload.with(&format!("[update]\ncodec = \"{codec}\""));
+                let of = |seed| {
+                    let honest = Setting::honest(&manifest, *peers, shards, seed, rounds);
+                    learn(&Setting { material: Some(&workload.material), ..honest })
+                };
+                let outcomes: Vec<Outcome> = (1..=seeds).map(of).collect();
                 if codec == CODECS[0] {
                     dense = outcomes[0].bytes;
                 }
-                println!("| {peers} | {word} | {codec} | {} |", row(&outcomes, dense));
+                println!("| {peers} | {word} | {codec} | {} |", row(&outcomes, dense, workload.goal));
             }
         }
     }
@@ -87,22 +108,24 @@ fn outer(seeds: u64) {
     }
 }
 
-fn row(outcomes: &[Outcome], dense: usize) -> String {
+fn row(outcomes: &[Outcome], dense: usize, goal: Option<f64>) -> String {
     let Outcome { bytes, parameters, .. } = outcomes[0];
     let (least, most) = outcomes
         .iter()
         .map(Outcome::last)
         .fold((1.0, 0.0), |(least, most): (f64, f64), last| (least.min(last), most.max(last)));
     let mean = outcomes.iter().map(Outcome::last).sum::<f64>() / outcomes.len() as f64;
-    let rounds = |outcome: &Outcome| outcome.accuracy.iter().position(|accuracy| *accuracy >= GOAL);
+    let learnt = format!(
+        "{mean:.4} ({least:.4} to {most:.4}) | {:.4} | {:.1} %",
+        bytes as f64 / parameters as f64,
+        bytes as f64 * 100.0 / dense as f64
+    );
+    let Some(goal) = goal else { return learnt };
+    let rounds = |outcome: &Outcome| outcome.accuracy.iter().position(|accuracy| *accuracy >= goal);
     let reached: Option<Vec<usize>> = outcomes.iter().map(rounds).collect();
     let (rounds, seconds) = reached.map_or(("–".into(), "–".into()), |reached| {
         let mean = reached.iter().map(|round| *round as f64 + 1.0).sum::<f64>() / reached.len() as f64;
         (format!("{mean:.1}"), format!("{:.2} s", mean * bytes as f64 * 8.0 / UPLINK))
     });
-    format!(
-        "{mean:.4} ({least:.4} to {most:.4}) | {:.4} | {:.1} % | {rounds} | {seconds}",
-        bytes as f64 / parameters as f64,
-        bytes as f64 * 100.0 / dense as f64
-    )
+    format!("{learnt} | {rounds} | {seconds}")
 }

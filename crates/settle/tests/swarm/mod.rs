@@ -16,10 +16,26 @@ use lichen_settle::{Settler, guarded};
 use hostile::{Attack, Known, On, patched};
 use random::Random;
 pub(crate) use shards::Shards;
-use shards::split;
+use shards::{labels, split};
 
-const DIGITS: &str = include_str!("../../../../relay/campaigns/digits/campaign.toml");
-const DATA: &[u8] = include_bytes!("../../../../relay/campaigns/digits/digits.safetensors");
+const SHIPPED: &str = include_str!("../../../../relay/campaigns/digits/campaign.toml");
+pub(crate) const DATA: &[u8] = include_bytes!("../../../../relay/campaigns/digits/digits.safetensors");
+
+/// The shipped manifest without its tables on aggregation and audits, so that others may follow.
+pub(crate) fn plain() -> &'static str {
+    SHIPPED.split("[aggregation]").next().unwrap()
+}
+
+/// What is learnt from, where it is not the digits.
+#[derive(Clone, Debug)]
+pub(crate) struct Material {
+    /// The data file.
+    pub(crate) data: Vec<u8>,
+    /// Of what kind each sample is, where that is not its label.
+    pub(crate) kinds: Option<Vec<u32>>,
+    /// Most held-out samples that accuracy is measured on.
+    pub(crate) measured: usize,
+}
 
 /// Who learns, and by which rules.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +52,8 @@ pub(crate) struct Setting<'a> {
     /// Whether the hostile peers stay away instead: what the others reach by themselves.
     pub(crate) without: bool,
     pub(crate) measured: Measured,
+    /// The digits unless given.
+    pub(crate) material: Option<&'a Material>,
 }
 
 /// Which held-out samples accuracy is measured on.
@@ -56,7 +74,8 @@ impl<'a> Setting<'a> {
         rounds: u64,
     ) -> Self {
         let (attack, measured) = (Attack::None, Measured::All);
-        Self { manifest, peers, shards, seed, rounds, attack, hostile: 0, without: false, measured }
+        let (hostile, without, material) = (0, false, None);
+        Self { manifest, peers, shards, seed, rounds, attack, hostile, without, measured, material }
     }
 }
 
@@ -69,14 +88,19 @@ pub(crate) fn digits(aggregation: &str) -> String {
     } else {
         "samples = 0"
     };
-    format!("{DIGITS}\n[guard]\n{guard}\n[aggregation]\n{aggregation}\n")
+    format!("{}\n[guard]\n{guard}\n[aggregation]\n{aggregation}\n", plain())
 }
 
 /// The shipped campaign's manifest with a wider model, whose 19,210 parameters are five chunks of the sparse encoding, with
-/// shorter rounds, without a guard, and with this said of updates.
+/// shorter rounds, and without a guard.
+pub(crate) fn wider() -> String {
+    let text = plain().replace("units = 32", "units = 256").replace("steps = 60", "steps = 20");
+    format!("{text}\n[guard]\nsamples = 0\n")
+}
+
+/// The same with this said of updates.
 pub(crate) fn wide(update: &str) -> String {
-    let text = DIGITS.replace("units = 32", "units = 256").replace("steps = 60", "steps = 20");
-    format!("{text}\n[guard]\nsamples = 0\n[update]\n{update}\n")
+    format!("{}\n[update]\n{update}\n", wider())
 }
 
 /// What came of it.
@@ -155,7 +179,8 @@ pub(crate) fn watch(setting: &Setting<'_>, look: &mut dyn FnMut(&[Sent])) -> Out
 impl<'a> Swarm<'a> {
     fn new(setting: &'a Setting<'a>) -> Self {
         let manifest = Manifest::parse(setting.manifest).unwrap();
-        let data = Dataset::decode(DATA, &manifest).unwrap();
+        let bytes = setting.material.map_or(DATA, |material| &material.data);
+        let data = Dataset::decode(bytes, &manifest).unwrap();
         let base = initial_parameters(&manifest.model, setting.seed).unwrap();
         let settler = Settler::new(&manifest, data.choose(&guarded(&manifest))).unwrap();
         let trainer = block_on(Trainer::new(EngineKind::Cpu, &manifest.model, &manifest.train)).unwrap();
@@ -180,7 +205,9 @@ impl<'a> Swarm<'a> {
         let Setting { manifest, peers, shards, seed, hostile, .. } = *self.setting;
         let campaign = CampaignId::of_manifest(manifest.as_bytes());
         let base_of = BaseOf { campaign, codec: self.codec, parameters: self.base.elements() };
-        let parts = split(&self.data, self.manifest.data.split.training(), peers, shards, seed);
+        let kinds = self.setting.material.and_then(|material| material.kinds.clone());
+        let kinds = kinds.unwrap_or_else(|| labels(&self.data));
+        let parts = split(&kinds, self.manifest.data.split.training(), peers, shards, seed);
         let peer = |(index, samples)| Peer {
             samples,
             random: Random::new(seed * 1000 + index as u64),
@@ -301,7 +328,11 @@ impl<'a> Swarm<'a> {
 
     /// Accuracy, and how often the pattern is taken for a 0; the latter only where somebody teaches it.
     fn measure(&mut self) -> (f64, f64) {
-        let held_out = self.manifest.data.split.held_out();
+        let mut held_out = self.manifest.data.split.held_out();
+        if let Some(material) = self.setting.material {
+            let every = held_out.len().div_ceil(material.measured);
+            held_out = held_out.into_iter().step_by(every).collect();
+        }
         let measured: Vec<u32> = match self.setting.measured {
             Measured::All => held_out,
             Measured::EveryOther => held_out.into_iter().skip(1).step_by(2).collect(),

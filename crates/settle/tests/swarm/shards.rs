@@ -18,9 +18,18 @@ pub(crate) enum Shards {
     Dirichlet(f64),
 }
 
-/// Gives every peer its samples.
+/// The label of every sample.
+pub(crate) fn labels(data: &Dataset) -> Vec<u32> {
+    let all: Vec<u32> = (0..u32::try_from(data.len()).unwrap()).collect();
+    match data.gather(&all).1 {
+        Answers::Labels(labels) => labels,
+        Answers::Values(_) => panic!("the digits have labels"),
+    }
+}
+
+/// Gives every peer its samples, of which each is of a kind.
 pub(crate) fn split(
-    data: &Dataset,
+    kinds: &[u32],
     mut samples: Vec<u32>,
     peers: usize,
     shards: Shards,
@@ -37,7 +46,7 @@ pub(crate) fn split(
             samples.chunks_exact(size).take(peers).map(<[u32]>::to_vec).collect()
         }
         Shards::Dirichlet(alpha) => loop {
-            let parts = uneven(data, &samples, peers, alpha, &mut random);
+            let parts = uneven(kinds, &samples, peers, alpha, &mut random);
             if parts.iter().all(|part| part.len() >= FEWEST) || peers > samples.len() / (4 * FEWEST) {
                 break parts.into_iter().filter(|part| !part.is_empty()).collect();
             }
@@ -45,16 +54,14 @@ pub(crate) fn split(
     }
 }
 
-fn uneven(data: &Dataset, samples: &[u32], peers: usize, alpha: f64, random: &mut Random) -> Vec<Vec<u32>> {
-    let (_x, answers) = data.gather(samples);
-    let Answers::Labels(labels) = answers else { panic!("the digits have labels") };
-    let classes = labels.iter().max().map_or(0, |label| label + 1);
+fn uneven(kinds: &[u32], samples: &[u32], peers: usize, alpha: f64, random: &mut Random) -> Vec<Vec<u32>> {
+    let kind_of = |sample: &u32| kinds[*sample as usize];
+    let count = samples.iter().map(kind_of).max().map_or(0, |kind| kind + 1);
     let mut parts = vec![Vec::new(); peers];
-    for class in 0..classes {
+    for kind in 0..count {
         let shares: Vec<f64> = (0..peers).map(|_peer| random.gamma(alpha)).collect();
         let whole: f64 = shares.iter().sum();
-        let of_class = samples.iter().zip(&labels).filter(|(_sample, label)| **label == class);
-        for (sample, _label) in of_class {
+        for sample in samples.iter().filter(|sample| kind_of(sample) == kind) {
             let mut at = random.unit() * whole;
             let owner = shares.iter().position(|share| {
                 at -= share;
