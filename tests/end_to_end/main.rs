@@ -29,6 +29,7 @@ mod relay_restart;
 mod replay;
 mod site;
 mod size;
+mod slow;
 mod stalls;
 mod tampering;
 mod training;

@@ -57,7 +57,7 @@ impl Usage {
 }
 
 /// A process and all that descend from it.
-fn tree(root: u32) -> Result<Vec<u32>, Error> {
+pub(crate) fn tree(root: u32) -> Result<Vec<u32>, Error> {
     let processes = fs::read_dir("/proc").map_err(Error::io("reading /proc"))?;
     let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let parents: BTreeMap<u32, u32> = ids.filter_map(|id| Some((id, parent(id)?))).collect();
