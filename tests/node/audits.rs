@@ -18,7 +18,7 @@ use crate::tab::{Person, Tab};
 use lichen_tests::attacker::Attacker;
 
 /// Every training is repeated, and two of them earn an account its weight.
-const AUDITED: (&str, &str) = ("[rounds]", "[audit]\nshare = 1\nearn = 2\n[rounds]");
+const AUDITED: (&str, &str) = ("share = 0.1", "share = 1\nearn = 2");
 
 /// The same, and contributions have to name a state for every ten steps of 60.
 const TRACED: (&str, &str) = ("[rounds]", "[audit]\nshare = 1\nearn = 2\nevery = 10\n[rounds]");

@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::relay;
 use crate::tab::{Person, Tab};
 
-const TOLD: (&str, &str) = ("[show]", "[aggregation]\ncodec = \"int8\"\n\n[show]");
+const TOLD: (&str, &str) = ("[aggregation]", "[aggregation]\ncodec = \"int8\"");
 
 /// Rounds after the one in which everybody had come.
 const ROUNDS: u64 = 4;

@@ -308,11 +308,12 @@ mod tests {
             1,
         );
         for codec in ["int8", "sign", "sparse"] {
-            let packed = Manifest::parse(&format!("{text}\n[update]\ncodec = \"{codec}\"\n")).unwrap();
+            let packed = format!("{text}\n[update]\ncodec = \"{codec}\"\nfeedback = 0\n");
+            let packed = Manifest::parse(&packed).unwrap();
             assert_eq!(check_campaign(&packed, DATA), Err(SoundnessError::Packing(codec)));
         }
         assert!(check_campaign(&Manifest::parse(&text).unwrap(), DATA).is_ok());
-        let packed = manifest("[rounds]", "[update]\ncodec = \"sign\"\n[rounds]");
+        let packed = manifest("[rounds]", "[update]\ncodec = \"sign\"\nfeedback = 0\n[rounds]");
         assert!(check_campaign(&packed, DATA).is_ok());
     }
 

@@ -12,7 +12,7 @@ use crate::setup::Toolchain;
 use crate::{run, workspace};
 
 /// Trainings are repeated often, so that a demo of a minute shows it.
-const AUDITED: (&str, &str) = ("[rounds]", "[audit]\nshare = 0.3\n\n[rounds]");
+const AUDITED: (&str, &str) = ("share = 0.1", "share = 0.3");
 
 /// Parameters of the digits model.
 pub(super) const PARAMETERS: u32 = 64 * 32 + 32 + 32 * 10 + 10;

@@ -5,7 +5,7 @@ use super::*;
 fn manifest() -> Vec<u8> {
     let text = std::str::from_utf8(MANIFEST).unwrap();
     let text = text.replace("quorum = 2", "quorum = 2\ncommittee = 1");
-    text.replace("[show]", "[aggregation]\ncodec = \"int8\"\n\n[show]").into_bytes()
+    text.replace("[aggregation]", "[aggregation]\ncodec = \"int8\"").into_bytes()
 }
 
 /// The state that the log has come to.
