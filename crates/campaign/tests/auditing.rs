@@ -7,7 +7,7 @@ const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml
 
 fn parse(steps: u32, text: &str) -> Result<Manifest, String> {
     let digits = DIGITS.replace("steps = 60", &format!("steps = {steps}"));
-    Manifest::parse(&format!("{digits}\n[audit]\n{text}\n")).map_err(|error| error.to_string())
+    Manifest::parse(&digits.replace("share = 0.1", text)).map_err(|error| error.to_string())
 }
 
 fn audit(steps: u32, text: &str) -> Auditing {
