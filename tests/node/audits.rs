@@ -21,7 +21,7 @@ use lichen_tests::attacker::Attacker;
 const AUDITED: (&str, &str) = ("share = 0.1", "share = 1\nearn = 2");
 
 /// The same, and contributions have to name a state for every ten steps of 60.
-const TRACED: (&str, &str) = ("[rounds]", "[audit]\nshare = 1\nearn = 2\nevery = 10\n[rounds]");
+const TRACED: (&str, &str) = ("share = 0.1", "share = 1\nearn = 2\nevery = 10");
 const EVERY: u32 = 10;
 const STATES: usize = 6;
 

@@ -13,7 +13,8 @@ use crate::relay;
 use crate::tab::{Person, Tab};
 
 /// Half a second of training, of which the fast tab uses all, and the slow one a quarter.
-const BUDGET: (&str, &str) = ("steps = 60", "steps = 50000\nseconds = 0.5");
+const BUDGET: [(&str, &str); 2] =
+    [("steps = 60", "steps = 50000\nseconds = 0.5"), ("[audit]\nshare = 0.1", "# Nobody repeats these.")];
 
 /// Others have three times as long as a slice of training, so that training takes four times as long.
 const PAUSE: Duration = Duration::from_millis(48);
@@ -77,11 +78,12 @@ async fn a_slow_tab_keeps_up(changes: &[(&str, &str)]) {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_tab_four_times_slower_contributes_to_every_round() {
-    LocalSet::new().run_until(a_slow_tab_keeps_up(&[BUDGET])).await;
+    LocalSet::new().run_until(a_slow_tab_keeps_up(&BUDGET)).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn in_a_mesh_too_a_slow_tab_contributes_to_every_round() {
     let mesh = ("topology = \"hub\"", "topology = \"mesh\"");
-    LocalSet::new().run_until(a_slow_tab_keeps_up(&[mesh, BUDGET])).await;
+    let changes = [mesh, BUDGET[0], BUDGET[1]];
+    LocalSet::new().run_until(a_slow_tab_keeps_up(&changes)).await;
 }

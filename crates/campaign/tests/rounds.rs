@@ -91,7 +91,9 @@ fn a_cohort_is_large_enough_for_the_minimum_and_never_waits_for_ever() {
 fn a_training_may_have_a_budget_of_time() {
     let digits = Manifest::parse(DIGITS).unwrap();
     assert_eq!(digits.train.budget, None);
-    let budget = |fields: &str| Manifest::parse(&with("steps = 60", &format!("steps = 60\n{fields}")));
+    let unaudited = DIGITS.split("[audit]").next().unwrap();
+    let budget =
+        |fields: &str| Manifest::parse(&unaudited.replace("steps = 60", &format!("steps = 60\n{fields}")));
     let given = budget("seconds = 2.5\nleast_steps = 6").unwrap();
     assert_eq!(given.train.budget, Some(Budget { seconds: 2.5, least: 6 }));
     assert_eq!(budget("seconds = 1").unwrap().train.budget, Some(Budget { seconds: 1.0, least: 1 }));
@@ -112,9 +114,9 @@ fn a_training_may_have_a_budget_of_time() {
         let refused = budget(fields).unwrap_err().to_string();
         assert!(refused.starts_with(field) && !refused.contains('\n'), "{fields}: {refused}");
     }
-    let audited = with("[rounds]", "[audit]\n[rounds]").replace("steps = 60", "steps = 60\nseconds = 1");
+    let audited = with("steps = 60", "steps = 60\nseconds = 1");
     assert!(faults(&audited)[0].starts_with("train.seconds must be left out with [audit]"));
-    let endless =
-        Manifest::parse(&with("steps = 60", "steps = 1000001\nseconds = 1")).unwrap_err().to_string();
+    let endless = unaudited.replace("steps = 60", "steps = 1000001\nseconds = 1");
+    let endless = Manifest::parse(&endless).unwrap_err().to_string();
     assert!(endless.starts_with("train.steps must be at most 1000000"), "{endless}");
 }

@@ -33,7 +33,7 @@ struct Case {
 
 static CASE: LazyLock<Case> = LazyLock::new(|| {
     let text = MANIFEST.replace("steps = 60", "steps = 55");
-    let manifest = Manifest::parse(&format!("{text}\n[audit]\nevery = {EVERY}\n")).unwrap();
+    let manifest = Manifest::parse(&text.replace("share = 0.1", &format!("every = {EVERY}"))).unwrap();
     let base = initial_parameters(&manifest.model, 7).unwrap().to_safetensors();
     let (round, account) = (RoundNumber(1), SigningKey::generate([1; 32]).account());
     let shard = manifest.data.split.shard(7, round, &account);
