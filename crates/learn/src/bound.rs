@@ -76,7 +76,9 @@ mod tests {
     const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
 
     fn manifest(changes: &[(&str, &str)]) -> Manifest {
-        let mut text = alloc::string::String::from(DIGITS);
+        // Budgets of time do not go together with the table on audits.
+        let unaudited = DIGITS.split("[audit]").next().unwrap();
+        let mut text = alloc::string::String::from(unaudited);
         for (from, to) in changes {
             assert!(text.contains(from), "{from}");
             text = text.replace(from, to);

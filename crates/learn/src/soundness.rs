@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn uneven_work_behind_batch_normalisation_is_refused() {
-        let budget = MANIFEST.replace("steps = 60", "steps = 60\nseconds = 1");
+        let unaudited = MANIFEST.split("[audit]").next().unwrap();
+        let budget = unaudited.replace("steps = 60", "steps = 60\nseconds = 1");
         let layer = "[[model.layers]]";
         let norm = budget.replacen(layer, &format!("{layer}\nkind = \"batch-norm\"\n\n{layer}"), 1);
         let check = |text: &str| check_campaign(&Manifest::parse(text).unwrap(), DATA);
