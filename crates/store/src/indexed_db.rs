@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use futures::channel::oneshot;
 use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
 use idb::{Database, Error, KeyRange, ObjectStore, Query, Transaction, TransactionMode};
 use js_sys::Uint8Array;
@@ -24,8 +25,11 @@ const LAYOUT: u32 = 1;
 ///
 /// What a finished call has written survives a reload and a crash of the tab. The browser may drop all of it at once
 /// when the device runs out of room, or when its person clears the site's data: the connection is closed then, and the
-/// next call opens a new one, to a database that is empty.
-pub struct IndexedDb {
+/// next call opens a new one, to a database that is empty. A call that nobody waits for any longer goes on to its end: the
+/// browser would otherwise call what is no longer there, and a tab takes that for a fault of its own.
+pub struct IndexedDb(Rc<Connection>);
+
+struct Connection {
     name: String,
     database: RefCell<Rc<Database>>,
 }
@@ -36,8 +40,12 @@ impl IndexedDb {
     /// # Errors
     /// [`StoreError::Medium`] if the browser keeps nothing here, as in some private windows.
     pub async fn open(name: &str) -> Result<Self, StoreError> {
-        let database = connect(name).await.map_err(|error| medium(&error))?;
-        Ok(Self { name: name.to_owned(), database: RefCell::new(Rc::new(database)) })
+        let name = name.to_owned();
+        to_the_end(async move {
+            let database = connect(&name).await.map_err(|error| medium(&error))?;
+            Ok(Self(Rc::new(Connection { name, database: RefCell::new(Rc::new(database)) })))
+        })
+        .await
     }
 
     /// The value kept under this name.
@@ -61,13 +69,14 @@ impl IndexedDb {
     /// # Errors
     /// [`StoreError::Medium`] if the browser fails, has no room, or cannot keep such a value.
     pub async fn value_or_insert(&self, name: &str, value: &JsValue) -> Result<JsValue, StoreError> {
-        self.with(async |database| {
+        let (name, value) = (JsValue::from_str(name), value.clone());
+        self.with(async move |database: &Database| {
             // One transaction, so that two tabs at once agree on whose value it is.
             let transaction = database.transaction(&[VALUES], TransactionMode::ReadWrite)?;
             let store = transaction.object_store(VALUES)?;
-            let held = store.get(JsValue::from_str(name))?.await?;
+            let held = store.get(name.clone())?.await?;
             if held.is_none() {
-                put(&store, name, value).await?;
+                put(&store, &name, &value).await?;
             }
             finish(transaction).await?;
             Ok(held.unwrap_or_else(|| value.clone()))
@@ -80,11 +89,11 @@ impl IndexedDb {
     /// # Errors
     /// [`StoreError::Medium`] if the browser fails.
     pub async fn values(&self, prefix: &str) -> Result<Vec<(String, JsValue)>, StoreError> {
-        self.with(async |database| {
+        // Names are compared by UTF-16 units, and no name has one above this.
+        let [first, last] = [JsValue::from_str(prefix), JsValue::from_str(&format!("{prefix}\u{ffff}"))];
+        self.with(async move |database: &Database| {
             let store = database.transaction(&[VALUES], TransactionMode::ReadOnly)?.object_store(VALUES)?;
-            // Names are compared by UTF-16 units, and no name has one above this.
-            let last = JsValue::from_str(&format!("{prefix}\u{ffff}"));
-            let range = KeyRange::bound(&JsValue::from_str(prefix), &last, None, None)?;
+            let range = KeyRange::bound(&first, &last, None, None)?;
             let names = store.get_all_keys(Some(Query::KeyRange(range.clone())), None)?;
             let values = store.get_all(Some(Query::KeyRange(range)), None)?;
             let (names, values) = (names.await?, values.await?);
@@ -93,24 +102,37 @@ impl IndexedDb {
         .await
     }
 
-    async fn read(&self, store: &str, key: &str) -> Result<Option<JsValue>, StoreError> {
-        self.with(async |database| {
+    async fn read(&self, store: &'static str, key: &str) -> Result<Option<JsValue>, StoreError> {
+        let key = JsValue::from_str(key);
+        self.with(async move |database: &Database| {
             let store = database.transaction(&[store], TransactionMode::ReadOnly)?.object_store(store)?;
-            store.get(JsValue::from_str(key))?.await
+            store.get(key.clone())?.await
         })
         .await
     }
 
-    async fn write(&self, store: &str, key: &str, value: &JsValue) -> Result<(), StoreError> {
-        self.with(async |database| {
+    async fn write(&self, store: &'static str, key: &str, value: &JsValue) -> Result<(), StoreError> {
+        let (key, value) = (JsValue::from_str(key), value.clone());
+        self.with(async move |database: &Database| {
             let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
-            put(&transaction.object_store(store)?, key, value).await?;
+            put(&transaction.object_store(store)?, &key, &value).await?;
             finish(transaction).await?;
             Ok(())
         })
         .await
     }
 
+    /// Does this with the open database, to its end.
+    async fn with<T: 'static>(
+        &self,
+        work: impl AsyncFn(&Database) -> Result<T, Error> + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = Rc::clone(&self.0);
+        to_the_end(async move { connection.with(work).await }).await
+    }
+}
+
+impl Connection {
     /// Does this with the open database. Where it fails because the browser has closed the connection meanwhile, opens a
     /// new one and does it once more.
     async fn with<T>(&self, work: impl AsyncFn(&Database) -> Result<T, Error>) -> Result<T, StoreError> {
@@ -160,7 +182,7 @@ impl Blobs for IndexedDb {
 
     async fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
         let key = JsValue::from_str(&cid.to_string());
-        self.with(async |database| {
+        self.with(async move |database: &Database| {
             let store = database.transaction(&[BLOBS], TransactionMode::ReadOnly)?.object_store(BLOBS)?;
             Ok(store.get_key(key.clone())?.await?.is_some())
         })
@@ -169,7 +191,7 @@ impl Blobs for IndexedDb {
 
     async fn remove(&self, cids: &[Cid]) -> Result<(), StoreError> {
         let keys: Vec<JsValue> = cids.iter().map(|cid| JsValue::from_str(&cid.to_string())).collect();
-        self.with(async |database| {
+        self.with(async move |database: &Database| {
             // One transaction: each costs more than what is done in it.
             let transaction = database.transaction(&[BLOBS], TransactionMode::ReadWrite)?;
             let store = transaction.object_store(BLOBS)?;
@@ -185,7 +207,7 @@ impl Blobs for IndexedDb {
     }
 }
 
-impl Drop for IndexedDb {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.database.borrow().close();
     }
@@ -224,9 +246,22 @@ async fn finish(transaction: Transaction) -> Result<(), Error> {
     Err(why.map_or(Error::DomExceptionNotFound, Error::DomException))
 }
 
-async fn put(store: &ObjectStore, key: &str, value: &JsValue) -> Result<(), Error> {
-    store.put(value, Some(&JsValue::from_str(key)))?.await?;
+async fn put(store: &ObjectStore, key: &JsValue, value: &JsValue) -> Result<(), Error> {
+    store.put(value, Some(key))?.await?;
     Ok(())
+}
+
+/// Does this to its end, whether or not anybody still waits for it then.
+async fn to_the_end<T: 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + 'static,
+) -> Result<T, StoreError> {
+    let (sender, done) = oneshot::channel();
+    wasm_bindgen_futures::spawn_local(async move {
+        // Whoever asked may be gone.
+        let _gone = sender.send(work.await);
+    });
+    done.await
+        .unwrap_or_else(|_ended| Err(StoreError::Medium("the browser stopped in the middle of it".into())))
 }
 
 fn medium(error: &Error) -> StoreError {
@@ -235,8 +270,11 @@ fn medium(error: &Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use futures::FutureExt as _;
+    use wasm_bindgen::closure::Closure;
     use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
     use super::*;
@@ -293,6 +331,25 @@ mod tests {
     }
 
     #[wasm_bindgen_test]
+    async fn what_nobody_waits_for_goes_on_to_its_end() {
+        let (store, name) = fresh().await;
+        let cid = Cid::of_raw(b"digits");
+        let uncaught = Rc::new(Cell::new(0));
+        let heard = Rc::clone(&uncaught);
+        let hear = Closure::<dyn FnMut()>::new(move || heard.set(heard.get() + 1));
+        js_sys::Reflect::set(&js_sys::global(), &"onerror".into(), hear.as_ref()).unwrap();
+        // Begun, and then given up: a browser that called what is no longer there would say so as an uncaught error.
+        assert!(store.put(&cid, b"digits").now_or_never().is_none());
+        assert!(store.get(&cid).now_or_never().is_none());
+        assert!(IndexedDb::open(&name).now_or_never().is_none());
+        assert_eq!(store.get(&cid).await.unwrap().as_deref(), Some(&b"digits"[..]));
+        // By then the browser has answered what came before.
+        IndexedDb::open(&name).await.unwrap();
+        js_sys::Reflect::set(&js_sys::global(), &"onerror".into(), &JsValue::NULL).unwrap();
+        assert_eq!(uncaught.get(), 0);
+    }
+
+    #[wasm_bindgen_test]
     async fn a_name_is_taken_once() {
         let (store, _name) = fresh().await;
         let first = store.value_or_insert("key", &JsValue::from_str("first")).await.unwrap();
@@ -309,7 +366,7 @@ mod tests {
         store.set_value("key", &JsValue::from_str("a key")).await.unwrap();
         // The open connection hears of it and closes.
         idb::Factory::new().unwrap().delete(&name).unwrap().await.unwrap();
-        assert!(!is_open(&store.database.borrow()));
+        assert!(!is_open(&store.0.database.borrow()));
         // Two calls that find it closed share the connection that one of them opens.
         let (blob, key) = futures::join!(store.get(&cid), store.value("key"));
         assert_eq!((blob.unwrap(), key.unwrap()), (None, None));
