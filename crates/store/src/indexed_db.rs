@@ -1,9 +1,12 @@
 //! The tab's store, in IndexedDB.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use futures::channel::oneshot;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
 use idb::{Database, Error, KeyRange, ObjectStore, Query, Transaction, TransactionMode};
 use js_sys::Uint8Array;
@@ -251,17 +254,32 @@ async fn put(store: &ObjectStore, key: &JsValue, value: &JsValue) -> Result<(), 
     Ok(())
 }
 
-/// Does this to its end, whether or not anybody still waits for it then.
-async fn to_the_end<T: 'static>(
-    work: impl Future<Output = Result<T, StoreError>> + 'static,
-) -> Result<T, StoreError> {
-    let (sender, done) = oneshot::channel();
-    wasm_bindgen_futures::spawn_local(async move {
-        // Whoever asked may be gone.
-        let _gone = sender.send(work.await);
-    });
-    done.await
-        .unwrap_or_else(|_ended| Err(StoreError::Medium("the browser stopped in the middle of it".into())))
+/// Work that goes on to its end where nobody waits for it any longer.
+struct ToTheEnd<T: 'static>(Option<LocalBoxFuture<'static, T>>);
+
+fn to_the_end<T: 'static>(work: impl Future<Output = T> + 'static) -> ToTheEnd<T> {
+    ToTheEnd(Some(Box::pin(work)))
+}
+
+impl<T> Future for ToTheEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(work) = &mut self.0 else { return Poll::Pending };
+        let done = work.as_mut().poll(context);
+        if done.is_ready() {
+            self.0 = None;
+        }
+        done
+    }
+}
+
+impl<T> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            wasm_bindgen_futures::spawn_local(work.map(drop));
+        }
+    }
 }
 
 fn medium(error: &Error) -> StoreError {
@@ -273,7 +291,6 @@ mod tests {
     use std::cell::Cell;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use futures::FutureExt as _;
     use wasm_bindgen::closure::Closure;
     use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
