@@ -91,7 +91,7 @@ pub use card::{Card, Statement, Topic};
 pub use fault::{Fault, ManifestError};
 pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};
 pub use outer::{Moments, Momentum, OuterOptimizer};
-pub use rounds::{Rounds, Settlement, Transport};
+pub use rounds::{Rounds, Settlement, Transport, places_for_newcomers};
 pub use settling::Guard;
 pub use show::{MAX_SIDE, Show};
 pub use split::{Split, training_seed};

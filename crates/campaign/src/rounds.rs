@@ -64,6 +64,12 @@ pub enum Settlement {
     Contributors,
 }
 
+/// Most members of a round with a cohort of this size who have yet to contribute, or who are back: a quarter more than it.
+#[must_use]
+pub const fn places_for_newcomers(cohort: u32) -> u32 {
+    cohort.div_ceil(4)
+}
+
 pub(crate) fn read_rounds(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<Rounds> {
     let mut reader = Reader::new("rounds", table, faults);
     let topology = reader.choice("topology", &TOPOLOGIES);

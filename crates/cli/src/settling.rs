@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use lichen_campaign::{Manifest, Settlement, UpdateRule};
+use lichen_campaign::{Manifest, Settlement, UpdateRule, places_for_newcomers};
 use lichen_learn::{Codec, Dataset, max_norm};
 use lichen_model::initial_parameters;
 use lichen_record::Cid;
@@ -44,7 +44,7 @@ fn describe_telling(manifest: &Manifest) -> anyhow::Result<String> {
         ));
     }
     if let Some(cohort) = manifest.rounds.cohort {
-        let new = cohort.div_ceil(4);
+        let new = places_for_newcomers(cohort);
         text.push_str(&format!(
             "cohort       {cohort} members train in a round, drawn by lot where more are there, and up to {new} more of those \
              who have yet to contribute; whoever goes is replaced\n"

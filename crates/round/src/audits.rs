@@ -6,9 +6,7 @@ use alloc::vec::Vec;
 use lichen_campaign::Share;
 use lichen_record::{AccountId, Cid, EngineVersion, Evidence, RoundNumber};
 
-use crate::Accepted;
-
-use crate::lot;
+use crate::{Accepted, lot};
 
 /// Rounds for which an audit waits for those who have to repeat the training: after that it lapses.
 ///

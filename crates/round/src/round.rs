@@ -376,9 +376,7 @@ impl Round {
     /// Whether [`Round::unavailable`] is this update, given that it was none before this update's last report.
     pub(crate) fn is_unavailable(&self, update: &Cid) -> bool {
         let Some(owners) = self.by_update.get(update) else { return false };
-        let mut missed = Say::NONE;
-        self.reports.about(update).for_each(|account| missed.add(self.say_of(account)));
-        missed.is_most_of(self.voices.counted().without(owners.say), self.auditing)
+        self.reports.about(update).is_most_of(self.voices.counted().without(owners.say), self.auditing)
     }
 
     /// What the account's word is worth in this round: where that has to be earned, by what it had to show for when it

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid};
 
+use crate::say::Say;
+
 /// Reports that one account may have standing in a round.
 ///
 /// Who misses so many of the others' updates is cut off itself. With the cap, what one account makes others fold and
@@ -14,10 +16,18 @@ pub(crate) const MAX_REPORTS: usize = 32;
 /// Reports that stand, by update and by account.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Reports {
-    by_update: BTreeMap<Cid, BTreeSet<AccountId>>,
+    by_update: BTreeMap<Cid, Missing>,
     by_account: BTreeMap<AccountId, BTreeSet<Cid>>,
     /// Whoever ever reported something in this round.
     heard: BTreeSet<AccountId>,
+}
+
+/// Who misses an update.
+#[derive(Clone, Debug, PartialEq)]
+struct Missing {
+    accounts: BTreeSet<AccountId>,
+    /// What they have to say together.
+    say: Say,
 }
 
 impl Reports {
@@ -26,7 +36,7 @@ impl Reports {
     }
 
     pub(crate) fn has(&self, account: &AccountId, update: &Cid) -> bool {
-        self.by_update.get(update).is_some_and(|reporters| reporters.contains(account))
+        self.by_update.get(update).is_some_and(|missing| missing.accounts.contains(account))
     }
 
     /// How many reports of the account stand.
@@ -34,9 +44,9 @@ impl Reports {
         self.by_account.get(account).map_or(0, BTreeSet::len)
     }
 
-    /// The accounts that miss the update.
-    pub(crate) fn about(&self, update: &Cid) -> impl Iterator<Item = &AccountId> + '_ {
-        self.by_update.get(update).into_iter().flatten()
+    /// What those have to say who miss the update.
+    pub(crate) fn about(&self, update: &Cid) -> Say {
+        self.by_update.get(update).map_or(Say::NONE, |missing| missing.say)
     }
 
     /// Whether the account ever reported something in this round.
@@ -49,18 +59,23 @@ impl Reports {
         self.by_update.keys()
     }
 
-    pub(crate) fn add(&mut self, account: AccountId, update: Cid) {
+    /// An account misses an update that it has not reported; its word is worth this, for the whole round.
+    pub(crate) fn add(&mut self, account: AccountId, say: Say, update: Cid) {
         self.heard.insert(account);
-        self.by_update.entry(update).or_default().insert(account);
+        let missing = self.by_update.entry(update);
+        let missing = missing.or_insert(Missing { accounts: BTreeSet::new(), say: Say::NONE });
+        missing.accounts.insert(account);
+        missing.say.add(say);
         self.by_account.entry(account).or_default().insert(update);
     }
 
-    /// The account misses nothing any more, or its word counts no longer.
-    pub(crate) fn withdraw(&mut self, account: &AccountId) {
+    /// The account, whose word is worth this, misses nothing any more, or its word counts no longer.
+    pub(crate) fn withdraw(&mut self, account: &AccountId, say: Say) {
         for update in self.by_account.remove(account).unwrap_or_default() {
-            if let Some(reporters) = self.by_update.get_mut(&update) {
-                reporters.remove(account);
-                if reporters.is_empty() {
+            if let Some(missing) = self.by_update.get_mut(&update) {
+                missing.accounts.remove(account);
+                missing.say.remove(say);
+                if missing.accounts.is_empty() {
                     self.by_update.remove(&update);
                 }
             }
@@ -69,7 +84,8 @@ impl Reports {
 
     /// The update counts no longer; these accounts missed it.
     pub(crate) fn forget(&mut self, update: &Cid) -> Vec<AccountId> {
-        let reporters = self.by_update.remove(update).unwrap_or_default();
+        let missing = self.by_update.remove(update);
+        let reporters = missing.map_or(BTreeSet::new(), |missing| missing.accounts);
         for reporter in &reporters {
             if let Some(updates) = self.by_account.get_mut(reporter) {
                 updates.remove(update);

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use lichen_campaign::places_for_newcomers;
 use lichen_record::{AccountId, Cid, CidHasher, Codec, RoundNumber};
 
 use super::{Round, Stage};
@@ -33,6 +34,7 @@ impl Turns {
     /// contribute, and for who is back and has waited as long as members wait for their turns on average: leaving and joining
     /// again brings no turn nearer.
     pub(crate) fn draw(size: u32, lot: &Cid, roll: &Roll, number: RoundNumber) -> Self {
+        let new = places_for_newcomers(size) as usize;
         let size = size as usize;
         let chance = |account: AccountId| (account, roll.waited(&account, number));
         let expected = roll.expected().iter().copied().map(chance).collect();
@@ -47,7 +49,7 @@ impl Turns {
             !drawn.contains(account) && (is_new || waited.saturating_mul(size) >= roll.here_count())
         };
         let more = roll.unproven().filter(is_due).map(chance).collect();
-        let more = lot::draw(lot, more, size.div_ceil(4));
+        let more = lot::draw(lot, more, new);
         drawn.extend(more);
         let is_scarce = drawn.len() < roll.here_count();
         Self { size, drawn: drawn.into_iter().collect(), replacing: BTreeSet::new(), reserve, is_scarce }

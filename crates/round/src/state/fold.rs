@@ -184,7 +184,8 @@ impl Published {
                 round.tally.vote(account, say, outcome);
                 round.departed.remove(&account);
                 // Whoever computed the result has every update.
-                round.reports.withdraw(&account);
+                let reported = round.say_of(&account);
+                round.reports.withdraw(&account, reported);
                 changes.push(Change::Attested { round: number, account, result: outcome.result });
                 if let Stage::Settled { result, state } = round.stage
                     && outcome != (Outcome { result, state })

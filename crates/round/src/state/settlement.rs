@@ -126,7 +126,8 @@ impl Published {
     ) -> Vec<Change> {
         let mut changes = vec![Change::Unavailable { round: number, account, update }];
         if let Some(round) = &mut self.round {
-            round.reports.add(account, update);
+            let say = round.say_of(&account);
+            round.reports.add(account, say, update);
         }
         self.recount(&account);
         let mut lost = self.round.as_ref().filter(|round| round.is_unavailable(&update)).map(|_round| update);
@@ -148,7 +149,8 @@ impl Published {
         let mut changed = round.reports.forget(update);
         changed.extend(round.tally.begin_anew());
         for account in &owners {
-            round.reports.withdraw(account);
+            let say = round.say_of(account);
+            round.reports.withdraw(account, say);
         }
         for account in changed {
             self.recount(&account);
