@@ -3,18 +3,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod digits;
+
+use digits::{faults, plain};
 use lichen_campaign::{AggregationRule, Before, Manifest, Rule};
-
-const SHIPPED: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
-
-/// The shipped manifest without its tables on aggregation and audits, so that others may follow.
-fn plain() -> &'static str {
-    SHIPPED.split("[aggregation]").next().unwrap()
-}
-
-fn faults(text: &str) -> Vec<String> {
-    Manifest::parse(text).unwrap_err().faults().iter().map(ToString::to_string).collect()
-}
 
 #[test]
 fn how_updates_are_combined_may_be_left_out_or_said() {

@@ -1,9 +1,10 @@
 //! What a manifest may say of trainings that others repeat.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-use lichen_campaign::{Auditing, Manifest};
+mod digits;
 
-const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
+use digits::DIGITS;
+use lichen_campaign::{Auditing, Manifest};
 
 fn parse(steps: u32, text: &str) -> Result<Manifest, String> {
     let digits = DIGITS.replace("steps = 60", &format!("steps = {steps}"));

@@ -3,26 +3,11 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod digits;
+
+use digits::{DIGITS, faults, plain, with};
 use lichen_campaign::{AtTarget, Encoding, Manifest, ManifestError, Rounds, Settlement, Topic, Transport};
 use proptest::prelude::*;
-
-const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
-
-/// The manifest without its tables on aggregation and audits.
-fn plain() -> &'static str {
-    DIGITS.split("[aggregation]").next().unwrap()
-}
-
-fn faults(text: &str) -> Vec<String> {
-    Manifest::parse(text).unwrap_err().faults().iter().map(ToString::to_string).collect()
-}
-
-/// The digits manifest with one line replaced.
-fn with(line: &str, replacement: &str) -> String {
-    let changed = DIGITS.replacen(line, replacement, 1);
-    assert_ne!(changed, DIGITS, "the manifest has no line {line}");
-    changed
-}
 
 #[test]
 fn the_digits_campaign_is_as_written() {

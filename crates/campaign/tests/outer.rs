@@ -3,9 +3,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use lichen_campaign::{Manifest, Moments, Momentum, OuterOptimizer};
+mod digits;
 
-const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
+use digits::{DIGITS, plain};
+use lichen_campaign::{Manifest, Moments, Momentum, OuterOptimizer};
 
 fn said(text: &str) -> OuterOptimizer {
     Manifest::parse(&format!("{DIGITS}\n[outer]\n{text}\n")).unwrap().outer
@@ -73,7 +74,7 @@ fn what_has_no_meaning_is_refused_in_words() {
 
 #[test]
 fn a_visitor_is_told_that_earlier_rounds_count() {
-    let text = DIGITS.split("[aggregation]").next().unwrap();
+    let text = plain();
     let plain = Manifest::parse(text).unwrap().explain();
     let outer = Manifest::parse(&format!("{text}\n[outer]\noptimizer = \"nesterov\"\n")).unwrap().explain();
     let differ: Vec<_> = plain.iter().zip(&outer).filter(|(plain, outer)| plain != outer).collect();

@@ -3,21 +3,11 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod digits;
+
+use digits::{DIGITS, faults, with};
 use lichen_campaign::model_spec::Budget;
 use lichen_campaign::{Manifest, ManifestError, Statement, Topic};
-
-const DIGITS: &str = include_str!("../../../relay/campaigns/digits/campaign.toml");
-
-fn faults(text: &str) -> Vec<String> {
-    Manifest::parse(text).unwrap_err().faults().iter().map(ToString::to_string).collect()
-}
-
-/// The digits manifest with one line replaced.
-fn with(line: &str, replacement: &str) -> String {
-    let changed = DIGITS.replacen(line, replacement, 1);
-    assert_ne!(changed, DIGITS, "the manifest has no line {line}");
-    changed
-}
 
 #[test]
 fn a_committee_is_large_enough_for_the_quorum() {

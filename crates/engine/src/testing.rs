@@ -2,8 +2,11 @@
 
 use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, TrainSpec};
 use std::future::Future;
+use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+
+use crate::Trainer;
 
 /// The result of a future that never waits, as those of the CPU back end.
 pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -29,6 +32,15 @@ pub(crate) fn adam(learning_rate: f64, batch: usize) -> TrainSpec {
 pub(crate) fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let number = |index| lichen_model::program::random_bits(seed, index) as f32 / 2f32.powi(31) - 1.0;
     (0..u32::try_from(count).unwrap()).map(number).collect()
+}
+
+/// Takes these steps of a training on samples of 4 numbers in 3 classes, 16 in a batch.
+pub(crate) fn steps(trainer: &mut Trainer, range: Range<usize>) {
+    let (x, y) = blobs(160, 4, 3);
+    for step in range {
+        let start = step % 10 * 16;
+        ready(trainer.step(&x[start * 4..(start + 16) * 4], &y[start..start + 16])).unwrap();
+    }
 }
 
 /// Samples around one centre per class.

@@ -73,7 +73,7 @@ fn size(program: &Program, slot: usize) -> usize {
 mod tests {
     use super::*;
     use crate::EngineKind;
-    use crate::testing::{adam, blobs, dense, ready, spec};
+    use crate::testing::{adam, dense, ready, spec, steps};
     use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimizer, TrainSpec};
     use lichen_model::initial_parameters;
 
@@ -91,14 +91,6 @@ mod tests {
 
     fn open(train: &TrainSpec) -> Trainer {
         ready(Trainer::new(EngineKind::Cpu, &model(), train)).unwrap()
-    }
-
-    fn steps(trainer: &mut Trainer, range: core::ops::Range<usize>) {
-        let (x, y) = blobs(160, 4, 3);
-        for step in range {
-            let start = step % 10 * 16;
-            ready(trainer.step(&x[start * 4..(start + 16) * 4], &y[start..start + 16])).unwrap();
-        }
     }
 
     #[test]

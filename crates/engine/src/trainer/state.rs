@@ -127,7 +127,7 @@ fn mismatch(name: &str, problem: &str) -> ModelError {
 mod tests {
     use super::*;
     use crate::EngineKind;
-    use crate::testing::{adam, blobs, dense, ready, spec};
+    use crate::testing::{adam, dense, ready, spec, steps};
     use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Schedule};
     use lichen_model::initial_parameters;
 
@@ -143,14 +143,6 @@ mod tests {
             dense("b", 3, Activation::None),
         ];
         spec(&[4], Loss::SoftmaxCrossEntropy, layers)
-    }
-
-    fn steps(trainer: &mut Trainer, range: core::ops::Range<usize>) {
-        let (x, y) = blobs(160, 4, 3);
-        for step in range {
-            let start = step % 10 * 16;
-            ready(trainer.step(&x[start * 4..(start + 16) * 4], &y[start..start + 16])).unwrap();
-        }
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl Published {
         }
     }
 
+    /// Only the coordinator may say this.
+    pub(super) fn check_coordinator(&self, account: AccountId) -> Result<(), Refusal> {
+        if account == self.coordinator { Ok(()) } else { Err(Refusal::NotCoordinator) }
+    }
+
     fn admit_joined(&self, rules: &Rules, account: AccountId, sequence: u64) -> Result<(), Refusal> {
         let member = self.roll.get(&account);
         if member.is_some_and(|member| sequence <= member.sequence) {
@@ -117,9 +122,7 @@ impl Published {
         round: RoundNumber,
         base: Cid,
     ) -> Result<(), Refusal> {
-        if account != self.coordinator {
-            return Err(Refusal::NotCoordinator);
-        }
+        self.check_coordinator(account)?;
         // A campaign that ended at its goal opens again only on an earlier checkpoint.
         let is_reopened = self.is_at_goal && base != self.checkpoint();
         if self.settled() >= rules.limit || self.is_at_goal && !is_reopened {
@@ -195,9 +198,7 @@ impl Published {
         account: AccountId,
         round: RoundNumber,
     ) -> Result<(), Refusal> {
-        if account != self.coordinator {
-            return Err(Refusal::NotCoordinator);
-        }
+        self.check_coordinator(account)?;
         let current = self.at_round(round)?;
         match current.stage {
             Stage::Open => {}

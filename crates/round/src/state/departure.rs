@@ -19,9 +19,7 @@ impl Published {
         round: RoundNumber,
         account: &AccountId,
     ) -> Result<(), Refusal> {
-        if signer != self.coordinator {
-            return Err(Refusal::NotCoordinator);
-        }
+        self.check_coordinator(signer)?;
         let current = self.at_round(round)?;
         if self.is_awaited(rules, current, account) { Ok(()) } else { Err(Refusal::NotAwaited) }
     }

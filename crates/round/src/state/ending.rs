@@ -16,9 +16,7 @@ impl Published {
         signer: AccountId,
         round: RoundNumber,
     ) -> Result<(), Refusal> {
-        if signer != self.coordinator {
-            return Err(Refusal::NotCoordinator);
-        }
+        self.check_coordinator(signer)?;
         if !rules.ends_at_goal {
             return Err(Refusal::GoesOn);
         }

@@ -17,9 +17,7 @@ impl Published {
         account: AccountId,
         round: RoundNumber,
     ) -> Result<(), Refusal> {
-        if account != self.coordinator {
-            return Err(Refusal::NotCoordinator);
-        }
+        self.check_coordinator(account)?;
         if rules.extensions.is_none() {
             return Err(Refusal::NeverSkipped);
         }
