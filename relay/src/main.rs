@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! one TCP port ─► accepting (limits) ─► serving ─┬─► page, lichen.json, log, blobs, health, metrics
-//!                                                └─► WebSocket ─► peers (swarm ─► hub) ─► log ─► disk
+//!                                                └─► WebSocket ─► peers (swarm ─► hub) ─► hosting ─► log ─► disk
 //! ```
 //!
-//! Beside them, `traversal` helps tabs to reach each other. All of these share what is in `fairness` and `operating`.
+//! `hosting` has a table of the relay's campaigns: requests name one, and find its log there. Beside them, `traversal` helps tabs to reach each other. All of these share what is in `fairness` and `operating`.
 
 mod accepting;
 mod address;
 mod fairness;
+mod hosting;
 mod log;
 mod operating;
 mod options;
@@ -26,7 +27,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::future::maybe_done;
-use lichen_campaign::Transport;
 use lichen_store::Disk;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -44,27 +44,18 @@ use crate::accepting::tls::Certificate;
 use crate::accepting::{accepted, origins, server};
 use crate::address::web_socket;
 use crate::fairness::shares::Shares;
-use crate::fairness::workspace::Workspace;
-use crate::log::campaign::Campaign;
-use crate::log::checkpoints::{CheckpointKeeper, Checkpoints};
-use crate::log::follower::{Follower, Following};
-use crate::log::leader::{Leader, LeaderState};
-use crate::log::ledger::Ledger;
-use crate::log::signer::Signer;
-use crate::log::writer::Writer;
-use crate::log::{back_to, follower};
-use crate::operating::condition::Condition;
+use crate::hosting::{Common, Host, Sources};
+use crate::log::back_to;
 use crate::operating::metrics::Metrics;
 use crate::operating::parts::Parts;
 use crate::operating::unpinned::Unpinned;
-use crate::operating::{clock, health, keys};
+use crate::operating::{clock, condition, health, keys};
 use crate::options::{Command, Settings};
-use crate::peers::hub::{Hub, HubParts, Lengths};
+use crate::peers::hub::{Hub, HubParts};
 use crate::peers::rendezvous::Rendezvous;
 use crate::peers::swarm::{Peers, PeersParts};
 use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, TILES, TILES_PER_NETWORK};
 use crate::serving::page::Page;
-use crate::serving::words::Words;
 use crate::traversal::ice::{Ice, IceTurn};
 use crate::traversal::stun::Stun;
 use crate::traversal::turn::{Credentials, Turn};
@@ -93,8 +84,8 @@ fn main() -> ExitCode {
 
 fn start() -> Result<()> {
     let settings = Settings::read()?;
-    if let Some(Command::BackTo { data, round }) = &settings.command {
-        return back_to::ask(data, *round);
+    if let Some(Command::BackTo { data, round, campaign }) = &settings.command {
+        return back_to::ask(data, *round, *campaign);
     }
     if let Some(file) = &settings.rehearse_clock {
         clock::rehearse(file.clone());
@@ -121,112 +112,6 @@ fn start() -> Result<()> {
     ended
 }
 
-/// The campaign's log: ordered here, or followed.
-struct Log {
-    campaign: Campaign,
-    ledger: Ledger,
-    /// What signs receipts, where it is ordered here.
-    signer: Option<Signer>,
-    leader: Option<LeaderState>,
-    keeper: Keeper,
-    /// Its tree as it is served, and what keeps that up to date.
-    checkpoints: Arc<Checkpoints>,
-    checkpoint_keeper: CheckpointKeeper,
-}
-
-/// Who writes the log.
-enum Keeper {
-    Writer(Box<Writer>),
-    Follower(Box<Follower>),
-}
-
-impl Log {
-    /// Opens the log in the data folder.
-    async fn open(
-        settings: &Settings,
-        disk: &Disk,
-        unpinned: &Arc<Unpinned>,
-        metrics: &Arc<Metrics>,
-        condition: &Arc<Condition>,
-    ) -> Result<Self> {
-        let (disk, metrics, condition) = (disk.clone(), Arc::clone(metrics), Arc::clone(condition));
-        match &settings.follow {
-            Some(url) => Self::follow(url, settings, disk, metrics, condition).await,
-            None => Self::order(settings, disk, Arc::clone(unpinned), metrics, condition).await,
-        }
-    }
-
-    async fn order(
-        settings: &Settings,
-        disk: Disk,
-        unpinned: Arc<Unpinned>,
-        metrics: Arc<Metrics>,
-        condition: Arc<Condition>,
-    ) -> Result<Self> {
-        let following = Following::read(&settings.data)?;
-        if let Some(following) = &following {
-            following.check_promotion(&settings.data).await?;
-        }
-        let campaign = match (&settings.campaign, &following) {
-            (Some(folder), _) => Campaign::read(folder)?,
-            (None, Some(following)) => {
-                follower::campaign(&Leader::new(&following.leader), following, &disk).await?
-            }
-            (None, None) => Campaign::embedded()?,
-        };
-        let key = keys::account(&settings.data)?;
-        let signer = Some(Signer::new(&key)?);
-        let back_to = back_to::Request::read(&settings.data)?;
-        let checkpoints = Checkpoints::new(campaign.id, disk.clone(), settings.witnesses.clone());
-        let (account, counted) = (key.clone(), Arc::clone(&metrics));
-        let (ledger, writer) =
-            Writer::open(&campaign, key, disk, settings.newcomers, unpinned, metrics, condition, back_to)
-                .await?;
-        let checkpoint_keeper =
-            CheckpointKeeper::sign(Arc::clone(&checkpoints), &account, &ledger, counted).await?;
-        if following.is_some() {
-            Following::forget(&settings.data)?;
-            tracing::info!("this relay followed another one and takes its place now");
-        }
-        let keeper = Keeper::Writer(Box::new(writer));
-        Ok(Self { campaign, ledger, signer, leader: None, keeper, checkpoints, checkpoint_keeper })
-    }
-
-    async fn follow(
-        url: &str,
-        settings: &Settings,
-        disk: Disk,
-        metrics: Arc<Metrics>,
-        condition: Arc<Condition>,
-    ) -> Result<Self> {
-        let leader = Leader::new(url);
-        let following = Following::of(&leader, &settings.data).await?;
-        let campaign = match &settings.campaign {
-            Some(folder) => Campaign::read(folder)?,
-            None => follower::campaign(&leader, &following, &disk).await?,
-        };
-        if campaign.id != following.campaign {
-            bail!("{url} keeps another campaign than the one of --campaign");
-        }
-        let checkpoints = Checkpoints::new(campaign.id, disk.clone(), Vec::new());
-        let (asked, counted) = (leader.clone(), Arc::clone(&metrics));
-        let (ledger, leader, follower) =
-            Follower::open(leader, &following, &campaign, disk, metrics, condition).await?;
-        let checkpoint_keeper = CheckpointKeeper::copy(Arc::clone(&checkpoints), asked, &ledger, counted);
-        let (leader, keeper) = (Some(leader), Keeper::Follower(Box::new(follower)));
-        Ok(Self { campaign, ledger, signer: None, leader, keeper, checkpoints, checkpoint_keeper })
-    }
-}
-
-impl Keeper {
-    async fn run(self, stop: CancellationToken) -> Result<()> {
-        match self {
-            Self::Writer(writer) => writer.run(stop).await,
-            Self::Follower(follower) => follower.run(stop).await,
-        }
-    }
-}
-
 /// Lets this process have as many connections open as it may, and says so where that is less than it would serve.
 fn raise_file_limit(connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
@@ -250,9 +135,23 @@ async fn run(settings: Settings) -> Result<()> {
     let unpinned =
         Unpinned::new(settings.unpinned, disk.clone(), settings.data.clone(), Arc::clone(&metrics));
     let unpinned = Arc::new(unpinned);
-    let condition = Condition::new(Arc::clone(&metrics));
-    let Log { campaign, ledger, signer, leader, keeper, checkpoints, checkpoint_keeper } =
-        Log::open(&settings, &disk, &unpinned, &metrics, &condition).await?;
+    let (stop_requests, stop_connections, stop_logs) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let common = Common {
+        data: settings.data.clone(),
+        disk: disk.clone(),
+        unpinned: Arc::clone(&unpinned),
+        metrics: Arc::clone(&metrics),
+        limits: settings.of_campaigns,
+        witnesses: settings.witnesses,
+        operator: settings.operator,
+    };
+    let followed = settings.follow.as_deref().and_then(origins::of_url);
+    let sources =
+        Sources { campaigns: settings.campaigns, folder: settings.campaigns_folder, follow: settings.follow };
+    let host = Host::open(common, sources, stop_logs.clone()).await?;
+    let campaigns = Arc::clone(host.campaigns());
+    let leader = campaigns.first().leader.clone();
     let peer_key = keys::peer(&settings.data)?;
 
     let certificate =
@@ -287,29 +186,11 @@ async fn run(settings: Settings) -> Result<()> {
     let listen = listener.local_addr()?;
     let listen_address = web_socket(listen.ip().into(), listen.port(), certificate.is_some());
 
-    let (stop_requests, stop_connections, stop_ledger) =
-        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let coordinator = ledger.coordinator();
     let hub = Arc::new(Hub::new(HubParts {
-        ledger,
+        campaigns: Arc::clone(&campaigns),
         disk: disk.clone(),
         unpinned: Arc::clone(&unpinned),
-        signer,
-        parameters: campaign.parameters,
-        codec: campaign.codec(),
-        max_norm: campaign.max_norm,
         metrics: Arc::clone(&metrics),
-        condition: Arc::clone(&condition),
-        entries_per_minute: settings.entries_per_minute,
-        entries_per_minute_per_address: settings.entries_per_minute_per_address,
-        evidence: Lengths::of(&campaign.manifest)?,
-        transport: campaign.manifest.rounds.transport,
-        settlement: campaign.manifest.rounds.settlement,
-        blob_bytes_per_minute: match campaign.manifest.rounds.transport {
-            Transport::Relay => settings.blob_bytes_per_minute,
-            Transport::Peers => settings.pinned_bytes_per_minute,
-        },
-        workspace: Arc::new(Workspace::new()),
         connections_per_network: settings.connections.per_address,
         stop: stop_requests.clone(),
     }));
@@ -325,7 +206,7 @@ async fn run(settings: Settings) -> Result<()> {
         circuit_limits: settings.circuits,
         hub: Arc::clone(&hub),
         connections: Arc::clone(&connections),
-        rendezvous: Rendezvous::new(campaign.id, Arc::clone(&metrics), stop_requests.clone()),
+        rendezvous: Rendezvous::new(Arc::clone(&campaigns), Arc::clone(&metrics), stop_requests.clone()),
         metrics: Arc::clone(&metrics),
         requests: requests.clone(),
         leader: leader.as_ref().map(|leader| leader.lives.clone()),
@@ -333,21 +214,17 @@ async fn run(settings: Settings) -> Result<()> {
     // Tabs go from one of a campaign's relays to the other.
     let others = settings.public_address.iter().chain(&settings.also);
     let others = others.chain(leader.as_ref().map(|leader| &leader.address));
-    let followed = settings.follow.as_deref().and_then(origins::of_url);
     let origins = Origins::new(settings.allow_origins.into_iter().chain(followed), others);
     let site = Arc::new(Site {
         hub,
         downloads: Shares::new("downloads_per_address", DOWNLOADS, DOWNLOADS_PER_NETWORK, &metrics),
         tiles: Shares::new("tiles_per_address", TILES, TILES_PER_NETWORK, &metrics),
-        checkpoints,
+        campaigns: Arc::clone(&campaigns),
         page: Page::new(settings.page),
         metrics: Arc::clone(&metrics),
         sockets,
         ingress: Ingress::new(Arc::clone(&metrics)),
         peer: peer_key.public().to_peer_id(),
-        campaign: campaign.id,
-        coordinator,
-        words: Words::of(&campaign, settings.operator),
         ice,
         public_address: settings.public_address,
         also: settings.also,
@@ -356,10 +233,9 @@ async fn run(settings: Settings) -> Result<()> {
         proxies: Arc::clone(&proxies),
         origins,
         hsts_seconds: settings.hsts_seconds,
-        condition: Arc::clone(&condition),
     });
 
-    let mut writer = pin!(maybe_done(tokio::spawn(keeper.run(stop_ledger.clone()))));
+    let mut logs = pin!(maybe_done(tokio::spawn(host.run())));
     let mut peers = pin!(maybe_done(tokio::spawn(peers.run(stop_connections.clone()))));
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let router = http::router(Arc::clone(&site));
@@ -374,23 +250,29 @@ async fn run(settings: Settings) -> Result<()> {
     if let Some(turn) = turn {
         others.spawn("TURN", turn.run(stop_requests.clone()));
     }
-    others.spawn("signing the log's tree", checkpoint_keeper.run(stop_requests.clone()));
     others.spawn("reading the certificate again", reload(certificate, Arc::clone(&metrics)));
     let age = Duration::from_secs(60) * settings.unpinned_blob_minutes;
     others.spawn("looking through the blobs", sweep(disk, age, Arc::clone(&unpinned), metrics));
-    others.spawn("looking after the relay", Arc::clone(&condition).watch(settings.data, unpinned));
+    let conditions = {
+        let campaigns = Arc::clone(&campaigns);
+        move || campaigns.conditions()
+    };
+    others.spawn("looking after the relay", condition::watch(conditions, settings.data, unpinned));
     println!("{scheme}://{listen}/");
-    tracing::info!(%listen, campaign = %campaign.id, peer = %site.peer, %coordinator, "the relay serves");
+    let first = campaigns.first();
+    tracing::info!(
+        %listen, campaign = %first.id(), peer = %site.peer, coordinator = %first.ledger.coordinator(), "the relay serves"
+    );
 
     let died = tokio::select! {
-        () = writer.as_mut() => Some("the log's task"),
+        () = logs.as_mut() => Some("the logs' task"),
         () = peers.as_mut() => Some("the swarm"),
         () = server.as_mut() => Some("the server"),
         name = others.ended() => Some(name),
         () = asked_to_end() => None,
     };
     tracing::info!("the relay ends");
-    condition.end();
+    campaigns.end();
     stop_requests.cancel();
     requests.close();
     let finish = async {
@@ -401,11 +283,11 @@ async fn run(settings: Settings) -> Result<()> {
         tracing::warn!("some requests did not finish in time");
     }
     drop(others);
-    stop_ledger.cancel();
-    writer.as_mut().await;
+    stop_logs.cancel();
+    logs.as_mut().await;
     stop_connections.cancel();
     peers.as_mut().await;
-    for ended in [writer.take_output(), peers.take_output().map(|ended| ended.map(Ok))] {
+    for ended in [logs.take_output(), peers.take_output().map(|ended| ended.map(Ok))] {
         ended.transpose()?.transpose()?;
     }
     match died {

@@ -1,5 +1,6 @@
 //! What an operator sees and counts on: metrics, condition and health, the limits, keys, clocks and room on the disk.
 
+pub(crate) mod campaign_metrics;
 pub(crate) mod clock;
 pub(crate) mod condition;
 pub(crate) mod health;

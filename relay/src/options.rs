@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use serde::Deserialize;
+use lichen_record::CampaignId;
+use serde::{Deserialize, Deserializer};
 
 pub(crate) use settings::Settings;
 
@@ -43,9 +44,16 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_DATA", value_name = "FOLDER")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Folder with campaign.toml and its data file [default: the embedded campaign `digits`]
+    /// Folder with campaign.toml and its data file. Repeatable; the first is the one that a plain address shows
+    /// [default: the embedded campaign `digits`, unless there is --campaigns]
     #[arg(long, env = "LICHEN_CAMPAIGN", value_name = "FOLDER")]
-    pub(crate) campaign: Option<PathBuf>,
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) campaign: Vec<PathBuf>,
+
+    /// Folder with one such folder for each campaign. It is looked through again and again: whatever is added is served
+    /// from then on, without a restart [default: none]
+    #[arg(long, env = "LICHEN_CAMPAIGNS", value_name = "FOLDER")]
+    pub(crate) campaigns: Option<PathBuf>,
 
     /// Folder to serve the page from [default: the page built into this program]
     #[arg(long, env = "LICHEN_PAGE", value_name = "FOLDER")]
@@ -284,7 +292,24 @@ pub(crate) enum Command {
         /// The round, one of the last 64; 0 is the checkpoint that the campaign started with
         #[arg(long, value_name = "NUMBER")]
         round: u64,
+        /// The campaign's id, where it is not the first that the relay serves
+        #[arg(long, value_name = "ID")]
+        campaign: Option<CampaignId>,
     },
+}
+
+/// One folder, as versions with one campaign took it, or a list of such.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(PathBuf),
+        More(Vec<PathBuf>),
+    }
+    Ok(match OneOrMore::deserialize(deserializer)? {
+        OneOrMore::One(folder) => vec![folder],
+        OneOrMore::More(folders) => folders,
+    })
 }
 
 #[cfg(test)]

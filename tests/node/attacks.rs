@@ -35,9 +35,8 @@ async fn better_than(tab: &mut Tab, after: u64, least: f64) -> (u64, f64) {
 }
 
 async fn rejected(relay: &RelayProcess) -> u64 {
-    let text = relay.get("metrics").unwrap().text();
-    let line = text.lines().find(|line| line.starts_with("lichen_rounds_rejected_total "));
-    line.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
+    let rejected = relay.metrics().unwrap()["lichen_rounds_rejected_total"];
+    format!("{rejected:.0}").parse().unwrap()
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -12,6 +12,7 @@ mod cdp;
 mod error;
 pub mod firefox;
 pub mod http;
+pub mod metrics;
 mod page;
 mod prefix;
 pub mod process;

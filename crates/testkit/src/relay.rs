@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::process::{self, Guarded};
-use crate::{Error, http, wait};
+use crate::{Error, http, metrics, wait};
 
 /// How long a relay may take until it is ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -109,12 +109,12 @@ impl RelayProcess {
         http::get(&format!("{}{path}", self.url()), &[], REQUEST_LIMIT)
     }
 
-    /// Its metrics: name with labels, as Prometheus writes it, and value.
+    /// Its metrics, as [`metrics::read`] has them.
     ///
     /// # Errors
     /// As [`http::get`].
     pub fn metrics(&self) -> Result<BTreeMap<String, f64>, Error> {
-        Ok(parse_metrics(&self.get("metrics")?.text()))
+        Ok(metrics::read(&self.get("metrics")?.text()))
     }
 
     /// The end of its log, if it writes to a file.
@@ -165,24 +165,5 @@ fn spawn(options: &RelayOptions, arguments: &[String]) -> Result<Guarded, Error>
 fn option(command: &mut std::process::Command, name: &str, value: Option<&Path>) {
     if let Some(value) = value {
         command.arg(name).arg(value);
-    }
-}
-
-fn parse_metrics(text: &str) -> BTreeMap<String, f64> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let pairs = lines.filter_map(|line| line.rsplit_once(' '));
-    pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_prometheus_text() {
-        let metrics = parse_metrics("# HELP a b\n# TYPE a counter\na 3\nb{c=\"d e\"} 0.5\n\n");
-        assert_eq!(metrics.get("a"), Some(&3.0));
-        assert_eq!(metrics.get("b{c=\"d e\"}"), Some(&0.5));
-        assert_eq!(metrics.len(), 2);
     }
 }

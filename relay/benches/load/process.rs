@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use lichen_net::swarm::libp2p::Multiaddr;
 use lichen_record::CampaignId;
-use lichen_testkit::http;
+use lichen_testkit::{http, metrics};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -100,8 +100,7 @@ impl Relay {
     /// What stands behind this name in the metrics.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         let text = String::from_utf8(get(&self.url, "metrics").await?)?;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map_or(Ok(0.0), |value| Ok(value.parse()?))
+        Ok(metrics::read(&text).get(name).copied().unwrap_or_default())
     }
 
     pub(crate) async fn end(mut self) -> Result<()> {

@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use lichen_record::RoundNumber;
+use lichen_record::{CampaignId, RoundNumber};
 use lichen_round::CampaignState;
 use lichen_store::Disk;
 
-/// Holds the round's number, in the data folder.
+/// Holds the round's number, in the data folder. That of a campaign that is not the relay's first has its id besides.
 const FILE: &str = "back-to";
 
 /// What the operator asked for.
@@ -19,7 +19,7 @@ pub(crate) struct Request {
 }
 
 /// Asks the relay with this data folder, which is stopped, to go back when it starts.
-pub(crate) fn ask(data: &Path, round: u64) -> Result<()> {
+pub(crate) fn ask(data: &Path, round: u64, campaign: Option<CampaignId>) -> Result<()> {
     let store = data.join("relay.redb");
     if !store.is_file() {
         bail!("{} is no data folder of a relay: there is no relay.redb in it", data.display());
@@ -27,7 +27,7 @@ pub(crate) fn ask(data: &Path, round: u64) -> Result<()> {
     // It belongs to one process at a time, so that a running relay is noticed.
     let opened = Disk::open(&store);
     drop(opened.with_context(|| format!("cannot open {}: stop the relay first", store.display()))?);
-    let file = data.join(FILE);
+    let file = file_of(data, campaign);
     fs::write(&file, format!("{round}\n")).with_context(|| format!("cannot write {}", file.display()))?;
     println!(
         "The next round that opens will begin with the checkpoint of round {round}. Start the relay now; its log says when \
@@ -37,10 +37,21 @@ pub(crate) fn ask(data: &Path, round: u64) -> Result<()> {
     Ok(())
 }
 
+fn file_of(data: &Path, campaign: Option<CampaignId>) -> PathBuf {
+    data.join(campaign.map_or_else(|| FILE.to_owned(), |campaign| format!("{FILE}-{campaign}")))
+}
+
 impl Request {
-    /// The request to go back that a data folder holds, if any.
-    pub(crate) fn read(data: &Path) -> Result<Option<Self>> {
-        let file = data.join(FILE);
+    /// The request to go back in this campaign that a data folder holds, if any; one that names none is meant for the first.
+    pub(crate) fn read(data: &Path, campaign: CampaignId, is_first: bool) -> Result<Option<Self>> {
+        let named = Self::read_file(file_of(data, Some(campaign)))?;
+        if named.is_some() || !is_first {
+            return Ok(named);
+        }
+        Self::read_file(file_of(data, None))
+    }
+
+    fn read_file(file: PathBuf) -> Result<Option<Self>> {
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -93,30 +104,49 @@ impl Request {
 mod tests {
     use super::*;
 
+    fn campaign() -> CampaignId {
+        CampaignId::of_manifest(b"a campaign")
+    }
+
+    #[test]
+    fn each_campaign_goes_back_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Disk::open(&folder.path().join("relay.redb")).unwrap());
+        let other = CampaignId::of_manifest(b"another");
+        ask(folder.path(), 3, None).unwrap();
+        ask(folder.path(), 5, Some(other)).unwrap();
+        let asked = |campaign, is_first| {
+            let request = Request::read(folder.path(), campaign, is_first).unwrap();
+            request.map(|request| request.to.0)
+        };
+        assert_eq!((asked(campaign(), true), asked(campaign(), false)), (Some(3), None));
+        assert_eq!((asked(other, false), asked(other, true)), (Some(5), Some(5)));
+    }
+
     #[test]
     fn a_folder_that_is_no_relays_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(ask(folder.path(), 3).unwrap_err().to_string().contains("no data folder of a relay"));
-        assert!(Request::read(folder.path()).unwrap().is_none());
+        assert!(ask(folder.path(), 3, None).unwrap_err().to_string().contains("no data folder of a relay"));
+        assert!(Request::read(folder.path(), campaign(), true).unwrap().is_none());
     }
 
     #[test]
     fn what_is_asked_is_read_and_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         drop(Disk::open(&folder.path().join("relay.redb")).unwrap());
-        ask(folder.path(), 3).unwrap();
-        ask(folder.path(), 41).unwrap();
-        let request = Request::read(folder.path()).unwrap().unwrap();
+        ask(folder.path(), 3, None).unwrap();
+        ask(folder.path(), 41, None).unwrap();
+        let request = Request::read(folder.path(), campaign(), true).unwrap().unwrap();
         assert_eq!(request.to, RoundNumber(41), "the last word counts");
         request.forget();
-        assert!(Request::read(folder.path()).unwrap().is_none());
+        assert!(Request::read(folder.path(), campaign(), true).unwrap().is_none());
     }
 
     #[test]
     fn a_running_relay_is_not_asked() {
         let folder = tempfile::tempdir().unwrap();
         let _running = Disk::open(&folder.path().join("relay.redb")).unwrap();
-        let refused = ask(folder.path(), 3).unwrap_err();
+        let refused = ask(folder.path(), 3, None).unwrap_err();
         assert!(refused.to_string().contains("stop the relay first"), "{refused:#}");
     }
 
@@ -124,7 +154,7 @@ mod tests {
     fn what_is_no_number_is_named() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(FILE), "yesterday").unwrap();
-        let refused = Request::read(folder.path()).err().unwrap();
+        let refused = Request::read(folder.path(), campaign(), true).err().unwrap();
         assert!(refused.to_string().contains("holds no round's number"), "{refused:#}");
     }
 }

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::log::leader::{Leader, LeaderError};
 use crate::log::ledger::{Ledger, SignedHead};
+use crate::operating::campaign_metrics::CampaignMetrics;
 use crate::operating::keys;
-use crate::operating::metrics::Metrics;
 
 /// Shortest time from one checkpoint to the next, without and with witnesses.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -162,7 +162,7 @@ pub(crate) struct CheckpointKeeper {
     checkpoints: Arc<Checkpoints>,
     head: watch::Receiver<SignedHead>,
     source: Source,
-    metrics: Arc<Metrics>,
+    metrics: Arc<CampaignMetrics>,
 }
 
 /// Where checkpoints come from.
@@ -188,7 +188,7 @@ impl CheckpointKeeper {
         checkpoints: Arc<Checkpoints>,
         account: &SigningKey,
         ledger: &Ledger,
-        metrics: Arc<Metrics>,
+        metrics: Arc<CampaignMetrics>,
     ) -> Result<Self> {
         let key = keys::log_key(account)?;
         let message = LogKey { campaign: checkpoints.campaign, key: key.public() };
@@ -206,7 +206,7 @@ impl CheckpointKeeper {
         checkpoints: Arc<Checkpoints>,
         leader: Leader,
         ledger: &Ledger,
-        metrics: Arc<Metrics>,
+        metrics: Arc<CampaignMetrics>,
     ) -> Self {
         let source = Source::Copied { leader, coordinator: ledger.coordinator() };
         Self { checkpoints, head: ledger.head(), source, metrics }
@@ -281,7 +281,9 @@ impl CheckpointKeeper {
         let verifier = match known {
             Some(verifier) => verifier,
             None => {
-                let Some(key) = leader.info().await?.log_key else { return Ok(()) };
+                let Some(key) = leader.info_of(self.checkpoints.campaign).await?.log_key else {
+                    return Ok(());
+                };
                 let envelope = STANDARD.decode(key.certificate).context("the certificate of the log's key");
                 envelope
                     .and_then(|envelope| self.checkpoints.certify(coordinator, &envelope))

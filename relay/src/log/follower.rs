@@ -27,12 +27,15 @@ use crate::log::leader::{Info, Leader, LeaderError, LeaderState};
 use crate::log::ledger::{Ledger, SignedHead};
 use crate::log::pinned::{Pinned, Pinning};
 use crate::log::replay::replay;
+use crate::operating::campaign_metrics::CampaignMetrics;
 use crate::operating::condition::{Condition, Part, store_cause};
 use crate::operating::keys;
-use crate::operating::metrics::Metrics;
 
 /// How long to wait before a leader that is away is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Most campaigns of a relay.
+pub(crate) const MAX_CAMPAIGNS: usize = 64;
 
 /// Where the data folder says whom it follows.
 const FILE: &str = "following.json";
@@ -43,7 +46,10 @@ pub(crate) struct Following {
     /// The leader's page.
     pub(crate) leader: String,
     pub(crate) campaign: CampaignId,
-    /// Who must have signed the log's beginning and its heads.
+    /// The leader's other campaigns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) others: Vec<CampaignId>,
+    /// Who must have signed the logs' beginnings and their heads.
     pub(crate) coordinator: AccountId,
     /// Where tabs reach the leader.
     pub(crate) address: String,
@@ -61,6 +67,11 @@ impl Following {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
+    }
+
+    /// All campaigns that are followed.
+    pub(crate) fn campaigns(&self) -> impl Iterator<Item = CampaignId> {
+        std::iter::once(self.campaign).chain(self.others.iter().copied())
     }
 
     fn write(&self, folder: &Path) -> Result<()> {
@@ -86,7 +97,7 @@ impl Following {
             );
         }
         match Leader::new(&self.leader).info().await {
-            Ok(info) if info.campaign == self.campaign && info.leader.is_none() => bail!(
+            Ok(info) if info.coordinator == self.coordinator && info.leader.is_none() => bail!(
                 "{} still orders the log: stop it for good first, as two relays with one key would fork it",
                 self.leader
             ),
@@ -97,28 +108,47 @@ impl Following {
     /// Whom the folder follows from now on: as the leader says, and where it is away as it said before.
     pub(crate) async fn of(leader: &Leader, folder: &Path) -> Result<Self> {
         let before = Self::read(folder)?;
-        let info = match (leader.info().await, &before) {
-            (Ok(info), _) => info,
+        match (leader.info().await, before) {
+            (Ok(info), before) => Self::said(info, before.as_ref(), leader, folder),
             (Err(error), Some(before)) => {
                 tracing::warn!(%error, "the leader {} is away; its copy is served", leader.url());
-                return Ok(before.clone());
+                Ok(before)
             }
             (Err(error), None) => {
                 bail!("nothing of the leader's is here yet, and {}: {error}", leader.url());
             }
-        };
+        }
+    }
+
+    /// The same as the leader says now.
+    pub(crate) async fn asked(leader: &Leader, folder: &Path) -> Result<Self> {
+        Self::said(leader.info().await?, Self::read(folder)?.as_ref(), leader, folder)
+    }
+
+    fn said(info: Info, before: Option<&Self>, leader: &Leader, folder: &Path) -> Result<Self> {
         if let Some(whom) = info.leader {
             bail!("{} only follows {whom}: follow that one", leader.url());
         }
-        let Info { campaign, coordinator, address, .. } = info;
-        if before.as_ref().is_some_and(|one| (one.campaign, one.coordinator) != (campaign, coordinator)) {
+        let Info { campaign, coordinator, address, campaigns, .. } = info;
+        let all: Vec<CampaignId> =
+            std::iter::once(campaign).chain(campaigns.iter().map(|listed| listed.id)).collect();
+        // What was followed stays the first one, whatever the leader names first by now.
+        let campaign = before.map_or(campaign, |before| before.campaign);
+        let is_other = |one: &Self| one.coordinator != coordinator || !all.contains(&one.campaign);
+        if before.is_some_and(is_other) {
             bail!(
                 "the folder holds a copy of another log than that of {}: give it another one",
                 leader.url()
             );
         }
-        let following = Self { leader: leader.url().to_owned(), campaign, coordinator, address };
-        if before.as_ref() != Some(&following) {
+        let mut others: Vec<CampaignId> = Vec::new();
+        for other in all.into_iter().take(MAX_CAMPAIGNS) {
+            if other != campaign && !others.contains(&other) {
+                others.push(other);
+            }
+        }
+        let following = Self { leader: leader.url().to_owned(), campaign, others, coordinator, address };
+        if before != Some(&following) {
             following.write(folder)?;
         }
         Ok(following)
@@ -134,7 +164,7 @@ pub(crate) struct Follower {
     disk: Disk,
     head: watch::Sender<SignedHead>,
     lives: watch::Sender<bool>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<CampaignMetrics>,
     condition: Arc<Condition>,
 }
 
@@ -159,9 +189,9 @@ impl From<ReplicaError> for FollowError {
     }
 }
 
-/// The campaign that is followed, from the own copy or from the leader.
-pub(crate) async fn campaign(leader: &Leader, following: &Following, disk: &Disk) -> Result<Campaign> {
-    let manifest = blob(leader, disk, &following.campaign.0).await?;
+/// A campaign that is followed, from the own copy or from the leader.
+pub(crate) async fn campaign(leader: &Leader, id: CampaignId, disk: &Disk) -> Result<Campaign> {
+    let manifest = blob(leader, disk, &id.0).await?;
     let data = Campaign::data_of(&manifest)?;
     let data = blob(leader, disk, &data).await?;
     Campaign::of_bytes(manifest, data)
@@ -183,7 +213,7 @@ impl Follower {
         following: &Following,
         campaign: &Campaign,
         disk: Disk,
-        metrics: Arc<Metrics>,
+        metrics: Arc<CampaignMetrics>,
         condition: Arc<Condition>,
     ) -> Result<(Ledger, LeaderState, Self)> {
         for (cid, bytes) in campaign.blobs() {

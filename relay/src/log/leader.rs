@@ -48,6 +48,15 @@ pub(crate) struct Info {
     /// What the checkpoints of its log's tree are signed by.
     #[serde(default)]
     pub(crate) log_key: Option<LogKeyInfo>,
+    /// All that it serves; none where it is of a version that serves only one.
+    #[serde(default)]
+    pub(crate) campaigns: Vec<Listed>,
+}
+
+/// What we need of a campaign that it serves.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Listed {
+    pub(crate) id: CampaignId,
 }
 
 /// What we need of that key.
@@ -105,7 +114,16 @@ impl Leader {
 
     /// What it says about itself.
     pub(crate) async fn info(&self) -> Result<Info, LeaderError> {
-        let bytes = self.get("/lichen.json".into(), MAX_INFO).await?;
+        self.read_info("/lichen.json".into()).await
+    }
+
+    /// What it says about itself and one of its campaigns.
+    pub(crate) async fn info_of(&self, campaign: CampaignId) -> Result<Info, LeaderError> {
+        self.read_info(format!("/lichen.json?campaign={campaign}")).await
+    }
+
+    async fn read_info(&self, path: String) -> Result<Info, LeaderError> {
+        let bytes = self.get(path, MAX_INFO).await?;
         serde_json::from_slice(&bytes).map_err(|error| LeaderError::Malformed(error.to_string()))
     }
 

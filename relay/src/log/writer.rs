@@ -34,9 +34,9 @@ use crate::log::repeating::{Repeated, Repeating};
 use crate::log::replay::{ReplayError, replay};
 use crate::log::settling::{Aggregation, Computed, NotHere, Settling};
 use crate::log::watchdog::Watchdog;
+use crate::operating::campaign_metrics::CampaignMetrics;
 use crate::operating::clock::{self, LogClock};
 use crate::operating::condition::{Condition, Part, store_cause};
-use crate::operating::metrics::Metrics;
 use crate::operating::unpinned::Unpinned;
 
 /// Most requests in one batch, and most waiting for the next.
@@ -62,7 +62,7 @@ pub(crate) struct Writer {
     unpinned: Arc<Unpinned>,
     chain: Chain,
     disk: Disk,
-    metrics: Arc<Metrics>,
+    metrics: Arc<CampaignMetrics>,
     clock: LogClock,
     wake: Option<u64>,
     settling: Settling,
@@ -109,7 +109,7 @@ impl Writer {
         disk: Disk,
         newcomers: newcomers::Limits,
         unpinned: Arc<Unpinned>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<CampaignMetrics>,
         condition: Arc<Condition>,
         back_to: Option<back_to::Request>,
     ) -> Result<(Ledger, Self)> {

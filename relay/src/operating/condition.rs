@@ -1,4 +1,5 @@
-//! How the relay is doing: what keeps it from its part, told alike by readiness, metrics, the log, and to the tabs.
+//! How a campaign is doing here: what keeps the relay from its part in it, told alike by readiness, metrics, the log, and to
+//! the tabs.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +10,8 @@ use lichen_net::hub::{Cause, Notice};
 use lichen_store::StoreError;
 use tokio::sync::watch;
 
+use crate::operating::campaign_metrics::CampaignMetrics;
 use crate::operating::clock;
-use crate::operating::metrics::Metrics;
 use crate::operating::unpinned::Unpinned;
 
 /// How often the relay looks after itself.
@@ -42,13 +43,13 @@ pub(crate) enum Part {
 
 const PARTS: usize = 5;
 
-/// How the relay is doing.
+/// How a campaign is doing.
 pub(crate) struct Condition {
     found: Mutex<Found>,
     notice: watch::Sender<Notice>,
     /// Since when a write to the log has been under way, by the steady clock in milliseconds; 0 where none is.
     writing: AtomicU64,
-    metrics: Arc<Metrics>,
+    metrics: Arc<CampaignMetrics>,
 }
 
 #[derive(Default)]
@@ -68,7 +69,7 @@ pub(crate) enum Unready {
 
 impl Condition {
     /// All is well.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(metrics: Arc<CampaignMetrics>) -> Arc<Self> {
         for cause in Cause::ALL {
             metrics.stalled(cause, false);
         }
@@ -95,7 +96,7 @@ impl Condition {
         }
         // Whoever follows a leader says more about it.
         if part != Part::Leader {
-            say(part, cause, detail);
+            say(self.metrics.name(), part, cause, detail);
         }
     }
 
@@ -147,22 +148,6 @@ impl Condition {
         self.writing.store(0, Ordering::Relaxed);
     }
 
-    /// Looks after what says nothing by itself, for as long as the relay runs: a write that does not end, a disk that has
-    /// room again, a clock that was set.
-    pub(crate) async fn watch(self: Arc<Self>, data: PathBuf, unpinned: Arc<Unpinned>) {
-        let mut jump_said = 0;
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            self.check_write();
-            let is_short = unpinned.is_short_of_space();
-            self.set(Part::Space, is_short.then_some(Cause::StoreFull), &"what is left is the log's reserve");
-            if self.of(Part::Blobs).is_some() && has_room(data.clone()).await {
-                self.set(Part::Blobs, None, &"");
-            }
-            jump_said = say_jump(jump_said);
-        }
-    }
-
     fn check_write(&self) {
         let since = self.writing.load(Ordering::Relaxed);
         let taken = clock::steady().saturating_sub(since);
@@ -178,15 +163,40 @@ impl Condition {
     }
 }
 
+/// Looks after what says nothing by itself, for as long as the relay runs: a write that does not end, a disk that has room
+/// again, a clock that was set. All campaigns share the disk and the clock.
+pub(crate) async fn watch(
+    conditions: impl Fn() -> Vec<Arc<Condition>>,
+    data: PathBuf,
+    unpinned: Arc<Unpinned>,
+) {
+    let mut jump_said = 0;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let conditions = conditions();
+        let is_short = unpinned.is_short_of_space().then_some(Cause::StoreFull);
+        let lacks_room = conditions.iter().any(|one| one.of(Part::Blobs).is_some());
+        let has_room = lacks_room && has_room(data.clone()).await;
+        for condition in conditions {
+            condition.check_write();
+            condition.set(Part::Space, is_short, &"what is left is the log's reserve");
+            if has_room {
+                condition.set(Part::Blobs, None, &"");
+            }
+        }
+        jump_said = say_jump(jump_said);
+    }
+}
+
 /// Writes the one line for a change.
-fn say(part: Part, cause: Option<Cause>, detail: &dyn std::fmt::Display) {
+fn say(campaign: &str, part: Part, cause: Option<Cause>, detail: &dyn std::fmt::Display) {
     match cause {
-        None => tracing::info!(?part, "it goes on again"),
+        None => tracing::info!(campaign, ?part, "it goes on again"),
         Some(cause) if cause.is_the_relays() => {
-            tracing::error!(?part, cause = cause.label(), "it does not go on: {cause}: {detail}");
+            tracing::error!(campaign, ?part, cause = cause.label(), "it does not go on: {cause}: {detail}");
         }
         Some(cause) => {
-            tracing::warn!(?part, cause = cause.label(), "it does not go on: {cause}: {detail}");
+            tracing::warn!(campaign, ?part, cause = cause.label(), "it does not go on: {cause}: {detail}");
         }
     }
 }
@@ -240,10 +250,12 @@ fn say_jump(said: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operating::metrics::Metrics;
 
     #[test]
     fn the_gravest_cause_is_told_until_it_is_over() {
-        let condition = Condition::new(Arc::new(Metrics::new()));
+        let metrics = Metrics::new();
+        let condition = Condition::new(metrics.of_campaign("digits".into()));
         let mut notices = condition.notices();
         assert_eq!(condition.readiness(), Ok(None));
         condition.set(Part::Round, Some(Cause::Contributions), &"one of two");
@@ -252,8 +264,11 @@ mod tests {
         assert_eq!(condition.readiness(), Err(Unready::Stalled(Cause::StoreFull)));
         assert_eq!(notices.borrow_and_update().stall, Some(Cause::StoreFull));
         let metric = |cause: &str, value: u8| {
-            let text = condition.metrics.text().unwrap();
-            assert!(text.contains(&format!("lichen_stalled{{cause=\"{cause}\"}} {value}\n")), "{text}");
+            let text = metrics.text().unwrap();
+            assert!(
+                text.contains(&format!("lichen_stalled{{cause=\"{cause}\",campaign=\"digits\"}} {value}\n")),
+                "{text}"
+            );
         };
         metric("store_full", 1);
         metric("contributions", 1);
@@ -271,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_a_second_off_is_no_news() {
-        let condition = Condition::new(Arc::new(Metrics::new()));
+        let condition = Condition::new(Metrics::new().of_campaign("digits".into()));
         let mut notices = condition.notices();
         condition.set_clock_ahead(86_400_900);
         assert_eq!(notices.borrow_and_update().clock_ahead, 86_400);

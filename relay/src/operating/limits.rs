@@ -5,7 +5,9 @@
 //! /48, of which anybody may have one: [`crate::fairness::rates::site`].
 
 use Counted::{Limited, Refused};
-use Scope::{Account, Address, Connection, Peer, Relay, Site};
+use Scope::{
+    Account, AccountInCampaign, Address, AddressInCampaign, Campaign, Connection, Peer, Relay, Site,
+};
 
 /// One limit.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,11 @@ pub(crate) enum Scope {
     Address,
     Site,
     Relay,
+    /// Each campaign has its own.
+    Campaign,
+    /// Each account or address has its own in each campaign.
+    AccountInCampaign,
+    AddressInCampaign,
 }
 
 /// The metric that counts what a limit kept out.
@@ -56,6 +63,7 @@ const fn limit(
 /// All of them.
 #[rustfmt::skip]
 pub(crate) const LIMITS: &[Limit] = &[
+    limit("campaigns", Relay, "64", None, Limited),
     limit("connections", Relay, "8,192", Some("max-connections"), Limited),
     limit("connections_per_address", Address, "1,024", Some("max-connections-per-address"), Limited),
     limit("connections_per_site", Site, "what 4 addresses may have, at most half of all", None, Limited),
@@ -90,16 +98,16 @@ pub(crate) const LIMITS: &[Limit] = &[
     limit("circuit_requests_per_peer", Peer, "60 a minute", None, Limited),
     limit("circuit_bytes", Connection, "256 KiB", Some("circuit-bytes"), Limited),
     limit("circuit_seconds", Connection, "120 s", Some("circuit-seconds"), Limited),
-    limit("registrations", Address, "1,000; 8 an account, 10,000 in all", None, Limited),
+    limit("registrations", AddressInCampaign, "1,000; 8 an account, 10,000 in all", None, Limited),
     limit("registrations_per_minute", Address, "3,000; 60 an account", None, Limited),
-    limit("crowded", Relay, "300 entries a second", Some("entries-per-second"), Refused),
-    limit("quota_address", Address, "9,000 entries a minute", Some("entries-per-minute-per-address"), Refused),
-    limit("quota_entries", Account, "240 entries a minute", Some("entries-per-minute"), Refused),
-    limit("too_many_accounts", Address, "120 new ones a minute", Some("new-accounts-per-minute-per-address"), Refused),
-    limit("too_many_accounts", Address, "600 new ones an hour", Some("new-accounts-per-hour-per-address"), Refused),
-    limit("too_many_members", Address, "500", Some("max-members-per-address"), Refused),
-    limit("quota_bytes", Account, "128 MiB of blobs a minute", Some("blob-bytes-per-minute"), Refused),
-    limit("pinned_bytes", Account, "16 MiB a minute in a mesh", Some("pinned-bytes-per-minute"), Limited),
+    limit("crowded", Campaign, "300 entries a second", Some("entries-per-second"), Refused),
+    limit("quota_address", AddressInCampaign, "9,000 entries a minute", Some("entries-per-minute-per-address"), Refused),
+    limit("quota_entries", AccountInCampaign, "240 entries a minute", Some("entries-per-minute"), Refused),
+    limit("too_many_accounts", AddressInCampaign, "120 new ones a minute", Some("new-accounts-per-minute-per-address"), Refused),
+    limit("too_many_accounts", AddressInCampaign, "600 new ones an hour", Some("new-accounts-per-hour-per-address"), Refused),
+    limit("too_many_members", AddressInCampaign, "500", Some("max-members-per-address"), Refused),
+    limit("quota_bytes", AccountInCampaign, "128 MiB of blobs a minute", Some("blob-bytes-per-minute"), Refused),
+    limit("pinned_bytes", AccountInCampaign, "16 MiB a minute in a mesh", Some("pinned-bytes-per-minute"), Limited),
     limit("unpinned_bytes", Relay, "4 GiB that no entry names", Some("max-unpinned-bytes"), Limited),
     limit("unpinned_bytes_per_address", Address, "1 GiB", Some("max-unpinned-bytes-per-address"), Limited),
     limit("unpinned_bytes_per_account", Account, "256 MiB", Some("max-unpinned-bytes-per-account"), Limited),
@@ -128,6 +136,9 @@ impl Scope {
             Self::Address => "address",
             Self::Site => "site",
             Self::Relay => "relay",
+            Self::Campaign => "campaign",
+            Self::AccountInCampaign => "account and campaign",
+            Self::AddressInCampaign => "address and campaign",
         }
     }
 }

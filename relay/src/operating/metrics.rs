@@ -3,32 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lichen_net::hub::{Cause, Reason};
+use lichen_net::hub::Reason;
 use lichen_net::swarm::transport::Traffic;
-use lichen_record::{Entry, RoundNumber};
-use lichen_round::{CampaignState, Change, FaultKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
+use crate::operating::campaign_metrics::{CampaignFamilies, CampaignMetrics, family};
 use crate::operating::limits::{Counted, LIMITS, Limit};
-use crate::operating::now::Now;
 
 /// Every metric of the relay.
 pub(crate) struct Metrics {
     registry: Registry,
     refused: Family<ReasonLabel, Counter>,
     requests: Family<RequestLabel, Counter>,
-    entries: Family<EntryLabel, Counter>,
-    faults: Family<FaultLabel, Counter>,
     circuits: Family<OutcomeLabel, Counter>,
     rendezvous: Family<OutcomeLabel, Counter>,
-    pub(crate) append_seconds: Histogram,
     pub(crate) blobs_stored: Counter,
     pub(crate) blob_bytes_stored: Counter,
     pub(crate) blobs_dropped: Counter,
@@ -46,21 +40,14 @@ pub(crate) struct Metrics {
     pub(crate) turn_allocations: Gauge,
     pub(crate) peers: Gauge,
     pub(crate) circuits_open: Gauge,
-    pub(crate) registered: Gauge,
-    pub(crate) leader_reachable: Gauge,
-    pub(crate) leader_faults: Counter,
     pub(crate) sent_back: Counter,
-    stalled: Family<CauseLabel, Gauge>,
-    log_length: Gauge,
-    round: Gauge,
-    rounds_settled: Gauge,
-    rounds_rejected: Counter,
-    members: Gauge,
+    /// Campaigns served, and folders that hold none that can be.
+    pub(crate) hosted: Gauge,
+    pub(crate) faulty: Gauge,
     received: Counter,
     sent: Counter,
     traffic: Arc<Traffic>,
-    /// The same numbers for people.
-    pub(crate) now: Now,
+    campaigns: Arc<CampaignFamilies>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,23 +61,8 @@ struct RequestLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EntryLabel {
-    entry: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FaultLabel {
-    fault: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
     limit: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabel {
-    cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -104,13 +76,6 @@ impl Metrics {
         let mut registry = Registry::with_prefix("lichen");
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running program", version);
-        let append_seconds = Histogram::new(exponential_buckets(0.000_5, 2.0, 12));
-        registry.register_with_unit(
-            "append",
-            "Time from ordering a batch of entries to its being on disk",
-            Unit::Seconds,
-            append_seconds.clone(),
-        );
         let refused = family(&mut registry, "refused", "Requests refused, by reason");
         let limits =
             family(&mut registry, "limited", "What was refused because a limit was reached, by limit");
@@ -124,8 +89,6 @@ impl Metrics {
         Self {
             refused,
             requests: family(&mut registry, "requests", "Requests answered or refused, by kind"),
-            entries: family(&mut registry, "entries", "Entries appended since the start, by kind"),
-            faults: family(&mut registry, "faults", "Faults proven since the start, by kind"),
             circuits: family(
                 &mut registry,
                 "circuits",
@@ -136,7 +99,6 @@ impl Metrics {
                 "rendezvous",
                 "Registrations of tabs that may be found by others, by outcome, and lists told",
             ),
-            append_seconds,
             blobs_stored: counter(&mut registry, "blobs_stored", "Blobs that peers have handed over"),
             blob_bytes_stored: counter(&mut registry, "blob_bytes_stored", "Bytes of these blobs"),
             blobs_dropped: counter(
@@ -170,37 +132,21 @@ impl Metrics {
             stun: family(&mut registry, "stun", "Datagrams that came for STUN, by outcome"),
             peers: gauge(&mut registry, "peers", "Connected peers"),
             circuits_open: gauge(&mut registry, "circuits_open", "Open circuits for signalling"),
-            registered: gauge(&mut registry, "rendezvous_registered", "Tabs that may be found by others"),
-            leader_reachable: gauge(
-                &mut registry,
-                "leader_reachable",
-                "Whether the relay that this one follows answers; 0 where it follows none",
-            ),
-            leader_faults: counter(&mut registry, "leader_faults", "Times the leader showed a false log"),
             sent_back: counter(
                 &mut registry,
                 "sent_back",
                 "Connections closed because the relay that this one follows was there again",
             ),
-            stalled: {
-                let stalled = Family::default();
-                let help = "Whether something keeps the campaign from going on, by cause";
-                registry.register("stalled", help, Family::clone(&stalled));
-                stalled
-            },
-            log_length: gauge(&mut registry, "log_length", "Records in the log"),
-            round: gauge(&mut registry, "round", "The last round opened"),
-            rounds_settled: gauge(&mut registry, "rounds_settled", "Rounds settled"),
-            rounds_rejected: counter(
+            hosted: gauge(&mut registry, "campaigns", "Campaigns served"),
+            faulty: gauge(
                 &mut registry,
-                "rounds_rejected",
-                "Rounds since the start that settled on the checkpoint that they began with, though there were contributions",
+                "campaigns_faulty",
+                "Folders of --campaigns with something that cannot be served, which the log says more of",
             ),
-            members: gauge(&mut registry, "members", "Accounts that take part"),
             received: counter(&mut registry, "received_bytes", "Bytes received from peers"),
             sent: counter(&mut registry, "sent_bytes", "Bytes sent to peers"),
             traffic: Arc::default(),
-            now: Now::new(),
+            campaigns: CampaignFamilies::new(&mut registry),
             registry,
         }
     }
@@ -212,11 +158,6 @@ impl Metrics {
 
     pub(crate) fn refuse(&self, reason: Reason) {
         self.refused.get_or_create(&ReasonLabel { reason: reason.label() }).inc();
-    }
-
-    /// Shows whether this keeps the campaign from going on.
-    pub(crate) fn stalled(&self, cause: Cause, is_so: bool) {
-        self.stalled.get_or_create(&CauseLabel { cause: cause.label() }).set(is_so.into());
     }
 
     pub(crate) fn circuit(&self, outcome: &'static str) {
@@ -248,54 +189,9 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabel { request }).inc();
     }
 
-    pub(crate) fn appended(&self, entry: &Entry) {
-        let entry = match entry {
-            Entry::Published { .. } => "published",
-            Entry::Joined { .. } => "joined",
-            Entry::Left { .. } => "left",
-            Entry::RoundOpened { .. } => "round_opened",
-            Entry::Contribution { .. } => "contribution",
-            Entry::RoundClosed { .. } => "round_closed",
-            Entry::Attestation { .. } => "attestation",
-            Entry::Unavailable { .. } => "unavailable",
-            Entry::Departed { .. } => "departed",
-            Entry::RoundOverdue { .. } => "round_overdue",
-            Entry::Finished { .. } => "finished",
-            Entry::Audit { .. } => "audit",
-        };
-        self.entries.get_or_create(&EntryLabel { entry }).inc();
-    }
-
-    pub(crate) fn changed(&self, change: &Change) {
-        if let Change::SetAside { .. } = change {
-            self.rounds_rejected.inc();
-        }
-        if let Change::Faulted(fault) = change {
-            let fault = match fault.kind {
-                FaultKind::Disagreed { .. } => "disagreed",
-                FaultKind::Equivocated { .. } => "equivocated",
-                FaultKind::NotTrained { .. } => "not_trained",
-                FaultKind::FalselyAudited { .. } => "falsely_audited",
-            };
-            self.faults.get_or_create(&FaultLabel { fault }).inc();
-        }
-    }
-
-    /// Shows where the campaign is.
-    pub(crate) fn show(&self, state: &CampaignState) {
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.log_length.set(number(state.length()));
-        self.round.set(state.round().map_or(0, |round| number(round.number().0)));
-        self.rounds_settled.set(number(state.settled()));
-        let members = state.present();
-        self.members.set(number(members as u64));
-        self.now.show(state, members);
-    }
-
-    /// Shows what a round's checkpoint was measured at.
-    pub(crate) fn measured(&self, state: &CampaignState, round: RoundNumber, accuracy: f64) {
-        self.now.measured(round, accuracy);
-        self.now.show(state, state.present());
+    /// Those of a campaign with this name, which no other has.
+    pub(crate) fn of_campaign(&self, name: Arc<str>) -> Arc<CampaignMetrics> {
+        self.campaigns.of(name)
     }
 
     /// The metrics as Prometheus reads them.
@@ -306,15 +202,6 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
-}
-
-fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
-where
-    L: EncodeLabelSet + Clone + std::fmt::Debug + std::hash::Hash + Eq + Send + Sync + 'static,
-{
-    let family = Family::default();
-    registry.register(name, help, Family::clone(&family));
-    family
 }
 
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter<u64, AtomicU64> {

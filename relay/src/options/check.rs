@@ -11,7 +11,7 @@ use lichen_net::swarm::libp2p::multiaddr::Protocol;
 
 use super::Options;
 use crate::address::host;
-use crate::serving::words::Operator;
+use crate::hosting::Operator;
 
 /// Longest name and link of an operator, in characters.
 const OPERATOR_NAME: usize = 120;
@@ -163,7 +163,12 @@ pub(super) fn files(options: &Options) -> Result<()> {
     if let Some(filter) = &options.log_level {
         log_level(filter)?;
     }
-    if let Some(folder) = &options.campaign {
+    if let Some(folder) = &options.campaigns
+        && !folder.is_dir()
+    {
+        bail!("--campaigns {}: it is no folder", folder.display());
+    }
+    for folder in &options.campaign {
         file("--campaign", &folder.join("campaign.toml"))?;
     }
     let files = [("--tls-certificate", &options.tls_certificate), ("--tls-key", &options.tls_key)];

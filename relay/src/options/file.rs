@@ -22,7 +22,8 @@ impl Options {
             command: self.command,
             listen: self.listen.or(other.listen),
             data: self.data.or(other.data),
-            campaign: self.campaign.or(other.campaign),
+            campaign: or_list(self.campaign, other.campaign),
+            campaigns: self.campaigns.or(other.campaigns),
             page: self.page.or(other.page),
             operator_name: self.operator_name.or(other.operator_name),
             operator_link: self.operator_link.or(other.operator_link),
@@ -92,7 +93,7 @@ impl Options {
     }
 }
 
-fn or_list(these: Vec<String>, others: Vec<String>) -> Vec<String> {
+fn or_list<T>(these: Vec<T>, others: Vec<T>) -> Vec<T> {
     if these.is_empty() { others } else { these }
 }
 

@@ -11,9 +11,9 @@ use lichen_net::swarm::libp2p::Multiaddr;
 
 use super::{Command, Options, check, file};
 use crate::accepting::{connections, origins, proxies};
+use crate::hosting::{self, Operator};
 use crate::log::newcomers;
 use crate::operating::unpinned;
-use crate::serving::words::Operator;
 use crate::traversal::circuits::Limits;
 use crate::traversal::turn;
 
@@ -29,7 +29,8 @@ pub(crate) struct Settings {
     pub(crate) command: Option<Command>,
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
-    pub(crate) campaign: Option<PathBuf>,
+    pub(crate) campaigns: Vec<PathBuf>,
+    pub(crate) campaigns_folder: Option<PathBuf>,
     pub(crate) page: Option<PathBuf>,
     pub(crate) operator: Option<Operator>,
     pub(crate) public_address: Option<Multiaddr>,
@@ -47,11 +48,7 @@ pub(crate) struct Settings {
     pub(crate) log_level: String,
     pub(crate) connections: connections::Limits,
     pub(crate) circuits: Limits,
-    pub(crate) entries_per_minute: u32,
-    pub(crate) entries_per_minute_per_address: u32,
-    pub(crate) newcomers: newcomers::Limits,
-    pub(crate) blob_bytes_per_minute: u32,
-    pub(crate) pinned_bytes_per_minute: u32,
+    pub(crate) of_campaigns: hosting::Limits,
     pub(crate) unpinned: unpinned::Limits,
     pub(crate) unpinned_blob_minutes: u32,
     pub(crate) rehearse_clock: Option<PathBuf>,
@@ -124,7 +121,8 @@ impl Settings {
             command: options.command,
             listen: listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
             data: options.data.unwrap_or_else(|| ".lichen".into()),
-            campaign: options.campaign,
+            campaigns: options.campaign,
+            campaigns_folder: options.campaigns,
             page: options.page,
             operator: check::operator(options.operator_name, options.operator_link)?,
             public_address,
@@ -164,16 +162,18 @@ impl Settings {
                 circuit_seconds: options.circuit_seconds.unwrap_or(120),
                 requests_per_minute: options.circuit_requests_per_minute.unwrap_or(600),
             },
-            entries_per_minute: options.entries_per_minute.unwrap_or(240),
-            entries_per_minute_per_address: options.entries_per_minute_per_address.unwrap_or(9_000),
-            newcomers: newcomers::Limits {
-                entries_per_second: options.entries_per_second.unwrap_or(300),
-                accounts_per_minute: options.new_accounts_per_minute_per_address.unwrap_or(120),
-                accounts_per_hour: options.new_accounts_per_hour_per_address.unwrap_or(600),
-                members: options.max_members_per_address.unwrap_or(500),
+            of_campaigns: hosting::Limits {
+                entries_per_minute: options.entries_per_minute.unwrap_or(240),
+                entries_per_minute_per_address: options.entries_per_minute_per_address.unwrap_or(9_000),
+                newcomers: newcomers::Limits {
+                    entries_per_second: options.entries_per_second.unwrap_or(300),
+                    accounts_per_minute: options.new_accounts_per_minute_per_address.unwrap_or(120),
+                    accounts_per_hour: options.new_accounts_per_hour_per_address.unwrap_or(600),
+                    members: options.max_members_per_address.unwrap_or(500),
+                },
+                blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
+                pinned_bytes_per_minute: options.pinned_bytes_per_minute.unwrap_or(16 * 1024 * 1024),
             },
-            blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
-            pinned_bytes_per_minute: options.pinned_bytes_per_minute.unwrap_or(16 * 1024 * 1024),
             unpinned: unpinned::Limits {
                 all: options.max_unpinned_bytes.unwrap_or(4 * 1024 * 1024 * 1024),
                 per_address: options.max_unpinned_bytes_per_address.unwrap_or(1024 * 1024 * 1024),
@@ -196,7 +196,7 @@ mod tests {
         let file: Options = toml::from_str("listen = \"127.0.0.1:2\"\nentries_per_minute = 7").unwrap();
         let settings = Settings::of(flags.or(file)).unwrap();
         assert_eq!(settings.listen.port(), 1);
-        assert_eq!(settings.entries_per_minute, 7);
+        assert_eq!(settings.of_campaigns.entries_per_minute, 7);
         assert_eq!(settings.unpinned_blob_minutes, 60);
     }
 

@@ -8,46 +8,34 @@
 //! What a peer sends or does not read takes little memory: small requests are read whole, blobs go to and from the disk in
 //! parts, pages of the log are one copy for everybody, and large replies have places that networks share.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
-use lichen_campaign::{Settlement, Transport};
-use lichen_learn::Codec;
 use lichen_net::MAX_FRAME;
 use lichen_net::hub::{MAX_SMALL_REQUEST, Reason, Reply, Request};
 use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::swarm::Stream;
-use lichen_record::{AccountId, CampaignId, SessionCertificate, verify};
+use lichen_record::{CampaignId, SessionCertificate, verify};
 use lichen_store::Disk;
 use tokio_util::sync::CancellationToken;
 
-use crate::fairness::quota::Quota;
 use crate::fairness::shares::{Place, Shares};
 use crate::fairness::workspace::Workspace;
-use crate::log::ledger::Ledger;
-use crate::log::signer::Signer;
+use crate::hosting::{Campaigns, Hosted};
 use crate::operating::clock;
-use crate::operating::condition::Condition;
 use crate::operating::metrics::Metrics;
 use crate::operating::unpinned::Unpinned;
 
 mod blobs;
-mod checked;
 mod entries;
 mod log;
-mod pages;
 mod reasons;
 mod session;
 
-pub(crate) use entries::Lengths;
-pub(crate) use pages::Page;
 pub(crate) use session::Session;
 
-use checked::Checked;
-use pages::Pages;
 use reasons::{decode_reason, frame_reason, verify_reason};
 
 /// Longest time in which no byte of a request or a reply moves.
@@ -79,29 +67,15 @@ const UPLOADS_PER_NETWORK: usize = 128;
 
 /// What all sessions share.
 pub(crate) struct Hub {
-    ledger: Ledger,
+    campaigns: Arc<Campaigns>,
     disk: Disk,
     unpinned: Arc<Unpinned>,
-    /// None where another relay orders the log.
-    signer: Option<Signer>,
-    parameters: usize,
-    codec: Codec,
-    max_norm: f64,
-    evidence: Lengths,
-    transport: Transport,
-    settlement: Settlement,
     metrics: Arc<Metrics>,
-    condition: Arc<Condition>,
-    entries: Quota<AccountId>,
-    entries_per_address: Quota<IpAddr>,
-    blob_bytes: Quota<AccountId>,
     /// Streams under way, those that follow the log, large replies, and uploads.
     streams: Arc<Shares>,
     follows: Arc<Shares>,
     replies: Arc<Shares>,
     uploads: Arc<Shares>,
-    pages: Pages,
-    checked: Checked,
     workspace: Arc<Workspace>,
     /// When it may be said again that somebody's clock is far from ours.
     clocks_said: AtomicU64,
@@ -110,27 +84,10 @@ pub(crate) struct Hub {
 
 /// What a [`Hub`] is made of.
 pub(crate) struct HubParts {
-    pub(crate) ledger: Ledger,
+    pub(crate) campaigns: Arc<Campaigns>,
     pub(crate) disk: Disk,
     pub(crate) unpinned: Arc<Unpinned>,
-    /// None where another relay orders the log.
-    pub(crate) signer: Option<Signer>,
-    /// Number of the model's parameters.
-    pub(crate) parameters: usize,
-    /// What updates are packed by.
-    pub(crate) codec: Codec,
-    /// Largest norm of an update.
-    pub(crate) max_norm: f64,
-    /// How long blobs are that trainings are checked by.
-    pub(crate) evidence: Lengths,
-    pub(crate) transport: Transport,
-    pub(crate) settlement: Settlement,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) condition: Arc<Condition>,
-    pub(crate) entries_per_minute: u32,
-    pub(crate) entries_per_minute_per_address: u32,
-    pub(crate) blob_bytes_per_minute: u32,
-    pub(crate) workspace: Arc<Workspace>,
     /// Most connections of a network, which what else it may have follows from.
     pub(crate) connections_per_network: usize,
     pub(crate) stop: CancellationToken,
@@ -145,32 +102,14 @@ impl Hub {
             follows: shares("follows_per_address", FOLLOWS, per_network),
             replies: shares("replies_per_address", REPLIES, REPLIES_PER_NETWORK),
             uploads: shares("uploads_per_address", UPLOADS, UPLOADS_PER_NETWORK),
-            pages: Pages::new(parts.ledger.campaign(), parts.disk.clone()),
-            checked: Checked::default(),
-            workspace: parts.workspace,
-            ledger: parts.ledger,
+            workspace: Arc::new(Workspace::new()),
+            campaigns: parts.campaigns,
             disk: parts.disk,
             unpinned: parts.unpinned,
-            signer: parts.signer,
-            parameters: parts.parameters,
-            codec: parts.codec,
-            max_norm: parts.max_norm,
-            evidence: parts.evidence,
-            transport: parts.transport,
-            settlement: parts.settlement,
             metrics: parts.metrics,
-            condition: parts.condition,
             clocks_said: AtomicU64::new(0),
-            entries: Quota::per_minute(parts.entries_per_minute),
-            entries_per_address: Quota::per_minute(parts.entries_per_minute_per_address),
-            blob_bytes: Quota::per_minute(parts.blob_bytes_per_minute),
             stop: parts.stop,
         }
-    }
-
-    /// Takes in that a session's connection is gone.
-    pub(crate) fn ended(&self, session: &Session) {
-        session.end(self.ledger.presence());
     }
 
     /// Lets one more stream of a session be served, unless its network has too many.
@@ -235,11 +174,13 @@ impl Hub {
         let reply = match request {
             Request::Hello { certificate } => self.hello(session, &certificate)?,
             Request::Follow { campaign, from } => {
-                return self.follow(session, stream, campaign, from, None).await;
+                let hosted = self.attend(session, campaign)?;
+                return self.follow(session, stream, &hosted, from, None).await;
             }
             Request::Watch { campaign, from } => {
-                let notices = self.condition.notices();
-                return self.follow(session, stream, campaign, from, Some(notices)).await;
+                let hosted = self.attend(session, campaign)?;
+                let notices = hosted.condition.notices();
+                return self.follow(session, stream, &hosted, from, Some(notices)).await;
             }
             Request::Append { campaign, entry } => self.append(session, campaign, &entry).await?,
             Request::GetBlob { cid } => return self.get_blob(session, stream, &cid).await,
@@ -261,13 +202,11 @@ impl Hub {
             return Err(Reason::CertificateExpired);
         }
         let account = certificate.account();
-        session.introduce(account, self.ledger.presence());
-        Ok(Reply::Welcome {
-            coordinator: self.ledger.coordinator(),
-            account,
-            time,
-            is_following: self.ledger.is_following(),
-        })
+        session.introduce(account);
+        // One account has the coordinator's role in all campaigns.
+        let ledger = &self.campaigns.first().ledger;
+        let (coordinator, is_following) = (ledger.coordinator(), ledger.is_following());
+        Ok(Reply::Welcome { coordinator, account, time, is_following })
     }
 
     /// Whether blobs are refused because what is left of the disk is the log's.
@@ -289,8 +228,16 @@ impl Hub {
         );
     }
 
-    fn check_campaign(&self, campaign: CampaignId) -> Result<(), Reason> {
-        if campaign == self.ledger.campaign() { Ok(()) } else { Err(Reason::UnknownCampaign) }
+    /// The campaign that a session names, and takes part in from then on.
+    fn attend(&self, session: &Session, campaign: CampaignId) -> Result<Arc<Hosted>, Reason> {
+        let hosted = self.campaigns.get(campaign).ok_or(Reason::UnknownCampaign)?;
+        session.attend(&hosted);
+        Ok(hosted)
+    }
+
+    /// The campaign that a session has named last; the first one for whoever has named none.
+    fn campaign_of(&self, session: &Session) -> Arc<Hosted> {
+        session.campaign().unwrap_or_else(|| Arc::clone(self.campaigns.first()))
     }
 }
 

@@ -16,10 +16,12 @@ use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::PeerId;
 use lichen_net::swarm::libp2p::swarm::Stream;
 use lichen_record::{AccountId, CampaignId, Cid};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::fairness::quota::Quota;
+use crate::hosting::Campaigns;
 use crate::operating::metrics::Metrics;
 use crate::peers::hub::Session;
 
@@ -42,15 +44,21 @@ const PER_MINUTE_AND_ADDRESS: u32 = 3_000;
 /// only a ring.
 const RING_NEIGHBOURS: usize = MAX_LISTED / 2;
 
-/// The registered tabs of the relay's campaign.
+/// The registered tabs of the relay's campaigns.
 pub(crate) struct Rendezvous {
-    campaign: CampaignId,
-    registry: Mutex<Registry>,
-    changes: watch::Sender<()>,
+    campaigns: Arc<Campaigns>,
+    rooms: Mutex<HashMap<CampaignId, Arc<Room>>>,
     attempts: Quota<AccountId>,
     attempts_per_address: Quota<IpAddr>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
+}
+
+/// The registered tabs of one campaign, which find each other.
+struct Room {
+    registry: Mutex<Registry>,
+    changes: watch::Sender<()>,
+    registered: Gauge,
 }
 
 /// Tabs by their place on the ring: a hash, so that nobody chooses it for the company.
@@ -63,7 +71,7 @@ struct Registry {
 
 /// A registration; ends when dropped.
 struct Registered<'a> {
-    rendezvous: &'a Rendezvous,
+    room: Arc<Room>,
     place: Cid,
     account: AccountId,
     network: IpAddr,
@@ -80,11 +88,10 @@ impl Drop for Only<'_> {
 }
 
 impl Rendezvous {
-    pub(crate) fn new(campaign: CampaignId, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(campaigns: Arc<Campaigns>, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
         Self {
-            campaign,
-            registry: Mutex::default(),
-            changes: watch::Sender::new(()),
+            campaigns,
+            rooms: Mutex::default(),
             attempts: Quota::per_minute(PER_MINUTE),
             attempts_per_address: Quota::per_minute(PER_MINUTE_AND_ADDRESS),
             metrics,
@@ -123,24 +130,39 @@ impl Rendezvous {
         // The tab opens this stream as soon as it can be reached; its hello may still be on the way.
         let introduced = tokio::time::timeout(PATIENCE, session.introduced()).await;
         let account = introduced.map_err(|_late| Refusal::NotIntroduced)?;
-        if register.campaign != self.campaign {
-            return Err(Refusal::UnknownCampaign);
-        }
+        let room = self.room(register.campaign).ok_or(Refusal::UnknownCampaign)?;
         let now = Instant::now();
         if !self.attempts_per_address.take(session.network(), 1, now) || !self.attempts.take(account, 1, now)
         {
             self.metrics.limit("registrations_per_minute");
             return Err(Refusal::TooOften);
         }
-        self.enter(session, account)
+        self.enter(session, account, room)
     }
 
-    fn enter<'a>(&'a self, session: &'a Session, account: AccountId) -> Result<Registered<'a>, Refusal> {
+    /// Where the tabs of a campaign meet.
+    fn room(&self, campaign: CampaignId) -> Option<Arc<Room>> {
+        let hosted = self.campaigns.get(campaign)?;
+        // Each change is one call of the map, whatever happened to another thread.
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = rooms.entry(campaign).or_insert_with(|| {
+            let registered = hosted.metrics.registered.clone();
+            Arc::new(Room { registry: Mutex::default(), changes: watch::Sender::new(()), registered })
+        });
+        Some(Arc::clone(room))
+    }
+
+    fn enter<'a>(
+        &self,
+        session: &'a Session,
+        account: AccountId,
+        room: Arc<Room>,
+    ) -> Result<Registered<'a>, Refusal> {
         let taken = session.registrations().fetch_add(1, Ordering::Relaxed);
         let only = Only(session.registrations());
         let peer = session.peer();
         let place = Cid::of_raw(&peer.to_bytes());
-        let mut registry = self.registry();
+        let mut registry = room.registry();
         let network = session.network();
         let of_account = registry.by_account.get(&account).copied().unwrap_or(0);
         let of_network = registry.by_network.get(&network).copied().unwrap_or(0);
@@ -153,8 +175,8 @@ impl Rendezvous {
         registry.by_account.insert(account, of_account + 1);
         registry.by_network.insert(network, of_network + 1);
         registry.tabs.insert(place, peer);
-        self.show(registry);
-        Ok(Registered { rendezvous: self, place, account, network, _only: only })
+        room.show(registry);
+        Ok(Registered { room, place, account, network, _only: only })
     }
 
     /// Tells the tab of the others, at once and whenever its list changes.
@@ -164,14 +186,14 @@ impl Rendezvous {
         mut reader: ReadHalf<Stream>,
         writer: &mut WriteHalf<Stream>,
     ) -> Result<(), FrameError> {
-        let mut changes = self.changes.subscribe();
+        let mut changes = registered.room.changes.subscribe();
         let mut told = None;
         // Nothing more is to come from the tab but the end of its half, or of the connection.
         let mut byte = [0];
         let mut over = std::pin::pin!(reader.read(&mut byte));
         loop {
             changes.mark_unchanged();
-            let peers = self.registry().choose(registered.place);
+            let peers = registered.room.registry().choose(registered.place);
             if told.as_ref() != Some(&peers) {
                 send(writer, &notice(&peers)).await?;
                 self.metrics.rendezvous("listed");
@@ -190,14 +212,16 @@ impl Rendezvous {
             }
         }
     }
+}
 
+impl Room {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         // Each change leaves the registry whole, whatever happened to another thread.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, registry: MutexGuard<'_, Registry>) {
-        self.metrics.registered.set(i64::try_from(registry.tabs.len()).unwrap_or(i64::MAX));
+        self.registered.set(i64::try_from(registry.tabs.len()).unwrap_or(i64::MAX));
         drop(registry);
         self.changes.send_replace(());
     }
@@ -205,11 +229,11 @@ impl Rendezvous {
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        let mut registry = self.rendezvous.registry();
+        let mut registry = self.room.registry();
         registry.tabs.remove(&self.place);
         count_down(&mut registry.by_account, &self.account);
         count_down(&mut registry.by_network, &self.network);
-        self.rendezvous.show(registry);
+        self.room.show(registry);
     }
 }
 

@@ -177,7 +177,7 @@ impl Peers {
             SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
                 tracing::debug!(?cause, "a peer's connection closed");
                 if let Some(session) = self.sessions.remove(&connection_id) {
-                    self.hub.ended(&session);
+                    session.end();
                 }
                 self.show_peers();
             }

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
@@ -22,7 +23,7 @@ use lichen_net::swarm::libp2p::multiaddr::Protocol;
 use lichen_net::swarm::libp2p::{Multiaddr, PeerId};
 use lichen_net::{IceServer, MAX_ADDRESSES};
 use lichen_record::{AccountId, CampaignId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::accepting::accepted::Incoming;
 use crate::accepting::connections::Connection;
@@ -33,13 +34,12 @@ use crate::accepting::socket::Socket;
 use crate::address::{host, multiaddr, socket_source, web_socket};
 use crate::fairness::rates::network;
 use crate::fairness::shares::Shares;
-use crate::log::checkpoints::{CertifiedKey, Checkpoints};
+use crate::hosting::{Campaigns, Hosted, Words};
+use crate::log::checkpoints::CertifiedKey;
 use crate::log::leader::LeaderState;
-use crate::operating::condition::Condition;
 use crate::operating::metrics::Metrics;
 use crate::peers::hub::Hub;
 use crate::serving::page::{Page, plain, policy};
-use crate::serving::words::Words;
 use crate::traversal::ice::Ice;
 use crate::traversal::turn;
 
@@ -69,16 +69,13 @@ pub(crate) struct Site {
     pub(crate) downloads: Arc<Shares>,
     /// Places for tiles of the log's tree.
     pub(crate) tiles: Arc<Shares>,
-    pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) campaigns: Arc<Campaigns>,
     pub(crate) page: Page,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sockets: mpsc::Sender<Incoming>,
     /// How fast they are read.
     pub(crate) ingress: Arc<Ingress>,
     pub(crate) peer: PeerId,
-    pub(crate) campaign: CampaignId,
-    pub(crate) coordinator: AccountId,
-    pub(crate) words: Words,
     /// What helps peers to find a way to each other.
     pub(crate) ice: Ice,
     /// Where peers reach the relay, if the operator says so.
@@ -95,11 +92,9 @@ pub(crate) struct Site {
     pub(crate) origins: Origins,
     /// How long a browser is to come by TLS only, in seconds; never told where it is 0.
     pub(crate) hsts_seconds: u32,
-    /// How the relay is doing, and whether requests are welcome.
-    pub(crate) condition: Arc<Condition>,
 }
 
-/// `lichen.json`: all a page needs to know about the relay that served it.
+/// `lichen.json`: all a page needs to know about the relay that served it and one of its campaigns, which a query may name.
 #[derive(Serialize)]
 struct Info<'a> {
     version: &'static str,
@@ -107,6 +102,8 @@ struct Info<'a> {
     address: String,
     also: Vec<String>,
     campaign: CampaignId,
+    /// What that campaign is called here.
+    name: &'a str,
     coordinator: AccountId,
     /// What the checkpoints of the log's tree are signed by.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +118,22 @@ struct Info<'a> {
     turn: bool,
     #[serde(flatten)]
     words: &'a Words,
+    /// All campaigns of this relay, the first one first.
+    campaigns: Vec<Listed<'a>>,
+}
+
+/// One of them, in as many words as it takes to choose.
+#[derive(Serialize)]
+struct Listed<'a> {
+    id: CampaignId,
+    name: &'a str,
+    title: &'a str,
+}
+
+/// Which campaign is asked for, by id or name; the first one where none is named.
+#[derive(Deserialize)]
+struct Which {
+    campaign: Option<String>,
 }
 
 /// `ice.json`: the servers of `lichen.json`, and those with a password, which is good for so many seconds.
@@ -194,8 +207,11 @@ async fn page(site: Arc<Site>, client: Client, headers: HeaderMap, uri: Uri) -> 
 async fn info(
     State(site): State<Arc<Site>>,
     Extension(client): Extension<Client>,
+    which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
 ) -> Answer {
+    let Some(hosted) = site.hosted(which) else { return unknown_campaign() };
+    let all = site.campaigns.all();
     let address = site.address(&headers, client.is_tls);
     let ice_servers = site.ice.open_servers(host(&address).as_deref());
     let mut addresses = site.addresses(address);
@@ -209,10 +225,12 @@ async fn info(
         also: addresses.into(),
         leader: site.leader.as_ref().map(|leader| leader.url.as_str()),
         leader_reachable: site.leader.as_ref().map(|leader| *leader.lives.borrow()),
-        campaign: site.campaign,
-        coordinator: site.coordinator,
-        log_key: site.checkpoints.key(),
-        words: &site.words,
+        campaign: hosted.id(),
+        name: hosted.name(),
+        coordinator: hosted.ledger.coordinator(),
+        log_key: hosted.checkpoints.key(),
+        words: &hosted.words,
+        campaigns: all.iter().map(|one| Listed::of(one)).collect(),
     };
     match serde_json::to_vec(&info) {
         Ok(bytes) => content("application/json", "no-store", bytes),
@@ -237,8 +255,9 @@ async fn ice(
 }
 
 /// Where the campaign is; the same bytes for everybody until the log grows.
-async fn now(State(site): State<Arc<Site>>) -> Answer {
-    content("application/json", "no-store", site.metrics.now.text())
+async fn now(State(site): State<Arc<Site>>, which: Result<Query<Which>, QueryRejection>) -> Answer {
+    let Some(hosted) = site.hosted(which) else { return unknown_campaign() };
+    content("application/json", "no-store", hosted.metrics.now.text())
 }
 
 /// Whether the relay can do its part, and why not; a campaign that stands still for want of people is no reason to go
@@ -247,9 +266,15 @@ async fn ready(State(site): State<Arc<Site>>) -> Answer {
     if site.hub.is_short_of_space() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the disk is nearly full: free space on it");
     }
-    match site.condition.readiness() {
-        Ok(None) => plain(StatusCode::OK, "ready"),
-        Ok(Some(cause)) => plain(StatusCode::OK, format!("ready; the campaign stands still: {cause}")),
+    match site.campaigns.readiness() {
+        Ok(waiting) if waiting.is_empty() => plain(StatusCode::OK, "ready"),
+        Ok(waiting) => {
+            let said = waiting.iter().map(|(hosted, cause)| match site.campaigns.all().len() {
+                1 => format!("; the campaign stands still: {cause}"),
+                _ => format!("; the campaign {} stands still: {cause}", hosted.name()),
+            });
+            plain(StatusCode::OK, format!("ready{}", said.collect::<String>()))
+        }
         Err(unready) => plain(StatusCode::SERVICE_UNAVAILABLE, unready.to_string()),
     }
 }
@@ -317,7 +342,26 @@ fn add_headers(headers: &mut HeaderMap) {
     }
 }
 
+impl<'a> Listed<'a> {
+    fn of(hosted: &'a Hosted) -> Self {
+        Self { id: hosted.id(), name: hosted.name(), title: hosted.words.title() }
+    }
+}
+
+/// The answer where a campaign is named that is not here.
+fn unknown_campaign() -> Answer {
+    plain(StatusCode::NOT_FOUND, "this relay does not serve this campaign")
+}
+
 impl Site {
+    /// The campaign that a request names, or the first one.
+    fn hosted(&self, which: Result<Query<Which>, QueryRejection>) -> Option<Arc<Hosted>> {
+        match which.ok()?.0.campaign {
+            Some(named) => self.campaigns.named(&named),
+            None => Some(Arc::clone(self.campaigns.first())),
+        }
+    }
+
     /// Where the client of this request reaches the relay: as the operator says, else as the client came.
     fn address(&self, headers: &HeaderMap, is_tls: bool) -> Multiaddr {
         let configured = self.public_address.clone();

@@ -164,7 +164,7 @@ async fn health_and_metrics() {
     assert_eq!(relay.get("health/live").await.status, 200);
     assert_eq!(relay.get("health/ready").await.status, 200);
     let metrics = relay.get("metrics").await.text();
-    assert!(metrics.contains("lichen_log_length 1\n"), "{metrics}");
+    assert!(metrics.contains("lichen_log_length{campaign=\"handwritten-digits\"} 1\n"), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
 }
 

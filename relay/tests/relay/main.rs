@@ -29,6 +29,7 @@ mod process;
 mod rendezvous;
 mod restart;
 mod rounds;
+mod several;
 mod strangers;
 mod streams;
 mod stun;

@@ -10,6 +10,7 @@ use lichen_net::IceServer;
 use lichen_net::hub::Records;
 use lichen_record::{CampaignId, decode, verify};
 use lichen_testkit::http::{self, Response};
+use lichen_testkit::metrics;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -217,9 +218,9 @@ impl Relay {
 }
 
 fn metric_in(answer: &Response, name: &str) -> u64 {
-    let text = answer.text();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.map_or(0, |value| value.parse().unwrap())
+    let value = metrics::read(&answer.text()).get(name).copied().unwrap_or_default();
+    // Whole numbers, which a float holds exactly.
+    format!("{value:.0}").parse().unwrap()
 }
 
 fn decode_json<T: serde::de::DeserializeOwned>(response: &Response) -> T {

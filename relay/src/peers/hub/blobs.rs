@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use lichen_campaign::Transport;
-use lichen_net::hub::{MAX_SMALL_REQUEST, Reason, Reply, parts};
+use lichen_net::hub::{Cause, MAX_SMALL_REQUEST, Reason, Reply, parts};
 use lichen_net::swarm::frame::{self, FrameError, PartsWriter};
 use lichen_net::swarm::libp2p::swarm::Stream;
 use lichen_record::{AccountId, Cid, MAX_BLOB};
@@ -13,6 +13,7 @@ use lichen_store::{BlobReader, PART, StoreError};
 use super::reasons::{frame_reason, internal};
 use super::{Hub, Session};
 use crate::fairness::pace::Pace;
+use crate::hosting::Hosted;
 use crate::operating::condition::{Part, store_cause};
 use crate::operating::unpinned::{Claim, Whose};
 
@@ -46,8 +47,9 @@ impl Hub {
         frame: usize,
     ) -> Result<Reply, Reason> {
         let account = session.account()?;
-        self.charge_bytes(account, frame)?;
-        if self.ledger.is_following() {
+        let hosted = self.campaign_of(session);
+        self.charge_bytes(&hosted, account, frame)?;
+        if hosted.ledger.is_following() {
             return Err(Reason::Following);
         }
         // A frame as long as this holds a blob or is none of this protocol.
@@ -105,11 +107,12 @@ impl Hub {
     /// Stores a small blob, which came whole.
     pub(super) async fn put_blob(&self, session: &Session, bytes: Vec<u8>) -> Result<Reply, Reason> {
         let account = session.account()?;
-        if self.ledger.is_following() {
+        let hosted = self.campaign_of(session);
+        if hosted.ledger.is_following() {
             return Err(Reason::Following);
         }
         let length = bytes.len();
-        self.charge_bytes(account, length)?;
+        self.charge_bytes(&hosted, account, length)?;
         let claim = self.claim(account, session, length).await?;
         let mut writer = self.disk.write();
         writer.add(bytes).await.map_err(|error| self.store_reason(&error))?;
@@ -120,7 +123,7 @@ impl Hub {
     }
 
     fn count_stored(&self, length: usize) {
-        self.condition.set(Part::Blobs, None, &"");
+        self.set_blobs(None, &"");
         self.metrics.blobs_stored.inc();
         self.metrics.blob_bytes_stored.inc_by(length as u64);
     }
@@ -134,15 +137,22 @@ impl Hub {
         if matches!(error, StoreError::NoSpace) {
             self.metrics.limit("disk");
         }
-        self.condition.set(Part::Blobs, Some(cause), error);
+        self.set_blobs(Some(cause), error);
         Reason::StoreFailing
     }
 
-    fn charge_bytes(&self, account: AccountId, amount: usize) -> Result<(), Reason> {
-        if self.blob_bytes.take(account, amount, Instant::now()) {
+    /// All campaigns keep their blobs on the same disk.
+    fn set_blobs(&self, cause: Option<Cause>, detail: &dyn std::fmt::Display) {
+        for hosted in self.campaigns.all() {
+            hosted.condition.set(Part::Blobs, cause, detail);
+        }
+    }
+
+    fn charge_bytes(&self, hosted: &Hosted, account: AccountId, amount: usize) -> Result<(), Reason> {
+        if hosted.quotas.blob_bytes.take(account, amount, Instant::now()) {
             return Ok(());
         }
-        match self.transport {
+        match hosted.checks.transport {
             Transport::Relay => Err(Reason::QuotaBytes),
             Transport::Peers => {
                 self.metrics.limit("pinned_bytes");

@@ -6,14 +6,13 @@ use std::time::Duration;
 use lichen_net::hub::{FOLLOW_KEEP_ALIVE, MAX_RECORDS, Notice, Reason, Reply};
 use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::swarm::Stream;
-use lichen_record::CampaignId;
 use tokio::sync::watch;
 
-use super::pages::Page;
 use super::reasons::internal;
 use super::{Hub, Session, send};
 use crate::fairness::pace::{GRACE, Pace};
 use crate::fairness::shares::Place;
+use crate::hosting::{Hosted, Page};
 use crate::log::ledger::SignedHead;
 
 /// Replies that are no longer than this need no place among the large ones, in bytes: an entry that was just appended is
@@ -21,16 +20,15 @@ use crate::log::ledger::SignedHead;
 const SMALL: usize = 4 * 1024;
 
 impl Hub {
-    /// Records and a head that is not behind them.
-    pub(crate) async fn read_log(&self, campaign: CampaignId, from: u64, limit: u32) -> Result<Page, Reason> {
-        self.check_campaign(campaign)?;
-        let head = self.ledger.head().borrow().clone();
-        self.page(from, limit as usize, &head).await
+    /// Records of a campaign's log and a head that is not behind them.
+    pub(crate) async fn read_log(&self, hosted: &Hosted, from: u64, limit: u32) -> Result<Page, Reason> {
+        let head = hosted.ledger.head().borrow().clone();
+        page(hosted, from, limit as usize, &head).await
     }
 
     /// Waits until the log is longer than `length`, for at most `longest`.
-    pub(crate) async fn grown_beyond(&self, length: u64, longest: Duration) {
-        let mut heads = self.ledger.head();
+    pub(crate) async fn grown_beyond(&self, hosted: &Hosted, length: u64, longest: Duration) {
+        let mut heads = hosted.ledger.head();
         tokio::select! {
             _grown = heads.wait_for(|head| head.length > length) => {}
             () = tokio::time::sleep(longest) => {}
@@ -38,28 +36,23 @@ impl Hub {
         }
     }
 
-    async fn page(&self, from: u64, limit: usize, head: &SignedHead) -> Result<Page, Reason> {
-        self.pages.page(from, limit.min(MAX_RECORDS), head).await.map_err(internal)
-    }
-
     /// Sends page after page until the peer goes away, and each notice.
     pub(super) async fn follow(
         &self,
         session: &Session,
         stream: &mut Stream,
-        campaign: CampaignId,
+        hosted: &Hosted,
         mut from: u64,
         mut notices: Option<watch::Receiver<Notice>>,
     ) -> Result<Result<(), FrameError>, Reason> {
-        self.check_campaign(campaign)?;
         let Some(_one) = session.begin_following() else {
             self.metrics.limit("follows_per_connection");
             return Err(Reason::Busy);
         };
         let _place = self.follows.take(session.network()).ok_or(Reason::Busy)?;
-        let mut heads = self.ledger.head();
+        let mut heads = hosted.ledger.head();
         // A copy may lack what the tab has seen at the leader: that is no false log, but nothing to follow either.
-        if self.ledger.is_following() && from > heads.borrow().length {
+        if hosted.ledger.is_following() && from > heads.borrow().length {
             return Err(Reason::Behind);
         }
         // That all is well need not be said to whoever has just come.
@@ -72,7 +65,7 @@ impl Hub {
                 return Ok(Err(error));
             }
             let head = heads.borrow_and_update().clone();
-            let page = self.page(from, MAX_RECORDS, &head).await?;
+            let page = page(hosted, from, MAX_RECORDS, &head).await?;
             from = from.saturating_add(page.count() as u64);
             if let Err(error) = self.send_page(session, stream, &page).await? {
                 return Ok(Err(error));
@@ -124,6 +117,10 @@ impl Hub {
     async fn place_in(&self, network: IpAddr) -> Option<Place> {
         self.replies.wait(network, GRACE).await
     }
+}
+
+async fn page(hosted: &Hosted, from: u64, limit: usize, head: &SignedHead) -> Result<Page, Reason> {
+    hosted.pages.page(from, limit.min(MAX_RECORDS), head).await.map_err(internal)
 }
 
 /// Waits for another notice; for ever where none are wanted, or none can come any more.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lichen_net::MAX_IN_FLIGHT;
@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::fairness::pace::GRACE;
 use crate::fairness::rates::network;
-use crate::log::presence::Presence;
+use crate::hosting::Hosted;
 
 /// Most large replies and uploads of one connection at a time; more wait. A tab fetches four blobs at a time.
 const MAX_TRANSFERS: usize = 8;
@@ -37,10 +37,12 @@ pub(crate) struct Session {
     opened: Instant,
 }
 
-/// Whom a session counts as present.
+/// Whom a session counts as present, and where.
 #[derive(Default)]
 struct Attendance {
     account: Option<AccountId>,
+    /// The campaigns that it has named, the last one last.
+    campaigns: Vec<Arc<Hosted>>,
     is_over: bool,
 }
 
@@ -95,7 +97,7 @@ impl Session {
         self.account.borrow().ok_or(Reason::NotIntroduced)
     }
 
-    pub(super) fn introduce(&self, account: AccountId, presence: Option<&Presence>) {
+    pub(super) fn introduce(&self, account: AccountId) {
         self.account.send_replace(Some(account));
         let mut attendance = self.attendance();
         // A hello may be answered after the connection is gone.
@@ -103,19 +105,45 @@ impl Session {
             return;
         }
         let before = attendance.account.replace(account);
-        if let Some(presence) = presence {
+        for presence in attendance.campaigns.iter().filter_map(|hosted| hosted.ledger.presence()) {
             presence.came(account);
             before.iter().for_each(|before| presence.went(*before));
         }
     }
 
+    /// Takes part in a campaign, as well as in those that it has named before: a tab of one campaign that is closed is gone,
+    /// whatever other tabs the same account has open here.
+    pub(super) fn attend(&self, hosted: &Arc<Hosted>) {
+        let mut attendance = self.attendance();
+        let known = attendance.campaigns.iter().position(|one| Arc::ptr_eq(one, hosted));
+        match known {
+            Some(known) => {
+                attendance.campaigns.get_mut(known..).into_iter().for_each(|rest| rest.rotate_left(1))
+            }
+            None => {
+                attendance.campaigns.push(Arc::clone(hosted));
+                if let Some((account, presence)) = attendance.account.zip(hosted.ledger.presence()) {
+                    presence.came(account);
+                }
+            }
+        }
+    }
+
+    /// The campaign that it has named last.
+    pub(super) fn campaign(&self) -> Option<Arc<Hosted>> {
+        self.attendance().campaigns.last().map(Arc::clone)
+    }
+
     /// The connection is gone.
-    pub(super) fn end(&self, presence: Option<&Presence>) {
+    pub(crate) fn end(&self) {
         let mut attendance = self.attendance();
         attendance.is_over = true;
-        if let Some((account, presence)) = attendance.account.take().zip(presence) {
-            presence.went(account);
-        }
+        let Some(account) = attendance.account.take() else { return };
+        let campaigns = std::mem::take(&mut attendance.campaigns);
+        campaigns
+            .iter()
+            .filter_map(|hosted| hosted.ledger.presence())
+            .for_each(|presence| presence.went(account));
     }
 
     fn attendance(&self) -> MutexGuard<'_, Attendance> {

@@ -9,11 +9,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderValue, StatusCode};
 use futures::stream;
-use lichen_net::hub::Reason;
 use serde::Deserialize;
 
-use super::{Answer, DAG_CBOR, Site, content, failed};
-use crate::peers::hub::Page;
+use super::{Answer, DAG_CBOR, Site, content, failed, unknown_campaign};
+use crate::hosting::Page;
 use crate::serving::page::plain;
 
 /// Longest time that an answer with records is held back.
@@ -46,15 +45,13 @@ pub(super) async fn log(
     let Ok(campaign) = campaign.parse() else {
         return plain(StatusCode::BAD_REQUEST, "not a campaign's id");
     };
+    let Some(hosted) = site.campaigns.get(campaign) else { return unknown_campaign() };
     if query.wait > 0 {
         let wait = Duration::from_secs(query.wait.into()).min(MAX_WAIT);
-        site.hub.grown_beyond(query.from, wait).await;
+        site.hub.grown_beyond(&hosted, query.from, wait).await;
     }
-    match site.hub.read_log(campaign, query.from, query.limit).await {
+    match site.hub.read_log(&hosted, query.from, query.limit).await {
         Ok(page) => answer(&page),
-        Err(Reason::UnknownCampaign) => {
-            plain(StatusCode::NOT_FOUND, "this relay does not serve this campaign")
-        }
         Err(error) => failed(&error),
     }
 }

@@ -9,12 +9,12 @@ use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use futures::stream;
 use lichen_log::tree::TilePath;
-use lichen_record::CampaignId;
 
-use super::{Answer, Site, content, failed};
+use super::{Answer, Site, content, failed, unknown_campaign};
 use crate::accepting::proxies::Client;
 use crate::fairness::pace::GRACE;
 use crate::fairness::rates::network;
+use crate::hosting::Hosted;
 use crate::log::checkpoints::CosignError;
 use crate::serving::page::plain;
 
@@ -32,10 +32,8 @@ const PART: usize = 64 * 1024;
 
 /// The newest checkpoint.
 pub(super) async fn checkpoint(State(site): State<Arc<Site>>, Path(campaign): Path<String>) -> Answer {
-    if !is_here(&site, &campaign) {
-        return unknown();
-    }
-    match site.checkpoints.newest() {
+    let Some(hosted) = hosted(&site, &campaign) else { return unknown_campaign() };
+    match hosted.checkpoints.newest() {
         Some(note) => content("text/plain; charset=utf-8", "public, max-age=2", note),
         None => plain(StatusCode::NOT_FOUND, "there is no checkpoint yet"),
     }
@@ -47,9 +45,7 @@ pub(super) async fn tile(
     Extension(client): Extension<Client>,
     Path((campaign, path)): Path<(String, String)>,
 ) -> Answer {
-    if !is_here(&site, &campaign) {
-        return unknown();
-    }
+    let Some(hosted) = hosted(&site, &campaign) else { return unknown_campaign() };
     let Ok(path) = format!("tile/{path}").parse::<TilePath>() else {
         return plain(StatusCode::BAD_REQUEST, "not a tile's path");
     };
@@ -58,7 +54,7 @@ pub(super) async fn tile(
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
         return answer;
     };
-    let tile = match site.checkpoints.tile(path).await {
+    let tile = match hosted.checkpoints.tile(path).await {
         Ok(Some(tile)) => Bytes::from(tile),
         Ok(None) => return plain(StatusCode::NOT_FOUND, "the tree does not have this tile"),
         Err(error) => return failed(&error),
@@ -79,13 +75,11 @@ pub(super) async fn cosign(
     Path(campaign): Path<String>,
     note: Bytes,
 ) -> Answer {
-    if !is_here(&site, &campaign) {
-        return unknown();
-    }
-    if site.leader.is_some() {
+    let Some(hosted) = hosted(&site, &campaign) else { return unknown_campaign() };
+    if hosted.leader.is_some() {
         return plain(StatusCode::FORBIDDEN, "another relay orders the log: send it there");
     }
-    match site.checkpoints.cosign(&note) {
+    match hosted.checkpoints.cosign(&note) {
         Ok(()) => plain(StatusCode::OK, "taken"),
         Err(error) => {
             let status = match error {
@@ -98,10 +92,6 @@ pub(super) async fn cosign(
     }
 }
 
-fn is_here(site: &Site, campaign: &str) -> bool {
-    campaign.parse::<CampaignId>().is_ok_and(|campaign| campaign == site.campaign)
-}
-
-fn unknown() -> Answer {
-    plain(StatusCode::NOT_FOUND, "this relay does not serve this campaign")
+fn hosted(site: &Site, campaign: &str) -> Option<Arc<Hosted>> {
+    site.campaigns.get(campaign.parse().ok()?)
 }

@@ -14,14 +14,14 @@ type Outcome = Arc<OnceCell<Result<(), Reason>>>;
 
 /// The outcome for each update, or that it is being found out.
 #[derive(Default)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     outcomes: Mutex<HashMap<Cid, Outcome>>,
 }
 
 impl Checked {
     /// What a check finds; whoever asks for the same meanwhile waits for it. Only what follows from the bytes is
     /// remembered.
-    pub(super) async fn check<F: Future<Output = Result<(), Reason>>>(
+    pub(crate) async fn check<F: Future<Output = Result<(), Reason>>>(
         &self,
         update: &Cid,
         find: impl FnOnce() -> F,

@@ -14,7 +14,7 @@ use crate::log::ledger::SignedHead;
 const KEPT: usize = 8 * 1024 * 1024;
 
 /// The pages of a campaign's log.
-pub(super) struct Pages {
+pub(crate) struct Pages {
     campaign: CampaignId,
     disk: Disk,
     loaded: Mutex<Loaded>,
@@ -69,12 +69,12 @@ impl Page {
 }
 
 impl Pages {
-    pub(super) fn new(campaign: CampaignId, disk: Disk) -> Self {
+    pub(crate) fn new(campaign: CampaignId, disk: Disk) -> Self {
         Self { campaign, disk, loaded: Mutex::default(), loading: tokio::sync::Mutex::default() }
     }
 
     /// Records from an index on: at most `limit`, none behind the head, and only those of one chunk.
-    pub(super) async fn page(&self, from: u64, limit: usize, head: &SignedHead) -> Result<Page, StoreError> {
+    pub(crate) async fn page(&self, from: u64, limit: usize, head: &SignedHead) -> Result<Page, StoreError> {
         let first = from - from % MAX_RECORDS as u64;
         // What was written after this head was signed is not its to vouch for.
         let vouched =

@@ -37,6 +37,11 @@ struct Cost {
 }
 
 impl Words {
+    /// A few words for the campaign.
+    pub(crate) fn title(&self) -> &str {
+        &self.card.title
+    }
+
     /// The words of a campaign, and of whoever runs the relay.
     pub(crate) fn of(campaign: &Campaign, operator: Option<Operator>) -> Self {
         let manifest = &campaign.manifest;
