@@ -45,9 +45,9 @@ enum Command {
         /// The relay's address, such as http://127.0.0.1:8080.
         #[arg(long, value_parser = relay::parse_url, env = "LICHEN_RELAY")]
         relay: String,
-        /// The campaign's id; defaults to the campaign on the relay's page.
-        #[arg(long)]
-        campaign: Option<CampaignId>,
+        /// The campaign's id, or its name at the relay; needed only where the relay has several.
+        #[arg(long, value_name = "ID|NAME")]
+        campaign: Option<String>,
         /// Print the result as one JSON object.
         #[arg(long)]
         json: bool,
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         Command::Verify { relay, campaign, json, repeat_all, checkpoints, witnesses, quorum } => {
             let which = if repeat_all { Repeat::All } else { Repeat::Disputed };
             let quorum = quorum.unwrap_or(witnesses.len());
-            verify(&relay, campaign, which, json, &Claims { checkpoints, witnesses, quorum })
+            verify(&relay, campaign.as_deref(), which, json, &Claims { checkpoints, witnesses, quorum })
         }
         Command::Witness(arguments) => witness::witness(&arguments),
         Command::Explain { manifest } => explain(&manifest),
@@ -141,16 +141,13 @@ fn tree(relay: &Relay, campaign: CampaignId, claims: &Claims) -> anyhow::Result<
 
 fn verify(
     url: &str,
-    campaign: Option<CampaignId>,
+    campaign: Option<&str>,
     which: Repeat,
     json: bool,
     claims: &Claims,
 ) -> anyhow::Result<()> {
     let mut relay = Relay::new(url);
-    let campaign = match campaign {
-        Some(campaign) => campaign,
-        None => relay.campaign()?,
-    };
+    let campaign = relay.campaign(campaign)?;
     let mut line = ProgressLine::new(std::io::stderr().is_terminal());
     // Before the log, which may grow meanwhile: each checkpoint is of records that are there.
     let mut tree = tree(&relay, campaign, claims)?;

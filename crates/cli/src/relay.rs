@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lichen_log::tree::{TILE_WIDTH, TilePath};
 use lichen_log::{MAX_NOTE, MAX_RECORD};
 use lichen_net::hub::{MAX_RECORDS, Records};
+use lichen_record::text::plain;
 use lichen_record::{CampaignId, Cid, MAX_ENVELOPE, decode};
 use serde::Deserialize;
 use ureq::http::StatusCode;
@@ -31,8 +32,20 @@ pub(crate) struct Relay {
 /// What we need of `/lichen.json`.
 #[derive(Deserialize)]
 struct Info {
+    /// The one that it is about.
     campaign: CampaignId,
     log_key: Option<LogKeyInfo>,
+    /// All that the relay serves; none where it is of a version that serves only one.
+    #[serde(default)]
+    campaigns: Vec<Listed>,
+}
+
+/// One of them.
+#[derive(Deserialize)]
+struct Listed {
+    id: CampaignId,
+    name: String,
+    title: String,
 }
 
 /// What it says of the key that signs the log's checkpoints.
@@ -62,9 +75,13 @@ impl Relay {
         Self { url: url.trim_end_matches('/').to_owned(), agent }
     }
 
-    /// The campaign that the relay's page offers.
-    pub(crate) fn campaign(&self) -> anyhow::Result<CampaignId> {
-        Ok(self.info().with_context(|| format!("{}/lichen.json", self.url))?.campaign)
+    /// The campaign of this id or name; without one, the relay's only campaign.
+    pub(crate) fn campaign(&self, which: Option<&str>) -> anyhow::Result<CampaignId> {
+        if let Some(id) = which.and_then(|which| which.parse().ok()) {
+            return Ok(id);
+        }
+        let info = self.info("/lichen.json").with_context(|| format!("{}/lichen.json", self.url))?;
+        choose(&info, which).with_context(|| self.url.clone())
     }
 
     /// The tree of a campaign's log.
@@ -72,8 +89,8 @@ impl Relay {
         RelayTree { relay: self, campaign }
     }
 
-    fn info(&self) -> Result<Info, SourceError> {
-        let bytes = self.get("/lichen.json", MAX_INFO)?;
+    fn info(&self, path: &str) -> Result<Info, SourceError> {
+        let bytes = self.get(path, MAX_INFO)?;
         let malformed =
             |error| SourceError::Malformed(format!("lichen.json is not what a relay serves: {error}"));
         serde_json::from_slice(&bytes).map_err(malformed)
@@ -99,10 +116,34 @@ impl Relay {
     }
 }
 
+/// The campaign that is asked for, of those that a relay has.
+fn choose(info: &Info, which: Option<&str>) -> anyhow::Result<CampaignId> {
+    let Info { campaign, campaigns, .. } = info;
+    let Some(name) = which else {
+        ensure!(
+            campaigns.len() <= 1,
+            "this relay has several campaigns: say which one with --campaign\n{}",
+            listed(campaigns)
+        );
+        return Ok(*campaign);
+    };
+    let found = campaigns.iter().find(|one| one.name == name);
+    let found =
+        found.with_context(|| format!("this relay has no campaign {name:?}. It has\n{}", listed(campaigns)));
+    Ok(found?.id)
+}
+
+/// A line for each; what a relay says is printed so that it can disguise nothing.
+fn listed(campaigns: &[Listed]) -> String {
+    let line = |Listed { id, name, title }: &Listed| format!("  {} ({}): {id}\n", plain(name), plain(title));
+    campaigns.iter().map(line).collect::<String>().trim_end().to_owned()
+}
+
 impl TreeSource for RelayTree<'_> {
     fn log_key(&mut self) -> Result<Vec<u8>, SourceError> {
         // A relay of an earlier version has none.
-        let key = self.relay.info()?.log_key.ok_or(SourceError::NotFound)?;
+        let info = self.relay.info(&format!("/lichen.json?campaign={}", self.campaign))?;
+        let key = info.log_key.ok_or(SourceError::NotFound)?;
         STANDARD.decode(key.certificate).map_err(|error| SourceError::Malformed(error.to_string()))
     }
 
@@ -145,5 +186,35 @@ pub(crate) fn parse_url(url: &str) -> anyhow::Result<String> {
     match uri.scheme_str() {
         Some("http" | "https") if uri.authority().is_some() && uri.query().is_none() => Ok(url.to_owned()),
         _ => bail!("expected http://host:port or https://host"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(campaigns: &[&str]) -> Info {
+        let id = |name: &str| CampaignId::of_manifest(name.as_bytes());
+        let listed =
+            |name: &&str| Listed { id: id(name), name: (*name).into(), title: "A \u{202e}title".into() };
+        Info { campaign: id("digits"), log_key: None, campaigns: campaigns.iter().map(listed).collect() }
+    }
+
+    #[test]
+    fn the_only_campaign_needs_no_name_and_of_several_one_is_named() {
+        let digits = CampaignId::of_manifest(b"digits");
+        for only in [&[][..], &["digits"]] {
+            assert_eq!(choose(&info(only), None).unwrap(), digits, "also where a relay lists none");
+        }
+        let several = info(&["digits", "tides"]);
+        assert_eq!(choose(&several, Some("tides")).unwrap(), CampaignId::of_manifest(b"tides"));
+        let untold = choose(&several, None).unwrap_err().to_string();
+        assert!(
+            untold.contains("--campaign\n  digits (") && untold.contains(&digits.to_string()),
+            "{untold}"
+        );
+        let unknown = choose(&several, Some("birds")).unwrap_err().to_string();
+        assert!(unknown.contains("no campaign \"birds\"") && unknown.contains("  tides ("), "{unknown}");
+        assert!(!untold.contains('\u{202e}'), "{untold}");
     }
 }

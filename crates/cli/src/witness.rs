@@ -32,9 +32,9 @@ pub(crate) struct WitnessArguments {
     /// against each other.
     #[arg(long = "relay", value_parser = parse_url, required = true)]
     relays: Vec<String>,
-    /// The campaign's id; defaults to the campaign on each relay's page.
-    #[arg(long)]
-    campaign: Option<CampaignId>,
+    /// The campaign's id, or its name at the relays; needed only where they have several.
+    #[arg(long, value_name = "ID|NAME")]
+    campaign: Option<String>,
     /// The log's key, as `lichen.json` has it (`log_key.vkey`); no other log is signed then. Repeatable. By default each
     /// relay's log is taken as it is first seen.
     #[arg(long = "log")]
@@ -93,13 +93,12 @@ pub(crate) enum WitnessFault {
 pub(crate) fn witness(arguments: &WitnessArguments) -> anyhow::Result<()> {
     let mut witness = Witness::open(arguments)?;
     println!("{}", witness.state.verifier());
-    let watched =
-        |url: &String| Watched { relay: Relay::new(url), campaign: arguments.campaign, said: String::new() };
+    let watched = |url: &String| Watched { relay: Relay::new(url), campaign: None, said: String::new() };
     let mut relays: Vec<(&String, Watched)> =
         arguments.relays.iter().map(|url| (url, watched(url))).collect();
     loop {
         for (url, watched) in &mut relays {
-            match look(&mut witness, watched) {
+            match look(&mut witness, watched, arguments.campaign.as_deref()) {
                 Ok(seen) => watched.say(url, in_words(&seen)),
                 Err(error) if is_passing(&error) && !arguments.once => watched.say(url, format!("{error:#}")),
                 Err(error) => return Err(error.context((*url).clone())),
@@ -129,10 +128,10 @@ impl Watched {
     }
 }
 
-fn look(witness: &mut Witness, watched: &mut Watched) -> anyhow::Result<Seen> {
+fn look(witness: &mut Witness, watched: &mut Watched, which: Option<&str>) -> anyhow::Result<Seen> {
     let campaign = match watched.campaign {
         Some(campaign) => campaign,
-        None => *watched.campaign.insert(watched.relay.campaign()?),
+        None => *watched.campaign.insert(watched.relay.campaign(which)?),
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("this machine's clock")?.as_secs();
     Ok(witness.look(&mut watched.relay.tree(campaign), now)?)
