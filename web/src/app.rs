@@ -4,8 +4,7 @@ use crate::intent::Intent;
 use crate::lifecycle::Listener;
 use crate::now::Now;
 use crate::session::{self, Report, Session};
-use crate::site::Campaign;
-use crate::site::Site;
+use crate::site::{Campaign, Site, Unread};
 use crate::state::{Effect, Link, Run, Threads, ViewState, WATCH_MS};
 use crate::{origin, threads, view, wishes};
 use gloo_timers::callback::{Interval, Timeout};
@@ -14,7 +13,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{FocusOptions, HtmlElement, UrlSearchParams};
+use web_sys::{FocusOptions, HtmlElement};
 use yew::prelude::*;
 
 /// How soon a change that no click asked for is drawn, in milliseconds, so that others of the same moment come along.
@@ -76,7 +75,7 @@ struct App {
 /// What can happen to the page.
 enum Message {
     Click(Intent),
-    Site(Result<(Campaign, Site), Problem>),
+    Site(Result<(Campaign, Site), Unread>),
     Now(Option<Now>),
     Reports(Vec<Report>),
     Frame,
@@ -308,7 +307,7 @@ fn focus_after(was: &Run, now: &Run) -> Option<&'static str> {
 
 /// The engine that the address asks for: `?engine=cpu` or `?engine=gpu`.
 fn preference() -> EnginePreference {
-    match asked("engine").as_deref() {
+    match origin::asked("engine").as_deref() {
         Some("cpu") => EnginePreference::Cpu,
         Some("gpu") => EnginePreference::Gpu,
         _ => EnginePreference::Auto,
@@ -317,13 +316,7 @@ fn preference() -> EnginePreference {
 
 /// The threads that the address asks for, `?threads=2`, else those that were wanted last time.
 fn threads_wanted() -> u32 {
-    asked("threads").and_then(|number| number.parse().ok()).unwrap_or_else(wishes::threads)
-}
-
-/// A parameter of the address.
-fn asked(name: &str) -> Option<String> {
-    let search = web_sys::window().and_then(|window| window.location().search().ok()).unwrap_or_default();
-    UrlSearchParams::new_with_str(&search).ok().and_then(|parameters| parameters.get(name))
+    origin::asked("threads").and_then(|number| number.parse().ok()).unwrap_or_else(wishes::threads)
 }
 
 /// Sets the window's title.

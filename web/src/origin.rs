@@ -1,13 +1,13 @@
 //! What the page reads from where it came from, by plain GETs.
 
 use crate::now::{self, Now};
-use crate::site::{self, Campaign, Ice, Site};
+use crate::site::{self, Campaign, Ice, Site, Unread};
 use crate::way::Place;
 use lichen_bridge::Problem;
 use lichen_net::IceServer;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, RequestCache, RequestInit, Response};
+use web_sys::{AbortSignal, RequestCache, RequestInit, Response, UrlSearchParams};
 
 /// Where the relay says which campaign this is; it lies beside the page.
 const SITE: &str = "./lichen.json";
@@ -25,12 +25,18 @@ const TIMEOUT_MS: u32 = 10_000;
 ///
 /// # Errors
 /// A problem in plain words where they cannot be had.
-pub(crate) async fn read_site() -> Result<(Campaign, Site), Problem> {
+pub(crate) async fn read_site() -> Result<(Campaign, Site), Unread> {
     if let Some(problem) = insecure() {
-        return Err(problem);
+        return Err(problem.into());
     }
-    let text = fetch_text(SITE).await.map_err(|error| site::unreachable(&error))?;
-    let (campaign, mut site) = site::read(&text)?;
+    let asked = asked_campaign();
+    let text = match (fetch_text(&of_campaign(SITE)).await, &asked) {
+        // A relay that does not have it says which it has.
+        (Err(_unknown), Some(_asked)) => fetch_text(SITE).await,
+        (read, _) => read,
+    };
+    let text = text.map_err(|error| site::unreachable(&error))?;
+    let (campaign, mut site) = site::read(&text, asked.as_deref())?;
     if let Some(place) = place() {
         site.lead(&place);
     }
@@ -39,7 +45,7 @@ pub(crate) async fn read_site() -> Result<(Campaign, Site), Problem> {
 
 /// Asks where the campaign is; nothing where that cannot be had, which the page does without.
 pub(crate) async fn read_now() -> Option<Now> {
-    now::read(&fetch_text(NOW).await.ok()?)
+    now::read(&fetch_text(&of_campaign(NOW)).await.ok()?)
 }
 
 /// The servers for peer connections. Where the relay has TURN it is asked for a password; without one, tabs that need
@@ -58,6 +64,23 @@ pub(crate) async fn ice_servers(ice: Ice) -> Vec<IceServer> {
 pub(crate) fn describe(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
     message.unwrap_or_else(|| js_sys::Object::from(error.clone()).to_string().into())
+}
+
+/// A parameter of the page's address.
+pub(crate) fn asked(name: &str) -> Option<String> {
+    let search = web_sys::window().and_then(|window| window.location().search().ok()).unwrap_or_default();
+    UrlSearchParams::new_with_str(&search).ok().and_then(|parameters| parameters.get(name))
+}
+
+/// The campaign that the page's address names: `?campaign=<id or name>`.
+fn asked_campaign() -> Option<String> {
+    asked("campaign").filter(|asked| !asked.is_empty())
+}
+
+/// What the relay says of the campaign that the address names, or of its first one.
+fn of_campaign(path: &str) -> String {
+    let asked = asked_campaign().map(|asked| js_sys::encode_uri_component(&asked));
+    asked.map_or_else(|| path.to_owned(), |asked| format!("{path}?campaign={}", String::from(asked)))
 }
 
 /// How this page was reached.

@@ -64,6 +64,32 @@ pub(crate) struct Site {
     pub(crate) relay: Relay,
     /// For peer connections.
     pub(crate) ice: Ice,
+    /// All campaigns that there are at this relay, this one included; none where it serves only one.
+    pub(crate) campaigns: Vec<Listed>,
+}
+
+/// A campaign to choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Listed {
+    /// The content id of its manifest.
+    pub(crate) id: String,
+    /// A few words.
+    pub(crate) title: String,
+}
+
+/// Why there are no words to show, and the campaigns that there are instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// What is said of it.
+    pub(crate) problem: Problem,
+    /// What to choose from, if that is known.
+    pub(crate) campaigns: Vec<Listed>,
+}
+
+impl From<Problem> for Unread {
+    fn from(problem: Problem) -> Self {
+        Self { problem, campaigns: Vec::new() }
+    }
 }
 
 impl Site {
@@ -100,6 +126,10 @@ struct Told {
     turn: bool,
     campaign: String,
     #[serde(default)]
+    name: String,
+    #[serde(default)]
+    campaigns: Vec<Listed>,
+    #[serde(default)]
     operator: Option<Operator>,
     #[serde(default)]
     cost: Option<Cost>,
@@ -113,15 +143,16 @@ fn words<'a>(id: &'a str, card: &'a Card) -> impl Iterator<Item = &'a str> {
     statements.chain(lines.map(String::as_str)).chain([id])
 }
 
-/// Reads the text of `/lichen.json`: the campaign's words, and where its relay is.
+/// Reads the text of `/lichen.json`: the campaign's words, and where its relay is. The page's address may ask for a campaign,
+/// by id or name.
 ///
 /// # Errors
-/// A problem in plain words where the text is too long or not what this page knows.
-pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
+/// A problem in plain words where the text is too long, not what this page knows, or about another campaign.
+pub(crate) fn read(text: &str, asked: Option<&str>) -> Result<(Campaign, Site), Unread> {
     if text.len() > MAX_SITE {
-        return Err(unreadable("it is too long"));
+        return Err(unreadable("it is too long").into());
     }
-    let told: Told = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
+    let mut told: Told = serde_json::from_str(text).map_err(|error| unreadable(&error.to_string()))?;
     let card = Card {
         title: told.title,
         purpose: told.purpose,
@@ -134,12 +165,25 @@ pub(crate) fn read(text: &str) -> Result<(Campaign, Site), Problem> {
         show: told.show,
     };
     if !words(&told.campaign, &card).all(is_plain) {
-        return Err(unreadable("it contains invisible characters that can disguise a text"));
+        return Err(unreadable("it contains invisible characters that can disguise a text").into());
+    }
+    // An id comes into an address, and a title into the page.
+    let is_sound = |one: &Listed| {
+        one.id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && !one.title.is_empty()
+            && is_plain(&one.title)
+    };
+    told.campaigns.retain(is_sound);
+    if asked.is_some_and(|asked| asked != told.campaign && asked != told.name) {
+        if told.campaigns.is_empty() {
+            told.campaigns.push(Listed { id: told.campaign, title: card.title });
+        }
+        return Err(Unread { problem: unknown(), campaigns: told.campaigns });
     }
     let relay = Relay { address: told.address, also: told.also, campaign: told.campaign.clone() };
     let ice = Ice { servers: told.ice_servers, turn: told.turn };
     let campaign = Campaign { id: told.campaign, card, operator: told.operator, cost: told.cost };
-    Ok((campaign, Site { relay, ice }))
+    Ok((campaign, Site { relay, ice, campaigns: told.campaigns }))
 }
 
 /// What helps peer connections find a way, as `/lichen.json` or `/ice.json` says it.
@@ -166,6 +210,15 @@ pub(crate) fn unreachable(detail: &str) -> Problem {
     Problem {
         message: format!("The campaign’s description could not be fetched ({detail})."),
         remedy: "Check your connection, then try again.".to_owned(),
+    }
+}
+
+/// The address names a campaign that is not here.
+fn unknown() -> Problem {
+    Problem {
+        message: "The campaign that this address names is not here.".to_owned(),
+        remedy: "Choose one of those below, or ask whoever gave you the address for the right one."
+            .to_owned(),
     }
 }
 
@@ -216,7 +269,7 @@ mod tests {
 
     #[test]
     fn words_are_read_and_unknown_fields_let_be() {
-        let (campaign, site) = read(TEXT).unwrap();
+        let (campaign, site) = read(TEXT, None).unwrap();
         let card = campaign.card;
         assert_eq!((card.title.as_str(), card.target_accuracy), ("Digits", Some(0.95)));
         assert_eq!(
@@ -248,7 +301,7 @@ mod tests {
         let mut site = serde_json::to_value(&card).unwrap();
         site["address"] = "/ip4/127.0.0.1".into();
         site["campaign"] = "bafk".into();
-        assert_eq!(read(&site.to_string()).unwrap().0.card, card);
+        assert_eq!(read(&site.to_string(), None).unwrap().0.card, card);
     }
 
     #[test]
@@ -258,9 +311,9 @@ mod tests {
         {
             let text = TEXT.replace(&format!("\"{word}\""), &format!("\"{word}\u{202e}\""));
             assert_ne!(text, TEXT, "{word}");
-            assert!(read(&text).unwrap_err().message.contains("invisible"), "{word}");
+            assert!(read(&text, None).unwrap_err().problem.message.contains("invisible"), "{word}");
         }
-        let told = read(&TEXT.replace("0.95", "\"\u{202e}gnp.exe\"")).unwrap_err().message;
+        let told = read(&TEXT.replace("0.95", "\"\u{202e}gnp.exe\""), None).unwrap_err().problem.message;
         assert!(is_plain(&told), "{told}");
     }
 
@@ -278,9 +331,29 @@ mod tests {
     #[test]
     fn what_is_cut_short_or_too_long_is_a_problem_in_words() {
         for cut in (0..TEXT.len() - 1).filter(|cut| TEXT.is_char_boundary(*cut)) {
-            assert!(read(&TEXT[..cut]).is_err());
+            assert!(read(&TEXT[..cut], None).is_err());
         }
         let long = format!("{TEXT}{}", " ".repeat(MAX_SITE));
-        assert!(read(&long).unwrap_err().message.contains("too long"));
+        assert!(read(&long, None).unwrap_err().problem.message.contains("too long"));
+    }
+
+    #[test]
+    fn the_address_chooses_a_campaign_by_id_or_name_and_is_told_where_there_is_none() {
+        let several = TEXT.replace(
+            "\"later\": [1, 2],",
+            "\"name\": \"digits\", \"campaigns\": [{\"id\": \"bafk\", \"name\": \"digits\", \"title\": \"Digits\"},
+                {\"id\": \"bafktwo\", \"name\": \"tides\", \"title\": \"Tides\"}, {\"id\": \"bad/id\", \"title\": \"Bad\"},
+                {\"id\": \"bafkthree\", \"title\": \"Dis\u{202e}guised\"}],",
+        );
+        for asked in [None, Some("bafk"), Some("digits")] {
+            let (campaign, site) = read(&several, asked).unwrap();
+            let titles: Vec<&str> = site.campaigns.iter().map(|one| &*one.title).collect();
+            assert_eq!((campaign.id.as_str(), titles), ("bafk", vec!["Digits", "Tides"]));
+        }
+        let Unread { problem, campaigns } = read(&several, Some("birds")).unwrap_err();
+        assert!(problem.message.contains("is not here") && campaigns.len() == 2);
+        // A relay of an earlier version has one, and says so whatever is asked.
+        let Unread { campaigns, .. } = read(TEXT, Some("birds")).unwrap_err();
+        assert_eq!((campaigns[0].id.as_str(), campaigns[0].title.as_str()), ("bafk", "Digits"));
     }
 }

@@ -1,5 +1,6 @@
 //! The page's parts, each a pure function of the state; only copying and folding keep state of their own.
 
+mod campaigns;
 mod card;
 mod chart;
 mod contributions;

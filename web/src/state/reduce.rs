@@ -7,7 +7,7 @@ use super::{
     WorkerStage,
 };
 use crate::intent::Intent;
-use crate::site::{Campaign, Site};
+use crate::site::{Campaign, Site, Unread};
 use lichen_bridge::{Command, Event, IdentityOrigin, Phase, Problem};
 use lichen_net::{Path, Peer};
 use std::rc::Rc;
@@ -75,7 +75,7 @@ impl ViewState {
     }
 
     /// Takes in the campaign's words, as the relay states them or as a reason why it does not.
-    pub(crate) fn read_site(&mut self, read: Result<(Campaign, Site), Problem>) {
+    pub(crate) fn read_site(&mut self, read: Result<(Campaign, Site), Unread>) {
         if matches!(self.words, Words::Verified(_)) {
             return;
         }
@@ -84,7 +84,10 @@ impl ViewState {
                 self.words = Words::Stated(Rc::new(campaign));
                 self.site = Rc::new(site);
             }
-            Err(problem) => self.words = Words::Missing(problem),
+            Err(Unread { problem, campaigns }) => {
+                self.words = Words::Missing(problem);
+                self.site = Rc::new(Site { campaigns, ..Site::default() });
+            }
         }
     }
 

@@ -199,7 +199,7 @@ fn an_end_at_the_goal_is_told_as_one_until_the_campaign_goes_on() {
 fn nothing_is_started_before_the_click_and_not_without_the_words() {
     let mut state = ViewState::new(EnginePreference::Auto);
     assert_eq!(state.click(Intent::Join, 0.0), []);
-    state.read_site(Err(problem("no")));
+    state.read_site(Err(problem("no").into()));
     assert_eq!(state.click(Intent::Join, 0.0), []);
     for intent in [Intent::Pause, Intent::Resume, Intent::Leave] {
         assert_eq!(invited().click(intent.clone(), 0.0), [], "{intent:?}");

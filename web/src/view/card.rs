@@ -2,7 +2,7 @@
 
 use super::facts::{contact, facts};
 use super::status::button;
-use super::{cost, engine, mesh, thanks, trial};
+use super::{campaigns, cost, engine, mesh, thanks, trial};
 use crate::format;
 use crate::intent::Intent;
 use crate::now::Now;
@@ -18,7 +18,12 @@ pub(super) fn invitation(state: &ViewState, click: &Callback<Intent>) -> Html {
         Words::Missing(problem) => missing(problem),
         Words::Stated(campaign) | Words::Verified(campaign) => offer(state, campaign, click),
     };
-    html! { <article class="card invitation" aria-labelledby="title">{ content }</article> }
+    html! {
+        <article class="card invitation" aria-labelledby="title">
+            { content }
+            { campaigns::others(state) }
+        </article>
+    }
 }
 
 /// The same words, folded away, while taking part.

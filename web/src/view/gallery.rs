@@ -6,8 +6,8 @@
 mod states;
 
 use self::states::{
-    NOW, at_goal, campaign, finished, invited, joined, looking, meshed, present, result, states, too_late,
-    training, update, walled_in,
+    NOW, at_goal, campaign, finished, invited, joined, looking, meshed, present, result, several, states,
+    too_late, training, update, walled_in,
 };
 use crate::intent::Intent;
 use crate::now::Now;
@@ -84,7 +84,9 @@ fn every_drawing_has_words_or_is_decoration() {
 
 #[test]
 fn the_buttons_that_matter_are_there_in_every_state() {
-    let expected: [(&str, &[&str]); 17] = [
+    let expected: [(&str, &[&str]); 19] = [
+        ("several", &["Join", "See what it can read"]),
+        ("unknown", &["Try again"]),
         ("reading", &[]),
         ("missing", &["Try again"]),
         ("idle", &["Join", "See what it can read"]),
@@ -436,4 +438,14 @@ fn nothing_moves_while_a_tab_waits_for_others() {
     assert!(drawn(joined(Phase::Connecting)).contains("<progress"));
     let css = include_str!("../../style/page.css");
     assert!(!css.contains("infinite"), "what moves for ever costs for ever");
+}
+
+#[test]
+fn other_campaigns_are_links_and_the_one_that_is_shown_is_none() {
+    assert!(!drawn(invited()).contains("<nav"), "where there is only one");
+    let [several, unknown] = several().map(drawn);
+    assert!(several.contains("Other campaigns here") && !unknown.contains("Other campaigns"));
+    let links = |page: &str| values(page, "href").into_iter().filter(|href| href.starts_with('?')).count();
+    assert_eq!((links(&several), links(&unknown)), (2, 3));
+    assert!(unknown.contains("is not here") && several.contains("href=\"?campaign=bafkreitides\""));
 }

@@ -3,7 +3,7 @@
 use crate::drawing::{Drawing, Point};
 use crate::intent::Intent;
 use crate::now::{Accuracy, Now};
-use crate::site::{Campaign, Cost, Operator, Site};
+use crate::site::{Campaign, Cost, Listed, Operator, Site, Unread};
 use crate::state::{Account, Effect, Evaluation, Link, Traffic, ViewState, Words};
 use lichen_bridge::{
     Card, Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Guess, Guesses,
@@ -244,13 +244,37 @@ pub(super) fn result(round: u32) -> Evaluation {
     }
 }
 
+/// Campaigns to choose from.
+fn listed() -> Vec<Listed> {
+    let one = |id: &str, title: &str| Listed { id: id.to_owned(), title: title.to_owned() };
+    vec![
+        one(&campaign().id, "Handwritten digits"),
+        one("bafkreitides", "Tides"),
+        one("bafkreibirds", "Birds"),
+    ]
+}
+
+/// A relay with several campaigns, and an address that names none of them.
+pub(super) fn several() -> [ViewState; 2] {
+    let mut several = ViewState::new(EnginePreference::Auto);
+    several.read_site(Ok((campaign(), Site { campaigns: listed(), ..Site::default() })));
+    let mut unknown = ViewState::new(EnginePreference::Auto);
+    let problem = Problem {
+        message: "The campaign that this address names is not here.".to_owned(),
+        remedy: "Choose one of those below, or ask whoever gave you the address for the right one."
+            .to_owned(),
+    };
+    unknown.read_site(Err(Unread { problem, campaigns: listed() }));
+    [several, unknown]
+}
+
 pub(super) fn states() -> Vec<(&'static str, ViewState)> {
     let missing = Problem {
         message: "The campaign’s description could not be fetched (status 503).".to_owned(),
         remedy: "Check your connection, then try again.".to_owned(),
     };
     let mut unread = ViewState::new(EnginePreference::Auto);
-    unread.read_site(Err(missing.clone()));
+    unread.read_site(Err(missing.clone().into()));
     let mut offline = training();
     offline.link = Link::Lost { reason: "the connection was lost".to_owned(), retry_at: Some(NOW + 2_600.0) };
     let mut paused = training();
@@ -261,7 +285,10 @@ pub(super) fn states() -> Vec<(&'static str, ViewState)> {
     left.closed();
     let mut failed = training();
     failed.broke(missing);
+    let [several, unknown] = several();
     vec![
+        ("several", several),
+        ("unknown", unknown),
         ("reading", ViewState::new(EnginePreference::Auto)),
         ("missing", unread),
         ("idle", invited()),
