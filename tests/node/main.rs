@@ -10,6 +10,7 @@ mod follower;
 mod mesh;
 mod network;
 mod outer;
+mod several;
 mod tab;
 mod turns;
 mod uneven;

@@ -67,7 +67,18 @@ impl Tab {
 
     /// The same on a device that is busy with other things for so long between any two slices of work.
     fn open_slowed(relay: &RelayProcess, person: &Person, network: &Network, pause: Duration) -> Self {
-        let site = relay.get("lichen.json").unwrap().text();
+        Self::open_at("lichen.json", relay, person, network, pause)
+    }
+
+    /// The same with what the relay says at this path of itself and a campaign.
+    fn open_at(
+        path: &str,
+        relay: &RelayProcess,
+        person: &Person,
+        network: &Network,
+        pause: Duration,
+    ) -> Self {
+        let site = relay.get(path).unwrap().text();
         let campaign = serde_json::from_str::<serde_json::Value>(&site).unwrap()["campaign"].clone();
         let manifest = relay.get(&format!("blob/{}", campaign.as_str().unwrap())).unwrap().body;
         let (handle, mut reports) = swarm::spawn(&[]).unwrap();
@@ -127,6 +138,15 @@ impl Tab {
     /// Opens a tab that takes part.
     pub(crate) async fn joined(relay: &RelayProcess, person: &Person) -> Self {
         Self::joined_in(relay, person, &Network::default()).await
+    }
+
+    /// Opens a tab that takes part in the relay's campaign of this name.
+    pub(crate) async fn joined_of(relay: &RelayProcess, person: &Person, campaign: &str) -> Self {
+        let path = format!("lichen.json?campaign={campaign}");
+        let mut tab = Self::open_at(&path, relay, person, &Network::default(), Duration::ZERO);
+        tab.start(EnginePreference::Cpu).await;
+        tab.join().await;
+        tab
     }
 
     /// Opens a tab that takes part, and can meet the other tabs of this network.

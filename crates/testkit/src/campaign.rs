@@ -1,19 +1,25 @@
 //! The digits campaign that comes with the relay, with other rules where a test or a measurement needs them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 
 /// What a relay needs of the campaign's folder besides the manifest.
 const DATA: &str = "digits.safetensors";
 
+/// The folder of a campaign that comes with the relay, such as `digits` or `penguins`.
+#[must_use]
+pub fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../relay/campaigns").join(name)
+}
+
 /// Writes the campaign into a folder, which it makes, with each first text of its manifest replaced by the second.
 ///
 /// # Errors
 /// [`Error::Unchanged`] where the manifest does not say one of them; [`Error::Io`] where a file cannot be written.
 pub fn write_changed(folder: &Path, changes: &[(&str, &str)]) -> Result<(), Error> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../relay/campaigns/digits");
+    let shipped = shipped("digits");
     let file = shipped.join("campaign.toml");
     let mut manifest = fs::read_to_string(&file).map_err(Error::io(format!("reading {}", file.display())))?;
     for (from, to) in changes {
