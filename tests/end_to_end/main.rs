@@ -27,6 +27,7 @@ mod one_profile;
 mod pausing;
 mod relay_restart;
 mod replay;
+mod several;
 mod site;
 mod size;
 mod slow;

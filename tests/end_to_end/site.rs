@@ -64,16 +64,32 @@ impl Site {
 
     /// As [`Site::start_with`], with another page than the one that was built.
     pub(crate) fn start_on(page: PathBuf, changes: &[(&str, &str)], browser: &BrowserOptions) -> Self {
+        Self::start_serving(page, changes, &[], browser)
+    }
+
+    /// A new relay with several of the campaigns that come with it.
+    pub(crate) fn start_several(campaigns: &[&str]) -> Self {
+        let folders = campaigns.iter().map(|name| campaign::shipped(name).display().to_string());
+        let arguments: Vec<String> = folders.flat_map(|folder| ["--campaign".to_owned(), folder]).collect();
+        Self::start_serving(dist(), &[], &arguments, &BrowserOptions::default())
+    }
+
+    fn start_serving(
+        page: PathBuf,
+        changes: &[(&str, &str)],
+        arguments: &[String],
+        browser: &BrowserOptions,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let relay = RelayProcess::start(RelayOptions {
+        let options = RelayOptions {
             program: from_environment("LICHEN_RELAY_BIN"),
             port: http::free_port().unwrap(),
             data: folder.path().join("data"),
             page: Some(page),
             campaign: (!changes.is_empty()).then(|| changed_campaign(folder.path(), changes)),
             log: Some(folder.path().join("relay.log")),
-        })
-        .unwrap();
+        };
+        let relay = RelayProcess::start_with(options, arguments.to_vec()).unwrap();
         let browser = Browser::launch(browser).unwrap();
         Self { relay, browser, folder }
     }

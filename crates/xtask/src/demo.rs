@@ -42,7 +42,7 @@ pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
         fs::write(log, "").with_context(|| format!("writing {}", log.display()))?;
     }
     let relay = RelayOptions { program: programs.relay, port, data, page: None, campaign, log };
-    let mut relay = RelayProcess::start(relay)?;
+    let mut relay = RelayProcess::start_with(relay, campaign_arguments(&options.campaigns)?)?;
     if options.tabs > 0 {
         let liars = liar.map(|liar| liars::Liars::start(&liar, &relay, options.hostile)).transpose()?;
         return tabs::drive(&options, &mut relay, liars, &programs.cli);
@@ -55,6 +55,20 @@ pub(crate) fn demo(arguments: lexopt::Parser) -> Result<ExitCode> {
         }
         thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// What names the campaigns to the relay.
+fn campaign_arguments(campaigns: &[String]) -> Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    for named in campaigns {
+        let shipped = campaign::shipped(named);
+        let folder = if shipped.join("campaign.toml").is_file() { shipped } else { PathBuf::from(named) };
+        if !folder.join("campaign.toml").is_file() {
+            bail!("--campaign {named}: it is neither digits nor penguins, nor a folder with a campaign.toml");
+        }
+        arguments.extend(["--campaign".to_owned(), folder.display().to_string()]);
+    }
+    Ok(arguments)
 }
 
 /// The port asked for, or 8080, or any free one where nothing was asked for and 8080 is taken.

@@ -37,6 +37,8 @@ Developer commands of Lichen.
         --json                end the output with one JSON object
         --engine auto|cpu|gpu use this engine (default auto: measure both and use the faster one)
         --topology hub|mesh   how updates travel: through the relay, or from tab to tab (default hub)
+        --campaign NAME|DIR   run this campaign: digits, penguins, or a folder with campaign.toml; repeatable, for
+                              several at once on one relay, with the windows shared among them
         --port PORT           listen on this port (default 8080, or a free one if that is taken)
         --hostile N           have N further members lie, by turns about their training and about what rounds
                               come to; ends when they are found out, with what lichen verify says of them

@@ -31,6 +31,8 @@ pub(super) struct Options {
     pub(super) engine: Option<String>,
     /// Whether updates go from tab to tab rather than through the relay.
     pub(super) is_mesh: bool,
+    /// The campaigns to run at once: folders, or names of those that come with the relay; none: the digits alone.
+    pub(super) campaigns: Vec<String>,
     /// The port asked for.
     pub(super) port: Option<u16>,
     /// Whether the page offers to train with several threads.
@@ -51,6 +53,7 @@ impl Options {
             json: false,
             engine: None,
             is_mesh: false,
+            campaigns: Vec::new(),
             port: None,
             threads: Threads::Unasked,
             hostile: 0,
@@ -69,6 +72,7 @@ impl Options {
                 Arg::Long("churn") => options.churn = true,
                 Arg::Long("fresh") => options.fresh = true,
                 Arg::Long("json") => options.json = true,
+                Arg::Long("campaign") => options.campaigns.push(arguments.value()?.string()?),
                 Arg::Long("port") => options.port = Some(number(&mut arguments, "--port")?),
                 Arg::Long("engine") => match arguments.value()?.string()?.as_str() {
                     "auto" => options.engine = None,
@@ -89,6 +93,11 @@ impl Options {
     fn check(self) -> Result<Self> {
         if !(self.until > 0.0 && self.until <= 1.0) {
             bail!("--until is an accuracy above 0 and at most 1, not {}", self.until);
+        }
+        if !self.campaigns.is_empty() && (self.is_mesh || self.hostile > 0) {
+            bail!(
+                "--campaign goes neither with --topology mesh nor with --hostile, which have a campaign of their own"
+            );
         }
         if self.tabs > MAX_TABS {
             bail!("--tabs is at most {MAX_TABS}");
@@ -154,6 +163,7 @@ mod tests {
             "--hostile 2",
             "--tabs 2 --hostile 17",
             "--churn",
+            "--campaign penguins --topology mesh",
             "--what",
             "3",
         ] {

@@ -1,5 +1,6 @@
 //! N real browser windows instead of a person.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,10 +73,9 @@ fn run(
     pages: &mut Vec<Page>,
     liars: Option<Liars>,
 ) -> Result<Outcome, Failure> {
-    let query = options.engine.as_ref().map(|engine| format!("?engine={engine}")).unwrap_or_default();
-    let url = format!("{}{query}", relay.url());
+    let urls = addresses(options, relay)?;
     say::note(&format!("opening {} windows of {}", options.tabs, browser.version()));
-    let windows = Windows { browser, url };
+    let windows = Windows { browser, urls, opened: Cell::new(0) };
     for _ in 0..options.tabs {
         pages.push(windows.open()?);
     }
@@ -89,14 +89,30 @@ fn run(
 /// Where windows come from.
 struct Windows<'a> {
     browser: &'a Browser,
-    url: String,
+    /// The page of each campaign; windows open them by turns.
+    urls: Vec<String>,
+    opened: Cell<usize>,
+}
+
+/// The page of each campaign that the relay serves.
+fn addresses(options: &Options, relay: &RelayProcess) -> Result<Vec<String>, Failure> {
+    let site: Value = serde_json::from_slice(&relay.get("lichen.json")?.body)
+        .map_err(|error| Failure { code: TAB_FAILED, reason: format!("lichen.json: {error}") })?;
+    let engine = options.engine.as_ref().map(|engine| format!("&engine={engine}")).unwrap_or_default();
+    let ids = site.get("campaigns").and_then(Value::as_array).into_iter().flatten();
+    let ids = ids.filter_map(|one| one.get("id").and_then(Value::as_str));
+    Ok(ids.map(|id| format!("{}?campaign={id}{engine}", relay.url())).collect())
 }
 
 impl Windows<'_> {
     /// Opens one in a profile of its own, so that each is another person.
     fn open(&self) -> Result<Page, Error> {
         let page = self.browser.new_context()?.new_page()?;
-        page.navigate(&self.url)?;
+        let opened = self.opened.get();
+        self.opened.set(opened + 1);
+        if let Some(url) = self.urls.get(opened % self.urls.len().max(1)) {
+            page.navigate(url)?;
+        }
         Ok(page)
     }
 
