@@ -15,5 +15,6 @@ mod repeating;
 mod replay;
 pub(crate) mod settling;
 pub(crate) mod signer;
+pub(crate) mod snapshots;
 pub(crate) mod watchdog;
 pub(crate) mod writer;

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use crate::aggregation::{AggregationRule, read_aggregation};
 use crate::auditing::{Auditing, read_auditing};
 use crate::fault::{Fault, ManifestError};
+use crate::logging::{Logging, read_logging};
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
 use crate::outer::{OuterOptimizer, read_outer};
 use crate::reader::{Reader, read_text, to_f32};
@@ -56,6 +57,8 @@ pub struct Manifest {
     pub outer: OuterOptimizer,
     /// How contributions are checked; none where they are not.
     pub audit: Option<Auditing>,
+    /// How the log is kept.
+    pub log: Logging,
 }
 
 /// `[campaign]`: what the campaign is for, in words.
@@ -159,8 +162,8 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let [campaign, data, model, train, rounds] =
         ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
     let show = reader.value("show").and_then(|_| reader.table("show"));
-    let [update, guard, aggregation, outer, audit] =
-        ["update", "guard", "aggregation", "outer", "audit"].map(|name| reader.optional_table(name));
+    let [update, guard, aggregation, outer, audit, log] =
+        ["update", "guard", "aggregation", "outer", "audit", "log"].map(|name| reader.optional_table(name));
     reader.finish();
     let campaign = read_purpose(campaign, faults);
     let data = read_data(data, faults);
@@ -173,6 +176,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let aggregation = read_aggregation(aggregation?, faults);
     let outer = read_outer(outer?, faults);
     let audit = read_auditing(audit?, faults);
+    let log = read_logging(log?, faults);
     version?;
     let (aggregation, result_codec) = aggregation?;
     let manifest = Manifest {
@@ -187,6 +191,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
         result_codec,
         outer: outer?,
         audit: audit?,
+        log: log?,
         show,
     };
     check_together(&manifest, faults);

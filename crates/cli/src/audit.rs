@@ -6,7 +6,7 @@ use lichen_campaign::{Manifest, Transport};
 use lichen_learn::Quality;
 use lichen_log::{Authority, Replica};
 use lichen_net::hub::{MAX_RECORDS, Records};
-use lichen_record::{AccountId, CampaignId, Cid, EngineVersion, MAX_BLOB, MAX_MANIFEST, RoundNumber};
+use lichen_record::{AccountId, CampaignId, Cid, EngineVersion, Entry, MAX_BLOB, MAX_MANIFEST, RoundNumber};
 use lichen_round::{Accepted, CampaignState, Change, Input, Outcome, Rules, Stage};
 use serde::Serialize;
 
@@ -60,6 +60,8 @@ pub(crate) struct Report {
     pub(crate) records: u64,
     /// What is right about the log's tree, if the relay shows it.
     pub(crate) tree: Option<TreeReport>,
+    /// Snapshots in the log, each of which is what the entries before it come to.
+    pub(crate) snapshots: u64,
     /// Signatures checked: one for each record and one for the head.
     pub(crate) signatures: u64,
     /// Accounts with accepted contributions.
@@ -158,6 +160,7 @@ pub(crate) fn audit(
         coordinator: log.coordinator,
         records: log.records,
         tree: None,
+        snapshots: log.snapshots,
         signatures: log.records + 1,
         contributors: log.contributors,
         contributions: log.rounds.iter().map(|round| round.inputs.len() as u64).sum(),
@@ -191,6 +194,7 @@ struct Log {
     coordinator: AccountId,
     initial: Cid,
     records: u64,
+    snapshots: u64,
     contributors: u64,
     contradictions: u64,
     rounds: Vec<SettledRound>,
@@ -250,6 +254,7 @@ fn follow_log(
     let (mut rounds, mut ends) = (Vec::new(), Vec::new());
     let (mut set_aside, mut skipped) = (Vec::new(), Vec::new());
     let mut decisions = Decisions::default();
+    let (mut snapshots, mut contradicting) = (0, BTreeSet::new());
     let mut limit = MAX_RECORDS;
     loop {
         let from = replica.length();
@@ -273,6 +278,7 @@ fn follow_log(
             }
             let refused = |refusal| Fault::Inadmissible { index: record.index, refusal };
             let changes = state.apply(record.time, &entry).map_err(refused)?;
+            snapshots += u64::from(matches!(entry.get(), Entry::Snapshot { .. }));
             for change in changes {
                 decisions.follow(&state, &change);
                 match change {
@@ -280,6 +286,7 @@ fn follow_log(
                     Change::SetAside { round } => set_aside.push(round.0),
                     Change::Skipped { round } => skipped.push(round.0),
                     Change::GoalReached { round } => ends.push(round),
+                    Change::Faulted(fault) => drop(contradicting.insert(fault.account)),
                     // What else there is to say about them is in the state at the end.
                     Change::Published { .. }
                     | Change::Joined { .. }
@@ -298,7 +305,6 @@ fn follow_log(
                     | Change::Audited { .. }
                     | Change::Confirmed { .. }
                     | Change::AuditLapsed { .. }
-                    | Change::Faulted(_)
                     | Change::Finished { .. } => {}
                 }
             }
@@ -316,11 +322,11 @@ fn follow_log(
         tree.check_end(coordinator, replica.length())?;
     }
     let contributors = state.members().filter(|(_account, member)| member.contributions() > 0).count();
-    let contradicting: BTreeSet<AccountId> = state.faults().iter().map(|fault| fault.account).collect();
     Ok(Log {
         coordinator,
         initial,
         records: replica.length(),
+        snapshots,
         contributors: contributors as u64,
         contradictions: contradicting.len() as u64,
         rounds,

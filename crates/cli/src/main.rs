@@ -225,6 +225,12 @@ fn in_words(report: &Report) -> String {
             ending.round, ending.goal, ending.accuracy_before, ending.accuracy
         ));
     }
+    if report.snapshots > 0 {
+        lines.push(format!(
+            "snapshots    {}, each of them what the records before it come to",
+            report.snapshots
+        ));
+    }
     if report.updates_left_out > 0 {
         lines.push(format!(
             "left out     {} updates that do not decode or are longer than allowed",

@@ -89,6 +89,11 @@ impl Chain {
         Self { head: Head { campaign, length: 0, hash: hash.into() }, time: 0 }
     }
 
+    /// The chain after the records that such a head covers, the last of them of this time: nothing is known here of those.
+    pub(crate) const fn at(head: Head, time: u64) -> Self {
+        Self { head, time }
+    }
+
     /// The current head.
     #[must_use]
     pub const fn head(&self) -> &Head {

@@ -41,5 +41,5 @@ pub use equivocation::{Equivocation, WitnessError, check_newer};
 pub use head::{Head, HeadError, Receipt, ReceiptError, check_receipt};
 pub use log_checkpoint::{LogCheckpoint, LogCheckpointError, LogKey, SignedCheckpoint, origin};
 pub use note::{CheckEd25519, KeyKind, MAX_NOTE, Note, NoteError, NoteSignature, VerifierKey};
-pub use record::{MAX_RECORD, Record};
+pub use record::{Beginning, MAX_RECORD, Record};
 pub use replica::{Authority, Replica, ReplicaError};

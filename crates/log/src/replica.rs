@@ -2,7 +2,7 @@
 
 use lichen_record::{AccountId, CampaignId, Cid, Entry, Verified, VerifyError, verify};
 
-use crate::{Chain, ChainError, Head, HeadError, Record};
+use crate::{Beginning, Chain, ChainError, Head, HeadError, Record};
 
 /// What makes a head believable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,14 @@ impl Replica {
             Authority::Publisher => None,
         };
         Self { signer, initial, chain: Chain::new(campaign), head: None }
+    }
+
+    /// The copy of a log that begins with this record instead of its first one: that is to be taken next. What came before is
+    /// the coordinator's word, and no copy with it tells whether it is true.
+    #[must_use]
+    pub const fn beginning(campaign: CampaignId, signer: AccountId, initial: Cid, with: &Beginning) -> Self {
+        let head = Head { campaign, length: with.record.index, hash: with.hash };
+        Self { signer: Some(signer), initial, chain: Chain::at(head, with.time), head: None }
     }
 
     /// Takes in a signed head that comes with the next `records` records; says how long the log is.
@@ -160,7 +168,13 @@ impl Replica {
         self.chain.head().campaign
     }
 
-    /// Number of records here.
+    /// The checkpoint that the campaign begins with.
+    #[must_use]
+    pub const fn initial(&self) -> Cid {
+        self.initial
+    }
+
+    /// Number of records here, or before.
     #[must_use]
     pub const fn length(&self) -> u64 {
         self.chain.length()

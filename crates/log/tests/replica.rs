@@ -3,7 +3,7 @@
 
 mod later;
 
-use lichen_log::{Authority, Chain, ChainError, Head, HeadError, Record, Replica, ReplicaError};
+use lichen_log::{Authority, Beginning, Chain, ChainError, Head, HeadError, Record, Replica, ReplicaError};
 use lichen_record::{CampaignId, Cid, Entry, SigningKey, verify};
 
 fn campaign() -> CampaignId {
@@ -175,4 +175,43 @@ fn a_campaign_begins_with_its_own_model_and_under_the_account_that_signs_its_log
     let mut record_first = auditor;
     take(&mut record_first, &theirs.records).unwrap();
     assert_eq!(record_first.believe(&log.head(1), 0), Err(HeadError::Signer(signer).into()));
+}
+
+#[test]
+fn a_log_may_be_begun_in_the_middle_and_must_reach_the_head_from_there() {
+    let log = Log::of(6);
+    let at = |place: usize| {
+        let (hash, time) = (log.heads[place].hash, log.records[place - 1].time);
+        Beginning { hash, time, record: log.records[place].clone() }
+    };
+    let begin = |with: &Beginning| Replica::beginning(campaign(), log.key.account(), initial(), with);
+    let mut replica = begin(&at(3));
+    assert_eq!((replica.length(), replica.is_complete()), (3, false));
+    replica.believe(&log.head(6), 3).unwrap();
+    take(&mut replica, &log.records[3..5]).unwrap();
+    assert!(!replica.is_complete(), "a tail that ends early is no whole log");
+    take(&mut replica, &log.records[5..]).unwrap();
+    assert!(replica.is_complete());
+
+    // Another history before the record is another record, and one of another place none at all.
+    let mut other = at(3);
+    other.hash[0] ^= 1;
+    let refused = take(&mut begin(&other), &log.records[3..]);
+    assert_eq!(refused, Err(ReplicaError::Chain(ChainError::Hash { index: 3 })));
+    let refused = take(&mut begin(&at(3)), &log.records[4..]);
+    assert_eq!(refused, Err(ReplicaError::Chain(ChainError::Index { expected: 3, found: 4 })));
+    let mut late = at(3);
+    late.time += 1_000;
+    assert!(matches!(
+        take(&mut begin(&late), &log.records[3..]),
+        Err(ReplicaError::Chain(ChainError::Time { .. }))
+    ));
+
+    // Whoever invents a history signs no head that the coordinator has signed.
+    let invented = Log::with(6, 9, Cid::of_raw(b"invented"));
+    let with = Beginning { hash: invented.heads[3].hash, time: 2, record: invented.records[3].clone() };
+    let mut replica = begin(&with);
+    replica.believe(&log.head(6), 3).unwrap();
+    let refused = take(&mut replica, &invented.records[3..]);
+    assert_eq!(refused, Err(ReplicaError::Head(HeadError::Hash { length: 6 })));
 }

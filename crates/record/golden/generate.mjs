@@ -50,6 +50,7 @@ const messages = [
   ['entry', 'departed', { departed: { campaign, round: 65536, account } }],
   ['entry', 'round-overdue', { 'round-overdue': { campaign, round: 25 } }],
   ['entry', 'finished', { finished: { campaign, round: 65537 } }],
+  ['entry', 'snapshot', { snapshot: { campaign, state } }],
   ['entry', 'audit', { audit: { campaign, round: 22, contributor: account, found: update } }],
   ['entry', 'audit-with-evidence', { audit: { campaign, round: 22, contributor: account, found: update, evidence: { piece: 300, before: state, after: result } } }],
   ['entry', 'audit-with-evidence-from-the-base', { audit: { campaign, round: 22, contributor: account, found: update, evidence: { piece: 0, after: result } } }],

@@ -199,6 +199,13 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evidence: Option<Evidence>,
     },
+    /// The coordinator says what all entries before this one come to, so that whoever comes later may begin here.
+    Snapshot {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The fold's state in its one form (raw).
+        state: Cid,
+    },
 }
 
 /// The first piece of a training that does not give what its contributor says, so that anybody can see who is right by
@@ -238,7 +245,8 @@ impl Entry {
             | Entry::Departed { campaign, .. }
             | Entry::RoundOverdue { campaign, .. }
             | Entry::Finished { campaign, .. }
-            | Entry::Audit { campaign, .. } => *campaign,
+            | Entry::Audit { campaign, .. }
+            | Entry::Snapshot { campaign, .. } => *campaign,
         }
     }
 
@@ -246,7 +254,9 @@ impl Entry {
     #[must_use]
     pub const fn round(&self) -> Option<RoundNumber> {
         match self {
-            Entry::Published { .. } | Entry::Joined { .. } | Entry::Left { .. } => None,
+            Entry::Published { .. } | Entry::Joined { .. } | Entry::Left { .. } | Entry::Snapshot { .. } => {
+                None
+            }
             Entry::RoundOpened { round, .. }
             | Entry::Contribution { round, .. }
             | Entry::RoundClosed { round, .. }

@@ -260,7 +260,7 @@ fn metrics() -> impl Strategy<Value = Metrics> {
 fn entry() -> impl Strategy<Value = Entry> {
     let campaign = cid().prop_map(CampaignId);
     let round = any::<u64>().prop_map(RoundNumber);
-    (0..12, campaign, (cid(), cid()), round, any::<(u64, u32)>(), metrics()).prop_map(
+    (0..13, campaign, (cid(), cid()), round, any::<(u64, u32)>(), metrics()).prop_map(
         |(variant, campaign, (base, other), round, (sequence, samples), metrics)| match variant {
             0 => Entry::Published { campaign, manifest: other, base },
             1 => Entry::Joined { campaign, sequence },
@@ -291,6 +291,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             },
             7 => Entry::Unavailable { campaign, round, update: other },
             8 => Entry::Finished { campaign, round },
+            11 => Entry::Snapshot { campaign, state: other },
             10 => Entry::RoundOverdue { campaign, round },
             9 => {
                 let contributor = SigningKey::generate([samples.to_le_bytes()[0]; 32]).account();

@@ -72,6 +72,7 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
             audit(Some(Evidence { piece: 0, before: None, after: result }))
         }
         "round-overdue" => Entry::RoundOverdue { campaign, round: RoundNumber(25) },
+        "snapshot" => Entry::Snapshot { campaign, state },
         "finished" => Entry::Finished { campaign, round: RoundNumber(65_537) },
         _ => return None,
     })
@@ -112,14 +113,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 42, "twenty-one messages, each with a low and a high signature");
+    assert_eq!(seen, 44, "twenty-two messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 23);
+    assert_eq!(high.len(), 24);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

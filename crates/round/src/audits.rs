@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use lichen_campaign::Share;
 use lichen_record::{AccountId, Cid, EngineVersion, Evidence, RoundNumber};
 
+use crate::codec::{Coded, Reader, Writer, coded};
 use crate::{Accepted, lot};
 
 /// Rounds for which an audit waits for those who have to repeat the training: after that it lapses.
@@ -69,6 +70,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Audits(Vec<Audit>);
 
+coded!(struct Audit { round, contributor, base, claimed, trace, engine, draw, jury, found, evidence });
+
 impl Audit {
     /// Whether the account has to repeat the training, and has not said what it found.
     #[must_use]
@@ -111,6 +114,27 @@ impl Audit {
         let Some(&(_who, update)) = decided else { return Verdict::Open };
         let contradicting = self.found.iter().filter(|(_who, found)| *found != update).copied().collect();
         Verdict::Decided { update, contradicting }
+    }
+}
+
+impl Coded for Audits {
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+    }
+
+    /// Sorted, as they are looked for.
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self(Vec::read(from)?)).filter(|audits| audits.0.is_sorted_by_key(Audit::key))
+    }
+}
+
+impl Coded for Draw {
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Cid::read(from).map(Self)
     }
 }
 

@@ -3,6 +3,7 @@
 use lichen_record::{AccountId, Cid, Evidence, Metrics, RoundNumber};
 
 use crate::Outcome;
+use crate::codec::coded;
 
 /// What an entry changed, for showing and counting.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,3 +232,11 @@ pub enum FaultKind {
         update: Cid,
     },
 }
+
+coded!(struct Fault { account, round, kind });
+coded!(enum FaultKind {
+    0 = Disagreed { attested, settled },
+    1 = Equivocated { first, second },
+    2 = NotTrained { claimed, found },
+    3 = FalselyAudited { contributor, found, update },
+});

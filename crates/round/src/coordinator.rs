@@ -14,7 +14,7 @@ use goal::{Goal, Verdict};
 
 use crate::attempt::Attempt;
 use crate::repetition::{Due as AuditDue, Work as AuditWork};
-use crate::{CampaignState, Change, Input, Outcome, Refusal, Repetition, Round, Stage};
+use crate::{CampaignState, Change, Input, MAX_SNAPSHOT, Outcome, Refusal, Repetition, Round, Stage};
 
 /// What happened to the relay that orders a campaign's log.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,6 +198,18 @@ impl Coordinator {
         let time = self.log_time(now);
         self.state.admit(time, entry)?;
         Ok(time)
+    }
+
+    /// The log's next entry, if that is to be a snapshot, and the bytes that it names: they are to be kept for whoever begins
+    /// there. It holds until another entry is appended.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<(Entry, Vec<u8>)> {
+        if self.mode != Mode::Acting || !self.is_mine() || !self.state.is_snapshot_due() {
+            return None;
+        }
+        let bytes = self.state.to_bytes();
+        let entry = Entry::Snapshot { campaign: self.state.campaign(), state: Cid::of_raw(&bytes) };
+        (bytes.len() <= MAX_SNAPSHOT).then_some((entry, bytes))
     }
 
     /// Takes in what happened, at this time of the relay's clock in milliseconds, and says what to do, in order.

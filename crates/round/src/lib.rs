@@ -219,6 +219,26 @@
 //!   coordinator that goes back to an earlier checkpoint opens a campaign again that ended at its goal, also where everybody has
 //!   left.
 //!
+//! # Snapshots
+//!
+//! The coordinator writes into the log, every so many entries, the content id of what all entries before come to
+//! (`Entry::Snapshot`), and keeps those bytes ([`CampaignState::to_bytes`]: one form, whoever writes it). So whoever comes late, or
+//! starts again, need not fold the log from its beginning.
+//!
+//! - **Checked by everybody who folds.** A snapshot may stand in the log only if its id is the one that the fold gives
+//!   ([`Refusal::WrongSnapshot`]): a log with a false one is a false log, to each tab that follows it, to other relays and to
+//!   `lichen verify`.
+//! - **What somebody trusts who begins with one.** The coordinator's signature, for what came before: the snapshot's entry, and
+//!   the head that the chain reaches from it. A coordinator that lies could show somebody an invented past, signed as a snapshot,
+//!   with contributions that nobody signed. It would have to show it to newcomers alone, for good, since tabs that were there
+//!   before, and auditors, believe no log with such an entry; and it leaves a signed proof with each of them. From the snapshot
+//!   on, everything is checked as ever.
+//! - **How often** follows from the manifest ([`Rules::snapshots`]), and not more often than there are members, so that writing
+//!   snapshots takes no more than a part of what writing the log takes.
+//! - **What is in it** is bounded but for the members, of whom each takes some fifty bytes for good. Of faults the last 64 are in it,
+//!   and of what contributors reported ([`CampaignState::reported`]) 240 rounds at most.
+//! - A new field of the state is a new form: it changes the ids, so that it takes a new kind of entry, or a rule in the manifest.
+//!
 //! # Where contributors settle
 //!
 //! - Only contributors attest. A result settles when more than half of the round's contributors attest it (by their say,
@@ -246,7 +266,9 @@ extern crate alloc;
 mod attempt;
 mod audits;
 mod change;
+mod codec;
 mod coordinator;
+mod course;
 mod lot;
 mod outcome;
 mod participant;
@@ -264,6 +286,7 @@ mod weights;
 pub use audits::{Accusation, Audit};
 pub use change::{Change, Fault, FaultKind};
 pub use coordinator::{Coordinator, CoordinatorAction, CoordinatorEvent};
+pub use course::Reported;
 pub use outcome::Outcome;
 pub use participant::{Activity, Participant, ParticipantAction, ParticipantEvent, Ticket};
 pub use refusal::Refusal;
@@ -271,4 +294,4 @@ pub use repetition::Repetition;
 pub use roll::{Member, Presence};
 pub use round::{Accepted, Difference, Input, Round, Stage};
 pub use rules::Rules;
-pub use state::CampaignState;
+pub use state::{CampaignState, MAX_SNAPSHOT, SnapshotError};

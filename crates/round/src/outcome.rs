@@ -4,6 +4,8 @@ use core::fmt;
 
 use lichen_record::Cid;
 
+use crate::codec::coded;
+
 /// What a round comes to, and the next one begins with: two that differ in anything are different results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Outcome {
@@ -12,6 +14,8 @@ pub struct Outcome {
     /// What the outer optimiser carries over with it; none where it carries nothing over, and before its first step.
     pub state: Option<Cid>,
 }
+
+coded!(struct Outcome { result, state });
 
 impl From<Cid> for Outcome {
     fn from(result: Cid) -> Self {

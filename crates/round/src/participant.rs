@@ -152,6 +152,12 @@ impl Participant {
         self.account
     }
 
+    /// Goes on with what a snapshot in the log says instead of with what was folded here. The log is read on from there before
+    /// anything is done.
+    pub fn begin(&mut self, state: CampaignState) {
+        self.state = state;
+    }
+
     /// Takes in what happened, at this time of the tab's clock in milliseconds (only differences matter), and says
     /// what to do, in order.
     pub fn handle(&mut self, now: u64, event: ParticipantEvent) -> Vec<ParticipantAction> {

@@ -2,6 +2,8 @@
 
 use lichen_record::RoundNumber;
 
+use crate::codec::coded;
+
 /// Rounds without waiting for newcomers double up to 2⁶.
 const MOST_DOUBLINGS: u32 = 6;
 
@@ -15,6 +17,8 @@ pub(crate) struct Patience {
     /// The first round that waits for newcomers again.
     from: RoundNumber,
 }
+
+coded!(struct Patience { doublings, from } where |it: &Self| it.doublings <= MOST_DOUBLINGS);
 
 impl Patience {
     pub(crate) const fn new() -> Self {

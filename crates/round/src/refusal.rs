@@ -141,6 +141,12 @@ pub enum Refusal {
     /// stays.
     #[error("the outer optimiser's state is not one that goes with the result")]
     WrongState,
+    /// Too few entries have come since the last snapshot, or the campaign's log has none.
+    #[error("a snapshot may not stand here in the log")]
+    SnapshotEarly,
+    /// The snapshot's id is not the one that the fold gives.
+    #[error("the snapshot is not what the log comes to")]
+    WrongSnapshot,
 }
 
 impl Refusal {
@@ -191,6 +197,8 @@ impl Refusal {
             Self::WrongTrace => "wrong_trace",
             Self::WrongEvidence => "wrong_evidence",
             Self::WrongState => "wrong_state",
+            Self::SnapshotEarly => "snapshot_early",
+            Self::WrongSnapshot => "wrong_snapshot",
         }
     }
 }

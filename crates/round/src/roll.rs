@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use lichen_record::{AccountId, RoundNumber};
 
+use crate::codec::{Coded, Reader, Writer, coded};
 use crate::standing::Standing;
 
 /// Rounds for which a fault bars its account double with each further one, up to 2⁶.
@@ -46,6 +47,11 @@ pub enum Presence {
     /// It left.
     Absent,
 }
+
+coded!(struct Member {
+    sequence, presence, contributions, standing, turn, faults, barred, audited, is_expelled
+});
+coded!(enum Presence { 0 = Expected, 1 = Newcomer, 2 = Returned, 3 = Missed, 4 = Absent });
 
 impl Member {
     pub(crate) const fn new() -> Self {
@@ -134,7 +140,7 @@ impl Member {
 
     /// It contributes to this round.
     pub(crate) fn contribute(&mut self, round: RoundNumber) {
-        self.contributions += 1;
+        self.contributions = self.contributions.saturating_add(1);
         self.standing.contribute();
         let is_relied_on = self.standing.is_reliable() && !self.is_barred(round);
         self.presence = if is_relied_on { Presence::Expected } else { Presence::Returned };
@@ -274,6 +280,25 @@ impl Roll {
     /// Nothing that was proven before counts any longer.
     pub(crate) fn forgive_all(&mut self) {
         self.members.values_mut().for_each(Member::forgive);
+    }
+}
+
+/// The members alone: the index follows from them.
+impl Coded for Roll {
+    fn write(&self, to: &mut Writer) {
+        let Self { members, expected: _, newcomers: _, returned: _, present: _ } = self;
+        members.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mut roll = Self { members: BTreeMap::read(from)?, ..Self::new() };
+        for (account, member) in &roll.members {
+            roll.present += usize::from(member.is_present());
+            mark(&mut roll.expected, account, member.presence == Presence::Expected);
+            mark(&mut roll.newcomers, account, member.presence == Presence::Newcomer);
+            mark(&mut roll.returned, account, member.presence == Presence::Returned);
+        }
+        Some(roll)
     }
 }
 

@@ -9,6 +9,7 @@ use lichen_campaign::Auditing;
 use lichen_record::{AccountId, Cid, EngineVersion, Metrics, RoundNumber};
 
 use crate::Outcome;
+use crate::codec::coded;
 use crate::roll::Roll;
 use crate::say::Say;
 use crate::weights::{Claim, weights};
@@ -16,6 +17,7 @@ use crate::weights::{Claim, weights};
 mod committee;
 mod differences;
 mod reports;
+mod stored;
 mod tally;
 mod turns;
 mod voices;
@@ -133,6 +135,10 @@ pub struct Accepted {
     /// Whether it was excluded since, as too many contributors could not get its update: then it does not count.
     pub is_excluded: bool,
 }
+
+coded!(struct Newcomers { accounts, are_vain });
+coded!(enum Stage { 0 = Open, 1 = Closed { at }, 2 = Settled { result, state } });
+coded!(struct Accepted { account, update, samples, metrics, engine, trace, audited, is_excluded });
 
 impl Round {
     pub(crate) fn open(

@@ -56,6 +56,8 @@ pub struct Rules {
     pub max_loss: u64,
     /// How trainings are repeated by others, and what that earns; none where they are not.
     pub audit: Option<Auditing>,
+    /// Fewest entries from one snapshot of the fold's state to the next; none where the log has none.
+    pub snapshots: Option<u32>,
 }
 
 impl Rules {
@@ -116,6 +118,7 @@ impl From<&Manifest> for Rules {
             samples: samples(split, manifest.train.batch, manifest.train.steps),
             max_loss: max_loss(manifest.model.loss),
             audit: manifest.audit,
+            snapshots: manifest.log.snapshots,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use lichen_campaign::Auditing;
 
+use crate::codec::coded;
 use crate::weights::{FULL, most_of_newcomers, part};
 
 /// The say of one account, or of several together. What newcomers have is kept apart, since it counts the less the more of
@@ -11,6 +12,8 @@ pub(crate) struct Say {
     pub(crate) earned: u64,
     pub(crate) new: u64,
 }
+
+coded!(struct Say { earned, new });
 
 impl Say {
     pub(crate) const NONE: Self = Self { earned: 0, new: 0 };

@@ -1,5 +1,7 @@
 //! What an account's past rounds say of its next: whether a round waits for it.
 
+use crate::codec::coded;
+
 /// Misses after which a member owes most contributions before it is waited for again: 2⁶ of them.
 const MOST_MISSES: u8 = 7;
 
@@ -18,6 +20,8 @@ pub(crate) struct Standing {
     streak: u8,
     is_tried: bool,
 }
+
+coded!(struct Standing { misses, streak, is_tried } where |it: &Self| it.misses <= MOST_MISSES);
 
 impl Standing {
     /// That of a newcomer.

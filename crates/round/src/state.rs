@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Verified};
 
 use crate::audits::{Audit, Audits};
+use crate::course::Course;
 use crate::patience::Patience;
 use crate::roll::{Member, Roll};
 use crate::say::Say;
-use crate::{Change, Difference, Fault, Outcome, Refusal, Round, Rules, Stage};
+use crate::{Change, Difference, Fault, Outcome, Refusal, Reported, Round, Rules, Stage};
 
 mod admission;
 mod auditing;
@@ -19,9 +20,11 @@ mod fold;
 mod history;
 mod overdue;
 mod settlement;
+mod snapshot;
 mod turns;
 
 use history::History;
+pub use snapshot::{MAX_SNAPSHOT, SnapshotError};
 
 /// What a campaign has come to: a pure fold over its log. Equal logs give equal states.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +51,10 @@ struct Published {
     audits: Audits,
     /// What all entries so far come to, where trainings are drawn to be repeated.
     beacon: Cid,
+    /// What contributors reported of the rounds so far.
+    course: Course,
+    /// Place of the log's last snapshot; 0 before the first.
+    snapshot: u64,
 }
 
 impl CampaignState {
@@ -91,15 +98,22 @@ impl CampaignState {
         if time < self.time {
             return Err(Refusal::TimeReversed);
         }
-        let Some(published) = &self.published else {
-            return admission::admit_first(self.campaign, entry);
-        };
-        published.admit(&self.rules, time, account, entry)
+        match (&self.published, entry) {
+            (None, _) => admission::admit_first(self.campaign, entry),
+            (Some(published), Entry::Snapshot { state, .. }) => {
+                self.admit_snapshot(published, account, *state)
+            }
+            (Some(published), _) => published.admit(&self.rules, time, account, entry),
+        }
     }
 
     fn fold(&mut self, time: u64, entry: &Verified<Entry>) -> Vec<Change> {
         let account = entry.account();
         match (&mut self.published, entry.get()) {
+            (Some(published), Entry::Snapshot { .. }) => {
+                published.snapshot = self.length.saturating_sub(1);
+                Vec::new()
+            }
             (Some(published), _) => published.fold(&self.rules, time, entry),
             (None, Entry::Published { base, .. }) => {
                 self.published = Some(Published::new(account, *base));
@@ -267,10 +281,16 @@ impl CampaignState {
         self.published.as_ref().map_or(0, |published| published.contributions)
     }
 
-    /// The faults proven so far, in log order.
+    /// The last 64 faults proven so far, in log order.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         self.published.as_ref().map_or(&[], |published| &published.faults)
+    }
+
+    /// What contributors reported of the rounds settled so far, evenly spread over them if they are many.
+    #[must_use]
+    pub fn reported(&self) -> &[Reported] {
+        self.published.as_ref().map_or(&[], |published| published.course.rounds())
     }
 
     /// The training that this account has to repeat next, if there is one: of which round, whose, and what is claimed of it.
@@ -312,6 +332,8 @@ impl Published {
             faults: Vec::new(),
             audits: Audits::new(),
             beacon: initial,
+            course: Course::new(),
+            snapshot: 0,
         }
     }
 

@@ -48,9 +48,10 @@ fn rules() -> impl Strategy<Value = Rules> {
     let extensions = prop_oneof![Just(None), (0u32..3).prop_map(Some)];
     let audits = proptest::sample::select(vec![None, AUDITED.audit]);
     let cohort = prop_oneof![3 => Just(None), 1 => (2u32..4).prop_map(Some)];
-    let counts = (1u32..3, 1u32..4, extensions, cohort);
+    let snapshots = prop_oneof![Just(None), (1u32..40).prop_map(Some)];
+    let counts = (1u32..3, 1u32..4, extensions, cohort, snapshots);
     (proptest::sample::select([BOTH, DRAWN].concat()), counts, audits, any::<bool>()).prop_map(
-        |(rules, (minimum, quorum, extensions, cohort), audit, keeps_state)| Rules {
+        |(rules, (minimum, quorum, extensions, cohort, snapshots), audit, keeps_state)| Rules {
             cohort,
             minimum,
             extensions: extensions.or(cohort.map(|_size| 1)),
@@ -58,6 +59,7 @@ fn rules() -> impl Strategy<Value = Rules> {
             deadline_ms: 4_000,
             audit,
             keeps_state,
+            snapshots,
             ..rules
         },
     )

@@ -165,7 +165,7 @@ mod tests {
         let records = log(campaign, 300);
         disk.append(campaign, records[..290].to_vec(), vec![]).await.unwrap();
         let pages = Pages::new(campaign, disk.clone());
-        let head = |length| SignedHead { length, envelope: Arc::from(b"a head".as_slice()) };
+        let head = |length| SignedHead { length, snapshot: None, envelope: Arc::from(b"a head".as_slice()) };
         let most = MAX_RECORDS;
         for (from, limit, length, end) in [
             (0, most, 290, 128),

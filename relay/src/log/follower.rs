@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use lichen_log::{Authority, Replica, ReplicaError};
 use lichen_net::MAX_ADDRESS;
 use lichen_net::hub::{Cause, Records};
-use lichen_record::{AccountId, CampaignId, Cid};
+use lichen_record::{AccountId, CampaignId, Cid, Entry};
 use lichen_round::{CampaignState, Change, Rules};
 use lichen_store::{Blobs, Disk, StoreError};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,8 @@ use crate::log::campaign::Campaign;
 use crate::log::leader::{Info, Leader, LeaderError, LeaderState};
 use crate::log::ledger::{Ledger, SignedHead};
 use crate::log::pinned::{Pinned, Pinning};
-use crate::log::replay::replay;
+use crate::log::replay;
+use crate::log::snapshots::{Snapshot, Snapshots};
 use crate::operating::campaign_metrics::CampaignMetrics;
 use crate::operating::condition::{Condition, Part, store_cause};
 use crate::operating::keys;
@@ -161,6 +162,8 @@ pub(crate) struct Follower {
     pinning: Pinning,
     replica: Replica,
     state: CampaignState,
+    coordinator: AccountId,
+    snapshots: Snapshots,
     disk: Disk,
     head: watch::Sender<SignedHead>,
     lives: watch::Sender<bool>,
@@ -222,13 +225,15 @@ impl Follower {
                 disk.put(&cid, bytes).await?;
             }
         }
-        let (head, heads) = watch::channel(SignedHead { length: 0, envelope: Arc::from([]) });
+        let (head, heads) = watch::channel(SignedHead { length: 0, snapshot: None, envelope: Arc::from([]) });
         let (lives, alive) = watch::channel(false);
         let mut follower = Self {
             leader,
             pinning: Pinning::of(campaign, following.coordinator),
             replica: Replica::new(campaign.id, Authority::Account(following.coordinator), campaign.initial),
             state: CampaignState::new(campaign.id, Rules::from(&campaign.manifest)),
+            coordinator: following.coordinator,
+            snapshots: Snapshots::default(),
             disk,
             head,
             lives,
@@ -264,10 +269,20 @@ impl Follower {
     async fn fold(&mut self) -> Result<()> {
         let campaign = self.replica.campaign();
         let envelope = self.disk.head(campaign).await?;
+        let mut whole = (self.replica.clone(), self.state.clone());
         if let Some(envelope) = &envelope {
+            whole.0.believe(envelope, 0)?;
+        }
+        self.snapshots =
+            replay::begin(&self.disk, self.coordinator, &mut self.replica, &mut self.state).await?;
+        if let Some(envelope) = &envelope {
+            // A snapshot behind the head was written just before the end, and is not to be relied upon.
+            if self.replica.length() > whole.0.signed_length() {
+                (self.replica, self.state) = whole;
+            }
             self.replica.believe(envelope, 0)?;
         }
-        replay(&self.disk, &mut self.replica, &mut self.state).await?;
+        replay::replay(&self.disk, &mut self.replica, &mut self.state).await?;
         if let Some(envelope) = envelope {
             let (found, signed) = (self.replica.length(), self.replica.signed_length());
             if found < signed {
@@ -352,8 +367,12 @@ impl Follower {
         let (mut replica, mut state, mut pinned) =
             (self.replica.clone(), self.state.clone(), Pinned::default());
         let length = replica.believe(&envelope, records.len())?;
+        let mut snapshot = None;
         for record in &records {
             let entry = replica.take(record)?;
+            if matches!(entry.get(), Entry::Snapshot { .. }) {
+                snapshot = Snapshot::of(entry.get(), state.to_bytes());
+            }
             let changes = state
                 .apply(record.time, &entry)
                 .map_err(|refusal| FollowError::False(format!("record {}: {refusal}", record.index)))?;
@@ -367,8 +386,16 @@ impl Follower {
             return Err(LeaderError::Malformed("its log ends before its head".into()).into());
         }
         if !records.is_empty() {
-            let pinned = self.fetch(pinned).await?;
+            // A snapshot's state need not be fetched: it is what the own copy comes to.
+            if let Some(snapshot) = &snapshot {
+                snapshot.keep(&self.disk).await?;
+            }
+            let mut pinned = self.fetch(pinned).await?;
+            pinned.extend(snapshot.iter().map(Snapshot::cid));
             self.disk.append(campaign, records, pinned).await?;
+            if let Some(snapshot) = &snapshot {
+                self.snapshots.written(snapshot, &self.disk).await;
+            }
             (self.replica, self.state) = (replica, state);
         }
         if is_at_end && self.head.borrow().length < length {
@@ -402,7 +429,8 @@ impl Follower {
     }
 
     fn show(&self, length: u64, envelope: &[u8]) {
-        self.head.send_replace(SignedHead { length, envelope: envelope.into() });
+        let snapshot = self.state.last_snapshot().filter(|place| *place < length);
+        self.head.send_replace(SignedHead { length, snapshot, envelope: envelope.into() });
         self.metrics.show(&self.state);
     }
 }

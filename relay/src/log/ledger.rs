@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
 #[derive(Clone)]
 pub(crate) struct SignedHead {
     pub(crate) length: u64,
+    /// Place of the log's newest snapshot.
+    pub(crate) snapshot: Option<u64>,
     pub(crate) envelope: Arc<[u8]>,
 }
 

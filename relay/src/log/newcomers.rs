@@ -111,6 +111,7 @@ impl Newcomers {
             | Entry::Departed { .. }
             | Entry::RoundOverdue { .. }
             | Entry::Finished { .. }
+            | Entry::Snapshot { .. }
             | Entry::Audit { .. } => {}
         }
         Ok(())

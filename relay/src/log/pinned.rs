@@ -58,7 +58,9 @@ impl Pinned {
             | Entry::Unavailable { .. }
             | Entry::Departed { .. }
             | Entry::RoundOverdue { .. }
-            | Entry::Finished { .. } => {}
+            | Entry::Finished { .. }
+            // Of those only the newest are kept: whoever writes the entry pins them.
+            | Entry::Snapshot { .. } => {}
         }
     }
 

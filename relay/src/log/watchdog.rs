@@ -150,6 +150,7 @@ mod tests {
                 samples: 8,
                 max_loss: 1_000_000,
                 audit: None,
+                snapshots: None,
             };
             let manifest = b"a campaign";
             let campaign = CampaignId::of_manifest(manifest);

@@ -31,8 +31,9 @@ use crate::log::newcomers::{self, Newcomers};
 use crate::log::pinned::{Pinned, Pinning};
 use crate::log::presence::Presence;
 use crate::log::repeating::{Repeated, Repeating};
-use crate::log::replay::{ReplayError, replay};
+use crate::log::replay::{self, ReplayError};
 use crate::log::settling::{Aggregation, Computed, NotHere, Settling};
+use crate::log::snapshots::{Snapshot, Snapshots};
 use crate::log::watchdog::Watchdog;
 use crate::operating::campaign_metrics::CampaignMetrics;
 use crate::operating::clock::{self, LogClock};
@@ -57,6 +58,7 @@ pub(crate) struct Writer {
     head: watch::Sender<SignedHead>,
     key: SigningKey,
     pinning: Pinning,
+    snapshots: Snapshots,
     coordinator: Coordinator,
     newcomers: Newcomers,
     unpinned: Arc<Unpinned>,
@@ -90,6 +92,7 @@ pub(crate) struct Writer {
 struct Batch {
     records: Vec<Record>,
     pinned: Pinned,
+    snapshot: Option<Snapshot>,
     receipts: Vec<(Answer<Receipt>, Receipt)>,
     changes: Vec<Change>,
     aggregations: Vec<Aggregation>,
@@ -122,17 +125,19 @@ impl Writer {
 
         let mut replica = Replica::new(campaign.id, Authority::Account(key.account()), campaign.initial);
         let mut state = CampaignState::new(campaign.id, Rules::from(&campaign.manifest));
-        replay(&disk, &mut replica, &mut state).await.map_err(damage)?;
+        let snapshots = replay::begin(&disk, key.account(), &mut replica, &mut state).await?;
+        replay::replay(&disk, &mut replica, &mut state).await.map_err(damage)?;
         let chain = replica.into_chain();
         let coordinator = Coordinator::new(key.account(), state, campaign.initial);
         let (ask_sender, asks) = mpsc::channel(BATCH);
-        let (head, head_receiver) = watch::channel(sign_head(&key, chain.head())?);
+        let (head, head_receiver) = watch::channel(sign_head(&key, chain.head(), None)?);
         let account = key.account();
         let mut writer = Self {
             asks,
             head,
             key,
             pinning: Pinning::of(campaign, account),
+            snapshots,
             coordinator,
             newcomers: Newcomers::new(newcomers, Instant::now()),
             unpinned,
@@ -163,6 +168,7 @@ impl Writer {
             writer.go_back(request, &mut batch)?;
         }
         writer.handle(CoordinatorEvent::CaughtUp, &mut batch)?;
+        writer.snapshot(&mut batch)?;
         writer.commit_or_keep(batch).await?;
         let ledger = Ledger {
             campaign: campaign.id,
@@ -254,6 +260,7 @@ impl Writer {
                 }
                 () = stop.cancelled() => return Ok(()),
             }
+            self.snapshot(&mut batch)?;
             if !self.commit(batch, &stop).await? {
                 return Ok(());
             }
@@ -290,7 +297,11 @@ impl Writer {
     }
 
     fn publish_head(&self) -> Result<()> {
-        self.head.send_replace(sign_head(&self.key, self.chain.head())?);
+        self.head.send_replace(sign_head(
+            &self.key,
+            self.chain.head(),
+            self.coordinator.state().last_snapshot(),
+        )?);
         self.metrics.show(self.coordinator.state());
         Ok(())
     }
@@ -322,8 +333,8 @@ fn failure(error: &anyhow::Error) -> Cause {
     error.downcast_ref().and_then(store_cause).unwrap_or(Cause::Aggregation)
 }
 
-fn sign_head(key: &SigningKey, head: &Head) -> Result<SignedHead> {
-    Ok(SignedHead { length: head.length, envelope: key.sign(head)?.into() })
+fn sign_head(key: &SigningKey, head: &Head, snapshot: Option<u64>) -> Result<SignedHead> {
+    Ok(SignedHead { length: head.length, snapshot, envelope: key.sign(head)?.into() })
 }
 
 fn aggregated(round: RoundNumber, outcome: Result<Computed>) -> CoordinatorEvent {

@@ -155,6 +155,7 @@ impl CampaignMetrics {
             Entry::Departed { .. } => "departed",
             Entry::RoundOverdue { .. } => "round_overdue",
             Entry::Finished { .. } => "finished",
+            Entry::Snapshot { .. } => "snapshot",
             Entry::Audit { .. } => "audit",
         };
         let label = EntryLabel { entry, campaign: self.name.to_string() };

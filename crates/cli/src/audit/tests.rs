@@ -22,6 +22,7 @@ mod mesh;
 mod outer;
 mod repeating;
 mod skipping;
+mod snapshots;
 mod tree;
 
 const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");

@@ -4,6 +4,8 @@ use alloc::collections::BTreeMap;
 
 use lichen_record::{AccountId, Cid};
 
+use crate::codec::coded;
+
 /// A packed difference, with which whoever has the base gets a round's result.
 ///
 /// It is a hint and no more: what comes of base and difference is right if it has the result's id.
@@ -23,6 +25,9 @@ pub(crate) struct Differences {
     /// How many name a difference of a result.
     named: BTreeMap<(Cid, Cid), usize>,
 }
+
+coded!(struct Difference { base, packed });
+coded!(struct Differences { by_coordinator, named });
 
 impl Differences {
     pub(crate) const fn new() -> Self {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, Cid};
 
+use crate::codec::{Coded, Reader, Writer};
 use crate::say::Say;
 
 /// Reports that one account may have standing in a round.
@@ -31,6 +32,23 @@ struct Missing {
 }
 
 impl Reports {
+    /// What each account misses, and who was heard: the rest follows from that.
+    pub(crate) fn write(&self, to: &mut Writer) {
+        let Self { by_update: _, by_account, heard } = self;
+        by_account.write(to);
+        heard.write(to);
+    }
+
+    /// Reads reports of accounts whose word is worth this.
+    pub(crate) fn read(from: &mut Reader<'_>, say_of: impl Fn(&AccountId) -> Say) -> Option<Self> {
+        let mut reports = Self::new();
+        for (account, updates) in BTreeMap::<AccountId, BTreeSet<Cid>>::read(from)? {
+            updates.into_iter().for_each(|update| reports.add(account, say_of(&account), update));
+        }
+        reports.heard = BTreeSet::read(from)?;
+        Some(reports)
+    }
+
     pub(crate) const fn new() -> Self {
         Self { by_update: BTreeMap::new(), by_account: BTreeMap::new(), heard: BTreeSet::new() }
     }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use lichen_record::AccountId;
 
 use crate::Outcome;
+use crate::codec::{Coded, Reader, Writer};
 use crate::say::Say;
 
 /// What one account says about a round's result.
@@ -52,7 +53,41 @@ impl Votes {
     }
 }
 
+/// An attestation's result; none where it is void.
+impl Coded for Attestation {
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Result(outcome) => Some(*outcome).write(to),
+            Self::Void => None::<Outcome>.write(to),
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Option::read(from)?.map_or(Self::Void, Self::Result))
+    }
+}
+
 impl Tally {
+    /// The attestations alone: how they count follows from them.
+    pub(crate) fn write(&self, to: &mut Writer) {
+        let Self { attestations, votes: _, ranking: _, cast: _ } = self;
+        attestations.write(to);
+    }
+
+    /// Reads attestations of accounts whose word is worth this.
+    pub(crate) fn read(from: &mut Reader<'_>, say_of: impl Fn(&AccountId) -> Say) -> Option<Self> {
+        let mut tally = Self::new();
+        for (account, attestation) in BTreeMap::<AccountId, _>::read(from)? {
+            match attestation {
+                Attestation::Result(result) => tally.vote(account, say_of(&account), result),
+                Attestation::Void => {
+                    tally.attestations.insert(account, Attestation::Void);
+                }
+            }
+        }
+        Some(tally)
+    }
+
     pub(crate) const fn new() -> Self {
         let ranking = [BTreeSet::new(), BTreeSet::new()];
         Self { attestations: BTreeMap::new(), votes: BTreeMap::new(), ranking, cast: Votes::NONE }

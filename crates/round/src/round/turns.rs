@@ -7,6 +7,7 @@ use lichen_campaign::places_for_newcomers;
 use lichen_record::{AccountId, Cid, CidHasher, Codec, RoundNumber};
 
 use super::{Round, Stage};
+use crate::codec::coded;
 use crate::lot;
 use crate::roll::Roll;
 
@@ -26,6 +27,8 @@ pub(crate) struct Turns {
     /// Whether members were left out.
     is_scarce: bool,
 }
+
+coded!(struct Turns { size, drawn, replacing, reserve, is_scarce });
 
 impl Turns {
     /// Draws from the members who are there, each with a chance in proportion to the rounds since its last turn.

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 
 use lichen_record::AccountId;
 
+use crate::codec::{Coded, Reader, Writer, coded};
 use crate::say::Say;
 
 /// What a contributor's word is worth, and whether it has spoken.
@@ -23,6 +24,10 @@ pub(crate) struct Voice {
     /// A report of it stands.
     pub(crate) has_reported: bool,
 }
+
+coded!(struct Voice {
+    say, counts, is_present, is_expected, has_departed, has_attested, has_reported
+});
 
 impl Voice {
     /// Whether the round may still hear of it.
@@ -53,6 +58,21 @@ pub(crate) struct Voices {
     unheard: usize,
     /// Those that said nothing but what they miss.
     stuck: usize,
+}
+
+/// The voices alone: how many there are follows from them.
+impl Coded for Voices {
+    fn write(&self, to: &mut Writer) {
+        let Self { voices, counted: _, attesters: _, prompt: _, unheard: _, stuck: _ } = self;
+        voices.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let read = BTreeMap::read(from)?;
+        let mut voices = Self::new();
+        read.into_iter().for_each(|(account, voice)| voices.set(account, voice));
+        Some(voices)
+    }
 }
 
 impl Voices {

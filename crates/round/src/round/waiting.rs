@@ -2,6 +2,7 @@
 
 use super::{Round, Stage};
 use crate::Rules;
+use crate::codec::coded;
 
 /// What a round has waited for already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) struct Waiting {
     /// Whether it ended without a result.
     is_skipped: bool,
 }
+
+coded!(struct Waiting { from, extensions, is_skipped });
 
 impl Waiting {
     pub(super) const fn from(opened: u64) -> Self {

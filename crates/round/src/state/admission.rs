@@ -23,7 +23,8 @@ pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Ref
         | Entry::Departed { .. }
         | Entry::RoundOverdue { .. }
         | Entry::Finished { .. }
-        | Entry::Audit { .. } => Err(Refusal::NotPublished),
+        | Entry::Audit { .. }
+        | Entry::Snapshot { .. } => Err(Refusal::NotPublished),
     }
 }
 
@@ -54,6 +55,8 @@ impl Published {
     ) -> Result<(), Refusal> {
         match entry {
             Entry::Published { .. } => Err(Refusal::NotFirst),
+            // It is looked at where the whole state is at hand.
+            Entry::Snapshot { .. } => Err(Refusal::WrongSnapshot),
             Entry::Joined { sequence, .. } => self.admit_joined(rules, account, *sequence),
             Entry::Left { sequence, .. } => self.admit_left(account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.admit_opened(rules, time, account, *round, *base),

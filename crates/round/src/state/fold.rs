@@ -18,7 +18,7 @@ impl Published {
     pub(super) fn fold(&mut self, rules: &Rules, time: u64, entry: &Verified<Entry>) -> Vec<Change> {
         let account = entry.account();
         match entry.get() {
-            Entry::Published { .. } => Vec::new(),
+            Entry::Published { .. } | Entry::Snapshot { .. } => Vec::new(),
             Entry::Joined { sequence, .. } => self.join(account, *sequence),
             Entry::Left { sequence, .. } => self.leave(rules, time, account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base, &entry.id()),
@@ -116,7 +116,7 @@ impl Published {
 
     fn contribute(&mut self, number: RoundNumber, accepted: Accepted) -> Vec<Change> {
         let Accepted { account, samples, metrics, .. } = accepted;
-        self.contributions += 1;
+        self.contributions = self.contributions.saturating_add(1);
         let has_voice = !self.roll.is_barred(&account, number);
         if let Some(round) = &mut self.round {
             round.contribute(accepted, has_voice);

@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use lichen_record::{Cid, RoundNumber};
 
 use crate::Outcome;
+use crate::codec::coded;
 
 /// Settled results that are remembered, and so may be gone back to, besides the initial checkpoint.
 const REMEMBERED: usize = 64;
@@ -15,6 +16,8 @@ pub(super) struct History {
     initial: Cid,
     results: VecDeque<(RoundNumber, Outcome)>,
 }
+
+coded!(struct History { initial, results } where |it: &Self| it.results.len() <= REMEMBERED);
 
 impl History {
     pub(super) const fn new(initial: Cid) -> Self {

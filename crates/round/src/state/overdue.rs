@@ -67,6 +67,7 @@ impl Published {
         let unchanged = round.unchanged();
         round.skip();
         self.history.settle(number, unchanged);
+        self.course.settled(round);
         let result = unchanged.result;
         changes.extend(vec![
             Change::Settled { round: number, result, attestations: 0 },

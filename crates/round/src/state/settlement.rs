@@ -11,6 +11,9 @@ use crate::roll::Presence;
 use crate::round::{Attestation, Votes};
 use crate::{Change, Fault, FaultKind, Outcome, Round, Rules, Stage};
 
+/// Faults that are remembered one by one; what follows from each stays with its account.
+const REMEMBERED: usize = 64;
+
 /// What settles a round, and which contributions count for its result.
 impl Published {
     /// Settles the closed round if what stands in the log is enough for it.
@@ -44,6 +47,7 @@ impl Published {
             round.attestations().filter(|(_account, attested)| *attested != outcome).collect();
         round.stage = Stage::Settled { result, state };
         self.history.settle(number, outcome);
+        self.course.settled(round);
         for (account, attested) in contradicting {
             let kind = FaultKind::Disagreed { attested, settled: outcome };
             self.record_fault(Fault { account, round: number, kind }, changes);
@@ -56,6 +60,9 @@ impl Published {
 
     /// The fault stands in the log, and its account is barred from the next rounds' attestations.
     pub(super) fn record_fault(&mut self, fault: Fault, changes: &mut Vec<Change>) {
+        if self.faults.len() == REMEMBERED {
+            self.faults.remove(0);
+        }
         self.faults.push(fault);
         self.change(&fault.account, |member| member.fault(fault.round));
         changes.push(Change::Faulted(fault));

@@ -14,7 +14,7 @@ use lichen_round::{
     Outcome, Participant, ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
 };
 
-use super::fixture::{Person, campaign, cid, coordinator, engine, initial, metrics};
+use super::fixture::{Person, assert_comes_back, campaign, cid, coordinator, engine, initial, metrics};
 
 /// How the network treats messages, drawn per message.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,8 @@ pub(crate) struct World {
     attacker: Person,
     /// Blobs at the relay.
     pinned: BTreeSet<Cid>,
+    /// Place of the last snapshot, and its bytes.
+    snapshot: Option<(usize, Vec<u8>)>,
 }
 
 impl World {
@@ -155,6 +157,7 @@ impl World {
             tabs: (0..tabs).map(tab).collect(),
             attacker: Person::new(100),
             pinned: BTreeSet::from([initial()]),
+            snapshot: None,
         };
         world.start_relay();
         world
@@ -305,15 +308,28 @@ impl World {
             self.tell(tab, ParticipantEvent::Join);
             return;
         }
-        let state = CampaignState::new(campaign(), self.rules);
+        let (received, state) = self.beginning();
         let account = self.tabs[tab].person.account();
         self.tabs[tab].participant = Some(Participant::new(account, state));
         self.tabs[tab].life += 1;
-        self.tabs[tab].received = 0;
+        self.tabs[tab].received = received;
         let life = self.tabs[tab].life;
         self.schedule(self.now + 1000, Happening::Tick { tab, life });
         self.tell(tab, ParticipantEvent::Join);
         self.connect(tab);
+    }
+
+    /// Where whoever comes begins to read, and with what: from the last snapshot, or from the first record.
+    fn beginning(&mut self) -> (usize, CampaignState) {
+        let is_to_read_all = self.draw(4) == 0;
+        match &self.snapshot {
+            Some((place, bytes)) if !is_to_read_all => {
+                let state = CampaignState::from_bytes(campaign(), self.rules, bytes).unwrap();
+                assert_eq!(state, self.history[*place], "a snapshot is what the log comes to");
+                (*place, state)
+            }
+            _ => (0, CampaignState::new(campaign(), self.rules)),
+        }
     }
 
     fn kill(&mut self, tab: usize) {
@@ -556,7 +572,9 @@ impl World {
     // The relay.
 
     fn start_relay(&mut self) {
-        for (time, entry) in self.log.clone() {
+        let from = usize::try_from(self.relay.state().length()).unwrap();
+        for (time, entry) in self.log.split_off(from) {
+            self.log.push((time, entry.clone()));
             self.coordinate(CoordinatorEvent::Record { time, entry });
         }
         assert_eq!(self.relay.state(), self.history.last().unwrap(), "a relay goes on where its log ends");
@@ -565,7 +583,7 @@ impl World {
 
     fn restart_relay(&mut self) {
         self.relay_life += 1;
-        let state = CampaignState::new(campaign(), self.rules);
+        let (_place, state) = self.beginning();
         self.relay = Coordinator::new(coordinator().account(), state, initial());
         for tab in 0..self.tabs.len() {
             self.cut_off(tab);
@@ -582,6 +600,10 @@ impl World {
         self.history.push(next);
         self.coordinate(CoordinatorEvent::Record { time, entry: entry.clone() });
         assert_eq!(self.relay.state(), self.history.last().unwrap());
+        if let Some((snapshot, bytes)) = self.relay.snapshot() {
+            self.snapshot = Some((self.log.len(), bytes));
+            assert!(self.append(&coordinator().sign(&snapshot)), "what is due is admitted");
+        }
         true
     }
 
@@ -665,6 +687,7 @@ impl World {
             }
         }
         assert_eq!(again, *self.relay.state());
+        self.history.iter().step_by(11).for_each(assert_comes_back);
         self.check_end();
         // Settled results are what an honest aggregator computes from the log, whatever attackers attested.
         let mut base = (initial(), None);
@@ -706,7 +729,13 @@ impl World {
         for (_time, entry) in &self.log[place + 1..] {
             let entry = entry.get();
             assert!(
-                matches!(entry, Entry::Left { .. } | Entry::Attestation { .. } | Entry::Audit { .. }),
+                matches!(
+                    entry,
+                    Entry::Left { .. }
+                        | Entry::Attestation { .. }
+                        | Entry::Audit { .. }
+                        | Entry::Snapshot { .. }
+                ),
                 "{entry:?} after the end"
             );
         }

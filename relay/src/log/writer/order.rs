@@ -13,6 +13,7 @@ use super::{Batch, Writer};
 use crate::log::goal::Measurement;
 use crate::log::ledger::{AppendError, Ask};
 use crate::log::settling::Aggregation;
+use crate::log::snapshots::Snapshot;
 
 impl Writer {
     /// Does what is asked; an entry is acknowledged once the batch is written.
@@ -71,6 +72,13 @@ impl Writer {
     pub(super) fn handle(&mut self, event: CoordinatorEvent, batch: &mut Batch) -> Result<()> {
         let actions = self.coordinator.handle(self.clock.now(), event);
         self.perform(actions, batch)
+    }
+
+    /// Orders a snapshot behind the batch's entries, if one is due.
+    pub(super) fn snapshot(&mut self, batch: &mut Batch) -> Result<()> {
+        let Some((entry, bytes)) = self.coordinator.snapshot() else { return Ok(()) };
+        batch.snapshot = Snapshot::of(&entry, bytes);
+        self.perform(vec![CoordinatorAction::Append(entry)], batch)
     }
 
     /// Carries out the coordinator's actions, and those that follow from them.

@@ -10,7 +10,7 @@ use lichen_store::{Blobs, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Writer};
-use crate::log::pinned::Pinned;
+use crate::log::snapshots::Snapshot;
 use crate::operating::condition::{Part, store_cause};
 
 /// How long to wait before a disk that failed is tried again.
@@ -68,15 +68,22 @@ impl Writer {
             return Ok(());
         }
         self.condition.begin_write();
-        let written = self.append(&batch.records, &batch.pinned).await;
+        let written = self.append(batch).await;
         self.condition.end_write();
+        if let (Ok(()), Some(snapshot)) = (&written, &batch.snapshot) {
+            self.snapshots.written(snapshot, &self.disk).await;
+        }
         written
     }
 
-    async fn append(&self, records: &[Record], pinned: &Pinned) -> Result<(), StoreError> {
+    async fn append(&self, Batch { records, pinned, snapshot, .. }: &Batch) -> Result<(), StoreError> {
         let start = Instant::now();
+        if let Some(snapshot) = snapshot {
+            snapshot.keep(&self.disk).await?;
+        }
         let campaign = self.chain.head().campaign;
-        let mut pins: Vec<Cid> = pinned.required.clone();
+        let mut pins: Vec<Cid> =
+            pinned.required.iter().copied().chain(snapshot.iter().map(Snapshot::cid)).collect();
         for cid in &pinned.if_here {
             if self.disk.has(cid).await? {
                 pins.push(*cid);
