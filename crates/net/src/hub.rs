@@ -5,7 +5,7 @@
 //! at most [`MAX_FRAME`](crate::MAX_FRAME) long. Nothing here is believed by whoever receives it: entries are
 //! verified, blobs are checked against their ids, receipts against the receiver's own chain.
 
-use lichen_log::Record;
+use lichen_log::{Beginning, Record};
 use lichen_record::{AccountId, CampaignId, Cid, DecodeError, EncodeError, decode, encode};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,12 @@ pub enum Request {
         /// Index of the first record wanted.
         from: u64,
     },
+    /// Asks where the log may be begun instead of at its first record: at its newest snapshot. The state that it names is a blob.
+    /// A relay of an earlier version calls it malformed.
+    Snapshot {
+        /// Whose log.
+        campaign: CampaignId,
+    },
     /// Asks for an entry to be appended; answered by a receipt or a refusal.
     Append {
         /// Whose log.
@@ -94,6 +100,8 @@ pub enum Reply {
     },
     /// Consecutive records, from the index asked for on.
     Records(Records),
+    /// The newest snapshot's record, and what the chain before it needs.
+    Snapshot(Beginning),
     /// How the relay is doing from now on; only for whoever watches.
     Notice(Notice),
     /// The entry is in the log, durably.

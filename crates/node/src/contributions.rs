@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lichen_bridge::{Contribution, ContributionState};
-use lichen_record::{CampaignId, Cid, decode, encode};
+use lichen_record::{CampaignId, Cid, RoundNumber, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::Platform;
@@ -41,6 +41,13 @@ impl Contributions {
     /// All of them, by round.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Contribution> {
         self.by_round.values().map(|stored| &stored.contribution)
+    }
+
+    /// The last one that was found in the log: its round, and its update.
+    pub(crate) fn last_recorded(&self) -> Option<(RoundNumber, Cid)> {
+        let is_recorded = |it: &&Contribution| matches!(it.state, ContributionState::Recorded { .. });
+        let last = self.by_round.values().rev().map(|stored| &stored.contribution).find(is_recorded)?;
+        Some((RoundNumber(last.round), last.update))
     }
 
     /// What is known about the contribution with this update.

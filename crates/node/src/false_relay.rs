@@ -22,6 +22,10 @@ use crate::native::{Device, Native};
 #[path = "../../log/tests/later/mod.rs"]
 mod later;
 
+mod snapshots;
+
+use snapshots::SnapshotLie;
+
 pub(crate) const MANIFEST: &[u8] = include_bytes!("../../../relay/campaigns/digits/campaign.toml");
 const DATA: &[u8] = include_bytes!("../../../relay/campaigns/digits/digits.safetensors");
 
@@ -54,6 +58,8 @@ pub(crate) enum Lie {
     NoRound,
     /// It closes no round.
     OpenForEver,
+    /// There is a snapshot in its log, and this is wrong with that.
+    Snapshot(SnapshotLie),
 }
 
 /// A relay in memory: the campaign's log, its blobs, and whoever follows.
@@ -65,6 +71,8 @@ struct Relay {
     records: Vec<Record>,
     blobs: BTreeMap<Cid, Vec<u8>>,
     follower: Option<RequestId>,
+    /// From which record on it was first asked for the log.
+    read_from: Option<u64>,
     tab: UnboundedSender<Command>,
 }
 
@@ -77,8 +85,17 @@ impl Relay {
         let blobs = [model, DATA.to_vec()].into_iter().map(|bytes| (Cid::of_raw(&bytes), bytes)).collect();
         let chain = Chain::new(CampaignId::of_manifest(text));
         let (coordinator, stranger) = (SigningKey::generate([90; 32]), SigningKey::generate([91; 32]));
-        let mut relay =
-            Self { lie, coordinator, stranger, chain, records: Vec::new(), blobs, follower: None, tab };
+        let mut relay = Self {
+            lie,
+            coordinator,
+            stranger,
+            chain,
+            records: Vec::new(),
+            blobs,
+            follower: None,
+            read_from: None,
+            tab,
+        };
         let campaign = relay.chain.head().campaign;
         let published = Entry::Published { campaign, manifest: campaign.0, base };
         let opener = if lie == Lie::StrangersLog { &relay.stranger } else { &relay.coordinator };
@@ -88,6 +105,9 @@ impl Relay {
             let opened = Entry::RoundOpened { campaign, round: RoundNumber(7), base };
             let opened = relay.coordinator.sign(&opened).unwrap();
             relay.append(&opened);
+        }
+        if let Lie::Snapshot(lie) = lie {
+            relay.take_snapshot(lie, text);
         }
         relay
     }
@@ -99,6 +119,9 @@ impl Relay {
             let (record, after) = later::record(&self.coordinator, &head, self.chain.time());
             records.push(record);
             head = after;
+        }
+        if self.lie == Lie::Snapshot(SnapshotLie::OtherTail) {
+            head.hash[0] ^= 1;
         }
         (records, self.coordinator.sign(&head).unwrap())
     }
@@ -138,6 +161,7 @@ impl Relay {
             _ if self.lie == Lie::Silence => return,
             Request::Watch { from, .. } => {
                 self.follower = Some(id);
+                self.read_from = self.read_from.or(Some(from));
                 return self.send_records(usize::try_from(from).unwrap());
             }
             Request::GetBlob { cid } => {
@@ -147,6 +171,7 @@ impl Relay {
                 }
                 Reply::Blob { bytes }
             }
+            Request::Snapshot { .. } => self.snapshot(),
             Request::PutBlob { bytes } => {
                 let cid = Cid::of_raw(&bytes);
                 self.blobs.insert(cid, bytes);
@@ -168,8 +193,9 @@ impl Relay {
         let signer = if self.lie == Lie::StrangersReceipt { &self.stranger } else { &self.coordinator };
         let receipt = signer.sign(&receipt).unwrap();
         let campaign = self.chain.head().campaign;
+        let first = if matches!(self.lie, Lie::Snapshot(_)) { 5 } else { 2 };
         let next = match verify::<Entry>(envelope).unwrap().get() {
-            Entry::Joined { .. } if self.chain.length() == 2 && self.lie != Lie::NoRound => {
+            Entry::Joined { .. } if self.chain.length() == first && self.lie != Lie::NoRound => {
                 let first = verify::<Entry>(&self.records[0].entry).unwrap();
                 let Entry::Published { base, .. } = *first.get() else { panic!("{first:?}") };
                 Some(Entry::RoundOpened { campaign, round: RoundNumber::FIRST, base })
@@ -208,6 +234,7 @@ pub(crate) struct Visit {
     pub(crate) commands: UnboundedSender<Command>,
     pub(crate) events: UnboundedReceiver<Event>,
     pub(crate) device: Rc<Device>,
+    relay: Rc<RefCell<Relay>>,
 }
 
 /// The events of a tab that joins a campaign at such a relay.
@@ -232,9 +259,10 @@ pub(crate) fn visit(lie: Lie, manifest: Vec<u8>) -> Visit {
     let relay = Rc::new(RefCell::new(Relay::new(lie, &manifest, commands.clone())));
     tokio::task::spawn_local(keep_alive(Rc::clone(&relay)));
     let (sender, events) = unbounded();
+    let told = Rc::clone(&relay);
     let emit = move |event: Event| {
         if let Event::Net(command) = &event {
-            relay.borrow_mut().carry_out(command.clone());
+            told.borrow_mut().carry_out(command.clone());
         }
         let _closed = sender.unbounded_send(event);
     };
@@ -253,7 +281,7 @@ pub(crate) fn visit(lie: Lie, manifest: Vec<u8>) -> Visit {
     let device = Device::new(SigningKey::generate([1; 32]));
     let platform = Native::new(Rc::clone(&device), manifest);
     tokio::task::spawn_local(crate::run(platform, received, emit));
-    Visit { commands, events, device }
+    Visit { commands, events, device, relay }
 }
 
 /// Everything up to the first event like this.

@@ -14,6 +14,7 @@ use lichen_record::{AccountId, Cid, Entry, Evidence, RoundNumber, SessionCertifi
 use lichen_round::{Input, Outcome, Ticket};
 use lichen_store::Blobs;
 
+use crate::beginning::Begun;
 use crate::blobs::{checkpoint, dataset};
 use crate::context::{Context, Failure, TrainingTicket};
 use crate::hub::HubError;
@@ -48,6 +49,8 @@ pub(crate) enum Done<P: Platform> {
     GoodbyeOver,
     /// The relay knows the account; its log is signed by this one.
     Welcomed { coordinator: AccountId, is_following: bool },
+    /// Where the log is begun is known: at a snapshot, or where it was left.
+    Begun(Result<Option<Box<Begun>>, LogFault>),
     /// A part of the log is read.
     Log(Result<Box<(Batch, LogReader<P>)>, LogFault>),
     /// What the device keeps for the account was looked after.

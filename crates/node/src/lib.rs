@@ -14,6 +14,7 @@
 //!
 //! What is deliberately absent: threads, clocks, randomness of its own, and any trust in what comes from outside.
 
+mod beginning;
 mod blobs;
 mod context;
 mod contributions;
@@ -35,7 +36,6 @@ mod opening;
 mod packing;
 mod platform;
 mod progress;
-mod reported;
 mod session;
 mod settling;
 mod setup;

@@ -42,6 +42,9 @@ pub(crate) enum LogFault {
     /// What the relay serves is not the campaign's log.
     #[error("the relay serves a false log: {0}")]
     False(ReplicaError),
+    /// What the relay serves as what the log comes to is not that.
+    #[error("the relay serves a false snapshot: {0}")]
+    Snapshot(String),
     /// The log goes on with something that this program does not know.
     #[error("the log is of a later version: {0}")]
     Later(ReplicaError),

@@ -27,7 +27,6 @@ use crate::hub::{Hub, HubError, Outbox};
 use crate::jobs::{self, Done};
 use crate::log_reader::LogFault;
 use crate::mesh::Mesh;
-use crate::reported::Before;
 use crate::settling::Settling;
 use crate::setup::Setup;
 use crate::training::{Trained, Training};
@@ -79,8 +78,8 @@ pub(crate) struct Session<P: Platform> {
     /// Blobs on this device that the next settled round makes useless.
     pub(crate) unpinned: Vec<Cid>,
     pub(crate) view: View,
-    /// What the record says of the rounds before this tab came, until it is read.
-    pub(crate) before: Option<Before>,
+    /// Whether the page was told what contributors reported of the rounds before this tab came.
+    pub(crate) has_reported: bool,
     /// Work that goes on without the relay.
     pub(crate) work: Work<P>,
     /// Work for which there is no answer once the connection is lost.
@@ -149,7 +148,7 @@ impl<P: Platform> Session<P> {
             trained: None,
             unpinned,
             view: View::new(Rc::clone(&context.out)),
-            before: Some(Before::new()),
+            has_reported: false,
             work: Work::new(),
             link_work: Work::new(),
             address,
@@ -254,12 +253,22 @@ impl<P: Platform> Session<P> {
                 self.is_following = is_following;
                 self.welcomed(coordinator);
             }
+            Done::Begun(Ok(begun)) => self.begun(begun),
             Done::Log(Ok(read)) => {
                 let (batch, reader) = *read;
                 self.take_in_batch(batch, reader);
             }
-            Done::Log(Err(LogFault::Later(error))) => self.fail(later_log(&error.to_string())),
-            Done::Log(Err(LogFault::False(error))) => self.fail(false_log(&error.to_string())),
+            Done::Log(Err(LogFault::Later(error))) | Done::Begun(Err(LogFault::Later(error))) => {
+                self.fail(later_log(&error.to_string()));
+            }
+            Done::Log(Err(LogFault::False(error))) | Done::Begun(Err(LogFault::False(error))) => {
+                self.fail(false_log(&error.to_string()));
+            }
+            Done::Log(Err(LogFault::Snapshot(error))) | Done::Begun(Err(LogFault::Snapshot(error))) => {
+                self.fail(false_log(&error));
+            }
+            // Whoever gives no snapshot may give the log.
+            Done::Begun(Err(LogFault::Hub(_))) => self.read_log(),
             Done::Log(Err(LogFault::Hub(HubError::Refused(Reason::Malformed)))) if self.is_watching => {
                 self.is_watching = false;
                 self.read_log();

@@ -182,6 +182,7 @@ impl Hub {
                 let notices = hosted.condition.notices();
                 return self.follow(session, stream, &hosted, from, Some(notices)).await;
             }
+            Request::Snapshot { campaign } => self.snapshot(&*self.attend(session, campaign)?).await?,
             Request::Append { campaign, entry } => self.append(session, campaign, &entry).await?,
             Request::GetBlob { cid } => return self.get_blob(session, stream, &cid).await,
             Request::PutBlob { bytes } => self.put_blob(session, bytes).await?,
@@ -251,6 +252,7 @@ const fn kind(request: &Request) -> &'static str {
         Request::Hello { .. } => "hello",
         Request::Follow { .. } => "follow",
         Request::Watch { .. } => "watch",
+        Request::Snapshot { .. } => "snapshot",
         Request::Append { .. } => "append",
         Request::GetBlob { .. } => "get_blob",
         Request::PutBlob { .. } => "put_blob",

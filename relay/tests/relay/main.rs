@@ -30,6 +30,7 @@ mod rendezvous;
 mod restart;
 mod rounds;
 mod several;
+mod snapshots;
 mod strangers;
 mod streams;
 mod stun;

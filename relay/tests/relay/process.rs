@@ -114,6 +114,11 @@ impl Relay {
         self.restart().await;
     }
 
+    /// The folder with its data.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
     /// The most memory that it has had so far, in bytes.
     pub(crate) fn peak_memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();

@@ -171,6 +171,21 @@ impl Tab {
         self.follow_until_record(|_record, entry| is_it(entry)).await
     }
 
+    /// The log up to this length, and a head that covers it.
+    pub(crate) async fn read(&self, length: u64) -> (Vec<Record>, Vec<u8>) {
+        let request = Request::Follow { campaign: self.campaign, from: 0 };
+        let (id, mut answers) = self.begin_named(request.to_bytes().unwrap());
+        let mut seen = Vec::new();
+        loop {
+            let Records { records, head } = next_records(&mut answers).await;
+            seen.extend(records);
+            if seen.len() as u64 >= length {
+                self.handle.send(Command::Cancel { id }).unwrap();
+                return (seen, head);
+            }
+        }
+    }
+
     async fn follow_until_record(&self, is_it: impl Fn(&Record, &Entry) -> bool) -> (Vec<Record>, Entry) {
         let request = Request::Follow { campaign: self.campaign, from: 0 };
         let (id, mut answers) = self.begin_named(request.to_bytes().unwrap());

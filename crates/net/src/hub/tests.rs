@@ -19,6 +19,7 @@ fn requests() -> impl Strategy<Value = Request> {
         bytes().prop_map(|certificate| Request::Hello { certificate }),
         any::<u64>().prop_map(|from| Request::Follow { campaign: campaign(), from }),
         any::<u64>().prop_map(|from| Request::Watch { campaign: campaign(), from }),
+        Just(Request::Snapshot { campaign: campaign() }),
         bytes().prop_map(|entry| Request::Append { campaign: campaign(), entry }),
         bytes().prop_map(|bytes| Request::GetBlob { cid: Cid::of_raw(&bytes) }),
         bytes().prop_map(|bytes| Request::PutBlob { bytes }),
@@ -40,6 +41,11 @@ fn replies() -> impl Strategy<Value = Reply> {
             is_following
         }),
         (records(), bytes()).prop_map(|(records, head)| Reply::Records(Records { records, head })),
+        (records(), any::<[u8; 32]>(), any::<u64>()).prop_map(|(records, hash, time)| {
+            let none = Record { index: 0, time, entry: Vec::new(), hash };
+            let record = records.into_iter().next().unwrap_or(none);
+            Reply::Snapshot(Beginning { hash, time, record })
+        }),
         bytes().prop_map(|receipt| Reply::Receipt { receipt }),
         (any::<u64>(), any::<bool>()).prop_map(|(clock_ahead, is_stalled)| Reply::Notice(Notice {
             clock_ahead,

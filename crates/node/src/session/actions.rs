@@ -221,9 +221,6 @@ impl<P: Platform> Session<P> {
             Change::Settled { result, .. } => {
                 // Who missed a round and is back has contributed to this one.
                 self.view.members_changed();
-                if let Some((before, round)) = self.before.as_mut().zip(self.participant.state().round()) {
-                    before.settled(round);
-                }
                 self.context.count_settled();
                 let state = self.participant.state().outer_state();
                 self.forget_all_but(Outcome { result: *result, state });

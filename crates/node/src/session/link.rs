@@ -2,18 +2,18 @@
 
 use std::rc::Rc;
 
-use lichen_bridge::{ContributionState, Event, Problem};
+use lichen_bridge::{ContributionState, Event, Problem, Reported};
 use lichen_log::{Authority, Record, Replica};
 use lichen_net::hub::Notice;
 use lichen_net::{Disconnection, Event as NetEvent};
-use lichen_record::{AccountId, Entry, Verified};
-use lichen_round::ParticipantEvent;
+use lichen_record::{AccountId, Cid, Entry, RoundNumber, Verified};
+use lichen_round::{CampaignState, ParticipantEvent};
 
 use super::Session;
 use crate::Platform;
+use crate::beginning::{self, Begun};
 use crate::jobs::{self, Done};
 use crate::log_reader::{Batch, LogReader};
-use crate::reported::Before;
 use crate::view::Link;
 
 impl<P: Platform> Session<P> {
@@ -140,7 +140,45 @@ impl<P: Platform> Session<P> {
         }
         self.tell(ParticipantEvent::Connected);
         self.link_work.push(Box::pin(jobs::fetch_data(Rc::clone(&self.context))));
+        let (context, replica) = (Rc::clone(&self.context), self.replica.clone());
+        self.link_work.push(Box::pin(async move {
+            let Some(replica) = replica else { return Done::ReadLog };
+            Done::Begun(beginning::begin(&context, &replica).await)
+        }));
+    }
+
+    /// Where the log is begun is known.
+    pub(super) fn begun(&mut self, begun: Option<Box<Begun>>) {
+        if let Some(begun) = begun {
+            let Begun { replica, state } = *begun;
+            self.accepted = self.accepted_by(&state);
+            self.replica = Some(replica);
+            self.participant.begin(state);
+            self.view.members_changed();
+            self.context.count_settled();
+        }
         self.read_log();
+    }
+
+    /// This account's last update that a round accepted, as far as the state and this device know.
+    fn accepted_by(&self, state: &CampaignState) -> Option<(RoundNumber, Cid)> {
+        let round = state.round()?;
+        let own = round.contribution_of(&self.participant.account()).filter(|own| !own.is_excluded);
+        own.map(|own| (round.number(), own.update)).or_else(|| self.contributions.last_recorded())
+    }
+
+    /// Tells the page, once, what contributors reported of the rounds before this tab came.
+    fn report_what_was(&mut self) {
+        let rounds = self.participant.state().reported();
+        if std::mem::replace(&mut self.has_reported, true) || rounds.is_empty() {
+            return;
+        }
+        let reported = |one: &lichen_round::Reported| Reported {
+            round: one.round.0,
+            loss: one.loss,
+            accuracy: one.accuracy,
+        };
+        (self.context.out)(Event::Reported(rounds.iter().map(reported).collect()));
     }
 
     /// The log as far as it is here, if this account signs it.
@@ -178,9 +216,7 @@ impl<P: Platform> Session<P> {
         }
         if is_caught_up && !self.is_live {
             self.is_live = true;
-            if let Some(told) = self.before.take().and_then(Before::told) {
-                (self.context.out)(told);
-            }
+            self.report_what_was();
             self.tell(ParticipantEvent::CaughtUp);
         }
         self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lichen_log::{Beginning, Record};
 use lichen_net::hub::{FOLLOW_KEEP_ALIVE, MAX_RECORDS, Notice, Reason, Reply};
 use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::swarm::Stream;
@@ -24,6 +25,14 @@ impl Hub {
     pub(crate) async fn read_log(&self, hosted: &Hosted, from: u64, limit: u32) -> Result<Page, Reason> {
         let head = hosted.ledger.head().borrow().clone();
         page(hosted, from, limit as usize, &head).await
+    }
+
+    /// Where the log may be begun: at its newest snapshot.
+    pub(super) async fn snapshot(&self, hosted: &Hosted) -> Result<Reply, Reason> {
+        let place = hosted.ledger.head().borrow().snapshot.ok_or(Reason::NotFound)?;
+        let records = self.disk.records(hosted.id(), place.saturating_sub(1), 2).await.map_err(internal)?;
+        let [before, record] = <[Record; 2]>::try_from(records).map_err(|_fewer| Reason::NotFound)?;
+        Ok(Reply::Snapshot(Beginning { hash: before.hash, time: before.time, record }))
     }
 
     /// Waits until the log is longer than `length`, for at most `longest`.

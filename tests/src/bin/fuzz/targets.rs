@@ -22,7 +22,7 @@ use lichen_record::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{datagrams, differences, trainings, trees, webrtc};
+use crate::{datagrams, differences, snapshots, trainings, trees, webrtc};
 
 /// A decoder under test.
 pub(crate) struct Target {
@@ -63,6 +63,7 @@ pub(crate) fn all() -> Vec<Target> {
         differences::difference(),
         residual(),
         outer_state(),
+        snapshots::state(),
         trainings::trace(),
         trainings::state(),
         aggregate(),
@@ -368,7 +369,7 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 15] {
+fn entries() -> [Entry; 16] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
@@ -398,6 +399,7 @@ fn entries() -> [Entry; 15] {
         Entry::Departed { campaign, round, account: key(9).account() },
         Entry::RoundOverdue { campaign, round },
         Entry::Finished { campaign, round },
+        Entry::Snapshot { campaign, state: update },
         Entry::Contribution {
             campaign,
             round,
@@ -417,7 +419,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 15] {
+fn envelopes() -> [Vec<u8>; 16] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 
@@ -449,6 +451,7 @@ fn requests() -> Vec<Request> {
         Request::Hello { certificate: key(1).sign(&session()).unwrap() },
         Request::Follow { campaign, from: 0 },
         Request::Watch { campaign, from: 0 },
+        Request::Snapshot { campaign },
         Request::Append { campaign, entry: envelopes()[0].clone() },
         Request::GetBlob { cid: campaign.0 },
         Request::PutBlob { bytes: vec![7; 100] },
@@ -461,6 +464,7 @@ fn replies() -> Vec<Reply> {
     let cid = Cid::of_raw(b"blob");
     vec![
         Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000, is_following: true },
+        Reply::Snapshot(lichen_log::Beginning { hash: [7; 32], time: 1, record: records[0].clone() }),
         Reply::Records(Records { records, head: key(1).sign(&head).unwrap() }),
         Reply::Notice(hub::Notice { clock_ahead: 86_400, stall: Some(Cause::StoreFull) }),
         Reply::Receipt { receipt: key(1).sign(&receipt).unwrap() },
