@@ -68,6 +68,11 @@ impl RelayProcess {
         &self.options
     }
 
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Kills it with SIGKILL: nothing is finished, nothing is flushed.
     pub fn kill(&mut self) {
         self.process.kill();

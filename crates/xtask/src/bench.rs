@@ -33,6 +33,9 @@ const HOSTILE: &str = "hostile";
 /// What a tab downloads, likewise.
 const BYTES: &str = "bytes";
 
+/// What it costs to come late to a long log, likewise.
+const JOINING: &str = "joining";
+
 /// The package whose benches are not its own but of the whole.
 const TESTS: &str = "lichen-tests";
 
@@ -69,6 +72,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{WEBRTC}");
         println!("{HOSTILE}");
         println!("{BYTES}");
+        println!("{JOINING}");
         println!("{ATTACKS}");
         println!("{LEARNING}");
         println!("{COPIES}");
@@ -90,6 +94,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     if name == HOSTILE || name == BYTES {
         return relay::of_relay(&toolchain, &name, arguments);
+    }
+    if name == JOINING {
+        return relay::joining(&toolchain, &name, arguments);
     }
     if [ATTACKS, LEARNING, COPIES].contains(&name.as_str()) {
         return of_package(&toolchain, SETTLE, &["--bench", &name], arguments);

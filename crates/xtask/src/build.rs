@@ -30,6 +30,14 @@ pub(crate) fn build(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Builds the relay in release mode, with whatever page is there or none.
+pub(crate) fn relay_without_page(toolchain: &Toolchain) -> Result<PathBuf> {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["build", "--release", "--package", "lichen-relay"]);
+    run::quietly("Building the relay", "3 to 5 minutes the first time, a second later", &mut cargo)?;
+    Ok(workspace::target().join("release/lichen-relay"))
+}
+
 /// Builds relay and command line in release mode; `dist` goes into the relay.
 pub(crate) fn programs(toolchain: &Toolchain, dist: &Path) -> Result<Programs> {
     let mut cargo = toolchain.cargo();
