@@ -8,6 +8,13 @@ export default async function load(init, source, size, { onProgress, onFailure }
   }
 }
 
+// Fetches a further module and starts it, for the page's code: an import has to stand in a script.
+globalThis.lichenLoad = async (bindings) => {
+  const module = await import(bindings);
+  await module.default();
+  return module;
+};
+
 // The answer, with its bytes counted as they pass. The server's own count is of what it sent, which is compressed.
 function counted(answer, total, onProgress) {
   let current = 0;

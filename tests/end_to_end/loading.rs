@@ -8,11 +8,17 @@ use lichen_testkit::BrowserOptions;
 use super::site::{ENDLESS, SOON, Site, dist};
 
 #[test]
-fn a_worker_that_cannot_be_loaded_is_not_the_browsers_fault() {
-    for (case, spoil) in [("missing", remove as fn(&Path)), ("a web page", overwrite)] {
+fn a_module_that_cannot_be_loaded_is_not_the_browsers_fault() {
+    let spoilt = [
+        ("lichen-worker_bg", remove as fn(&Path)),
+        ("lichen-worker_bg", overwrite),
+        ("lichen-swarm_bg", remove),
+        ("lichen-swarm_bg", overwrite),
+    ];
+    for (case, spoil) in spoilt {
         let folder = tempfile::tempdir().unwrap();
         copy(&dist(), folder.path());
-        let module = file(folder.path(), "lichen-worker", "_bg.wasm");
+        let module = folder.path().join(case).with_extension("wasm");
         spoil(&module);
         let site = Site::start_on(folder.path().to_owned(), ENDLESS, &BrowserOptions::default());
         let page = site.join();
@@ -37,16 +43,6 @@ fn overwrite(file: &Path) {
 
 fn with_end(file: &Path, end: &str) -> PathBuf {
     PathBuf::from(format!("{}{end}", file.display()))
-}
-
-/// The file of that name, whatever stands between its begin and its end.
-fn file(folder: &Path, begin: &str, end: &str) -> PathBuf {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let is_it = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        name.starts_with(begin) && name.ends_with(end)
-    };
-    names.into_iter().find(is_it).unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {

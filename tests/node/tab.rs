@@ -81,7 +81,7 @@ impl Tab {
         let site = relay.get(path).unwrap().text();
         let campaign = serde_json::from_str::<serde_json::Value>(&site).unwrap()["campaign"].clone();
         let manifest = relay.get(&format!("blob/{}", campaign.as_str().unwrap())).unwrap().body;
-        let (handle, mut reports) = swarm::spawn(&[]).unwrap();
+        let (handle, mut reports) = swarm::spawn_to_hub().unwrap();
         let (commands, received) = unbounded();
         let (sender, events) = unbounded();
         let peer = Rc::new(RefCell::new(Vec::new()));

@@ -50,7 +50,7 @@ impl Attacker {
     pub async fn join(relay: &str, number: u8) -> Self {
         let words = http::get(&format!("{relay}lichen.json"), &[], LIMIT).unwrap().text();
         let site: lichen_bridge::Relay = serde_json::from_str(&words).unwrap();
-        let (handle, mut events) = swarm::spawn(&[]).unwrap();
+        let (handle, mut events) = swarm::spawn_to_hub().unwrap();
         let Some(Event::Started { peer }) = events.next().await else { panic!("the swarm did not start") };
         handle.send(Command::Connect { address: site.address, also: site.also }).unwrap();
         while !matches!(events.next().await, Some(Event::Connected { .. })) {}

@@ -1,12 +1,12 @@
 //! The Yew component: everything that happens goes through the reducer, and its effects are carried out here.
 
 use crate::intent::Intent;
-use crate::lifecycle::Listener;
 use crate::now::Now;
 use crate::session::{self, Report, Session};
 use crate::site::{Campaign, Site, Unread};
 use crate::state::{Effect, Link, Run, Threads, ViewState, WATCH_MS};
 use crate::{origin, threads, view, wishes};
+use gloo_events::EventListener;
 use gloo_timers::callback::{Interval, Timeout};
 use lichen_bridge::{EnginePreference, Event, Problem};
 use std::cell::Cell;
@@ -65,7 +65,7 @@ struct App {
     goodbye: Option<Timeout>,
     /// Looks whether the worker answers, while there is one.
     watch: Option<Interval>,
-    _seen: Option<Listener>,
+    _seen: Option<EventListener>,
     /// The window's title, as last set.
     title: String,
     /// Where the focus goes, when the element that has it is about to go.
@@ -217,7 +217,7 @@ impl App {
             }
             Effect::StartSwarm => {
                 if let Some(session) = &self.session {
-                    session.start_swarm(self.state.site.ice.clone());
+                    session.start_swarm(self.state.site.ice.clone(), self.state.site.mesh)?;
                 }
             }
             Effect::Send(command) => {
@@ -272,14 +272,14 @@ fn is_hidden() -> bool {
 }
 
 /// Draws the page when somebody sees it again.
-fn listen_for_sight(context: &Context<App>) -> Option<Listener> {
+fn listen_for_sight(context: &Context<App>) -> Option<EventListener> {
     let page = web_sys::window()?.document()?;
     let link = context.link().clone();
-    Listener::new(&page, "visibilitychange", move || {
+    Some(EventListener::new(&page, "visibilitychange", move |_event| {
         if !is_hidden() {
             link.send_message(Message::Seen);
         }
-    })
+    }))
 }
 
 /// Milliseconds that are whole and not negative.

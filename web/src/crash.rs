@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 
-use futures::future::AbortHandle;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Document, Element, HtmlElement, Worker};
+
+use crate::session::Running as Swarm;
 
 thread_local! {
     /// What runs at the moment.
@@ -15,7 +16,7 @@ thread_local! {
 #[derive(Default)]
 struct Running {
     worker: Option<Worker>,
-    swarm: Option<AbortHandle>,
+    swarm: Option<Swarm>,
 }
 
 /// Has this worker ended should the page break.
@@ -24,7 +25,7 @@ pub(crate) fn ends_worker(worker: &Worker) {
 }
 
 /// Has this swarm ended, too.
-pub(crate) fn ends_swarm(swarm: &AbortHandle) {
+pub(crate) fn ends_swarm(swarm: &Swarm) {
     RUNNING.with_borrow_mut(|running| running.swarm = Some(swarm.clone()));
 }
 
@@ -44,7 +45,8 @@ pub(crate) fn hook(panic: &PanicHookInfo<'_>) {
             worker.terminate();
         }
         if let Some(swarm) = swarm {
-            swarm.abort();
+            // It is a module of its own, which can be called where this one is broken.
+            let _broken = swarm.end();
         }
     }
     // Where even that fails, the console has the reason, which is all there is to do about it.

@@ -1,8 +1,8 @@
 //! The page: a Yew app that explains, asks, shows, and carries bytes.
 //!
 //! One [`state::ViewState`] holds what the page shows. Clicks, and what `session` reports, change it in [`state`], which
-//! answers with effects; `app` carries those out; [`view`] shows the state. `session` runs the worker and the swarm and
-//! carries frames between them without the page, which only watches. Only `app` and `session` need a browser, so
+//! answers with effects; `app` carries those out; [`view`] shows the state. `session` runs the worker and the swarm,
+//! which talk to each other without the page. Only `app` and `session` need a browser, so
 //! everything else is tested natively.
 //!
 //! What is deliberately absent: the page decodes nothing from the network, computes nothing on tensors, and depends
@@ -22,8 +22,6 @@ mod crash;
 mod drawing;
 mod format;
 mod intent;
-#[cfg(target_arch = "wasm32")]
-mod lifecycle;
 mod now;
 #[cfg(target_arch = "wasm32")]
 mod origin;

@@ -1,6 +1,6 @@
-//! The worker and the swarm of one visit, which talk to each other here.
+//! The worker and the swarm of one visit.
 //!
-//! A session carries frames between the two by itself and needs no page: whoever runs it is told, by a [`Report`], what
+//! The two talk to each other over a port of their own and need no page: whoever runs a session is told, by a [`Report`], what
 //! is worth showing, and gives it the person's commands. What it reports comes in order, several at a time.
 
 mod swarm;
@@ -9,14 +9,17 @@ mod worker;
 use std::rc::Rc;
 
 use crate::crash;
+use crate::origin::describe;
 use crate::site::Ice;
 use lichen_bridge::{Command, Event, Problem};
+pub(crate) use swarm::Running;
 use swarm::Swarm;
+use web_sys::MessageChannel;
 use worker::Worker;
 
 /// What a session reports.
 pub(crate) enum Report {
-    /// The worker said something; never [`Event::Net`], which the session sees to.
+    /// The worker said something.
     Worker(Event),
     /// The swarm was told to meet other tabs, or to keep from them.
     Meets,
@@ -45,11 +48,14 @@ impl Session {
         Ok(Self { worker, listener })
     }
 
-    /// Starts the swarm, which connects to nobody before the worker says so.
-    pub(crate) fn start_swarm(&self, ice: Ice) {
-        let worker = Rc::clone(&self.worker);
-        let swarm = Swarm::start(ice, move |commands| worker.post(commands), Rc::clone(&self.listener));
-        self.worker.use_swarm(swarm);
+    /// Starts the swarm, which connects to nobody before the worker says so. Only one that is to meet other tabs can.
+    ///
+    /// # Errors
+    /// A problem in plain words where the browser refuses.
+    pub(crate) fn start_swarm(&self, ice: Ice, mesh: bool) -> Result<(), Problem> {
+        let channel = MessageChannel::new().map_err(|error| unstartable(&describe(&error)))?;
+        let swarm = Swarm::start(ice, mesh, channel.port1(), Rc::clone(&self.listener));
+        self.worker.use_swarm(swarm, &channel.port2())
     }
 
     /// Posts a command to the worker.

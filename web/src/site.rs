@@ -66,6 +66,8 @@ pub(crate) struct Site {
     pub(crate) ice: Ice,
     /// All campaigns that there are at this relay, this one included; none where it serves only one.
     pub(crate) campaigns: Vec<Listed>,
+    /// Whether tabs meet each other.
+    pub(crate) mesh: bool,
 }
 
 /// A campaign to choose.
@@ -183,7 +185,7 @@ pub(crate) fn read(text: &str, asked: Option<&str>) -> Result<(Campaign, Site), 
     let relay = Relay { address: told.address, also: told.also, campaign: told.campaign.clone() };
     let ice = Ice { servers: told.ice_servers, turn: told.turn };
     let campaign = Campaign { id: told.campaign, card, operator: told.operator, cost: told.cost };
-    Ok((campaign, Site { relay, ice, campaigns: told.campaigns }))
+    Ok((campaign, Site { relay, ice, campaigns: told.campaigns, mesh: told.mesh }))
 }
 
 /// What helps peer connections find a way, as `/lichen.json` or `/ice.json` says it.

@@ -8,13 +8,16 @@
 //! - The worker posts [`Event::Ready`] first; a message posted to it earlier is lost.
 //! - Every command that carries a [`CommandId`] is answered by exactly one [`Event::Answered`] with that id, in the
 //!   order in which they are settled. Everything else the worker has to say is an event nobody asked for.
-//! - [`Command::Net`] and [`Event::Net`] carry the swarm's traffic, which the page's session moves and never decodes.
+//! - The swarm and the worker have a port of their own, on which [`lichen_net::Command`]s and [`lichen_net::Event`]s go as
+//!   these do. The page posts one end of it to the worker, and hears [`Seen`]s from the swarm. To the node, what comes and goes
+//!   there is [`Command::Net`] and [`Event::Net`], which never cross to the page.
 //!
 //! What is deliberately absent: anything private. No key, no certificate in the making and no training data crosses.
 
 mod command;
 mod event;
 mod message;
+mod seen;
 #[cfg(target_arch = "wasm32")]
 pub mod transfer;
 
@@ -26,6 +29,7 @@ pub use event::{
 pub use lichen_campaign::{Card, Organiser, Show, Statement, Topic};
 pub use lichen_record::EngineKind;
 pub use message::{BridgeError, MAX_POST, Message};
+pub use seen::{Seen, Server};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;

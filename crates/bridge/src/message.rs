@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Command, Event};
+use crate::{Command, Event, Seen, Server};
 
 /// Longest post, in bytes: one frame of the swarm with its wrapping.
 pub const MAX_POST: usize = lichen_net::MAX_FRAME + 1024;
@@ -12,9 +12,14 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for crate::Command {}
     impl Sealed for crate::Event {}
+    impl Sealed for crate::Seen {}
+    impl Sealed for lichen_net::Command {}
+    impl Sealed for lichen_net::Event {}
+    impl Sealed for crate::Server {}
 }
 
-/// What crosses the bridge: [`Command`] one way, [`Event`] the other.
+/// What crosses the bridge: [`Command`] one way and [`Event`] the other between page and worker, the swarm's own commands and
+/// events between these two, and [`Seen`] from the swarm to the page, which starts it with [`Server`]s.
 pub trait Message: sealed::Sealed + Serialize + DeserializeOwned {
     /// The bytes of one post with these messages, in their order.
     ///
@@ -41,6 +46,10 @@ pub trait Message: sealed::Sealed + Serialize + DeserializeOwned {
 
 impl Message for Command {}
 impl Message for Event {}
+impl Message for Seen {}
+impl Message for lichen_net::Command {}
+impl Message for lichen_net::Event {}
+impl Message for Server {}
 
 /// Why something that came over the bridge is not a message.
 #[derive(Debug, thiserror::Error)]

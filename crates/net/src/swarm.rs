@@ -6,9 +6,9 @@
 //!             └ back-off, one task per request, byte counts
 //! ```
 //!
-//! `driver` keeps the hub's connection and lends `core` (peers, requests, who hears of events) to `mesh`, which only a
-//! page has. In a page the driver runs on the main thread, where alone peer connections exist; in a native program on tokio.
-//! [`spawn`] starts it on either.
+//! `driver` keeps the hub's connection and lends `core` (peers, requests, who hears of events) to what reaches further, if
+//! anything does (`reach`): `mesh`, which only a page has. In a page the driver runs on the main thread, where alone peer
+//! connections exist; in a native program on tokio.
 
 mod backoff;
 mod core;
@@ -20,6 +20,7 @@ mod mesh;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod neighbours;
 mod peers;
+mod reach;
 mod requests;
 mod route;
 pub mod streams;
@@ -65,20 +66,40 @@ impl Handle {
     }
 }
 
-/// Starts a driver under a fresh session key: on the page's main thread, or on the current tokio runtime.
+/// Starts a driver under a fresh session key, on the page's main thread, which also meets peers, with the help of these servers.
 ///
-/// The driver ends when every [`Handle`] or the receiver of events is dropped. The servers are for peer connections,
-/// which only a page has.
+/// The driver ends when every [`Handle`] or the receiver of events is dropped.
 ///
 /// # Errors
 /// [`SwarmError::Transport`] if the transports could not be set up.
+#[cfg(target_arch = "wasm32")]
 pub fn spawn(ice: &[IceServer]) -> Result<(Handle, mpsc::Receiver<Event>), SwarmError> {
-    let (commands, command_receiver) = mpsc::unbounded();
-    let (event_sender, events) = mpsc::channel(WAITING_EVENTS);
-    let driver = driver::Driver::new(&Keypair::generate_ed25519(), ice, command_receiver, event_sender)?;
+    let (handle, driver, events) = new::<mesh::Mesh>(ice)?;
+    wasm_bindgen_futures::spawn_local(driver.run());
+    Ok((handle, events))
+}
+
+/// Starts a driver under a fresh session key which connects to the hub alone: on the page's main thread, or on the current tokio
+/// runtime.
+///
+/// The driver ends when every [`Handle`] or the receiver of events is dropped.
+///
+/// # Errors
+/// [`SwarmError::Transport`] if the transports could not be set up.
+pub fn spawn_to_hub() -> Result<(Handle, mpsc::Receiver<Event>), SwarmError> {
+    let (handle, driver, events) = new::<reach::HubOnly>(&[])?;
     #[cfg(target_arch = "wasm32")]
     wasm_bindgen_futures::spawn_local(driver.run());
     #[cfg(not(target_arch = "wasm32"))]
     tokio::spawn(driver.run());
-    Ok((Handle { commands }, events))
+    Ok((handle, events))
+}
+
+fn new<R: reach::Reach>(
+    ice: &[IceServer],
+) -> Result<(Handle, driver::Driver<R>, mpsc::Receiver<Event>), SwarmError> {
+    let (commands, command_receiver) = mpsc::unbounded();
+    let (event_sender, events) = mpsc::channel(WAITING_EVENTS);
+    let driver = driver::Driver::new(&Keypair::generate_ed25519(), ice, command_receiver, event_sender)?;
+    Ok((Handle { commands }, driver, events))
 }

@@ -1,7 +1,8 @@
-//! Builds page and worker into `dist/`, compressed: what `trunk build --release` makes, without having to build Trunk.
+//! Builds page, worker and swarm into `dist/`, compressed: what `trunk build --release` makes, without having to build Trunk.
 
 mod index;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,11 +17,12 @@ use index::Part;
 pub(crate) use index::{Index, Program};
 
 /// What page and worker are made from.
-const SOURCES: [&str; 25] = [
+const SOURCES: [&str; 26] = [
     "index.html",
     "Cargo.toml",
     "Cargo.lock",
     ".cargo/config.toml",
+    "swarm",
     "web",
     "worker",
     "crates/bucket",
@@ -83,20 +85,24 @@ pub(crate) fn build(toolchain: &Toolchain, threads: Threads) -> Result<PathBuf> 
     Ok(dist)
 }
 
-/// Both modules in one go, so that the last step of each, which uses one processor, runs beside the other's.
+/// All modules in one go, so that the last step of each, which uses one processor, runs beside the others'.
 fn compile(toolchain: &Toolchain, index: &Index) -> Result<()> {
     let mut cargo = toolchain.with_source()?.cargo();
     cargo.args(["build", "--profile", "wasm", "--target", "wasm32-unknown-unknown"]);
     // Rust's own library comes compiled for speed. Built along, it is as small as the rest.
     cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
-    for program in [index.page()?, index.worker()?] {
-        cargo.args(["--package", &program.name]);
+    for package in index.programs().map(|program| &program.package).collect::<BTreeSet<_>>() {
+        cargo.args(["--package", package]);
     }
     // Where in the source something panicked, and what is printed for debugging, is of no use to visitors, and weighs more
     // than a picture. Cargo adds this to the flags of its configuration.
     cargo.env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Zlocation-detail=none -Zfmt-debug=none");
-    run::quietly("Building page and worker", "3 minutes the first time, half a minute later", &mut cargo)
+    run::quietly(
+        "Building page, worker and swarm",
+        "3 minutes the first time, half a minute later",
+        &mut cargo,
+    )
 }
 
 /// Puts what was made in the place of what was there before.
@@ -139,6 +145,10 @@ impl Assembly<'_> {
             }
             Part::Style { file } => Ok(format!("<link rel=\"stylesheet\" href=\"./{}\">", self.copy(file)?)),
             Part::Page { program, initializer } => self.page(program, initializer),
+            Part::Later { program } => {
+                bind::bind(self.tools, &built(program), self.folder, &program.optimise)?;
+                Ok(String::new())
+            }
             Part::Worker { program } => {
                 bind::bind(self.tools, &built(program), self.folder, &program.optimise)?;
                 let name = &program.name;

@@ -48,7 +48,7 @@ impl Tab {
     }
 
     async fn connect_as_told(info: Info, seed: u8) -> Self {
-        let (handle, mut events) = swarm::spawn(&[]).unwrap();
+        let (handle, mut events) = swarm::spawn_to_hub().unwrap();
         let Some(Event::Started { peer }) = events.next().await else { panic!("the swarm did not start") };
         let waiting = Waiting::default();
         let (sender, changes) = mpsc::unbounded_channel();

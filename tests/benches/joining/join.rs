@@ -76,7 +76,7 @@ pub(crate) async fn join(relay: &RelayProcess, number: u8) -> Result<Joined> {
     let campaign = site.get("campaign").and_then(Value::as_str).context("no campaign in lichen.json")?;
     let manifest = relay.get(&format!("blob/{campaign}"))?.body;
     let site: lichen_bridge::Relay = serde_json::from_value(site)?;
-    let (handle, mut reports) = swarm::spawn(&[])?;
+    let (handle, mut reports) = swarm::spawn_to_hub()?;
     let (commands, received) = unbounded();
     let (sender, mut events) = unbounded();
     let heard = Rc::new(RefCell::new(Heard::default()));

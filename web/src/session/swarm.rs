@@ -1,52 +1,69 @@
-//! The swarm: what it reports goes to the worker, and what is worth showing to whoever listens to the session.
+//! The swarm: a module of its own, fetched when it is first needed. The worker talks to it by itself; what is worth showing
+//! comes here.
+
+use std::rc::Rc;
+
+use futures::future::{AbortHandle, abortable};
+use js_sys::{Function, Promise, Reflect, Uint8Array};
+use lichen_bridge::{Message, Problem, Seen, Server};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::MessagePort;
 
 use super::{Listener, Report, broken, unstartable};
-use crate::lifecycle::Lifecycle;
+use crate::origin::describe;
 use crate::site::Ice;
-use crate::{crash, origin};
-use futures::channel::mpsc;
-use futures::future::{AbortHandle, abortable};
-use futures::{StreamExt, select_biased};
-use lichen_bridge::{Command, Problem};
-use lichen_net::{Command as NetCommand, Event as NetEvent, swarm};
-use wasm_bindgen_futures::spawn_local;
+use crate::{crash, origin, site};
 
-/// Most events that go to the worker at once.
-const AT_ONCE: usize = 64;
+/// The module's bindings, where tabs only talk to the relay; they lie beside the page.
+const MODULE: &str = "./lichen-swarm.js";
 
-/// A running swarm, which ends when this is dropped.
+/// Those where tabs meet each other.
+const MESH: &str = "./lichen-swarm-mesh.js";
+
+/// What `load.mjs` offers under this name fetches a module and starts it.
+const LOAD: &str = "lichenLoad";
+
+#[wasm_bindgen]
+extern "C" {
+    /// The module.
+    type Module;
+
+    #[wasm_bindgen(method, catch)]
+    fn version(this: &Module) -> Result<u32, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn start(this: &Module, servers: &[u8], port: &MessagePort, hear: &Function) -> Result<Running, JsValue>;
+
+    /// A swarm that runs.
+    #[derive(Clone)]
+    pub(crate) type Running;
+
+    /// Ends it; nothing happens if it has ended.
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn end(this: &Running) -> Result<(), JsValue>;
+}
+
+/// A running swarm, or one that is being fetched. It ends when this is dropped.
 pub(super) struct Swarm {
-    commands: mpsc::UnboundedSender<NetCommand>,
     running: AbortHandle,
-    _lifecycle: Lifecycle,
 }
 
 impl Swarm {
-    /// Starts a swarm whose events are posted to the worker.
-    pub(super) fn start(
-        ice: Ice,
-        post: impl Fn(&[Command]) -> Result<(), Problem> + 'static,
-        listener: Listener,
-    ) -> Self {
-        let (commands, due) = mpsc::unbounded();
+    /// Starts a swarm that is commanded from this port's other end.
+    pub(super) fn start(ice: Ice, mesh: bool, port: MessagePort, listener: Listener) -> Self {
         let run = async move {
-            if let Err(problem) = run(ice, due, &post, &listener).await {
-                listener(vec![Report::Broke(problem)]);
+            match begin(ice, mesh, &port, &listener).await {
+                Ok(swarm) => swarm.wait().await,
+                Err(problem) => listener(vec![Report::Broke(problem)]),
             }
         };
         let (run, running) = abortable(run);
-        crash::ends_swarm(&running);
-        // Aborted or at its end, there is nothing left to do.
+        // Once aborted, there is nothing left to do.
         spawn_local(async move {
             let _end = run.await;
         });
-        let lifecycle = Lifecycle::watch(&commands);
-        Self { commands, running, _lifecycle: lifecycle }
-    }
-
-    /// Hands a command to the swarm.
-    pub(super) fn tell(&self, command: NetCommand) -> Result<(), Problem> {
-        self.commands.unbounded_send(command).map_err(|error| broken(&error.to_string()))
+        Self { running }
     }
 }
 
@@ -56,63 +73,60 @@ impl Drop for Swarm {
     }
 }
 
-/// Carries commands to the swarm and its events to the worker, until nobody commands any more or this is aborted.
-async fn run(
-    ice: Ice,
-    mut due: mpsc::UnboundedReceiver<NetCommand>,
-    post: &impl Fn(&[Command]) -> Result<(), Problem>,
-    listener: &Listener,
-) -> Result<(), Problem> {
-    let servers = origin::ice_servers(ice).await;
-    let (handle, events) = swarm::spawn(&servers).map_err(|error| unstartable(&error.to_string()))?;
-    let mut events = events.ready_chunks(AT_ONCE);
-    loop {
-        select_biased! {
-            command = due.next() => match command {
-                Some(command) => handle.send(command).map_err(|error| broken(&error.to_string()))?,
-                None => return Ok(()),
-            },
-            events = events.next() => match events {
-                Some(events) => pass_on(events, post, listener)?,
-                // It ends by itself only when it broke.
-                None => return Err(broken("the swarm ended")),
-            },
-        }
+/// A swarm that has begun, and what it calls.
+struct Begun {
+    running: Running,
+    _hear: Closure<dyn FnMut(Uint8Array)>,
+}
+
+impl Begun {
+    /// Keeps it until this is dropped.
+    async fn wait(self) {
+        std::future::pending().await
     }
 }
 
-/// The worker hears everything, and whoever listens what can be seen.
-fn pass_on(
-    events: Vec<NetEvent>,
-    post: &impl Fn(&[Command]) -> Result<(), Problem>,
-    listener: &Listener,
-) -> Result<(), Problem> {
-    let seen: Vec<Report> =
-        events.iter().filter(|event| is_seen(event)).cloned().map(Report::Swarm).collect();
-    let commands: Vec<Command> = events.into_iter().map(Command::Net).collect();
-    post(&commands)?;
-    if !seen.is_empty() {
-        listener(seen);
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // One that cannot even end is broken, and has said so.
+        let _broken = self.running.end();
     }
-    Ok(())
 }
 
-/// Whether an event changes what is shown of the connections; frames do not.
-const fn is_seen(event: &NetEvent) -> bool {
-    match event {
-        NetEvent::Connecting { .. }
-        | NetEvent::Connected { .. }
-        | NetEvent::Disconnected { .. }
-        | NetEvent::PeersChanged { .. }
-        | NetEvent::NoDirectPath { .. }
-        | NetEvent::Traffic { .. } => true,
-        NetEvent::Started { .. }
-        | NetEvent::Frame { .. }
-        | NetEvent::Ended { .. }
-        | NetEvent::Failed { .. }
-        | NetEvent::Asked { .. }
-        | NetEvent::Unasked { .. }
-        | NetEvent::Announced { .. }
-        | NetEvent::Found { .. } => false,
+async fn begin(ice: Ice, mesh: bool, port: &MessagePort, listener: &Listener) -> Result<Begun, Problem> {
+    let module = load(if mesh { MESH } else { MODULE })
+        .await
+        .map_err(|error| site::unloaded(Some(&describe(&error))))?;
+    let found = module.version().map_err(|error| site::unloaded(Some(&describe(&error))))?;
+    if found != lichen_bridge::VERSION {
+        return Err(site::unloaded(Some("it is of another version than the page")));
     }
+    let servers: Vec<Server> = origin::ice_servers(ice).await.into_iter().map(Server::from).collect();
+    let servers = Server::to_bytes(&servers).map_err(|error| broken(&error.to_string()))?;
+    let hears = Rc::clone(listener);
+    let hear = Closure::new(move |bytes: Uint8Array| hears(reports(&bytes.to_vec())));
+    let running = module
+        .start(&servers, port, hear.as_ref().unchecked_ref())
+        .map_err(|error| unstartable(&describe(&error)))?;
+    crash::ends_swarm(&running);
+    Ok(Begun { running, _hear: hear })
+}
+
+async fn load(bindings: &str) -> Result<Module, JsValue> {
+    let load: Function = Reflect::get(&js_sys::global(), &LOAD.into())?.dyn_into()?;
+    let module: Promise = load.call1(&JsValue::UNDEFINED, &bindings.into())?.dyn_into()?;
+    Ok(JsFuture::from(module).await?.unchecked_into())
+}
+
+fn reports(bytes: &[u8]) -> Vec<Report> {
+    let seen = match Seen::from_bytes(bytes) {
+        Ok(seen) => seen,
+        Err(error) => return vec![Report::Broke(broken(&error.to_string()))],
+    };
+    let report = |seen| match seen {
+        Seen::Meets => Report::Meets,
+        Seen::Swarm(event) => Report::Swarm(event),
+        Seen::Broke(reason) => Report::Broke(broken(&reason)),
+    };
+    seen.into_iter().map(report).collect()
 }

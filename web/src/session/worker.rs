@@ -1,4 +1,4 @@
-//! The worker: what it says goes to the swarm or to whoever listens to the session.
+//! The worker: what it says goes to whoever listens to the session.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,9 +8,8 @@ use super::{Listener, Report, broken, unstartable};
 use crate::origin::describe;
 use crate::{crash, site};
 use lichen_bridge::{Command, Event, Problem, transfer};
-use lichen_net::Command as NetCommand;
 use wasm_bindgen::prelude::*;
-use web_sys::{ErrorEvent, MessageEvent, WorkerOptions, WorkerType};
+use web_sys::{ErrorEvent, MessageEvent, MessagePort, WorkerOptions, WorkerType};
 
 /// The worker's loader, as Trunk names it; it lies beside the page.
 const LOADER: &str = "./lichen-worker_loader.js";
@@ -55,9 +54,11 @@ impl Worker {
         Ok(started)
     }
 
-    /// Hands what the worker orders to this swarm from now on.
-    pub(super) fn use_swarm(&self, swarm: Swarm) {
+    /// Has the worker order this swarm about from now on, which listens at the port's other end.
+    pub(super) fn use_swarm(&self, swarm: Swarm, port: &MessagePort) -> Result<(), Problem> {
         *self.swarm.borrow_mut() = Some(swarm);
+        let posted = self.worker.post_message_with_transfer(port, &js_sys::Array::of1(port));
+        posted.map_err(|error| broken(&describe(&error)))
     }
 
     /// Posts commands, all at once.
@@ -92,30 +93,14 @@ impl Worker {
         *self.heard.borrow_mut() = Some(Heard { _on_message: on_message, _on_error: on_error });
     }
 
-    /// Takes in what the worker posted: orders go to the swarm, the rest is reported.
+    /// Takes in what the worker posted.
     fn hear(&self, event: &MessageEvent) {
         self.has_begun.set(true);
         let reports = match transfer::receive::<Event>(event) {
-            Ok(events) => events.into_iter().filter_map(|event| self.sort(event)).collect(),
+            Ok(events) => events.into_iter().map(Report::Worker).collect(),
             Err(error) => vec![Report::Broke(broken(&error.to_string()))],
         };
         self.report(reports);
-    }
-
-    fn sort(&self, event: Event) -> Option<Report> {
-        let Event::Net(command) = event else { return Some(Report::Worker(event)) };
-        let meets = matches!(command, NetCommand::Meet { .. });
-        match self.order(command) {
-            Ok(()) => meets.then_some(Report::Meets),
-            Err(problem) => Some(Report::Broke(problem)),
-        }
-    }
-
-    fn order(&self, command: NetCommand) -> Result<(), Problem> {
-        match &*self.swarm.borrow() {
-            Some(swarm) => swarm.tell(command),
-            None => Err(broken("the swarm is not running")),
-        }
     }
 
     fn report(&self, reports: Vec<Report>) {

@@ -15,8 +15,7 @@ use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{PeerId, TransportError, identify, ping};
 
 use super::core::{Core, Unheard};
-#[cfg(target_arch = "wasm32")]
-use super::mesh::{self, Lent, Mesh};
+use super::reach::{self, Lent, Reach};
 use super::streams::{self, StreamEvent};
 use super::target::Target;
 use super::transport::Traffic;
@@ -37,25 +36,23 @@ const SUSPENDED: Duration = Duration::from_secs(24 * 60 * 60);
 
 const IDENTIFY_PROTOCOL: &str = "/lichen/1.0.0";
 
-// The mesh, which only pages have, comes first: a connection that it denies, the others never see.
+// What keeps peers comes first: a connection that it denies, the others never see.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
-pub(super) struct Behaviour {
-    #[cfg(target_arch = "wasm32")]
-    mesh: mesh::Behaviour,
+pub(super) struct Behaviour<R: NetworkBehaviour> {
+    reach: R,
     streams: streams::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
 }
 
 /// Carries commands out and reports events until nobody listens or commands any more.
-pub(super) struct Driver {
-    swarm: libp2p::Swarm<Behaviour>,
+pub(super) struct Driver<R: Reach> {
+    swarm: libp2p::Swarm<Behaviour<R::Behaviour>>,
     commands: mpsc::UnboundedReceiver<Command>,
     hub: Hub,
     core: Core,
-    #[cfg(target_arch = "wasm32")]
-    mesh: Mesh,
+    reach: R,
     /// Bytes moved to and from the hub.
     traffic: Arc<Traffic>,
     reported: (u64, u64),
@@ -72,7 +69,7 @@ enum Hub {
     Waiting { target: Target, attempt: u32, until: Delay },
 }
 
-impl Driver {
+impl<R: Reach> Driver<R> {
     pub(super) fn new(
         keys: &Keypair,
         ice: &[IceServer],
@@ -80,31 +77,25 @@ impl Driver {
         events: mpsc::Sender<Event>,
     ) -> Result<Self, SwarmError> {
         let traffic = Arc::new(Traffic::default());
-        #[cfg(target_arch = "wasm32")]
-        let (transport, mesh_behaviour, mesh) = mesh::new(keys, ice, Arc::clone(&traffic))?;
-        #[cfg(not(target_arch = "wasm32"))]
-        let (transport, _) = (super::transport::all(keys, Arc::clone(&traffic))?, ice);
+        let (transport, reaching, reach) = R::open(keys, ice, Arc::clone(&traffic))?;
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), keys.public())
             .with_agent_version(concat!("lichen/", env!("CARGO_PKG_VERSION")).to_string());
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE);
         let behaviour = Behaviour {
-            #[cfg(target_arch = "wasm32")]
-            mesh: mesh_behaviour,
+            reach: reaching,
             streams: streams::Behaviour::client(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
         };
         let config = config().with_substream_upgrade_protocol_override(Version::V1Lazy);
-        let swarm = libp2p::Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
-        #[cfg(target_arch = "wasm32")]
-        let swarm = mesh::listening(swarm)?;
+        let mut swarm = libp2p::Swarm::new(transport, behaviour, keys.public().to_peer_id(), config);
+        R::listen(&mut swarm)?;
         Ok(Self {
             swarm,
             commands,
             hub: Hub::None,
             core: Core::new(events),
-            #[cfg(target_arch = "wasm32")]
-            mesh,
+            reach,
             traffic,
             reported: (0, 0),
             is_stale: false,
@@ -130,10 +121,7 @@ impl Driver {
                 _ => std::future::pending().await,
             }
         };
-        #[cfg(target_arch = "wasm32")]
-        let mesh_done = self.mesh.next_done();
-        #[cfg(not(target_arch = "wasm32"))]
-        let mesh_done = std::future::pending::<std::convert::Infallible>();
+        let next_done = self.reach.next_done();
         select_biased! {
             command = self.commands.next() => match command {
                 Some(command) => self.on_command(command).await?,
@@ -141,12 +129,7 @@ impl Driver {
             },
             event = self.swarm.select_next_some() => self.on_swarm_event(event).await?,
             end = std::pin::pin!(self.core.requests.next_end().fuse()) => self.core.emit(end).await?,
-            done = std::pin::pin!(mesh_done.fuse()) => {
-                #[cfg(target_arch = "wasm32")]
-                self.on_mesh_done(done).await?;
-                #[cfg(not(target_arch = "wasm32"))]
-                match done {}
-            }
+            done = std::pin::pin!(next_done.fuse()) => self.on_done(done).await?,
             () = std::pin::pin!(retry.fuse()) => self.on_retry().await?,
             () = (&mut self.tick).fuse() => self.on_tick().await?,
         }
@@ -164,15 +147,7 @@ impl Driver {
                 self.core.requests.cancel(id);
                 Ok(())
             }
-            #[cfg(target_arch = "wasm32")]
-            order => self.on_mesh_command(order).await,
-            #[cfg(not(target_arch = "wasm32"))]
-            Command::Ask { id, .. } => self.core.refuse(id, RequestError::Unsupported).await,
-            #[cfg(not(target_arch = "wasm32"))]
-            _ => {
-                tracing::debug!("there is no mesh in this build");
-                Ok(())
-            }
+            order => self.on_order(order).await,
         }
     }
 
@@ -201,10 +176,8 @@ impl Driver {
     }
 
     async fn disconnect(&mut self) -> Result<(), Unheard> {
-        #[cfg(target_arch = "wasm32")]
-        self.mesh
-            .part(&mut Lent { behaviour: &mut self.swarm.behaviour_mut().mesh, core: &mut self.core })
-            .await?;
+        let behaviour = &mut self.swarm.behaviour_mut().reach;
+        self.reach.part(&mut Lent { behaviour, core: &mut self.core }).await?;
         self.leave_hub().await
     }
 
@@ -228,7 +201,6 @@ impl Driver {
 
     /// Leaves the hub; peers stay.
     async fn leave_hub(&mut self) -> Result<(), Unheard> {
-        #[cfg(target_arch = "wasm32")]
         self.hub_lost();
         let (peer, connection) = match std::mem::replace(&mut self.hub, Hub::None) {
             Hub::None => return Ok(()),
@@ -261,13 +233,15 @@ impl Driver {
         Ok(())
     }
 
-    async fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) -> Result<(), Unheard> {
+    async fn on_swarm_event(
+        &mut self,
+        event: SwarmEvent<BehaviourEvent<R::Behaviour>>,
+    ) -> Result<(), Unheard> {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event).await,
-            #[cfg(target_arch = "wasm32")]
-            SwarmEvent::Behaviour(BehaviourEvent::Mesh(event)) => {
-                let behaviour = &mut self.swarm.behaviour_mut().mesh;
-                self.mesh.on_event(event, Lent { behaviour, core: &mut self.core }).await
+            SwarmEvent::Behaviour(BehaviourEvent::Reach(event)) => {
+                let behaviour = &mut self.swarm.behaviour_mut().reach;
+                self.reach.on_event(event, Lent { behaviour, core: &mut self.core }).await
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => {
                 self.on_ping(event);
@@ -298,7 +272,6 @@ impl Driver {
             let connected = Event::Connected { peer: peer.to_bytes(), address: target.text.clone() };
             self.hub = Hub::Connected { target: target.clone(), connection };
             self.core.emit(connected).await?;
-            #[cfg(target_arch = "wasm32")]
             self.hub_found();
         }
         self.emit_peers().await
@@ -306,19 +279,15 @@ impl Driver {
 
     async fn on_closed(&mut self, peer: PeerId, closed: ConnectionId, left: u32) -> Result<(), Unheard> {
         self.core.peers.closed(closed);
-        #[cfg(target_arch = "wasm32")]
         if left == 0 {
-            self.mesh.peer_gone(&peer);
+            self.reach.peer_gone(&peer);
         }
-        #[cfg(not(target_arch = "wasm32"))]
-        let _uncounted = (peer, left);
         self.emit_peers().await?;
         self.core.finish_ready().await?;
         self.core.fail(closed).await?;
         match &self.hub {
             Hub::Connected { target, connection } if *connection == closed => {
                 let target = target.clone();
-                #[cfg(target_arch = "wasm32")]
                 self.hub_lost();
                 self.retry(target, 1, Disconnection::Lost).await
             }
@@ -385,12 +354,8 @@ impl Driver {
 
     async fn on_tick(&mut self) -> Result<(), Unheard> {
         self.tick.reset(TRAFFIC_INTERVAL);
-        #[cfg(target_arch = "wasm32")]
-        self.mesh.second();
-        #[cfg(target_arch = "wasm32")]
-        let direct = self.mesh.moved_in_all();
-        #[cfg(not(target_arch = "wasm32"))]
-        let direct = (0, 0);
+        self.reach.second();
+        let direct = self.reach.moved_in_all();
         let moved = (self.traffic.received() + direct.0, self.traffic.sent() + direct.1);
         if self.reported != moved {
             self.reported = moved;
@@ -404,39 +369,32 @@ impl Driver {
         self.is_stale = false;
         let peers = self.core.peers.rows(|peer, path| match path {
             Path::Hub => (self.traffic.received(), self.traffic.sent()),
-            #[cfg(target_arch = "wasm32")]
-            Path::Direct | Path::Relayed => self.mesh.moved(peer),
-            #[cfg(not(target_arch = "wasm32"))]
-            Path::Direct | Path::Relayed => {
-                let _uncounted = peer;
-                (0, 0)
-            }
+            Path::Direct | Path::Relayed => self.reach.moved(peer),
         });
         self.core.emit(Event::PeersChanged { peers }).await
     }
 }
 
-/// What the page's mesh has to do with the rest.
-#[cfg(target_arch = "wasm32")]
-impl Driver {
-    async fn on_mesh_command(&mut self, command: Command) -> Result<(), Unheard> {
-        let behaviour = &mut self.swarm.behaviour_mut().mesh;
-        self.mesh.on_command(command, Lent { behaviour, core: &mut self.core }).await
+/// What other peers than the hub have to do with it.
+impl<R: Reach> Driver<R> {
+    async fn on_order(&mut self, command: Command) -> Result<(), Unheard> {
+        let behaviour = &mut self.swarm.behaviour_mut().reach;
+        self.reach.on_command(command, Lent { behaviour, core: &mut self.core }).await
     }
 
-    async fn on_mesh_done(&mut self, done: mesh::Done) -> Result<(), Unheard> {
-        let behaviour = &mut self.swarm.behaviour_mut().mesh;
-        self.mesh.on_done(done, Lent { behaviour, core: &mut self.core }).await
+    async fn on_done(&mut self, done: R::Done) -> Result<(), Unheard> {
+        let behaviour = &mut self.swarm.behaviour_mut().reach;
+        self.reach.on_done(done, Lent { behaviour, core: &mut self.core }).await
     }
 
     fn hub_found(&mut self) {
         let Hub::Connected { target, connection } = &self.hub else { return };
-        let hub = mesh::Hub { peer: target.peer, connection: *connection, address: target.address.clone() };
-        self.mesh.hub_found(hub, &mut self.swarm.behaviour_mut().mesh);
+        let hub = reach::Hub { peer: target.peer, connection: *connection, address: target.address.clone() };
+        self.reach.hub_found(hub, &mut self.swarm.behaviour_mut().reach);
     }
 
     fn hub_lost(&mut self) {
-        self.mesh.hub_lost(&mut self.swarm.behaviour_mut().mesh);
+        self.reach.hub_lost(&mut self.swarm.behaviour_mut().reach);
     }
 }
 

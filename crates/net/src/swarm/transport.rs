@@ -64,7 +64,7 @@ where
         .boxed())
 }
 
-/// All transports of a tab: the hub's traffic is counted in all, what peers move directly by peer.
+/// All transports of a tab that meets others: the hub's traffic is counted in all, what peers move directly by peer.
 #[cfg(target_arch = "wasm32")]
 pub(super) fn all(
     keys: &Keypair,
@@ -84,9 +84,15 @@ pub(super) fn all(
         .boxed())
 }
 
-/// All transports of a native client.
+/// The transport of a tab that connects to the hub alone.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn to_hub(keys: &Keypair, traffic: Arc<Traffic>) -> Result<Secured, SwarmError> {
+    secure(super::websocket::WebSockets, keys, traffic)
+}
+
+/// The transport of a native client.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn all(keys: &Keypair, traffic: Arc<Traffic>) -> Result<Secured, SwarmError> {
+pub(super) fn to_hub(keys: &Keypair, traffic: Arc<Traffic>) -> Result<Secured, SwarmError> {
     use libp2p::{dns, tcp, websocket};
 
     let failed = |error: io::Error| SwarmError::Transport(error.to_string());

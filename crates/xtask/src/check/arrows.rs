@@ -28,8 +28,8 @@ const ORDER: [&str; 15] = [
     "lichen-node",
 ];
 /// Thin shells over those, none of which uses another.
-const SHELLS: [&str; 5] =
-    ["lichen-web", "lichen-worker", "lichen-engine-threads", "lichen-relay", "lichen-cli"];
+const SHELLS: [&str; 6] =
+    ["lichen-web", "lichen-swarm", "lichen-worker", "lichen-engine-threads", "lichen-relay", "lichen-cli"];
 /// Developer tools and tests: nobody uses them outside of tests.
 const TOOLS: [&str; 6] = [
     "xtask",

@@ -28,12 +28,16 @@ pub(super) enum Part {
     Page { program: Program, initializer: String },
     /// The worker's.
     Worker { program: Program },
+    /// What the page loads when it is asked for.
+    Later { program: Program },
 }
 
 /// A module that cargo builds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
-    /// Its package and its name.
+    /// Its package.
+    pub(crate) package: String,
+    /// Its name.
     pub(crate) name: String,
     /// What wasm-opt is told.
     pub(crate) optimise: Vec<String>,
@@ -59,20 +63,20 @@ impl Index {
         Ok(Self { texts, parts })
     }
 
-    /// The page's module.
-    pub(crate) fn page(&self) -> Result<&Program> {
-        self.parts
-            .iter()
-            .find_map(|part| if let Part::Page { program, .. } = part { Some(program) } else { None })
-            .context("index.html names no code of the page")
-    }
-
     /// The worker's module.
     pub(crate) fn worker(&self) -> Result<&Program> {
         self.parts
             .iter()
             .find_map(|part| if let Part::Worker { program } = part { Some(program) } else { None })
             .context("index.html names no worker")
+    }
+
+    /// All modules.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Page { program, .. } | Part::Worker { program } | Part::Later { program } => Some(program),
+            Part::Icon { .. } | Part::Style { .. } => None,
+        })
     }
 }
 
@@ -88,16 +92,25 @@ impl Part {
             let optimise = std::iter::once(level)
                 .chain(need("data-wasm-opt-params")?.split_whitespace().map(str::to_owned))
                 .collect();
-            Ok(Program { name: need("data-bin")?, optimise })
+            let folder = need("href")?;
+            let folder = folder.strip_suffix("/Cargo.toml").context("a module's href is no Cargo.toml")?;
+            Ok(Program { package: format!("lichen-{folder}"), name: need("data-bin")?, optimise })
         };
         Ok(match need("rel")?.as_str() {
             "icon" => Self::Icon { file: need("href")?, media: need("type")? },
             "css" => Self::Style { file: need("href")? },
-            "rust" if attribute(tag, "data-type") == Some("worker") => Self::Worker { program: program()? },
+            // To Trunk both are workers; the page loads one of them by itself.
+            "rust" if has(tag, "data-loader-shim") => Self::Worker { program: program()? },
+            "rust" if attribute(tag, "data-type") == Some("worker") => Self::Later { program: program()? },
             "rust" => Self::Page { program: program()?, initializer: need("data-initializer")? },
             other => bail!("<link data-trunk rel={other:?}> is a kind of part that this build does not know"),
         })
     }
+}
+
+/// Whether a tag has an attribute without a value.
+fn has(tag: &str, name: &str) -> bool {
+    tag.split_whitespace().any(|word| word == name)
 }
 
 /// The value of an attribute of a tag.
@@ -120,10 +133,11 @@ mod tests {
     #[test]
     fn the_repositorys_page_is_read() {
         let index = Index::read().unwrap();
-        assert_eq!(index.page().unwrap().name, "lichen-web");
         let worker = index.worker().unwrap();
         assert_eq!(worker.name, "lichen-worker");
         assert!(worker.optimise.contains(&"-O3".into()) && worker.optimise.contains(&"--enable-simd".into()));
+        let names: Vec<_> = index.programs().map(|program| &*program.name).collect();
+        assert_eq!(names, ["lichen-web", "lichen-swarm", "lichen-swarm-mesh", "lichen-worker"]);
         assert_eq!(index.texts.len(), index.parts.len() + 1);
         let styles = index.parts.iter().filter(|part| matches!(part, Part::Style { .. })).count();
         assert!(styles >= 3, "{index:?}");
@@ -142,6 +156,6 @@ mod tests {
         assert!(Index::parse(r#"<link data-trunk rel="scss" href="a">"#).is_err());
         assert!(Index::parse(r#"<link data-trunk rel="css">"#).is_err());
         assert!(Index::parse(r#"<link data-trunk rel="css" href="a""#).is_err());
-        assert!(Index::parse("<p>nothing</p>").unwrap().page().is_err());
+        assert!(Index::parse("<p>nothing</p>").unwrap().programs().next().is_none());
     }
 }

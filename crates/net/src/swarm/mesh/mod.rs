@@ -14,21 +14,20 @@ use std::sync::Arc;
 
 use direct::Direct;
 use futures::future::{AbortHandle, LocalBoxFuture};
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::FuturesUnordered;
 use inbound::{Inbound, Outcome};
 use js_sys::Array;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
-use libp2p::swarm::{ConnectionId, NetworkBehaviour, Swarm};
-use libp2p::{Multiaddr, PeerId, gossipsub, relay};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{gossipsub, relay};
 use lichen_record::CampaignId;
 use lichen_webrtc::browser as webrtc;
 use orders::Heard;
-pub(super) use orders::Lent;
 use register::Registered;
 use wasm_bindgen::JsValue;
 
 use super::SwarmError;
+use super::reach::Hub;
 use super::streams;
 use super::traffic::PeerTraffic;
 use super::transport::{self, Secured, Traffic};
@@ -65,13 +64,6 @@ pub(super) struct Mesh {
     tasks: FuturesUnordered<LocalBoxFuture<'static, Done>>,
 }
 
-/// The connection through which peers are found.
-pub(super) struct Hub {
-    pub(super) peer: PeerId,
-    pub(super) connection: ConnectionId,
-    pub(super) address: Multiaddr,
-}
-
 struct Meeting {
     campaign: CampaignId,
     relay_only: bool,
@@ -88,7 +80,7 @@ pub(super) enum Done {
 }
 
 /// The transports of a page, and the mesh that uses them.
-pub(super) fn new(
+fn new(
     keys: &Keypair,
     ice: &[IceServer],
     hub: Arc<Traffic>,
@@ -120,14 +112,6 @@ pub(super) fn new(
     Ok((transport, behaviour, mesh))
 }
 
-/// The swarm, which takes what peers bring about; none can before the neighbourhood is opened.
-pub(super) fn listening<B: NetworkBehaviour>(mut swarm: Swarm<B>) -> Result<Swarm<B>, SwarmError> {
-    match swarm.listen_on(Multiaddr::empty().with(Protocol::WebRTC)) {
-        Ok(_listener) => Ok(swarm),
-        Err(error) => Err(SwarmError::Transport(error.to_string())),
-    }
-}
-
 fn ice_server(server: &IceServer) -> webrtc::RtcIceServer {
     let entry = webrtc::RtcIceServer::new();
     entry.set_urls(&server.urls.iter().map(|url| JsValue::from_str(url)).collect::<Array>());
@@ -148,24 +132,4 @@ fn gossip(keys: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {
         .map_err(|error| SwarmError::Transport(error.to_string()))?;
     gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(keys.clone()), config)
         .map_err(|error| SwarmError::Transport(error.to_owned()))
-}
-
-impl Mesh {
-    /// What the next task comes to; waits where there is none.
-    pub(super) async fn next_done(&mut self) -> Done {
-        match self.tasks.next().await {
-            Some(done) => done,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Bytes received from and sent to a peer over its direct connections.
-    pub(super) fn moved(&self, peer: &PeerId) -> (u64, u64) {
-        self.traffic.moved(peer)
-    }
-
-    /// Bytes received and sent over all direct connections so far.
-    pub(super) fn moved_in_all(&self) -> (u64, u64) {
-        self.traffic.moved_in_all()
-    }
 }

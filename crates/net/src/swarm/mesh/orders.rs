@@ -1,21 +1,29 @@
 //! What the mesh is ordered, what happens in it, and what is reported. The driver lends it the core and its behaviour.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::FutureExt;
-use libp2p::PeerId;
+use futures::stream::StreamExt;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance};
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::{NetworkBehaviour, Swarm};
+use libp2p::{Multiaddr, PeerId};
 use lichen_record::CampaignId;
 use lichen_webrtc::browser as webrtc;
 
 use super::inbound::{Admission, Outcome};
 use super::neighbourhood;
 use super::register::{self, Registered, called_off};
-use super::{Behaviour, BehaviourEvent, Done, Hub, Meeting, Mesh};
+use super::{Behaviour, BehaviourEvent, Done, Meeting, Mesh, new};
 use crate::rendezvous::Register;
-use crate::swarm::core::{Core, Unheard};
+use crate::swarm::SwarmError;
+use crate::swarm::core::Unheard;
+use crate::swarm::reach::{self, Hub, Reach};
 use crate::swarm::streams::StreamEvent;
-use crate::{Command, Event, MAX_ANNOUNCEMENT, MAX_ASK, MAX_PEER_FRAME, RequestError, RequestId};
+use crate::swarm::transport::{Secured, Traffic};
+use crate::{Command, Event, IceServer, MAX_ANNOUNCEMENT, MAX_ASK, MAX_PEER_FRAME, RequestError, RequestId};
 
 /// Announcements heard in one second: of one signer, and in all. What is more is neither believed nor passed on.
 const MAX_HEARD_OF_ONE: u32 = 16;
@@ -45,10 +53,7 @@ impl Heard {
 }
 
 /// What the mesh works with at the moment: its own part of the swarm's behaviour, and the core.
-pub(in crate::swarm) struct Lent<'a> {
-    pub(in crate::swarm) behaviour: &'a mut Behaviour,
-    pub(in crate::swarm) core: &'a mut Core,
-}
+type Lent<'a> = reach::Lent<'a, Behaviour>;
 
 impl Lent<'_> {
     fn gossip(&mut self) -> &mut gossipsub::Behaviour {
@@ -56,12 +61,61 @@ impl Lent<'_> {
     }
 }
 
-impl Mesh {
-    pub(in crate::swarm) async fn on_command(
-        &mut self,
-        command: Command,
-        mut lent: Lent<'_>,
-    ) -> Result<(), Unheard> {
+impl Reach for Mesh {
+    type Behaviour = Behaviour;
+    type Done = Done;
+
+    fn open(
+        keys: &Keypair,
+        ice: &[IceServer],
+        hub: Arc<Traffic>,
+    ) -> Result<(Secured, Behaviour, Self), SwarmError> {
+        new(keys, ice, hub)
+    }
+
+    // None can come before the neighbourhood is opened.
+    fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>) -> Result<(), SwarmError> {
+        match swarm.listen_on(Multiaddr::empty().with(Protocol::WebRTC)) {
+            Ok(_listener) => Ok(()),
+            Err(error) => Err(SwarmError::Transport(error.to_string())),
+        }
+    }
+
+    async fn next_done(&mut self) -> Done {
+        match self.tasks.next().await {
+            Some(done) => done,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn on_done(&mut self, done: Done, lent: Lent<'_>) -> Result<(), Unheard> {
+        match done {
+            Done::Registered(Registered::Listed { stream, peers }) => {
+                let count = u32::try_from(peers.len()).unwrap_or(u32::MAX);
+                lent.behaviour.neighbourhood.list(peers);
+                self.keep_registration(register::listen(stream).map(Done::Registered));
+                return lent.core.emit(Event::Found { peers: count }).await;
+            }
+            Done::Registered(Registered::Refused(refusal)) => {
+                tracing::debug!(%refusal, "the hub does not let us be found");
+                self.keep_registration(register::wait(register::again_in(Some(refusal))));
+                return lent.core.emit(Event::Found { peers: 0 }).await;
+            }
+            Done::Registered(Registered::Lost) => {
+                self.keep_registration(register::wait(register::again_in(None)));
+            }
+            Done::RegisterAgain => self.register(lent.behaviour),
+            Done::Answered(id, outcome) => {
+                if self.inbound.ended(id) && outcome == Outcome::Gone {
+                    return lent.core.emit(Event::Unasked { id }).await;
+                }
+            }
+            Done::Nothing => {}
+        }
+        Ok(())
+    }
+
+    async fn on_command(&mut self, command: Command, mut lent: Lent<'_>) -> Result<(), Unheard> {
         match command {
             Command::Meet { campaign, relay_only } => self.meet(campaign, relay_only, lent).await,
             Command::Ask { id, peer, bytes } => ask(id, &peer, bytes, lent).await,
@@ -89,97 +143,7 @@ impl Mesh {
         }
     }
 
-    async fn meet(
-        &mut self,
-        campaign: CampaignId,
-        relay_only: bool,
-        mut lent: Lent<'_>,
-    ) -> Result<(), Unheard> {
-        if self.meeting.as_ref().is_some_and(|meeting| meeting.campaign != campaign || relay_only) {
-            self.part(&mut lent).await?;
-        }
-        if !relay_only {
-            let subscribed = lent.gossip().subscribe(&topic(campaign));
-            if let Err(error) = subscribed {
-                tracing::debug!(%error, "no announcements will be heard");
-            }
-        }
-        self.meeting = Some(Meeting { campaign, relay_only });
-        self.open_if_both(lent.behaviour);
-        Ok(())
-    }
-
-    /// Leaves the mesh; the hub stays.
-    pub(in crate::swarm) async fn part(&mut self, lent: &mut Lent<'_>) -> Result<(), Unheard> {
-        self.call_off_registration();
-        if let Some(meeting) = self.meeting.take() {
-            lent.gossip().unsubscribe(&topic(meeting.campaign));
-        }
-        lent.behaviour.neighbourhood.close();
-        for id in self.inbound.clear() {
-            lent.core.emit(Event::Unasked { id }).await?;
-        }
-        Ok(())
-    }
-
-    /// The hub is connected.
-    pub(in crate::swarm) fn hub_found(&mut self, hub: Hub, behaviour: &mut Behaviour) {
-        self.hub = Some(hub);
-        self.open_if_both(behaviour);
-    }
-
-    /// The hub is not connected any more: peers stay, nobody new comes.
-    pub(in crate::swarm) fn hub_lost(&mut self, behaviour: &mut Behaviour) {
-        self.hub = None;
-        self.call_off_registration();
-        behaviour.neighbourhood.lose_relay();
-    }
-
-    /// Lets peers come, where the hub is connected and we are to meet.
-    fn open_if_both(&self, behaviour: &mut Behaviour) {
-        let (Some(hub), Some(meeting)) = (&self.hub, &self.meeting) else { return };
-        if !meeting.relay_only {
-            behaviour.neighbourhood.open(hub.address.clone());
-        }
-    }
-
-    /// A second has passed.
-    pub(in crate::swarm) fn second(&mut self) {
-        self.heard = Heard::default();
-    }
-
-    /// The last connection to a peer has closed.
-    pub(in crate::swarm) fn peer_gone(&mut self, peer: &PeerId) {
-        self.traffic.forget(peer);
-        self.inbound.forget(peer);
-    }
-
-    async fn answer(&mut self, id: crate::InboundId, bytes: Vec<u8>, lent: Lent<'_>) -> Result<(), Unheard> {
-        if bytes.len() > MAX_PEER_FRAME {
-            tracing::debug!(length = bytes.len(), "an answer is too long and ends here");
-            self.inbound.finish(id);
-            return Ok(());
-        }
-        if self.inbound.answer(id, bytes) { Ok(()) } else { lent.core.emit(Event::Unasked { id }).await }
-    }
-
-    fn announce(&self, bytes: Vec<u8>, lent: &mut Lent<'_>) {
-        let Some(meeting) = self.meeting.as_ref().filter(|meeting| !meeting.relay_only) else { return };
-        if bytes.len() > MAX_ANNOUNCEMENT {
-            tracing::debug!(length = bytes.len(), "an announcement is too long");
-            return;
-        }
-        let topic = topic(meeting.campaign);
-        if let Err(error) = lent.gossip().publish(topic, bytes) {
-            tracing::debug!(%error, "an announcement reaches nobody");
-        }
-    }
-
-    pub(in crate::swarm) async fn on_event(
-        &mut self,
-        event: BehaviourEvent,
-        lent: Lent<'_>,
-    ) -> Result<(), Unheard> {
+    async fn on_event(&mut self, event: BehaviourEvent, lent: Lent<'_>) -> Result<(), Unheard> {
         match event {
             BehaviourEvent::Neighbourhood(neighbourhood::Event::Reachable) => {
                 self.register(lent.behaviour);
@@ -213,31 +177,95 @@ impl Mesh {
         }
     }
 
-    pub(in crate::swarm) async fn on_done(&mut self, done: Done, lent: Lent<'_>) -> Result<(), Unheard> {
-        match done {
-            Done::Registered(Registered::Listed { stream, peers }) => {
-                let count = u32::try_from(peers.len()).unwrap_or(u32::MAX);
-                lent.behaviour.neighbourhood.list(peers);
-                self.keep_registration(register::listen(stream).map(Done::Registered));
-                return lent.core.emit(Event::Found { peers: count }).await;
-            }
-            Done::Registered(Registered::Refused(refusal)) => {
-                tracing::debug!(%refusal, "the hub does not let us be found");
-                self.keep_registration(register::wait(register::again_in(Some(refusal))));
-                return lent.core.emit(Event::Found { peers: 0 }).await;
-            }
-            Done::Registered(Registered::Lost) => {
-                self.keep_registration(register::wait(register::again_in(None)));
-            }
-            Done::RegisterAgain => self.register(lent.behaviour),
-            Done::Answered(id, outcome) => {
-                if self.inbound.ended(id) && outcome == Outcome::Gone {
-                    return lent.core.emit(Event::Unasked { id }).await;
-                }
-            }
-            Done::Nothing => {}
+    async fn part(&mut self, lent: &mut Lent<'_>) -> Result<(), Unheard> {
+        self.call_off_registration();
+        if let Some(meeting) = self.meeting.take() {
+            lent.gossip().unsubscribe(&topic(meeting.campaign));
+        }
+        lent.behaviour.neighbourhood.close();
+        for id in self.inbound.clear() {
+            lent.core.emit(Event::Unasked { id }).await?;
         }
         Ok(())
+    }
+
+    fn hub_found(&mut self, hub: Hub, behaviour: &mut Behaviour) {
+        self.hub = Some(hub);
+        self.open_if_both(behaviour);
+    }
+
+    fn hub_lost(&mut self, behaviour: &mut Behaviour) {
+        self.hub = None;
+        self.call_off_registration();
+        behaviour.neighbourhood.lose_relay();
+    }
+
+    fn peer_gone(&mut self, peer: &PeerId) {
+        self.traffic.forget(peer);
+        self.inbound.forget(peer);
+    }
+
+    fn second(&mut self) {
+        self.heard = Heard::default();
+    }
+
+    fn moved(&self, peer: &PeerId) -> (u64, u64) {
+        self.traffic.moved(peer)
+    }
+
+    fn moved_in_all(&self) -> (u64, u64) {
+        self.traffic.moved_in_all()
+    }
+}
+
+impl Mesh {
+    async fn meet(
+        &mut self,
+        campaign: CampaignId,
+        relay_only: bool,
+        mut lent: Lent<'_>,
+    ) -> Result<(), Unheard> {
+        if self.meeting.as_ref().is_some_and(|meeting| meeting.campaign != campaign || relay_only) {
+            self.part(&mut lent).await?;
+        }
+        if !relay_only {
+            let subscribed = lent.gossip().subscribe(&topic(campaign));
+            if let Err(error) = subscribed {
+                tracing::debug!(%error, "no announcements will be heard");
+            }
+        }
+        self.meeting = Some(Meeting { campaign, relay_only });
+        self.open_if_both(lent.behaviour);
+        Ok(())
+    }
+
+    /// Lets peers come, where the hub is connected and we are to meet.
+    fn open_if_both(&self, behaviour: &mut Behaviour) {
+        let (Some(hub), Some(meeting)) = (&self.hub, &self.meeting) else { return };
+        if !meeting.relay_only {
+            behaviour.neighbourhood.open(hub.address.clone());
+        }
+    }
+
+    async fn answer(&mut self, id: crate::InboundId, bytes: Vec<u8>, lent: Lent<'_>) -> Result<(), Unheard> {
+        if bytes.len() > MAX_PEER_FRAME {
+            tracing::debug!(length = bytes.len(), "an answer is too long and ends here");
+            self.inbound.finish(id);
+            return Ok(());
+        }
+        if self.inbound.answer(id, bytes) { Ok(()) } else { lent.core.emit(Event::Unasked { id }).await }
+    }
+
+    fn announce(&self, bytes: Vec<u8>, lent: &mut Lent<'_>) {
+        let Some(meeting) = self.meeting.as_ref().filter(|meeting| !meeting.relay_only) else { return };
+        if bytes.len() > MAX_ANNOUNCEMENT {
+            tracing::debug!(length = bytes.len(), "an announcement is too long");
+            return;
+        }
+        let topic = topic(meeting.campaign);
+        if let Err(error) = lent.gossip().publish(topic, bytes) {
+            tracing::debug!(%error, "an announcement reaches nobody");
+        }
     }
 
     /// Asks the hub for a stream to register on.
