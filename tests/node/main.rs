@@ -10,6 +10,7 @@ mod follower;
 mod mesh;
 mod network;
 mod outer;
+mod record;
 mod several;
 mod tab;
 mod turns;

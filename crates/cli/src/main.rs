@@ -4,7 +4,6 @@
 //! everything is right, 1 if a fault was found, 2 for a command line that cannot be understood, and 3 if a log was found to
 //! have two histories.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,21 +11,19 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use lichen_campaign::{Manifest, ManifestError, syntax_fault};
 use lichen_learn::{check_campaign, check_model, file_kind};
-use lichen_log::VerifierKey;
 use lichen_record::CampaignId;
 
 mod audit;
 mod progress;
+mod record;
 mod relay;
 mod settling;
 mod train;
 mod tree_source;
+mod verify;
 mod witness;
 
-use audit::{Fault, Repeat, Report, SourceError, Tree, TreeReport};
-use progress::ProgressLine;
-use relay::Relay;
-use tree_source::TreeSource;
+use audit::Fault;
 use witness::WitnessFault;
 
 /// Checks campaigns and their results.
@@ -39,33 +36,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Verify a whole campaign: download its log and blobs from a relay, check every signature and the chain, recompute
-    /// every checkpoint and evaluate the last one. The relay is not trusted.
-    Verify {
-        /// The relay's address, such as http://127.0.0.1:8080.
-        #[arg(long, value_parser = relay::parse_url, env = "LICHEN_RELAY")]
-        relay: String,
-        /// The campaign's id, or its name at the relay; needed only where the relay has several.
-        #[arg(long, value_name = "ID|NAME")]
-        campaign: Option<String>,
-        /// Print the result as one JSON object.
-        #[arg(long)]
-        json: bool,
-        /// Also repeat every training that members repeated, and not only those that are in dispute. Each takes as long as a
-        /// contributor's round.
-        #[arg(long)]
-        repeat_all: bool,
-        /// A checkpoint of the same log's tree that somebody else was shown: a file, as a witness keeps it or another relay
-        /// serves it. Repeatable. All have to be of the one history that the records are.
-        #[arg(long = "checkpoint", value_name = "FILE")]
-        checkpoints: Vec<PathBuf>,
-        /// Key of a witness whose signature below the checkpoint is looked for. Repeatable.
-        #[arg(long = "witness", value_name = "KEY")]
-        witnesses: Vec<VerifierKey>,
-        /// How many of these witnesses must have signed; all of them by default.
-        #[arg(long)]
-        quorum: Option<usize>,
-    },
+    /// Verify a whole campaign: read its log and blobs from a relay or a folder, check every signature and the chain, recompute
+    /// every checkpoint and evaluate the last one. Neither the relay nor the folder is trusted.
+    Verify(verify::VerifyArguments),
+    /// Write a campaign's whole record into a folder, verified on the way, so that it outlives its relay. `lichen verify --folder`
+    /// checks it again, and any file server can serve it as a transparency log.
+    Export(record::ExportArguments),
     /// Watch over logs: check that each only grows, and sign their checkpoints as a witness, for others to rely on. Prints the
     /// witness's key, which a relay's operator names to have the signatures served (`lichen-relay --witness KEY`).
     Witness(witness::WitnessArguments),
@@ -85,11 +61,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Verify { relay, campaign, json, repeat_all, checkpoints, witnesses, quorum } => {
-            let which = if repeat_all { Repeat::All } else { Repeat::Disputed };
-            let quorum = quorum.unwrap_or(witnesses.len());
-            verify(&relay, campaign.as_deref(), which, json, &Claims { checkpoints, witnesses, quorum })
-        }
+        Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Export(arguments) => record::export(&arguments),
         Command::Witness(arguments) => witness::witness(&arguments),
         Command::Explain { manifest } => explain(&manifest),
         Command::Check { manifest } => check(&manifest),
@@ -110,179 +83,6 @@ const EQUIVOCATION: u8 = 3;
 fn is_equivocation(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Fault::Equivocation { .. }))
         || matches!(error.downcast_ref(), Some(WitnessFault::Equivocation(_)))
-}
-
-/// What the relay's tree is held against besides its records.
-struct Claims {
-    checkpoints: Vec<PathBuf>,
-    witnesses: Vec<VerifierKey>,
-    quorum: usize,
-}
-
-/// What the relay shows of the log's tree; none if it shows none and nobody asked for more.
-fn tree(relay: &Relay, campaign: CampaignId, claims: &Claims) -> anyhow::Result<Option<Tree>> {
-    let mut source = relay.tree(campaign);
-    let shown = source.log_key().and_then(|certificate| Ok((certificate, source.log_checkpoint()?)));
-    let (certificate, served) = match shown {
-        Ok(shown) => shown,
-        Err(SourceError::NotFound) if claims.checkpoints.is_empty() && claims.quorum == 0 => return Ok(None),
-        Err(error) => return Err(error).context("the signed root of the log's tree"),
-    };
-    let read = |path: &PathBuf| {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        // A witness keeps the log's key above the checkpoint.
-        let first_line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or_default();
-        let is_key = bytes.get(..first_line).is_some_and(|line| line.contains(&b'+'));
-        Ok(if is_key { bytes.get(first_line + 1..).unwrap_or_default().to_vec() } else { bytes })
-    };
-    let others = claims.checkpoints.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Some(Tree::open(campaign, &certificate, &served, &others)?))
-}
-
-fn verify(
-    url: &str,
-    campaign: Option<&str>,
-    which: Repeat,
-    json: bool,
-    claims: &Claims,
-) -> anyhow::Result<()> {
-    let mut relay = Relay::new(url);
-    let campaign = relay.campaign(campaign)?;
-    let mut line = ProgressLine::new(std::io::stderr().is_terminal());
-    // Before the log, which may grow meanwhile: each checkpoint is of records that are there.
-    let mut tree = tree(&relay, campaign, claims)?;
-    let outcome =
-        audit::audit(&mut relay, campaign, which, tree.as_mut(), &mut |progress| line.show(progress));
-    line.end();
-    let outcome = outcome.and_then(|report| {
-        let found = tree.map(|tree| tree.report(&claims.witnesses, claims.quorum)).transpose()?;
-        Ok(Report { tree: found, ..report })
-    });
-    match outcome {
-        Ok(report) if json => println!("{}", serde_json::to_string(&report)?),
-        Ok(report) => print!("{}", in_words(&report)),
-        Err(fault) if json => {
-            println!("{}", serde_json::json!({ "campaign": campaign, "fault": fault.to_string() }));
-            return Err(fault.into());
-        }
-        Err(fault) => return Err(fault.into()),
-    }
-    Ok(())
-}
-
-fn in_words_rounds(report: &Report) -> String {
-    let (rounds, missing) = (report.rounds, report.rounds_not_recomputed);
-    if missing == 0 {
-        return format!("rounds       {rounds} settled, every checkpoint recomputed");
-    }
-    format!(
-        "rounds       {rounds} settled, {} checkpoints recomputed; {missing} could not be, as their updates went from \
-         tab to tab\n             and were not stored; more than half of the contributors attested their results",
-        rounds - missing
-    )
-}
-
-fn in_words_tree(tree: Option<&TreeReport>) -> String {
-    let Some(TreeReport { records, others, witnesses }) = tree else {
-        return "tree         not shown by this relay: it is of an earlier version, or follows one that is away".into();
-    };
-    let mut words = format!("tree         the signed root over {records} records is that of the records");
-    if *others > 0 {
-        words.push_str(&format!("; {others} other checkpoints are of the same history"));
-    }
-    if !witnesses.is_empty() {
-        words.push_str(&format!("\n             cosigned by {}", witnesses.join(", ")));
-    }
-    words
-}
-
-fn in_words(report: &Report) -> String {
-    let mut lines = vec![
-        format!("{} ({})", report.title, report.campaign),
-        format!("log          {} records by coordinator {}", report.records, report.coordinator),
-        in_words_tree(report.tree.as_ref()),
-        format!("signatures   {} checked", report.signatures),
-        format!("contributors {} with {} contributions", report.contributors, report.contributions),
-        format!(
-            "engines      {} contributions name an engine whose training can be repeated bit for bit",
-            report.contributions_reproducible
-        ),
-        in_words_rounds(report),
-        format!("blobs        {} checked, {} bytes", report.blobs, report.blob_bytes),
-        format!("first        {} follows from the manifest", report.initial),
-        match report.rounds_not_recomputed {
-            0 => format!("last         {} follows from the updates", report.checkpoint),
-            _ => format!("last         {} is what the log settled", report.checkpoint),
-        },
-        format!(
-            "accuracy     {:.4} on {} held-out samples, loss {:.4}",
-            report.accuracy, report.held_out, report.loss
-        ),
-    ];
-    if let Some(ending) = report.goal_reached {
-        lines.push(format!(
-            "finished     with round {}: two consecutive rounds reached the goal of {}, with {:.4} and {:.4}",
-            ending.round, ending.goal, ending.accuracy_before, ending.accuracy
-        ));
-    }
-    if report.snapshots > 0 {
-        lines.push(format!(
-            "snapshots    {}, each of them what the records before it come to",
-            report.snapshots
-        ));
-    }
-    if report.updates_left_out > 0 {
-        lines.push(format!(
-            "left out     {} updates that do not decode or are longer than allowed",
-            report.updates_left_out
-        ));
-    }
-    if let Some(last) = report.rounds_set_aside.last() {
-        lines.push(format!(
-            "set aside    {} rounds that would have left the model far worse or as it was, the last one round {last}",
-            report.rounds_set_aside.len()
-        ));
-    }
-    if let Some(last) = report.rounds_skipped.last() {
-        lines.push(format!(
-            "skipped      {} rounds that too few contributed to in time, the last one round {last}",
-            report.rounds_skipped.len()
-        ));
-    }
-    if let Some(best) = report.best {
-        lines.push(format!(
-            "warning      far below round {}, which had accuracy {:.4} and loss {:.4}: the organiser can go back to it (lichen-relay back-to)",
-            best.round, best.accuracy, best.loss
-        ));
-    }
-    if report.differences_wrong > 0 {
-        lines.push(format!(
-            "differences  {} rounds were told as differences that do not give their results",
-            report.differences_wrong
-        ));
-    }
-    if report.contradictions > 0 {
-        lines.push(format!("contradicted {} accounts said what is proven false", report.contradictions));
-    }
-    if report.trainings_audited > 0 {
-        lines.push(format!(
-            "audits       {} trainings were repeated by others, {} of them also here",
-            report.trainings_audited, report.trainings_repeated
-        ));
-    }
-    if report.disputes_settled > 0 {
-        lines.push(format!(
-            "disputes     {} were settled by the piece of the training in question: {} steps computed in all",
-            report.disputes_settled, report.disputes_steps
-        ));
-    }
-    for account in &report.expelled {
-        lines.push(format!("expelled     {account}: it contributed what its training does not give"));
-    }
-    let whole = "everything matches the log\n";
-    let in_part = "everything that can be checked matches the log\n";
-    lines.push(if report.rounds_not_recomputed == 0 { whole } else { in_part }.to_owned());
-    lines.join("\n")
 }
 
 fn explain(path: &Path) -> anyhow::Result<()> {

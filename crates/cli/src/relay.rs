@@ -15,7 +15,7 @@ use serde::Deserialize;
 use ureq::http::StatusCode;
 
 use crate::audit::{Source, SourceError};
-use crate::tree_source::TreeSource;
+use crate::tree_source::{Shown, TreeSource};
 
 /// Most bytes of `/lichen.json`.
 const MAX_INFO: usize = 64 * 1024;
@@ -139,7 +139,7 @@ fn listed(campaigns: &[Listed]) -> String {
     campaigns.iter().map(line).collect::<String>().trim_end().to_owned()
 }
 
-impl TreeSource for RelayTree<'_> {
+impl Shown for RelayTree<'_> {
     fn log_key(&mut self) -> Result<Vec<u8>, SourceError> {
         // A relay of an earlier version has none.
         let info = self.relay.info(&format!("/lichen.json?campaign={}", self.campaign))?;
@@ -150,7 +150,9 @@ impl TreeSource for RelayTree<'_> {
     fn log_checkpoint(&mut self) -> Result<Vec<u8>, SourceError> {
         self.relay.get(&format!("/log/{}/checkpoint", self.campaign), MAX_NOTE)
     }
+}
 
+impl TreeSource for RelayTree<'_> {
     fn tile(&mut self, path: &TilePath) -> Result<Vec<u8>, SourceError> {
         self.relay.get(&format!("/log/{}/{path}", self.campaign), TILE_WIDTH * 32)
     }

@@ -4,14 +4,17 @@ use lichen_log::tree::TilePath;
 
 use crate::audit::SourceError;
 
-/// Where a log's tree is read, and where signatures go. Nothing that it gives is believed.
-pub(crate) trait TreeSource {
+/// What is shown of a log's tree. Nothing of it is believed.
+pub(crate) trait Shown {
     /// What the coordinator signed about the log's key.
     fn log_key(&mut self) -> Result<Vec<u8>, SourceError>;
 
     /// The newest checkpoint.
     fn log_checkpoint(&mut self) -> Result<Vec<u8>, SourceError>;
+}
 
+/// Where a log's tree is read, and where signatures go.
+pub(crate) trait TreeSource: Shown {
     /// The hashes of a tile.
     fn tile(&mut self, path: &TilePath) -> Result<Vec<u8>, SourceError>;
 

@@ -48,6 +48,11 @@ impl Tree {
         Ok(Self { coordinator: certificate.account(), checkpoints, edge: Edge::default() })
     }
 
+    /// How many records the relay's own checkpoint is of.
+    pub(crate) fn size(&self) -> u64 {
+        self.checkpoints.first().map_or(0, |one| one.checkpoint().size())
+    }
+
     /// Takes in the next record; wherever a checkpoint ends, its root has to be the one of the records.
     pub(super) fn take(&mut self, record: &Record) -> Result<(), Fault> {
         let leaf = encode(record).map_err(|error| Fault::Tree(error.to_string()))?;

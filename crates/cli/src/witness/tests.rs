@@ -9,6 +9,7 @@ use lichen_record::SigningKey;
 use tempfile::TempDir;
 
 use super::*;
+use crate::tree_source::Shown;
 
 /// A relay in memory, which shows whatever history it likes by the key that it has.
 #[derive(Clone)]
@@ -67,7 +68,7 @@ impl Log {
     }
 }
 
-impl TreeSource for Log {
+impl Shown for Log {
     fn log_key(&mut self) -> Result<Vec<u8>, SourceError> {
         Ok(self.certificate(&Ed25519Key::from_seed(&[self.key; 32]).unwrap()))
     }
@@ -78,7 +79,9 @@ impl TreeSource for Log {
         let sign = || SignedCheckpoint::sign(checkpoint, &verifier, |text| key.sign(text)).to_bytes();
         Ok(self.note.get_or_insert_with(sign).clone())
     }
+}
 
+impl TreeSource for Log {
     fn tile(&mut self, path: &TilePath) -> Result<Vec<u8>, SourceError> {
         let TileKind::Hashes(level) = path.kind() else { return Err(SourceError::NotFound) };
         let tile = self.tiles.get(&(level, path.index())).ok_or(SourceError::NotFound)?;

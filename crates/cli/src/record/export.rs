@@ -1,0 +1,175 @@
+//! Writes a campaign's record into a folder while it is being verified.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use lichen_log::Head;
+use lichen_net::hub::Records;
+use lichen_record::{CampaignId, Cid, verify};
+
+use super::folder::{RecordFolder, blob, read};
+use super::writer::{LogWriter, write};
+use super::{CONTENTS, Contents, VERSION};
+use crate::audit::{self, Repeat, Report, Source, SourceError, Tree};
+use crate::progress::ProgressLine;
+use crate::relay::{self, Relay};
+use crate::tree_source::Shown;
+
+/// What `lichen export` is told.
+#[derive(clap::Args)]
+pub(crate) struct ExportArguments {
+    /// The relay's address, such as http://127.0.0.1:8080.
+    #[arg(long, value_parser = relay::parse_url, env = "LICHEN_RELAY")]
+    relay: String,
+    /// The campaign's id, or its name at the relay; needed only where the relay has several.
+    #[arg(long, value_name = "ID|NAME")]
+    campaign: Option<String>,
+    /// The folder to write the record into. One that already holds an earlier record of the same campaign is brought up to date, and
+    /// what an interrupted export has fetched is not fetched again.
+    #[arg(long, value_name = "FOLDER")]
+    record: PathBuf,
+}
+
+/// Writes the record, and says what it came to.
+pub(crate) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
+    let mut relay = Relay::new(&arguments.relay);
+    let campaign = relay.campaign(arguments.campaign.as_deref())?;
+    let folder = &arguments.record;
+    if let Some(other) =
+        RecordFolder::find(folder)?.map(|found| found.campaign()).filter(|id| *id != campaign)
+    {
+        bail!("{} holds the record of another campaign ({other}): name another folder", folder.display());
+    }
+    // Before the log, which may grow meanwhile: the checkpoint is of records that are there.
+    let shown = ShownTree::read(&relay, campaign)?;
+    let mut tree = shown.as_ref().map(|shown| shown.open(campaign)).transpose()?;
+    let mut recording = Recording {
+        relay: &mut relay,
+        folder,
+        log: LogWriter::new(folder)?,
+        head: None,
+        signed: tree.as_ref().map(Tree::size),
+    };
+    let mut line = ProgressLine::new(std::io::stderr().is_terminal());
+    let audited = audit::audit(&mut recording, campaign, Repeat::Disputed, tree.as_mut(), &mut |progress| {
+        line.show(progress);
+    });
+    line.end();
+    let report = audited?;
+    recording
+        .finish(campaign, shown.as_ref())
+        .with_context(|| format!("cannot write into {}", folder.display()))?;
+    println!("{}", in_words(&report, folder));
+    Ok(())
+}
+
+fn in_words(report: &Report, folder: &Path) -> String {
+    format!(
+        "{} ({})\nrecord       {} records, {} blobs, {} bytes, all verified\nfolder       {}\ncheck again  lichen verify --folder {}",
+        report.title,
+        report.campaign,
+        report.records,
+        report.blobs,
+        report.blob_bytes,
+        folder.display(),
+        folder.display()
+    )
+}
+
+/// What the relay shows of the log's tree.
+struct ShownTree {
+    certificate: Vec<u8>,
+    checkpoint: Vec<u8>,
+}
+
+impl ShownTree {
+    /// None if the relay shows none.
+    fn read(relay: &Relay, campaign: CampaignId) -> anyhow::Result<Option<Self>> {
+        let mut source = relay.tree(campaign);
+        let shown = source.log_key().and_then(|certificate| Ok((certificate, source.log_checkpoint()?)));
+        match shown {
+            Ok((certificate, checkpoint)) => Ok(Some(Self { certificate, checkpoint })),
+            Err(SourceError::NotFound) => Ok(None),
+            Err(error) => Err(error).context("the signed root of the log's tree"),
+        }
+    }
+
+    fn open(&self, campaign: CampaignId) -> anyhow::Result<Tree> {
+        Ok(Tree::open(campaign, &self.certificate, &self.checkpoint, &[])?)
+    }
+}
+
+/// A relay, of which everything that is read is kept.
+struct Recording<'a> {
+    relay: &'a mut Relay,
+    folder: &'a Path,
+    log: LogWriter,
+    /// The head that the log is followed to, and how many records it counts.
+    head: Option<(Vec<u8>, u64)>,
+    /// Records that the tree's checkpoint is of.
+    signed: Option<u64>,
+}
+
+impl Recording<'_> {
+    /// Keeps the records that come next, up to the head.
+    fn keep(&mut self, page: &Records) -> Result<(), SourceError> {
+        let (_, length) = match &self.head {
+            Some(head) => head,
+            None => {
+                let head =
+                    verify::<Head>(&page.head).map_err(|error| SourceError::Malformed(error.to_string()))?;
+                self.head.insert((page.head.clone(), head.get().length))
+            }
+        };
+        for record in &page.records {
+            if record.index != self.log.length() || record.index >= *length {
+                continue;
+            }
+            self.log.append(record).map_err(|error| unwritable(&error))?;
+            if self.signed == Some(self.log.length()) {
+                self.log.write_partial().map_err(|error| unwritable(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what makes it a whole.
+    fn finish(&self, campaign: CampaignId, tree: Option<&ShownTree>) -> io::Result<()> {
+        self.log.write_partial()?;
+        if let Some(tree) = tree {
+            write(&self.folder.join("log-key"), &tree.certificate)?;
+            write(&self.folder.join("checkpoint"), &tree.checkpoint)?;
+        }
+        let head = self.head.as_ref().map_or(&[][..], |(head, _)| head);
+        write(&self.folder.join("head"), head)?;
+        let contents = Contents { version: VERSION, campaign, records: self.log.length() };
+        write(&self.folder.join(CONTENTS), &serde_json::to_vec_pretty(&contents)?)
+    }
+}
+
+impl Source for Recording<'_> {
+    fn records(&mut self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
+        let page = self.relay.records(campaign, from, limit)?;
+        self.keep(&page)?;
+        Ok(page)
+    }
+
+    fn blob(&mut self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
+        let place = blob(self.folder, cid);
+        if let Ok(bytes) = read(&place, cap)
+            && cid.matches(&bytes)
+        {
+            return Ok(bytes);
+        }
+        let bytes = self.relay.blob(cid, cap)?;
+        if cid.matches(&bytes) {
+            write(&place, &bytes).map_err(|error| unwritable(&error))?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn unwritable(error: &io::Error) -> SourceError {
+    SourceError::Unreachable(format!("the record cannot be written: {error}"))
+}
