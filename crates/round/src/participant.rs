@@ -158,6 +158,13 @@ impl Participant {
         self.state = state;
     }
 
+    /// Exchanges the state for another one of the same campaign. It is for programs that run many participants in one log: they
+    /// fold each prefix once, and have each participant look at the state that it has read up to, with any event that brings no
+    /// record. A tab has no use for it, and what follows from a state that its log does not give is worth nothing.
+    pub const fn exchange(&mut self, state: &mut CampaignState) {
+        core::mem::swap(&mut self.state, state);
+    }
+
     /// Takes in what happened, at this time of the tab's clock in milliseconds (only differences matter), and says
     /// what to do, in order.
     pub fn handle(&mut self, now: u64, event: ParticipantEvent) -> Vec<ParticipantAction> {

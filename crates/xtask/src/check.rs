@@ -15,7 +15,8 @@ use crate::setup::Toolchain;
 use crate::{run, say};
 
 /// Crates that are programs of the developer's or the operator's machine only.
-const NATIVE_ONLY: [&str; 5] = ["lichen-relay", "lichen-cli", "lichen-testkit", "lichen-tests", "xtask"];
+const NATIVE_ONLY: [&str; 6] =
+    ["lichen-relay", "lichen-cli", "lichen-simulate", "lichen-testkit", "lichen-tests", "xtask"];
 /// Crates that build without an operating system.
 const BARE: [&str; 7] = [
     "lichen-bucket",

@@ -13,6 +13,7 @@ mod run;
 mod say;
 mod screenshots;
 mod setup;
+mod simulate;
 mod size;
 mod test;
 mod threads;
@@ -55,6 +56,21 @@ Developer commands of Lichen.
         --seconds S           run for this long in total (default 60)
         --target NAME         fuzz only targets whose name contains this
         --seed N, --input HEX repeat the same inputs, or try this one only
+    cargo xtask simulate      run a whole campaign in one process, from one seed, and check what must hold
+        --peers N, --rounds N, --seed S, --topology hub|mesh
+        --faults all|none|LIST network, partitions, crashes, sleep, clocks, restarts, takeover, go-back,
+                              lost-writes, equivocation, hostile (default none)
+        --hostile N           so many of the peers are, where faults have hostile (default a fifth)
+        --minimum N, --quorum N, --extensions N, --cohort N, --committee N, --audit, --outer, --robust
+                              as the manifest says it
+        --seeds N             run so many small campaigns instead, from this seed on, on all cores (--threads N)
+        --growth              print the table of what tabs and the relay move, by size and design
+        --fold own|shared     whether tabs share the folds of equal logs (default: above 64 tabs)
+        --only LIST|none      of the mishaps that the seed gives, only these: for replaying what was shrunk
+        --no-shrink           do not look for the smallest run that breaks the same rule
+        --trace               tell every record and every mishap
+        --json                print one JSON object
+                              exit codes: 0 every rule held, 1 one was broken, 2 wrong options
     cargo xtask size          show what a visitor downloads, part by part
         --engine              show what engine and model add to a module instead
     cargo xtask screenshots   take the README's pictures from a live training session
@@ -142,6 +158,7 @@ fn dispatch() -> Result<ExitCode> {
         "test" => test::test(arguments),
         "check" => check::check(arguments),
         "fuzz" => fuzz::fuzz(arguments),
+        "simulate" => simulate::simulate(arguments),
         "size" => size::size(arguments),
         "screenshots" => screenshots::screenshots(arguments),
         "bench" => bench::bench(arguments),
@@ -188,7 +205,8 @@ mod tests {
         );
         let bench = help_of("bench").unwrap();
         assert!(bench.contains("bench relay") && bench.contains("bench webrtc"), "{bench}");
-        for command in ["build", "test", "check", "fuzz", "size", "screenshots", "setup", "help"] {
+        for command in ["build", "test", "check", "fuzz", "simulate", "size", "screenshots", "setup", "help"]
+        {
             assert!(help_of(command).is_some(), "{command}");
         }
         assert_eq!(help_of("nothing"), None);

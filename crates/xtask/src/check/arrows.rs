@@ -31,8 +31,9 @@ const ORDER: [&str; 15] = [
 const SHELLS: [&str; 6] =
     ["lichen-web", "lichen-swarm", "lichen-worker", "lichen-engine-threads", "lichen-relay", "lichen-cli"];
 /// Developer tools and tests: nobody uses them outside of tests.
-const TOOLS: [&str; 6] = [
+const TOOLS: [&str; 7] = [
     "xtask",
+    "lichen-simulate",
     "lichen-testkit",
     "lichen-tests",
     "lichen-interop",
