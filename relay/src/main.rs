@@ -252,7 +252,7 @@ async fn run(settings: Settings) -> Result<()> {
     }
     others.spawn("reading the certificate again", reload(certificate, Arc::clone(&metrics)));
     let age = Duration::from_secs(60) * settings.unpinned_blob_minutes;
-    others.spawn("looking through the blobs", sweep(disk, age, Arc::clone(&unpinned), metrics));
+    others.spawn("looking through the blobs", sweep(disk.clone(), age, Arc::clone(&unpinned), metrics));
     let conditions = {
         let campaigns = Arc::clone(&campaigns);
         move || campaigns.conditions()
@@ -290,6 +290,8 @@ async fn run(settings: Settings) -> Result<()> {
     for ended in [logs.take_output(), peers.take_output().map(|ended| ended.map(Ok))] {
         ended.transpose()?.transpose()?;
     }
+    // Others may still have the disk, and nobody waits for them.
+    disk.close().await?;
     match died {
         Some(name) => bail!("{name} ended though nobody asked it to"),
         None => Ok(()),

@@ -36,6 +36,11 @@ const PINNED: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("kept")
 /// The last head that somebody else signed for a log: binary content id of the campaign → envelope.
 const HEADS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("heads");
 
+/// Largest file of a log that is checked as a whole when it is opened, in bytes: that takes half a second. Of a larger one, which
+/// would take as much longer as it is larger, what is read is checked when it is read; after a crash the whole file is
+/// checked, however large it is.
+const CHECKED_WHOLE: u64 = 64 * 1024 * 1024;
+
 /// Pages kept in memory, in bytes.
 const CACHE: usize = 32 * 1024 * 1024;
 
@@ -45,8 +50,8 @@ const BLOBS: &str = "blobs";
 /// A relay's logs in one redb file, and its blobs as files in the folder `blobs` beside it.
 ///
 /// What a finished call has written survives the process being killed and the machine losing power. Opening checks
-/// the whole file and that every pinned blob is there with its length; reading checks each blob against its id and each
-/// record against a digest beside it.
+/// the whole file, unless it is large, and that every pinned blob is there with its length; reading checks each blob against
+/// its id and each record against a digest beside it.
 ///
 /// A blob is unpinned when it comes in and may be dropped by [`Disk::sweep`] until [`Disk::append`] pins it. Unpinned ones
 /// change nothing in the log's file, so that a disk full of them can be freed.
@@ -188,6 +193,19 @@ impl Disk {
         self.blocking(move |shared| {
             let transaction = shared.database.begin_read()?;
             log::length(&transaction.open_table(RECORDS).map_err(medium)?, campaign)
+        })
+        .await
+    }
+
+    /// Closes the log's file for good, so that it is opened again without a look at all of it. Whatever still has it gets an error
+    /// from then on.
+    ///
+    /// # Errors
+    /// Never in practice: if the runtime has no thread for it.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.blocking(|shared| {
+            shared.database.close();
+            Ok(())
         })
         .await
     }
@@ -347,7 +365,7 @@ impl Shared {
 fn open_database(path: &Path) -> Result<Database, StoreError> {
     let database = Database::builder()
         .set_cache_size(CACHE)
-        .set_check_integrity_on_open(true)
+        .set_check_integrity_on_open(is_checked_whole(path))
         .create(path)
         .map_err(|error| open_error(error, path))?;
     if has_tables(&database)? {
@@ -359,6 +377,10 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
     transaction.open_table(HEADS).map_err(medium)?;
     transaction.commit().map_err(medium)?;
     Ok(database)
+}
+
+fn is_checked_whole(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_WHOLE)
 }
 
 fn has_tables(database: &Database) -> Result<bool, StoreError> {

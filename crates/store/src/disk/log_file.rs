@@ -16,17 +16,25 @@ pub(super) struct LogFile {
     database: RwLock<Option<Database>>,
     /// Whether something has failed that may have been this file.
     is_in_doubt: AtomicBool,
+    /// Whether it is closed for good.
+    is_closed: AtomicBool,
 }
 
 impl LogFile {
     pub(super) fn new(path: &Path, database: Database) -> Self {
         let (database, is_in_doubt) = (RwLock::new(Some(database)), AtomicBool::new(false));
-        Self { path: path.to_owned(), database, is_in_doubt }
+        Self { path: path.to_owned(), database, is_in_doubt, is_closed: AtomicBool::new(false) }
     }
 
     /// Notes that something has failed: whether the file has to be opened again is found out before it is used next.
     pub(super) fn doubt(&self) {
         self.is_in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes the file for good, with all that the next opening wants to know.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
@@ -47,7 +55,7 @@ impl LogFile {
 
     /// Opens the file again where that is needed.
     fn make_usable(&self) -> Result<(), StoreError> {
-        if !self.is_in_doubt.load(Ordering::Relaxed) {
+        if !self.is_in_doubt.load(Ordering::Relaxed) || self.is_closed.load(Ordering::Relaxed) {
             return Ok(());
         }
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);

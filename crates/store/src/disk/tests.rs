@@ -439,3 +439,19 @@ async fn a_log_from_before_there_were_trees_gets_one() {
     disk.append(campaign(), written[299..].to_vec(), vec![]).await.unwrap();
     assert_eq!(disk.tree_root(campaign(), 300).await.unwrap(), Some(root(&written)));
 }
+
+#[tokio::test]
+async fn what_is_closed_stays_closed_and_can_be_opened_again_beside_whoever_still_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.redb");
+    let disk = Disk::open(&path).unwrap();
+    let still_had = disk.clone();
+    disk.close().await.unwrap();
+    let campaign = CampaignId::of_manifest(b"a campaign");
+    for _again in 0..2 {
+        assert!(still_had.length(campaign).await.is_err());
+    }
+    let again = Disk::open(&path).unwrap();
+    assert_eq!(again.length(campaign).await.unwrap(), 0);
+    assert!(still_had.length(campaign).await.is_err());
+}
