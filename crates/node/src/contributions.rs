@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Platform;
 
+/// Contributions at hand: more than a page lists. The device keeps the earlier ones, too.
+const AT_HAND: usize = 512;
+
 /// Longest stored contribution, in bytes.
 const MAX_STORED: usize = 8 * 1024;
 
@@ -35,7 +38,9 @@ impl Contributions {
             .filter_map(|(_name, bytes)| decode::<Stored>(bytes, MAX_STORED).ok())
             .map(|stored| (stored.contribution.round, stored))
             .collect();
-        Self { campaign, by_round }
+        let mut contributions = Self { campaign, by_round };
+        contributions.bound();
+        contributions
     }
 
     /// All of them, by round.
@@ -56,6 +61,18 @@ impl Contributions {
         (contribution.update == *update).then_some(&contribution.state)
     }
 
+    /// Whether nothing is at hand of this round any more, since later ones are enough.
+    pub(crate) fn is_past(&self, round: u64) -> bool {
+        let first = self.by_round.first_key_value();
+        self.by_round.len() >= AT_HAND && first.is_some_and(|(first, _stored)| round < *first)
+    }
+
+    fn bound(&mut self) {
+        while self.by_round.len() > AT_HAND {
+            self.by_round.pop_first();
+        }
+    }
+
     /// Takes in a contribution's new state and gives the name and the bytes to keep it under.
     pub(crate) fn set(
         &mut self,
@@ -66,6 +83,7 @@ impl Contributions {
         let stored = Stored { contribution, receipt };
         let bytes = encode(&stored).ok();
         self.by_round.insert(round, stored);
+        self.bound();
         // Zeros in front: names are kept in their order as text.
         bytes.map(|bytes| (format!("{}{round:020}", prefix(&self.campaign)), bytes))
     }
@@ -110,5 +128,26 @@ mod tests {
         let update = Cid::of_raw(&10_u64.to_be_bytes());
         assert_eq!(loaded.state(10, &update), Some(&ContributionState::Recorded { index: 7 }));
         assert_eq!(loaded.state(10, &Cid::of_raw(b"another")), None);
+        assert_eq!(loaded.last_recorded(), Some((RoundNumber(10), update)));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn of_many_the_last_are_at_hand_and_all_are_kept() {
+        let tab = Native::new(Device::new(SigningKey::generate([1; 32])), Vec::new());
+        let campaign = CampaignId::of_manifest(b"digits");
+        let mut contributions = Contributions::load(&tab, campaign).await;
+        let most = AT_HAND as u64;
+        for round in 1..=most + 3 {
+            let (name, bytes) =
+                contributions.set(contribution(round, ContributionState::Sent), None).unwrap();
+            tab.save(&name, &bytes).await.unwrap();
+        }
+        for contributions in [&contributions, &Contributions::load(&tab, campaign).await] {
+            assert_eq!(contributions.iter().count(), AT_HAND);
+            assert!(
+                contributions.is_past(3) && !contributions.is_past(4) && !contributions.is_past(most + 4)
+            );
+        }
+        assert_eq!(tab.load(&prefix(&campaign)).await.unwrap().len(), AT_HAND + 3);
     }
 }

@@ -31,7 +31,9 @@ impl<P: Platform> Session<P> {
             return self.settle(entry.id());
         }
         // Sent in an earlier session or connection: the chain vouches for it in place of a receipt.
-        if let Entry::Contribution { round, update, .. } = entry.get() {
+        if let Entry::Contribution { round, update, .. } = entry.get()
+            && !self.contributions.is_past(round.0)
+        {
             let state = ContributionState::Recorded { index: record.index };
             if self.contributions.state(round.0, update) != Some(&state) {
                 self.contribution_changed(*round, *update, state, None);
