@@ -7,6 +7,11 @@ mod attacks;
 mod audits;
 mod downloads;
 mod follower;
+#[path = "../benches/joining/join.rs"]
+mod join;
+mod late;
+#[path = "../benches/joining/made.rs"]
+mod made;
 mod mesh;
 mod network;
 mod outer;

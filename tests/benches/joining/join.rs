@@ -28,6 +28,8 @@ pub(crate) struct Joined {
     pub(crate) snapshot: usize,
     /// Records read.
     pub(crate) records: usize,
+    /// Rounds from before that the page draws.
+    pub(crate) reported: usize,
 }
 
 /// What a tab asked for, and what it got.
@@ -112,8 +114,8 @@ pub(crate) async fn join(relay: &RelayProcess, number: u8) -> Result<Joined> {
     })?;
     let began = Instant::now();
     commands.unbounded_send(Command::Join { id: CommandId(2) })?;
+    let mut reported = 0;
     let is_there = async {
-        // Joined is who is waited for by what comes next.
         while let Some(event) = events.next().await {
             match event {
                 Event::Status(
@@ -123,6 +125,7 @@ pub(crate) async fn join(relay: &RelayProcess, number: u8) -> Result<Joined> {
                     | Phase::Training { .. },
                 ) => return Ok(began.elapsed()),
                 Event::Status(Phase::Failed(problem)) => bail!("{}", problem.message),
+                Event::Reported(rounds) => reported = rounds.len(),
                 _ => {}
             }
         }
@@ -132,5 +135,5 @@ pub(crate) async fn join(relay: &RelayProcess, number: u8) -> Result<Joined> {
     node.abort();
     swarm.abort();
     let Heard { log, snapshot, records, .. } = &*heard.borrow();
-    Ok(Joined { took, bytes: log + snapshot, snapshot: *snapshot, records: *records })
+    Ok(Joined { took, bytes: log + snapshot, snapshot: *snapshot, records: *records, reported })
 }

@@ -44,10 +44,10 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     println!("A log of rounds by {} members:\n", arguments.members);
     println!(
-        "| entries | snapshots | relay: start, s | after a kill, s | memory, MiB | most, MiB | tab: s | bytes | \
-         of the snapshot | records |"
+        "| entries | snapshots | relay: start, s | again, s | after a kill, s | memory, MiB | most, MiB | tab: s | bytes | \
+         of the snapshot | records | rounds before |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     let snapshots = arguments.entries.iter().map(|entries| (*entries, true));
     for (entries, has_snapshots) in arguments.whole.iter().map(|entries| (*entries, false)).chain(snapshots) {
         measure(&arguments, entries, has_snapshots)?;
@@ -83,18 +83,23 @@ fn measure(arguments: &Arguments, entries: u64, has_snapshots: bool) -> Result<(
         joined.push(runtime.block_on(LocalSet::new().run_until(join::join(&relay, number)))?);
     }
     let (memory, most) = memory(relay.id())?;
+    relay.terminate(LIMIT)?;
+    let began = Instant::now();
+    relay.restart()?;
+    let again = began.elapsed();
     relay.kill();
     let began = Instant::now();
     relay.restart()?;
     let restarted = began.elapsed();
     runtime.shutdown_background();
     joined.sort_by_key(|joined| joined.took);
-    let Joined { took, bytes, snapshot, records } =
+    let Joined { took, bytes, snapshot, records, reported } =
         joined.get(joined.len() / 2).context("--times is at least 1")?;
     println!(
-        "| {entries} | {} | {:.2} | {:.2} | {memory} | {most} | {:.3} | {bytes} | {snapshot} | {records} |",
+        "| {entries} | {} | {:.2} | {:.2} | {:.2} | {memory} | {most} | {:.3} | {bytes} | {snapshot} | {records} | {reported} |",
         if has_snapshots { "yes" } else { "no" },
         started.as_secs_f64(),
+        again.as_secs_f64(),
         restarted.as_secs_f64(),
         took.as_secs_f64(),
     );
