@@ -54,7 +54,9 @@ use crate::options::{Command, Settings};
 use crate::peers::hub::{Hub, HubParts};
 use crate::peers::rendezvous::Rendezvous;
 use crate::peers::swarm::{Peers, PeersParts};
-use crate::serving::http::{self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Site, TILES, TILES_PER_NETWORK};
+use crate::serving::http::{
+    self, DOWNLOADS, DOWNLOADS_PER_NETWORK, Publishing, Site, TILES, TILES_PER_NETWORK,
+};
 use crate::serving::page::Page;
 use crate::traversal::ice::{Ice, IceTurn};
 use crate::traversal::stun::Stun;
@@ -147,6 +149,12 @@ async fn run(settings: Settings) -> Result<()> {
         operator: settings.operator,
     };
     let followed = settings.follow.as_deref().and_then(origins::of_url);
+    let publishing = match &settings.campaigns_folder {
+        Some(folder) if !settings.publishers.is_empty() => {
+            Some(Publishing::new(settings.publishers, folder.clone()))
+        }
+        _ => None,
+    };
     let sources =
         Sources { campaigns: settings.campaigns, folder: settings.campaigns_folder, follow: settings.follow };
     let host = Host::open(common, sources, stop_logs.clone()).await?;
@@ -220,6 +228,7 @@ async fn run(settings: Settings) -> Result<()> {
         downloads: Shares::new("downloads_per_address", DOWNLOADS, DOWNLOADS_PER_NETWORK, &metrics),
         tiles: Shares::new("tiles_per_address", TILES, TILES_PER_NETWORK, &metrics),
         campaigns: Arc::clone(&campaigns),
+        publishing,
         page: Page::new(settings.page),
         metrics: Arc::clone(&metrics),
         sockets,

@@ -55,6 +55,11 @@ pub(crate) struct Options {
     #[arg(long, env = "LICHEN_CAMPAIGNS", value_name = "FOLDER")]
     pub(crate) campaigns: Option<PathBuf>,
 
+    /// Account that may publish campaigns to this relay while it runs, as `lichen publish` prints it: did:key:… They are put
+    /// into the folder of --campaigns. Repeatable [default: nobody]
+    #[arg(long = "publisher", env = "LICHEN_PUBLISHERS", value_name = "ACCOUNT", value_delimiter = ',')]
+    pub(crate) publishers: Vec<String>,
+
     /// Folder to serve the page from [default: the page built into this program]
     #[arg(long, env = "LICHEN_PAGE", value_name = "FOLDER")]
     pub(crate) page: Option<PathBuf>,

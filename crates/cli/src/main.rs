@@ -15,6 +15,7 @@ use lichen_record::CampaignId;
 
 mod audit;
 mod progress;
+mod publish;
 mod record;
 mod relay;
 mod settling;
@@ -45,6 +46,9 @@ enum Command {
     /// Watch over logs: check that each only grows, and sign their checkpoints as a witness, for others to rely on. Prints the
     /// witness's key, which a relay's operator names to have the signatures served (`lichen-relay --witness KEY`).
     Witness(witness::WitnessArguments),
+    /// Hand a campaign to a running relay whose operator lets this key's account do so (`lichen-relay --publisher`), and wait
+    /// until it is served. Without a manifest, only print the account.
+    Publish(publish::PublishArguments),
     /// Explain in plain words what a campaign asks of people and their devices.
     Explain {
         /// The manifest, a TOML file.
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Export(arguments) => record::export(&arguments),
         Command::Witness(arguments) => witness::witness(&arguments),
+        Command::Publish(arguments) => publish::publish(&arguments),
         Command::Explain { manifest } => explain(&manifest),
         Command::Check { manifest } => check(&manifest),
         Command::Train(arguments) => train::train(&arguments),

@@ -34,6 +34,8 @@ pub(crate) struct Relay {
 struct Info {
     /// The one that it is about.
     campaign: CampaignId,
+    #[serde(default)]
+    peer: String,
     log_key: Option<LogKeyInfo>,
     /// All that the relay serves; none where it is of a version that serves only one.
     #[serde(default)]
@@ -82,6 +84,36 @@ impl Relay {
         }
         let info = self.info("/lichen.json").with_context(|| format!("{}/lichen.json", self.url))?;
         choose(&info, which).with_context(|| self.url.clone())
+    }
+
+    /// The relay's peer id, which what is signed for it names.
+    pub(crate) fn peer(&self) -> anyhow::Result<String> {
+        Ok(self.info("/lichen.json").with_context(|| format!("{}/lichen.json", self.url))?.peer)
+    }
+
+    /// Whether the relay serves this campaign.
+    pub(crate) fn serves(&self, campaign: CampaignId) -> anyhow::Result<bool> {
+        match self.info(&format!("/lichen.json?campaign={campaign}")) {
+            Ok(info) => Ok(info.campaign == campaign),
+            Err(SourceError::NotFound) => Ok(false),
+            Err(error) => Err(error).context(self.url.clone()),
+        }
+    }
+
+    /// Hands over a campaign.
+    pub(crate) fn publish(&self, authorization: &str, campaign: &[u8]) -> anyhow::Result<()> {
+        let url = format!("{}/campaigns", self.url);
+        // A campaign that is refused is not sent, so that the reason comes through.
+        let request =
+            self.agent.post(&url).header("authorization", authorization).header("expect", "100-continue");
+        let mut answer = request.send(campaign).context(url)?;
+        if answer.status() == StatusCode::OK {
+            return Ok(());
+        }
+        let mut why = String::new();
+        // Whatever it says besides its status is for people.
+        let _unreadable = answer.body_mut().as_reader().take(4 * 1024).read_to_string(&mut why);
+        bail!("{} does not take it ({}): {}", self.url, answer.status(), plain(&why))
     }
 
     /// The tree of a campaign's log.
@@ -199,7 +231,12 @@ mod tests {
         let id = |name: &str| CampaignId::of_manifest(name.as_bytes());
         let listed =
             |name: &&str| Listed { id: id(name), name: (*name).into(), title: "A \u{202e}title".into() };
-        Info { campaign: id("digits"), log_key: None, campaigns: campaigns.iter().map(listed).collect() }
+        Info {
+            campaign: id("digits"),
+            peer: String::new(),
+            log_key: None,
+            campaigns: campaigns.iter().map(listed).collect(),
+        }
     }
 
     #[test]

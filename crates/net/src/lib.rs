@@ -12,6 +12,7 @@
 mod command;
 pub mod hub;
 pub mod peer;
+pub mod publishing;
 pub mod pull;
 pub mod rendezvous;
 #[cfg(feature = "swarm")]

@@ -64,6 +64,7 @@ const fn limit(
 #[rustfmt::skip]
 pub(crate) const LIMITS: &[Limit] = &[
     limit("campaigns", Relay, "64", None, Limited),
+    limit("publications", Relay, "one at a time", None, Limited),
     limit("connections", Relay, "8,192", Some("max-connections"), Limited),
     limit("connections_per_address", Address, "1,024", Some("max-connections-per-address"), Limited),
     limit("connections_per_site", Site, "what 4 addresses may have, at most half of all", None, Limited),

@@ -8,6 +8,7 @@ use lichen_log::{KeyKind, VerifierKey};
 use lichen_net::MAX_ADDRESS;
 use lichen_net::swarm::libp2p::Multiaddr;
 use lichen_net::swarm::libp2p::multiaddr::Protocol;
+use lichen_record::AccountId;
 
 use super::Options;
 use crate::address::host;
@@ -231,6 +232,11 @@ pub(super) fn operator(name: Option<String>, link: Option<String>) -> Result<Opt
 fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// An account that may publish.
+pub(super) fn publisher(text: &str) -> Result<AccountId> {
+    text.parse().with_context(|| format!("--publisher {text}: it has to be an account, did:key:..."))
 }
 
 /// The key of a witness.

@@ -24,6 +24,7 @@ impl Options {
             data: self.data.or(other.data),
             campaign: or_list(self.campaign, other.campaign),
             campaigns: self.campaigns.or(other.campaigns),
+            publishers: or_list(self.publishers, other.publishers),
             page: self.page.or(other.page),
             operator_name: self.operator_name.or(other.operator_name),
             operator_link: self.operator_link.or(other.operator_link),

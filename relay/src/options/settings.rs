@@ -8,6 +8,7 @@ use clap::Parser;
 use lichen_log::VerifierKey;
 use lichen_net::MAX_ADDRESSES;
 use lichen_net::swarm::libp2p::Multiaddr;
+use lichen_record::AccountId;
 
 use super::{Command, Options, check, file};
 use crate::accepting::{connections, origins, proxies};
@@ -31,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) campaigns: Vec<PathBuf>,
     pub(crate) campaigns_folder: Option<PathBuf>,
+    pub(crate) publishers: Vec<AccountId>,
     pub(crate) page: Option<PathBuf>,
     pub(crate) operator: Option<Operator>,
     pub(crate) public_address: Option<Multiaddr>,
@@ -112,6 +114,11 @@ impl Settings {
         if options.witnesses.len() > MAX_WITNESSES {
             bail!("--witness can be given {MAX_WITNESSES} times, not every client reads more signatures");
         }
+        if !options.publishers.is_empty() && options.campaigns.is_none() {
+            bail!("--publisher needs --campaigns: the folder that published campaigns are put into");
+        }
+        let publishers =
+            options.publishers.iter().map(|text| check::publisher(text)).collect::<Result<_>>()?;
         let witnesses = options.witnesses.iter().map(|key| check::witness(key)).collect::<Result<_>>()?;
         let public_address = options.public_address.as_deref();
         let public_address =
@@ -123,6 +130,7 @@ impl Settings {
             data: options.data.unwrap_or_else(|| ".lichen".into()),
             campaigns: options.campaign,
             campaigns_folder: options.campaigns,
+            publishers,
             page: options.page,
             operator: check::operator(options.operator_name, options.operator_link)?,
             public_address,
@@ -210,6 +218,9 @@ mod tests {
             (&["--log-level", "verbose"][..], "trace"),
             (&["--page", "/nonexist"], "is no folder"),
             (&["--campaign", "/nonexist"], "campaign.toml"),
+            (&["--campaigns", "/nonexist"], "is no folder"),
+            (&["--publisher", "did:key:zDn"], "--campaigns"),
+            (&["--campaigns", "/tmp", "--publisher", "somebody"], "did:key:"),
             (&["--tls-certificate", "/nonexist", "--tls-key", "/nonexist"], "--tls-certificate /nonexist"),
             (&["--also", "/ip4/127.0.0.1/tcp/80"], "WebSocket"),
             (&["--public-address", "wss://example.org/"], "/dns/example.org"),

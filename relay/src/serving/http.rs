@@ -45,9 +45,11 @@ use crate::traversal::turn;
 
 mod blob;
 mod log;
+mod publishing;
 mod tree;
 
 pub(crate) use blob::{DOWNLOADS, DOWNLOADS_PER_NETWORK};
+pub(crate) use publishing::Publishing;
 pub(crate) use tree::{TILES, TILES_PER_NETWORK};
 
 use tree::MAX_COSIGNED;
@@ -70,6 +72,8 @@ pub(crate) struct Site {
     /// Places for tiles of the log's tree.
     pub(crate) tiles: Arc<Shares>,
     pub(crate) campaigns: Arc<Campaigns>,
+    /// Who may add to them, where anybody may.
+    pub(crate) publishing: Option<Publishing>,
     pub(crate) page: Page,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sockets: mpsc::Sender<Incoming>,
@@ -159,6 +163,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/log/{campaign}/tile/{*path}", get(tree::tile))
         .route("/log/{campaign}/cosignature", post(tree::cosign).layer(DefaultBodyLimit::max(MAX_COSIGNED)))
         .route("/blob/{cid}", get(blob::blob))
+        .route("/campaigns", post(publishing::publish).layer(DefaultBodyLimit::disable()))
         .fallback(get(page_or_socket))
         .layer(from_fn_with_state(Arc::clone(&site), attend))
         .with_state(site)

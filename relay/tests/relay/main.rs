@@ -26,6 +26,7 @@ mod mesh;
 mod outer;
 mod packaging;
 mod process;
+mod publishing;
 mod rendezvous;
 mod restart;
 mod rounds;
