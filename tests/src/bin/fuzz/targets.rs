@@ -14,6 +14,7 @@ use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
 use lichen_net::hub::{self, Cause, Reason, Records, Reply, Request};
 use lichen_net::peer::{self, Announcement};
+use lichen_net::publishing::Publication;
 use lichen_net::rendezvous::{Notice, Refusal, Register};
 use lichen_record::{
     AccountId, CampaignId, Cid, EngineKind, EngineVersion, Entry, Envelope, Evidence, MAX_ENTRY, Metrics,
@@ -22,7 +23,7 @@ use lichen_record::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{datagrams, differences, snapshots, trainings, trees, webrtc};
+use crate::{datagrams, differences, publications, snapshots, trainings, trees, webrtc};
 
 /// A decoder under test.
 pub(crate) struct Target {
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Target> {
         signed::<Head>("verify-head", &[log().1]),
         signed::<Receipt>("verify-receipt", &[log().2]),
         signed::<LogKey>("verify-log-key", &[LogKey { campaign: campaign(), key: [7; 32] }]),
+        signed::<Publication>("verify-publication", &[publications::publication()]),
         canonical("record", &log().0),
         chain(),
         text("text-cid", &[Cid::of_raw(b"a"), Cid::of_cbor(b"b")]),
@@ -111,6 +113,7 @@ fn messages() -> Vec<Target> {
         through("peer-reply", &chunks(), peer::Reply::to_bytes, peer::Reply::from_bytes),
         through("peer-announcement", &announcements(), Announcement::to_bytes, Announcement::from_bytes),
         through("rendezvous-register", &[register()], Register::to_bytes, Register::from_bytes),
+        publications::bodies(),
         through("rendezvous-notice", &notices(), Notice::to_bytes, Notice::from_bytes),
         canonical("net-command", &addresses),
         canonical("net-event", std::slice::from_ref(&frame)),
