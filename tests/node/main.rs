@@ -9,6 +9,7 @@ mod downloads;
 mod follower;
 #[path = "../benches/joining/join.rs"]
 mod join;
+mod killed;
 mod late;
 #[path = "../benches/joining/made.rs"]
 mod made;

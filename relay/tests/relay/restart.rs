@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use lichen_net::hub::{Reply, Request};
-use lichen_net::{Disconnection, Event};
-use lichen_record::Entry;
+use lichen_log::Receipt;
+use lichen_net::hub::{Records, Reply, Request};
+use lichen_net::{Disconnection, Event, MAX_FRAME};
+use lichen_record::{CampaignId, Entry, decode, verify};
 use tokio::time::timeout;
 
 use crate::PATIENCE;
@@ -39,11 +40,23 @@ async fn a_killed_relay_goes_on_in_the_middle_of_a_round() {
     other.follow_until(|entry| matches!(entry, Entry::RoundClosed { .. })).await;
 }
 
+/// How often a relay is killed under load; `LICHEN_KILLS=100` for the long form.
+fn kills() -> u64 {
+    std::env::var("LICHEN_KILLS").map_or(4, |kills| kills.parse().expect("LICHEN_KILLS is a number"))
+}
+
+/// The chain's hash up to this record, if it is there.
+async fn hash_at(relay: &Relay, campaign: CampaignId, index: u64) -> Option<[u8; 32]> {
+    let page = relay.get(&format!("log/{campaign}?from={index}&limit=1")).await;
+    let Records { records, .. } = decode(&page.body, MAX_FRAME).unwrap();
+    records.first().map(|record| record.hash)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_entry_is_ever_lost() {
     let mut relay = Relay::start_with(&["--entries-per-minute", "100000"]).await;
-    let mut acknowledged = 0;
-    for turn in 0..4 {
+    let (mut acknowledged, mut total) = (Vec::new(), 0);
+    for turn in 0..kills() {
         let tab = Tab::start(&relay, 1).await;
         let campaign = tab.campaign;
         let append = async {
@@ -59,8 +72,7 @@ async fn no_acknowledged_entry_is_ever_lost() {
                 let request = Request::Append { campaign, entry }.to_bytes().unwrap();
                 match tab.begin(request).recv().await {
                     Some(Answer::Reply(Reply::Receipt { receipt })) => {
-                        let receipt = lichen_record::verify::<lichen_log::Receipt>(&receipt).unwrap();
-                        acknowledged = receipt.get().head.length;
+                        acknowledged.push(*verify::<Receipt>(&receipt).unwrap().get());
                     }
                     // What the relay said before the kill may leave the account in or out.
                     Some(Answer::Reply(Reply::Refused { .. })) => {}
@@ -69,13 +81,17 @@ async fn no_acknowledged_entry_is_ever_lost() {
             }
         };
         let kill = async {
-            tokio::time::sleep(Duration::from_millis(150 + 70 * turn)).await;
+            tokio::time::sleep(Duration::from_millis(150 + 70 * (turn % 4))).await;
             relay.kill_and_restart().await;
         };
         tokio::join!(append, kill);
-        assert!(relay.length().await >= acknowledged);
+        let since = acknowledged.split_off(0);
+        for receipt in &since {
+            assert_eq!(hash_at(&relay, campaign, receipt.head.length - 1).await, Some(receipt.head.hash));
+        }
+        total += since.len() as u64;
     }
-    assert!(acknowledged > 20, "only {acknowledged} entries were appended");
+    assert!(total > 5 * kills(), "only {total} entries were appended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
