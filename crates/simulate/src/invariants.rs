@@ -201,7 +201,12 @@ pub(crate) fn round_ends(state: &CampaignState, lasted: u64, pardoned: u64) -> C
 /// What entries take on their way into the log, in milliseconds.
 const SLACK_MS: u64 = 3_000;
 
-/// A place for comparing a state with the one that is read back from its snapshot. It compares nothing yet.
-pub(crate) const fn snapshot_is_the_fold(_state: &CampaignState) -> Check {
-    Ok(())
+/// A state read back from its snapshot is the one that the log folds to.
+pub(crate) fn snapshot_is_the_fold(state: &CampaignState) -> Check {
+    let bytes = state.to_bytes();
+    match CampaignState::from_bytes(state.campaign(), *state.rules(), &bytes) {
+        Ok(read) if read == *state => Ok(()),
+        Ok(_other) => Err((Rule::Snapshots, "it is another state".to_owned())),
+        Err(error) => Err((Rule::Snapshots, error.to_string())),
+    }
 }

@@ -132,14 +132,14 @@ impl Tally {
     pub(crate) fn vote(&mut self, account: AccountId, say: Say, result: Outcome) {
         self.attestations.insert(account, Attestation::Result(result));
         self.cast = self.cast.with(say);
-        self.recount(result, |votes| votes.with(say));
+        self.recount(result, self.votes(&result).with(say));
     }
 
     /// The account, whose word is worth this, contradicts itself.
     pub(crate) fn void(&mut self, account: AccountId, say: Say) {
         if let Some(Attestation::Result(result)) = self.attestations.insert(account, Attestation::Void) {
             self.cast = self.cast.without(say);
-            self.recount(result, |votes| votes.without(say));
+            self.recount(result, self.votes(&result).without(say));
         }
     }
 
@@ -156,9 +156,10 @@ impl Tally {
         voters
     }
 
-    fn recount(&mut self, result: Outcome, change: impl FnOnce(Votes) -> Votes) {
+    // The new count comes as a value. Made by a closure that takes the old one, it overwrote the old one before that was used:
+    // a fault of rustc 1.95 (rust-lang/rust#155241).
+    fn recount(&mut self, result: Outcome, after: Votes) {
         let before = self.votes(&result);
-        let after = change(before);
         let worth = |votes: Votes| [votes.say.earned, votes.say.new];
         for ((ranking, before), after) in self.ranking.iter_mut().zip(worth(before)).zip(worth(after)) {
             ranking.remove(&(before, result));
@@ -171,5 +172,24 @@ impl Tally {
         } else {
             self.votes.remove(&result);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lichen_record::{Cid, SigningKey};
+
+    use super::*;
+
+    #[test]
+    fn a_result_stands_in_the_ranking_once() {
+        let result = Outcome { result: Cid::of_raw(b"result"), state: None };
+        let mut tally = Tally::new();
+        for (number, new) in [(1, 64), (2, 128)] {
+            let account = SigningKey::generate([number; 32]).account();
+            tally.vote(account, Say { earned: 0, new }, result);
+        }
+        assert_eq!(tally.ranking[1].iter().copied().collect::<Vec<_>>(), [(192, result)]);
+        assert!(tally.ranking[0].is_empty());
     }
 }
