@@ -6,7 +6,7 @@ use std::panic::PanicHookInfo;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Document, Element, HtmlElement, Worker};
 
-use crate::session::Running as Swarm;
+use crate::swarm_module::Running as Swarm;
 
 thread_local! {
     /// What runs at the moment.

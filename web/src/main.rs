@@ -30,6 +30,8 @@ mod session;
 mod site;
 mod state;
 #[cfg(target_arch = "wasm32")]
+mod swarm_module;
+#[cfg(target_arch = "wasm32")]
 mod threads;
 mod view;
 mod way;

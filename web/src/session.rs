@@ -12,7 +12,6 @@ use crate::crash;
 use crate::origin::describe;
 use crate::site::Ice;
 use lichen_bridge::{Command, Event, Problem};
-pub(crate) use swarm::Running;
 use swarm::Swarm;
 use web_sys::MessageChannel;
 use worker::Worker;

@@ -4,45 +4,17 @@
 use std::rc::Rc;
 
 use futures::future::{AbortHandle, abortable};
-use js_sys::{Function, Promise, Reflect, Uint8Array};
+use js_sys::Uint8Array;
 use lichen_bridge::{Message, Problem, Seen, Server};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::spawn_local;
 use web_sys::MessagePort;
 
 use super::{Listener, Report, broken, unstartable};
 use crate::origin::describe;
 use crate::site::Ice;
+use crate::swarm_module::{self as module, Running};
 use crate::{crash, origin, site};
-
-/// The module's bindings, where tabs only talk to the relay; they lie beside the page.
-const MODULE: &str = "./lichen-swarm.js";
-
-/// Those where tabs meet each other.
-const MESH: &str = "./lichen-swarm-mesh.js";
-
-/// What `load.mjs` offers under this name fetches a module and starts it.
-const LOAD: &str = "lichenLoad";
-
-#[wasm_bindgen]
-extern "C" {
-    /// The module.
-    type Module;
-
-    #[wasm_bindgen(method, catch)]
-    fn version(this: &Module) -> Result<u32, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn start(this: &Module, servers: &[u8], port: &MessagePort, hear: &Function) -> Result<Running, JsValue>;
-
-    /// A swarm that runs.
-    #[derive(Clone)]
-    pub(crate) type Running;
-
-    /// Ends it; nothing happens if it has ended.
-    #[wasm_bindgen(method, catch)]
-    pub(crate) fn end(this: &Running) -> Result<(), JsValue>;
-}
 
 /// A running swarm, or one that is being fetched. It ends when this is dropped.
 pub(super) struct Swarm {
@@ -94,9 +66,7 @@ impl Drop for Begun {
 }
 
 async fn begin(ice: Ice, mesh: bool, port: &MessagePort, listener: &Listener) -> Result<Begun, Problem> {
-    let module = load(if mesh { MESH } else { MODULE })
-        .await
-        .map_err(|error| site::unloaded(Some(&describe(&error))))?;
+    let module = module::load(mesh).await.map_err(|error| site::unloaded(Some(&describe(&error))))?;
     let found = module.version().map_err(|error| site::unloaded(Some(&describe(&error))))?;
     if found != lichen_bridge::VERSION {
         return Err(site::unloaded(Some("it is of another version than the page")));
@@ -110,12 +80,6 @@ async fn begin(ice: Ice, mesh: bool, port: &MessagePort, listener: &Listener) ->
         .map_err(|error| unstartable(&describe(&error)))?;
     crash::ends_swarm(&running);
     Ok(Begun { running, _hear: hear })
-}
-
-async fn load(bindings: &str) -> Result<Module, JsValue> {
-    let load: Function = Reflect::get(&js_sys::global(), &LOAD.into())?.dyn_into()?;
-    let module: Promise = load.call1(&JsValue::UNDEFINED, &bindings.into())?.dyn_into()?;
-    Ok(JsFuture::from(module).await?.unchecked_into())
 }
 
 fn reports(bytes: &[u8]) -> Vec<Report> {
