@@ -140,6 +140,8 @@ impl Host {
             };
             ended.context("no campaign is left")?.context("the task of a campaign panicked")??;
             ensure!(stop.is_cancelled(), "the task of a campaign ended though nobody asked it to");
+            // It was the first of those that were asked to end.
+            break;
         }
         while let Some(ended) = self.opener.keepers.join_next().await {
             ended.context("the task of a campaign panicked")??;
