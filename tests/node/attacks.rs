@@ -17,6 +17,10 @@ const LEARNED: f64 = 0.9;
 /// What a few rounds more or less change by themselves.
 const WAVERING: f64 = 0.04;
 
+/// Rounds in quick succession, which wait for an attacker no longer than they have to.
+const QUICK: [(&str, &str); 2] =
+    [("interval_seconds = 1.5", "interval_seconds = 0.3"), ("deadline_seconds = 10", "deadline_seconds = 3")];
+
 /// A bound that bounds nothing, so that the guard alone is left.
 const WIDE: (&str, &str) = ("[rounds]", "[update]\nmax_norm = 1e12\n[rounds]");
 
@@ -41,7 +45,7 @@ async fn rejected(relay: &RelayProcess) -> u64 {
 
 #[tokio::test(flavor = "current_thread")]
 async fn in_a_hub_the_door_refuses_what_is_too_long() {
-    let (relay, _folder) = relay(&[]);
+    let (relay, _folder) = relay(&QUICK);
     LocalSet::new()
         .run_until(async {
             let mut tab = Tab::joined(&relay, &Person::new(1)).await;
@@ -63,7 +67,7 @@ async fn in_a_hub_the_door_refuses_what_is_too_long() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn in_a_hub_what_would_spoil_the_model_is_set_aside() {
-    let (relay, _folder) = relay(&[WIDE]);
+    let (relay, _folder) = relay(&[&QUICK[..], &[WIDE]].concat());
     LocalSet::new()
         .run_until(async {
             let mut tab = Tab::joined(&relay, &Person::new(1)).await;
