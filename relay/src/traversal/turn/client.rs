@@ -252,7 +252,8 @@ impl Client {
                 }
                 None => return metrics.turn("refused_peer"),
             },
-            _ => self.shared.socket.try_send_to(bytes, to),
+            // Some answers to faulty requests are addressed to the server itself.
+            _ => self.shared.socket.try_send_to(bytes, self.address),
         };
         if let Err(error) = sent {
             tracing::trace!(%error, "a datagram was not sent");

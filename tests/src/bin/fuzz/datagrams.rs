@@ -153,8 +153,9 @@ impl Server {
     fn tell(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let told = Transmit::new(bytes.to_vec(), TransportType::Udp, client(), listen());
         let answer = self.server.recv(told, now())?;
-        // A permission is for an address, whatever the port (RFC 8656, section 9).
-        let is_allowed = answer.to == client() || answer.to.ip() == peer().ip();
+        // A permission is for an address, whatever the port (RFC 8656, section 9). What does not come from the relayed address
+        // the relay sends to the client, wherever the server wants it to go.
+        let is_allowed = answer.from != relayed() || answer.to.ip() == peer().ip();
         assert!(is_allowed, "goes to {}", answer.to);
         Some(answer.data.build())
     }
