@@ -98,11 +98,7 @@ fn explain(path: &Path) -> anyhow::Result<()> {
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {
-    let (bytes, manifest) = read_manifest(path)?;
-    check_model(&manifest.model, &manifest.train)?;
-    let place = path.with_file_name(&manifest.data.file);
-    let data = std::fs::read(&place).with_context(|| format!("data.file {}", place.display()))?;
-    check_campaign(&manifest, &data)?;
+    let (bytes, manifest, data) = read_campaign(path)?;
     println!("{} is valid: campaign {}", manifest.campaign.title, CampaignId::of_manifest(&bytes));
     println!("{}", settling::describe(&manifest, &data)?);
     println!("{}", settling::describe_goal(&manifest));
@@ -125,4 +121,14 @@ fn read_manifest(path: &Path) -> anyhow::Result<(Vec<u8>, Manifest)> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let manifest = Manifest::from_bytes(&bytes).map_err(|error| explain_fault(path, &bytes, &error))?;
     Ok((bytes, manifest))
+}
+
+/// A manifest, what it says, and the data file beside it, all of them sound.
+fn read_campaign(path: &Path) -> anyhow::Result<(Vec<u8>, Manifest, Vec<u8>)> {
+    let (bytes, manifest) = read_manifest(path)?;
+    check_model(&manifest.model, &manifest.train)?;
+    let place = path.with_file_name(&manifest.data.file);
+    let data = std::fs::read(&place).with_context(|| format!("data.file {}", place.display()))?;
+    check_campaign(&manifest, &data)?;
+    Ok((bytes, manifest, data))
 }

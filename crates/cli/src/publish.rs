@@ -10,11 +10,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use lichen_learn::{check_campaign, check_model};
 use lichen_net::publishing::{Publication, SCHEME, body};
 use lichen_record::{CampaignId, SigningKey};
 
-use crate::read_manifest;
+use crate::read_campaign;
 use crate::relay::{Relay, parse_url};
 
 /// How long a relay may take until it serves what it has taken, and how often it is asked.
@@ -45,11 +44,7 @@ pub(crate) fn publish(arguments: &PublishArguments) -> Result<()> {
         println!("{}", key.account());
         return Ok(());
     };
-    let (manifest_bytes, manifest_read) = read_manifest(manifest)?;
-    check_model(&manifest_read.model, &manifest_read.train)?;
-    let place = manifest.with_file_name(&manifest_read.data.file);
-    let data = fs::read(&place).with_context(|| format!("data.file {}", place.display()))?;
-    check_campaign(&manifest_read, &data)?;
+    let (manifest_bytes, _manifest, data) = read_campaign(manifest)?;
     let campaign = CampaignId::of_manifest(&manifest_bytes);
 
     let relay = Relay::new(url);

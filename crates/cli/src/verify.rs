@@ -11,7 +11,7 @@ use crate::audit::{self, Repeat, Report, Source, SourceError, Tree, TreeReport};
 use crate::progress::ProgressLine;
 use crate::record::RecordFolder;
 use crate::relay::{self, Relay};
-use crate::tree_source::Shown;
+use crate::tree_source::{SIGNED_ROOT, Shown, SignedRoot};
 
 /// What `lichen verify` is told.
 #[derive(clap::Args)]
@@ -97,14 +97,11 @@ fn tree(
     campaign: CampaignId,
     arguments: &VerifyArguments,
 ) -> anyhow::Result<Option<Tree>> {
-    let shown = source.log_key().and_then(|certificate| Ok((certificate, source.log_checkpoint()?)));
-    let (certificate, served) = match shown {
-        Ok(shown) => shown,
-        Err(SourceError::NotFound) if arguments.checkpoints.is_empty() && arguments.quorum() == 0 => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error).context("the signed root of the log's tree"),
-    };
+    let shown = source.signed_root().context(SIGNED_ROOT)?;
+    if shown.is_none() && arguments.checkpoints.is_empty() && arguments.quorum() == 0 {
+        return Ok(None);
+    }
+    let SignedRoot { certificate, checkpoint } = shown.ok_or(SourceError::NotFound).context(SIGNED_ROOT)?;
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         // A witness keeps the log's key above the checkpoint.
@@ -113,7 +110,7 @@ fn tree(
         Ok(if is_key { bytes.get(first_line + 1..).unwrap_or_default().to_vec() } else { bytes })
     };
     let others = arguments.checkpoints.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Some(Tree::open(campaign, &certificate, &served, &others)?))
+    Ok(Some(Tree::open(campaign, &certificate, &checkpoint, &others)?))
 }
 
 fn in_words_rounds(report: &Report) -> String {

@@ -14,7 +14,7 @@ use super::{CONTENTS, Contents, VERSION};
 use crate::audit::{self, Repeat, Report, Source, SourceError, Tree};
 use crate::progress::ProgressLine;
 use crate::relay::{self, Relay};
-use crate::tree_source::Shown;
+use crate::tree_source::{SIGNED_ROOT, Shown, SignedRoot};
 
 /// What `lichen export` is told.
 #[derive(clap::Args)]
@@ -42,8 +42,9 @@ pub(crate) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
         bail!("{} holds the record of another campaign ({other}): name another folder", folder.display());
     }
     // Before the log, which may grow meanwhile: the checkpoint is of records that are there.
-    let shown = ShownTree::read(&relay, campaign)?;
-    let mut tree = shown.as_ref().map(|shown| shown.open(campaign)).transpose()?;
+    let shown = relay.tree(campaign).signed_root().context(SIGNED_ROOT)?;
+    let open = |shown: &SignedRoot| Tree::open(campaign, &shown.certificate, &shown.checkpoint, &[]);
+    let mut tree = shown.as_ref().map(open).transpose()?;
     let mut recording = Recording {
         relay: &mut relay,
         folder,
@@ -75,29 +76,6 @@ fn in_words(report: &Report, folder: &Path) -> String {
         folder.display(),
         folder.display()
     )
-}
-
-/// What the relay shows of the log's tree.
-struct ShownTree {
-    certificate: Vec<u8>,
-    checkpoint: Vec<u8>,
-}
-
-impl ShownTree {
-    /// None if the relay shows none.
-    fn read(relay: &Relay, campaign: CampaignId) -> anyhow::Result<Option<Self>> {
-        let mut source = relay.tree(campaign);
-        let shown = source.log_key().and_then(|certificate| Ok((certificate, source.log_checkpoint()?)));
-        match shown {
-            Ok((certificate, checkpoint)) => Ok(Some(Self { certificate, checkpoint })),
-            Err(SourceError::NotFound) => Ok(None),
-            Err(error) => Err(error).context("the signed root of the log's tree"),
-        }
-    }
-
-    fn open(&self, campaign: CampaignId) -> anyhow::Result<Tree> {
-        Ok(Tree::open(campaign, &self.certificate, &self.checkpoint, &[])?)
-    }
 }
 
 /// A relay, of which everything that is read is kept.
@@ -135,11 +113,11 @@ impl Recording<'_> {
     }
 
     /// Writes what makes it a whole.
-    fn finish(&self, campaign: CampaignId, tree: Option<&ShownTree>) -> io::Result<()> {
+    fn finish(&self, campaign: CampaignId, shown: Option<&SignedRoot>) -> io::Result<()> {
         self.log.write_partial()?;
-        if let Some(tree) = tree {
-            write(&self.folder.join("log-key"), &tree.certificate)?;
-            write(&self.folder.join("checkpoint"), &tree.checkpoint)?;
+        if let Some(SignedRoot { certificate, checkpoint }) = shown {
+            write(&self.folder.join("log-key"), certificate)?;
+            write(&self.folder.join("checkpoint"), checkpoint)?;
         }
         let head = self.head.as_ref().map_or(&[][..], |(head, _)| head);
         write(&self.folder.join("head"), head)?;

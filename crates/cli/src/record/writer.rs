@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lichen_log::Record;
-use lichen_log::tree::{Hash, RightTiles, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash};
+use lichen_log::tree::{RightTiles, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash};
 use lichen_record::encode;
 
 /// Writes records in their order, in bundles, and the hashes of the tree over them.
@@ -47,7 +47,7 @@ impl LogWriter {
     /// Writes what is not full, so that whoever reads a tree of this size finds all of it.
     pub(super) fn write_partial(&self) -> io::Result<()> {
         for (level, index, hashes) in self.tiles.partial() {
-            self.write(TileKind::Hashes(level), index, &concat(hashes))?;
+            self.write(TileKind::Hashes(level), index, &hashes.concat())?;
         }
         if self.bundle.is_empty() { Ok(()) } else { self.write_bundle() }
     }
@@ -63,10 +63,6 @@ impl LogWriter {
         let path = path.ok_or_else(|| io::Error::other("a tile is not in its tree"))?;
         write(&self.folder.join(path.to_string()), bytes)
     }
-}
-
-fn concat(hashes: &[Hash]) -> Vec<u8> {
-    hashes.concat()
 }
 
 /// Writes a file as a whole or not at all.
