@@ -127,21 +127,19 @@ impl Host {
     pub(crate) async fn run(mut self) -> Result<()> {
         let stop = self.opener.stop.clone();
         loop {
-            let ended = tokio::select! {
-                ended = self.opener.keepers.join_next() => ended,
-                () = stop.cancelled() => break,
-                () = pause(&self.further) => {
-                    tokio::select! {
-                        () = self.look() => {}
-                        () = stop.cancelled() => break,
-                    }
-                    continue;
+            tokio::select! {
+                ended = self.opener.keepers.join_next() => {
+                    ended.context("no campaign is left")?.context("the task of a campaign panicked")??;
+                    ensure!(stop.is_cancelled(), "the task of a campaign ended though nobody asked it to");
+                    // It was the first of those that were asked to end.
+                    break;
                 }
-            };
-            ended.context("no campaign is left")?.context("the task of a campaign panicked")??;
-            ensure!(stop.is_cancelled(), "the task of a campaign ended though nobody asked it to");
-            // It was the first of those that were asked to end.
-            break;
+                () = stop.cancelled() => break,
+                () = pause(&self.further) => tokio::select! {
+                    () = self.look() => {}
+                    () = stop.cancelled() => break,
+                },
+            }
         }
         while let Some(ended) = self.opener.keepers.join_next().await {
             ended.context("the task of a campaign panicked")??;
