@@ -9,11 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use lichen_audit::Fault;
 use lichen_campaign::{Manifest, ManifestError, syntax_fault};
 use lichen_learn::{check_campaign, check_model, file_kind};
 use lichen_record::CampaignId;
 
-mod audit;
 mod progress;
 mod publish;
 mod record;
@@ -24,7 +24,6 @@ mod tree_source;
 mod verify;
 mod witness;
 
-use audit::Fault;
 use witness::WitnessFault;
 
 /// Checks campaigns and their results.

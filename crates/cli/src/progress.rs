@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::audit::Progress;
+use lichen_audit::Progress;
 
 /// A line that is rewritten on a terminal, and written anew every few seconds elsewhere.
 pub(crate) struct ProgressLine {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lichen_audit::{Source, SourceError};
 use lichen_log::tree::{TILE_WIDTH, TilePath};
 use lichen_log::{MAX_NOTE, MAX_RECORD};
 use lichen_net::hub::{MAX_RECORDS, Records};
@@ -14,7 +15,6 @@ use lichen_record::{CampaignId, Cid, MAX_ENVELOPE, decode};
 use serde::Deserialize;
 use ureq::http::StatusCode;
 
-use crate::audit::{Source, SourceError};
 use crate::tree_source::{Shown, TreeSource};
 
 /// Most bytes of `/lichen.json`.
@@ -204,12 +204,12 @@ impl TreeSource for RelayTree<'_> {
 }
 
 impl Source for Relay {
-    fn records(&mut self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
+    async fn records(&self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
         let bytes = self.get(&format!("/log/{campaign}?from={from}&limit={limit}"), MAX_PAGE)?;
         decode(&bytes, MAX_PAGE).map_err(|error| SourceError::Malformed(error.to_string()))
     }
 
-    fn blob(&mut self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
+    async fn blob(&self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
         self.get(&format!("/blob/{cid}"), cap)
     }
 }

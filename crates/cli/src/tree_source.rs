@@ -1,8 +1,7 @@
 //! Where the tree of one log is read.
 
+use lichen_audit::SourceError;
 use lichen_log::tree::TilePath;
-
-use crate::audit::SourceError;
 
 /// What could not be had, where [`Shown::signed_root`] fails.
 pub(crate) const SIGNED_ROOT: &str = "the signed root of the log's tree";

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use lichen_audit::SourceError;
 use lichen_log::tree::{TileNodes, TilePath, TileSource};
 use lichen_log::{
     Equivocation, LogCheckpointError, LogKey, NoteError, SignedCheckpoint, VerifierKey, WitnessError,
@@ -15,7 +16,6 @@ use lichen_log::{
 };
 use lichen_record::{CampaignId, VerifyError, verify};
 
-use crate::audit::SourceError;
 use crate::relay::{Relay, parse_url};
 use crate::tree_source::TreeSource;
 

@@ -1,9 +1,12 @@
 //! Writes a campaign's record into a folder while it is being verified.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use futures::executor::block_on;
+use lichen_audit::{Repeat, Report, Source, SourceError, Tree, audit};
 use lichen_log::Head;
 use lichen_net::hub::Records;
 use lichen_record::{CampaignId, Cid, verify};
@@ -11,7 +14,6 @@ use lichen_record::{CampaignId, Cid, verify};
 use super::folder::{RecordFolder, blob, read};
 use super::writer::{LogWriter, write};
 use super::{CONTENTS, Contents, VERSION};
-use crate::audit::{self, Repeat, Report, Source, SourceError, Tree};
 use crate::progress::ProgressLine;
 use crate::relay::{self, Relay};
 use crate::tree_source::{SIGNED_ROOT, Shown, SignedRoot};
@@ -33,7 +35,7 @@ pub(crate) struct ExportArguments {
 
 /// Writes the record, and says what it came to.
 pub(crate) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
-    let mut relay = Relay::new(&arguments.relay);
+    let relay = Relay::new(&arguments.relay);
     let campaign = relay.campaign(arguments.campaign.as_deref())?;
     let folder = &arguments.record;
     if let Some(other) =
@@ -45,17 +47,16 @@ pub(crate) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
     let shown = relay.tree(campaign).signed_root().context(SIGNED_ROOT)?;
     let open = |shown: &SignedRoot| Tree::open(campaign, &shown.certificate, &shown.checkpoint, &[]);
     let mut tree = shown.as_ref().map(open).transpose()?;
-    let mut recording = Recording {
-        relay: &mut relay,
+    let recording = Recording {
+        relay: &relay,
         folder,
-        log: LogWriter::new(folder)?,
-        head: None,
+        log: RefCell::new(LogWriter::new(folder)?),
+        head: RefCell::default(),
         signed: tree.as_ref().map(Tree::size),
     };
     let mut line = ProgressLine::new(std::io::stderr().is_terminal());
-    let audited = audit::audit(&mut recording, campaign, Repeat::Disputed, tree.as_mut(), &mut |progress| {
-        line.show(progress);
-    });
+    let mut show = |progress| line.show(progress);
+    let audited = block_on(audit(&recording, campaign, Repeat::Disputed, tree.as_mut(), &mut show));
     line.end();
     let report = audited?;
     recording
@@ -80,33 +81,34 @@ fn in_words(report: &Report, folder: &Path) -> String {
 
 /// A relay, of which everything that is read is kept.
 struct Recording<'a> {
-    relay: &'a mut Relay,
+    relay: &'a Relay,
     folder: &'a Path,
-    log: LogWriter,
+    log: RefCell<LogWriter>,
     /// The head that the log is followed to, and how many records it counts.
-    head: Option<(Vec<u8>, u64)>,
+    head: RefCell<Option<(Vec<u8>, u64)>>,
     /// Records that the tree's checkpoint is of.
     signed: Option<u64>,
 }
 
 impl Recording<'_> {
     /// Keeps the records that come next, up to the head.
-    fn keep(&mut self, page: &Records) -> Result<(), SourceError> {
-        let (_, length) = match &self.head {
+    fn keep(&self, page: &Records) -> Result<(), SourceError> {
+        let (mut head, mut log) = (self.head.borrow_mut(), self.log.borrow_mut());
+        let (_, length) = match &mut *head {
             Some(head) => head,
-            None => {
+            none => {
                 let head =
                     verify::<Head>(&page.head).map_err(|error| SourceError::Malformed(error.to_string()))?;
-                self.head.insert((page.head.clone(), head.get().length))
+                none.insert((page.head.clone(), head.get().length))
             }
         };
         for record in &page.records {
-            if record.index != self.log.length() || record.index >= *length {
+            if record.index != log.length() || record.index >= *length {
                 continue;
             }
-            self.log.append(record).map_err(|error| unwritable(&error))?;
-            if self.signed == Some(self.log.length()) {
-                self.log.write_partial().map_err(|error| unwritable(&error))?;
+            log.append(record).map_err(|error| unwritable(&error))?;
+            if self.signed == Some(log.length()) {
+                log.write_partial().map_err(|error| unwritable(&error))?;
             }
         }
         Ok(())
@@ -114,33 +116,34 @@ impl Recording<'_> {
 
     /// Writes what makes it a whole.
     fn finish(&self, campaign: CampaignId, shown: Option<&SignedRoot>) -> io::Result<()> {
-        self.log.write_partial()?;
+        let (head, log) = (self.head.borrow(), self.log.borrow());
+        log.write_partial()?;
         if let Some(SignedRoot { certificate, checkpoint }) = shown {
             write(&self.folder.join("log-key"), certificate)?;
             write(&self.folder.join("checkpoint"), checkpoint)?;
         }
-        let head = self.head.as_ref().map_or(&[][..], |(head, _)| head);
+        let head = head.as_ref().map_or(&[][..], |(head, _)| head);
         write(&self.folder.join("head"), head)?;
-        let contents = Contents { version: VERSION, campaign, records: self.log.length() };
+        let contents = Contents { version: VERSION, campaign, records: log.length() };
         write(&self.folder.join(CONTENTS), &serde_json::to_vec_pretty(&contents)?)
     }
 }
 
 impl Source for Recording<'_> {
-    fn records(&mut self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
-        let page = self.relay.records(campaign, from, limit)?;
+    async fn records(&self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
+        let page = self.relay.records(campaign, from, limit).await?;
         self.keep(&page)?;
         Ok(page)
     }
 
-    fn blob(&mut self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
+    async fn blob(&self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
         let place = blob(self.folder, cid);
         if let Ok(bytes) = read(&place, cap)
             && cid.matches(&bytes)
         {
             return Ok(bytes);
         }
-        let bytes = self.relay.blob(cid, cap)?;
+        let bytes = self.relay.blob(cid, cap).await?;
         if cid.matches(&bytes) {
             write(&place, &bytes).map_err(|error| unwritable(&error))?;
         }

@@ -5,13 +5,13 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use lichen_audit::{Source, SourceError};
 use lichen_log::tree::{MAX_BUNDLE, TILE_WIDTH, TileKind, TilePath, unbundle};
 use lichen_log::{MAX_NOTE, MAX_RECORD, Record};
 use lichen_net::hub::Records;
 use lichen_record::{CampaignId, Cid, MAX_ENVELOPE, decode};
 
 use super::{CONTENTS, Contents, VERSION};
-use crate::audit::{Source, SourceError};
 use crate::tree_source::Shown;
 
 /// Most bytes of `record.json`.
@@ -69,7 +69,7 @@ impl RecordFolder {
 }
 
 impl Source for RecordFolder {
-    fn records(&mut self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
+    async fn records(&self, campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
         if campaign != self.contents.campaign {
             return Err(SourceError::NotFound);
         }
@@ -81,7 +81,7 @@ impl Source for RecordFolder {
         Ok(Records { records, head })
     }
 
-    fn blob(&mut self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
+    async fn blob(&self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
         read(&blob(&self.folder, cid), cap)
     }
 }

@@ -10,7 +10,7 @@ use crate::say;
 use crate::setup::Toolchain;
 
 /// Our crates, lowest first; each may use those before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "lichen-bucket",
     "lichen-record",
     "lichen-campaign",
@@ -26,6 +26,7 @@ const ORDER: [&str; 15] = [
     "lichen-net",
     "lichen-bridge",
     "lichen-node",
+    "lichen-audit",
 ];
 /// Thin shells over those, none of which uses another.
 const SHELLS: [&str; 6] =

@@ -13,7 +13,7 @@ const MAX_LINES: usize = 500;
 
 /// Files that may be longer, up to so many lines, and why.
 const LONGER: [(&str, usize, &str); 5] = [
-    ("crates/cli/src/audit/tests.rs", 600, "tests of one audit, on one fixture"),
+    ("crates/audit/src/tests.rs", 600, "tests of one audit, on one fixture"),
     ("crates/record/tests/canonical.rs", 600, "a table of byte sequences and what becomes of them"),
     ("crates/round/tests/network/mod.rs", 800, "the simulated network that all tests of rounds run in"),
     ("crates/round/tests/participant.rs", 650, "tests of one state machine, event by event"),

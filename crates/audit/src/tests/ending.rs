@@ -26,11 +26,7 @@ fn an_end_at_the_goal_is_measured_again() {
     let ending = report.goal_reached.unwrap();
     assert_eq!((ending.round, ending.goal), (RoundNumber(2), 0.0));
     assert_eq!(ending.accuracy, report.accuracy);
-    assert!(
-        crate::verify::in_words(&report).contains("finished     with round 2"),
-        "{}",
-        crate::verify::in_words(&report)
-    );
+    assert!(in_words(&report).contains("finished     with round 2"), "{}", in_words(&report));
 }
 
 #[test]

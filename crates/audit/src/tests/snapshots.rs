@@ -27,11 +27,7 @@ fn log_with(state: impl FnOnce(Vec<u8>) -> Vec<u8>) -> (CampaignId, Archive) {
 fn true_snapshots_are_counted() {
     let report = run(log_with(|state| state)).unwrap();
     assert_eq!((report.snapshots, report.rounds), (1, 2));
-    assert!(
-        crate::verify::in_words(&report).contains("snapshots    1,"),
-        "{}",
-        crate::verify::in_words(&report)
-    );
+    assert!(in_words(&report).contains("snapshots    1,"), "{}", in_words(&report));
 }
 
 #[test]

@@ -77,11 +77,7 @@ fn a_false_difference_is_told_and_a_false_result_is_a_fault() {
     attest(&mut campaign, &[drawn, 0], settled.checkpoint.as_ref().unwrap(), b"junk");
     let report = run(campaign.finish()).unwrap();
     assert_eq!((report.rounds, report.differences_wrong), (1, 1));
-    assert!(
-        crate::verify::in_words(&report).contains("differences  1 "),
-        "{}",
-        crate::verify::in_words(&report)
-    );
+    assert!(in_words(&report).contains("differences  1 "), "{}", in_words(&report));
 
     let base = lying.base.clone();
     let mut parameters = Parameters::from_safetensors(&base).unwrap();

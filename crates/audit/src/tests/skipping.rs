@@ -31,9 +31,5 @@ fn what_was_contributed_to_a_skipped_round_counts_for_nothing() {
     let report = run(campaign.finish()).unwrap();
     assert_eq!((report.rounds, &report.rounds_skipped[..], report.rounds_not_recomputed), (2, &[2][..], 0));
     assert_eq!((report.contributions, report.checkpoint), (2, base));
-    assert!(
-        crate::verify::in_words(&report).contains("skipped      1 rounds"),
-        "{}",
-        crate::verify::in_words(&report)
-    );
+    assert!(in_words(&report).contains("skipped      1 rounds"), "{}", in_words(&report));
 }

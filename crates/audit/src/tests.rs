@@ -8,12 +8,14 @@ use lichen_engine::{EngineKind, EngineVersion, Trainer};
 use lichen_learn::{Batches, Dataset, Update, aggregate_checkpoint, difference};
 use lichen_log::{Chain, Head, HeadError, Record};
 use lichen_model::{Parameters, initial_parameters};
+use lichen_net::hub::Records;
 use lichen_record::{Entry, Metrics, SigningKey, verify};
+use lichen_round::{CampaignState, Rules};
 use lichen_settle::{Settled, Settler, guarded};
 
 use super::*;
 
-#[path = "../../../log/tests/later/mod.rs"]
+#[path = "../../log/tests/later/mod.rs"]
 mod later;
 
 mod committee;
@@ -25,8 +27,8 @@ mod skipping;
 mod snapshots;
 mod tree;
 
-const MANIFEST: &[u8] = include_bytes!("../../../../relay/campaigns/digits/campaign.toml");
-const DATA: &[u8] = include_bytes!("../../../../relay/campaigns/digits/digits.safetensors");
+const MANIFEST: &[u8] = include_bytes!("../../../relay/campaigns/digits/campaign.toml");
+const DATA: &[u8] = include_bytes!("../../../relay/campaigns/digits/digits.safetensors");
 
 /// Records given at once: fewer than there are.
 const PAGE: usize = 5;
@@ -42,7 +44,7 @@ struct Archive {
 }
 
 impl Source for Archive {
-    fn records(&mut self, _campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
+    async fn records(&self, _campaign: CampaignId, from: u64, limit: usize) -> Result<Records, SourceError> {
         let from = usize::try_from(from).unwrap().min(self.records.len());
         let to = (from + limit.min(PAGE)).min(self.records.len());
         if self.unreadable.is_some_and(|index| (from..to).contains(&index)) {
@@ -51,7 +53,7 @@ impl Source for Archive {
         Ok(Records { records: self.records[from..to].to_vec(), head: self.head.clone() })
     }
 
-    fn blob(&mut self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
+    async fn blob(&self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError> {
         let bytes = self.blobs.get(cid).ok_or(SourceError::NotFound)?;
         if bytes.len() > cap { Err(SourceError::TooLarge { cap }) } else { Ok(bytes.clone()) }
     }
@@ -217,8 +219,8 @@ fn honest() -> (CampaignId, Archive) {
     campaign.finish()
 }
 
-fn run((id, mut archive): (CampaignId, Archive)) -> Result<Report, Fault> {
-    audit(&mut archive, id, Repeat::All, None, &mut |_progress| {})
+fn run((id, archive): (CampaignId, Archive)) -> Result<Report, Fault> {
+    block_on(audit(&archive, id, Repeat::All, None, &mut |_progress| {}))
 }
 
 #[test]
@@ -279,10 +281,10 @@ fn train(manifest: &Manifest, data: &Dataset, base: &[u8], round: RoundNumber) -
 
 #[test]
 fn progress_reaches_the_end() {
-    let (id, mut archive) = honest();
+    let (id, archive) = honest();
     let records = archive.records.len() as u64;
     let mut seen = Vec::new();
-    audit(&mut archive, id, Repeat::All, None, &mut |progress| seen.push(progress)).unwrap();
+    block_on(audit(&archive, id, Repeat::All, None, &mut |progress| seen.push(progress))).unwrap();
     assert_eq!(seen.last(), Some(&Progress::Evaluating));
     assert!(seen.contains(&Progress::Records(records, records)));
     assert!(seen.contains(&Progress::Rounds(2, 2)));

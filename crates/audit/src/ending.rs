@@ -1,29 +1,28 @@
 //! Whether a coordinator that ended a campaign at its goal did so rightly.
 
-use futures::executor::block_on;
 use lichen_campaign::Manifest;
 use lichen_model::Parameters;
 use lichen_record::RoundNumber;
 use lichen_settle::Gauge;
 use serde::Serialize;
 
-use super::Fault;
+use crate::Fault;
 
 /// The end of a campaign at its goal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Ending {
+pub struct Ending {
     /// The last round.
-    pub(crate) round: RoundNumber,
+    pub round: RoundNumber,
     /// The accuracy at which the campaign ends, 0 to 1.
-    pub(crate) goal: f64,
+    pub goal: f64,
     /// What the last round began with gets right of the held-out samples, 0 to 1.
-    pub(crate) accuracy_before: f64,
+    pub accuracy_before: f64,
     /// What it settled with gets right of them.
-    pub(crate) accuracy: f64,
+    pub accuracy: f64,
 }
 
 /// Measures again what the coordinator ended the campaign for: what the round began with, and what it settled with.
-pub(super) fn check(
+pub(super) async fn check(
     manifest: &Manifest,
     data: &[u8],
     round: RoundNumber,
@@ -33,9 +32,9 @@ pub(super) fn check(
     let gauge = Gauge::new(manifest, data).map_err(|error| Fault::Campaign(format!("data: {error}")))?;
     let Some(mut gauge) = gauge else { return Err(fault("the campaign has no goal to end at".into())) };
     let goal = gauge.target();
-    let mut measure = |bytes: &[u8]| {
+    let mut measure = async |bytes: &[u8]| {
         let parameters = Parameters::from_safetensors(bytes).map_err(|error| fault(error.to_string()))?;
-        let quality = block_on(gauge.measure(&parameters, async || {}));
+        let quality = gauge.measure(&parameters, async || {}).await;
         let quality = quality.map_err(|error| fault(error.to_string()))?;
         match gauge.reaches(&quality) {
             true => Ok(quality.accuracy),
@@ -43,5 +42,5 @@ pub(super) fn check(
         }
     };
     let [before, after] = checkpoints;
-    Ok(Ending { round, goal, accuracy_before: measure(before)?, accuracy: measure(after)? })
+    Ok(Ending { round, goal, accuracy_before: measure(before).await?, accuracy: measure(after).await? })
 }

@@ -97,8 +97,8 @@ fn disputed(right: u32, piece: u32, after: impl Fn(&[Vec<u8>]) -> Cid) -> (Campa
 #[test]
 fn a_dispute_is_settled_by_the_piece_in_question() {
     for (right, piece) in [(0, 0), (4, 4)] {
-        let (id, mut archive) = disputed(right, piece, |states| Cid::of_raw(&states[piece as usize]));
-        let report = audit(&mut archive, id, Repeat::Disputed, None, &mut |_progress| {}).unwrap();
+        let (id, archive) = disputed(right, piece, |states| Cid::of_raw(&states[piece as usize]));
+        let report = block_on(audit(&archive, id, Repeat::Disputed, None, &mut |_progress| {})).unwrap();
         assert_eq!((report.disputes_settled, report.disputes_steps), (1, 10));
         assert_eq!((report.trainings_audited, report.trainings_repeated), (1, 0));
         assert_eq!(report.expelled, [key(1).account()]);
@@ -125,7 +125,7 @@ fn without_the_blobs_the_whole_training_is_repeated() {
 #[test]
 fn repeating_all_repeats_what_evidence_settled_too() {
     let (id, archive) = disputed(4, 4, |states| Cid::of_raw(&states[4]));
-    let report = audit(&mut archive.clone(), id, Repeat::All, None, &mut |_progress| {}).unwrap();
+    let report = block_on(audit(&archive, id, Repeat::All, None, &mut |_progress| {})).unwrap();
     assert_eq!((report.disputes_settled, report.trainings_repeated), (1, 1));
 }
 
@@ -157,7 +157,7 @@ fn a_coordinator_that_expels_an_honest_account_is_found_out() {
 #[test]
 fn a_coordinator_that_confirms_a_lie_is_found_out_by_repeating_all() {
     let (id, archive) = audited(|_| update(3), |_| update(3));
-    let run = |which| audit(&mut archive.clone(), id, which, None, &mut |_progress| {});
+    let run = |which| block_on(audit(&archive, id, which, None, &mut |_progress| {}));
     assert_eq!(run(Repeat::Disputed).unwrap().trainings_repeated, 0);
     assert!(matches!(run(Repeat::All), Err(Fault::Training { .. })));
 }

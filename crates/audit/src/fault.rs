@@ -1,66 +1,15 @@
 //! What an audit can find wrong, with the place where it is.
 
-use std::fmt;
-
 use lichen_campaign::ManifestError;
 use lichen_log::{ChainError, HeadError, ReplicaError};
 use lichen_record::{AccountId, Cid, RoundNumber, VerifyError};
 use lichen_round::{Outcome, Refusal};
 
-/// Why a source gave nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SourceError {
-    /// It cannot be asked, or answers with an error of its own.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It does not have it.
-    #[error("not found")]
-    NotFound,
-    /// It gave more than allowed.
-    #[error("larger than {cap} bytes")]
-    TooLarge {
-        /// Bytes allowed.
-        cap: usize,
-    },
-    /// What it gave cannot be read.
-    #[error("{0}")]
-    Malformed(String),
-}
-
-/// What a blob is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BlobRole {
-    /// The campaign's manifest.
-    Manifest,
-    /// The campaign's data.
-    Data,
-    /// An update that was accepted in this round.
-    Update(RoundNumber),
-    /// The checkpoint that this round ended with; 0 for the first checkpoint.
-    Checkpoint(RoundNumber),
-    /// What the outer optimiser carries over from this round.
-    OuterState(RoundNumber),
-    /// What a training of this round is checked by: its trace, or a state on its way.
-    Evidence(RoundNumber),
-}
-
-impl fmt::Display for BlobRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BlobRole::Manifest => f.write_str("the manifest"),
-            BlobRole::Data => f.write_str("the campaign's data"),
-            BlobRole::Update(round) => write!(f, "an update of round {round}"),
-            BlobRole::Checkpoint(RoundNumber(0)) => f.write_str("the first checkpoint"),
-            BlobRole::Checkpoint(round) => write!(f, "the checkpoint of round {round}"),
-            BlobRole::Evidence(round) => write!(f, "what a training of round {round} is checked by"),
-            BlobRole::OuterState(round) => write!(f, "the outer optimiser's state after round {round}"),
-        }
-    }
-}
+use crate::source::{BlobRole, SourceError};
 
 /// The first thing found wrong, and where.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The log cannot be read.
     #[error("record {from}: the log cannot be read from here on: {error}")]
     Log {

@@ -5,10 +5,10 @@ use lichen_log::{LogKey, Record, SignedCheckpoint, VerifierKey, check_ed25519};
 use lichen_record::{AccountId, CampaignId, encode, verify};
 use serde::Serialize;
 
-use super::Fault;
+use crate::Fault;
 
 /// Signed checkpoints of a log, before its records are read.
-pub(crate) struct Tree {
+pub struct Tree {
     coordinator: AccountId,
     /// The relay's own first, then those that others have seen.
     checkpoints: Vec<SignedCheckpoint>,
@@ -17,18 +17,18 @@ pub(crate) struct Tree {
 
 /// What was found right about the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct TreeReport {
+pub struct TreeReport {
     /// Records of the relay's checkpoint.
-    pub(crate) records: u64,
+    pub records: u64,
     /// Checkpoints from elsewhere that the log is consistent with.
-    pub(crate) others: u64,
+    pub others: u64,
     /// Names of the witnesses asked for that have signed the relay's checkpoint.
-    pub(crate) witnesses: Vec<String>,
+    pub witnesses: Vec<String>,
 }
 
 impl Tree {
     /// Reads the certificate of the log's key and checkpoints that it signed.
-    pub(crate) fn open(
+    pub fn open(
         campaign: CampaignId,
         certificate: &[u8],
         served: &[u8],
@@ -49,7 +49,7 @@ impl Tree {
     }
 
     /// How many records the relay's own checkpoint is of.
-    pub(crate) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.checkpoints.first().map_or(0, |one| one.checkpoint().size())
     }
 
@@ -84,7 +84,7 @@ impl Tree {
     }
 
     /// What it came to, once the records are read. At least so many of these witnesses have to have signed.
-    pub(crate) fn report(&self, witnesses: &[VerifierKey], quorum: usize) -> Result<TreeReport, Fault> {
+    pub fn report(&self, witnesses: &[VerifierKey], quorum: usize) -> Result<TreeReport, Fault> {
         let fault = |error: &dyn std::fmt::Display| Fault::Tree(error.to_string());
         let served = self.checkpoints.first().ok_or_else(|| fault(&"no checkpoint"))?;
         let mut signed = Vec::new();

@@ -1,6 +1,5 @@
 //! What can be computed again: checkpoints from updates, accuracy from a checkpoint.
 
-use futures::executor::block_on;
 use lichen_campaign::Manifest;
 use lichen_engine::{EngineError, Evaluator};
 use lichen_learn::{Dataset, Quality};
@@ -9,7 +8,8 @@ use lichen_record::{Cid, RoundNumber};
 use lichen_round::{Input, Outcome};
 use lichen_settle::{Settler, guarded};
 
-use super::{Fault, Reached, SettledRound, Updates};
+use crate::Fault;
+use crate::following::SettledRound;
 
 /// The bytes of the checkpoint that a campaign begins with.
 pub(super) fn initial_checkpoint(manifest: &Manifest) -> Result<Vec<u8>, Fault> {
@@ -17,6 +17,17 @@ pub(super) fn initial_checkpoint(manifest: &Manifest) -> Result<Vec<u8>, Fault> 
         .map_err(|error| Fault::Campaign(format!("model: {error}")))?;
     Ok(parameters.to_safetensors())
 }
+
+/// What a round came to, and its bytes.
+pub(super) struct Reached {
+    pub(super) outcome: Outcome,
+    pub(super) checkpoint: Vec<u8>,
+    /// What the outer optimiser carries over.
+    pub(super) state: Option<Vec<u8>>,
+}
+
+/// Updates with what is known of them.
+pub(super) type Updates = Vec<(Input, Vec<u8>)>;
 
 /// What computes rounds' results again.
 pub(super) struct Recomputer {
@@ -33,7 +44,7 @@ impl Recomputer {
 
     /// Computes what a round comes to from what it began with and the accepted updates, with the packed difference where results
     /// are told so, and counts those of the updates that do not decode as the campaign's do, or are too long.
-    pub(super) fn settle(
+    pub(super) async fn settle(
         &mut self,
         round: &SettledRound,
         base: &Reached,
@@ -47,7 +58,10 @@ impl Recomputer {
         };
         let counted = updates.iter().filter(counted).count();
         let (checkpoint, state) = (&base.outcome.result, base.state.as_deref());
-        let settled = block_on(self.settler.settle(checkpoint, state, aggregation, async || {}))
+        let settled = self
+            .settler
+            .settle(checkpoint, state, aggregation, async || {})
+            .await
             .map_err(|error| fault(error.to_string()))?;
         let left_out = updates.len().saturating_sub(counted) as u64;
         let difference = settled.difference.as_deref().map(Cid::of_raw);
@@ -55,7 +69,7 @@ impl Recomputer {
     }
 
     /// What a round's result is worth; none where the campaign has no guard.
-    pub(super) fn quality(
+    pub(super) async fn quality(
         &mut self,
         round: RoundNumber,
         checkpoint: &Cid,
@@ -63,7 +77,7 @@ impl Recomputer {
     ) -> Result<Option<Quality>, Fault> {
         let fault = |problem: String| Fault::Round { round, problem };
         let parameters = Parameters::from_safetensors(bytes).map_err(|error| fault(error.to_string()))?;
-        let quality = block_on(self.settler.quality(checkpoint, &parameters, async || {}));
+        let quality = self.settler.quality(checkpoint, &parameters, async || {}).await;
         quality.map_err(|error| fault(error.to_string()))
     }
 

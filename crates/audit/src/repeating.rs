@@ -3,18 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::executor::block_on;
 use lichen_campaign::{Manifest, training_seed};
 use lichen_learn::Dataset;
 use lichen_record::{AccountId, Cid, EngineVersion, Evidence, MAX_BLOB, RoundNumber};
 use lichen_round::{CampaignState, Change, Fault as Proof, FaultKind, Rules};
 use lichen_settle::{Claim, Course, Dispute, Ruling, Trace, repeat, repeats, rule, state_length};
 
-use super::{BlobRole, Blobs, Fault, Progress, Source};
+use crate::blobs::Blobs;
+use crate::{BlobRole, Fault, Progress, Source};
 
 /// Which of the trainings that the log decides about are repeated here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Repeat {
+pub enum Repeat {
     /// Those about which two accounts said different things, and of these only the piece in question where evidence shows it.
     #[default]
     Disputed,
@@ -107,7 +107,7 @@ impl Decisions {
     }
 
     /// Repeats trainings, or pieces of them, and compares; says how many.
-    pub(super) fn check<S: Source>(
+    pub(super) async fn check<S: Source>(
         &self,
         blobs: &mut Blobs<'_, S>,
         manifest: &Manifest,
@@ -122,7 +122,7 @@ impl Decisions {
         let total = chosen.len() as u64;
         let mut checked = Checked::default();
         for (done, decision) in (1..).zip(chosen) {
-            decision.check(blobs, manifest, data, which, &mut checked)?;
+            decision.check(blobs, manifest, data, which, &mut checked).await?;
             progress(Progress::Trainings(done, total));
         }
         Ok(checked)
@@ -130,7 +130,7 @@ impl Decisions {
 }
 
 impl Decision {
-    fn check<S: Source>(
+    async fn check<S: Source>(
         &self,
         blobs: &mut Blobs<'_, S>,
         manifest: &Manifest,
@@ -140,7 +140,7 @@ impl Decision {
     ) -> Result<(), Fault> {
         let Self { round, contributor, update: decided, .. } = *self;
         let role = BlobRole::Checkpoint(RoundNumber(round.0.saturating_sub(1)));
-        let base = blobs.fetch(self.drawn.base, role, MAX_BLOB)?;
+        let base = blobs.fetch(self.drawn.base, role, MAX_BLOB).await?;
         let rules = Rules::from(manifest);
         let shard = rules.split.shard(rules.seed, round, &contributor);
         let shard = Dataset::decode_samples(data, manifest, &shard)
@@ -150,7 +150,7 @@ impl Decision {
         let wrong = |computed| Fault::Training { round, contributor, computed, decided };
 
         let claimed = self.drawn.claim.update;
-        let (ruling, steps) = self.rule(blobs, manifest, &course)?;
+        let (ruling, steps) = self.rule(blobs, manifest, &course).await?;
         if ruling != Ruling::Unsettled {
             checked.settled += 1;
             checked.steps += u64::from(steps);
@@ -161,7 +161,7 @@ impl Decision {
                 return Ok(());
             }
         }
-        let repeated = block_on(repeat(manifest, &course, &self.drawn.claim, None, async || {}));
+        let repeated = repeat(manifest, &course, &self.drawn.claim, None, async || {}).await;
         let computed = repeated.map_err(|error| self.problem(&error))?.found;
         checked.repeated += 1;
         // Where evidence decided, the log knows that another update was contributed, and has the auditor's word for the right one.
@@ -173,7 +173,7 @@ impl Decision {
     }
 
     /// Who is right by the evidence, and the steps that this took: nobody where there is none, or where its blobs are gone.
-    fn rule<S: Source>(
+    async fn rule<S: Source>(
         &self,
         blobs: &mut Blobs<'_, S>,
         manifest: &Manifest,
@@ -184,14 +184,17 @@ impl Decision {
         };
         let role = BlobRole::Evidence(self.round);
         let states = Rules::from(manifest).states();
-        let Ok(trace) = blobs.fetch(trace, role, Trace::length(states)) else {
+        let Ok(trace) = blobs.fetch(trace, role, Trace::length(states)).await else {
             return Ok((Ruling::Unsettled, 0));
         };
         let length = state_length(manifest).map_err(|error| self.problem(&error))?;
-        let before = evidence.before.and_then(|state| blobs.fetch(state, role, length).ok());
+        let before = match evidence.before {
+            Some(state) => blobs.fetch(state, role, length).await.ok(),
+            None => None,
+        };
         let dispute =
             Dispute { claim: &self.drawn.claim, evidence, trace: &trace, before: before.as_deref() };
-        block_on(rule(manifest, course, &dispute, async || {})).map_err(|error| self.problem(&error))
+        rule(manifest, course, &dispute, async || {}).await.map_err(|error| self.problem(&error))
     }
 
     /// What the piece in question gives, as the evidence says.
