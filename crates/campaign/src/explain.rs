@@ -5,6 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use lichen_record::VerifierKey;
+
 use crate::model_spec::{Loss, ModelSpec};
 use crate::{AtTarget, Manifest, OuterOptimizer, Rule, Statement, Topic, Transport};
 
@@ -204,7 +206,19 @@ impl Manifest {
 
     fn explain_organiser(&self) -> String {
         let organiser = &self.campaign.organiser;
-        format!("{} ({}).", organiser.name, organiser.contact)
+        format!("{} ({}).{}", organiser.name, organiser.contact, self.explain_witnesses())
+    }
+
+    fn explain_witnesses(&self) -> String {
+        let Some(witnesses) = &self.log.witnesses else { return String::new() };
+        let names: Vec<&str> = witnesses.keys.iter().map(VerifierKey::name).collect();
+        let (enough, names) = (witnesses.quorum as usize, names.join(", "));
+        let who =
+            if enough == witnesses.keys.len() { "all of".into() } else { format!("at least {enough} of") };
+        format!(
+            " Your device takes part only in a record that others have seen as well, so that nobody can be shown another \
+             one: {who} {names}."
+        )
     }
 
     fn explain_licence(&self) -> String {

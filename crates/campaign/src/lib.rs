@@ -57,6 +57,8 @@
 //! | | `newcomers` | most that all accounts together weigh in a round that have not earned their weight; 0.25 unless given |
 //! | | `every` | steps between two states whose hashes a contribution names, at most 256 of them; 160 unless given, or more where a training has very many steps. Given, a training on the processor does not count without them |
 //! | `[log]` | `snapshots` | fewest entries from one snapshot of the campaign's state to the next, so that nobody has to read the log from its beginning; 256 unless given, 0 for none |
+//! | | `witnesses` | keys of witnesses (C2SP `tlog-cosignature`) who sign what they have seen of the log: tabs take part only in what enough of them have seen; none unless given |
+//! | | `cosignatures` | how many of them have to; more than half unless given |
 //!
 //! `[update]`, `[guard]`, `[aggregation]`, `[outer]`, `[audit]` and `[log]` may be left out; without `[audit]`, nothing is repeated, and
 //! without `[aggregation]` and `[outer]`, updates are combined by their mean, which is added to the model. What they do is said in the `learn` crate.
@@ -91,7 +93,7 @@ pub use aggregation::{AggregationRule, Before, Rule};
 pub use auditing::{Auditing, Share};
 pub use card::{Card, Statement, Topic};
 pub use fault::{Fault, ManifestError};
-pub use logging::Logging;
+pub use logging::{Logging, Witnesses};
 pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};
 pub use outer::{Moments, Momentum, OuterOptimizer};
 pub use rounds::{Rounds, Settlement, Transport, places_for_newcomers};

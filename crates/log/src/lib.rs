@@ -33,13 +33,16 @@ mod note;
 mod record;
 mod replica;
 pub mod tree;
+mod witnessed;
 
 pub use chain::{Chain, ChainError};
 #[cfg(all(feature = "ed25519", not(target_arch = "wasm32")))]
 pub use ed25519::{Ed25519Key, check_ed25519};
 pub use equivocation::{Equivocation, WitnessError, check_newer};
 pub use head::{Head, HeadError, Receipt, ReceiptError, check_receipt};
+pub use lichen_record::{KeyKind, VerifierKey, VerifierKeyError};
 pub use log_checkpoint::{LogCheckpoint, LogCheckpointError, LogKey, SignedCheckpoint, origin};
-pub use note::{CheckEd25519, KeyKind, MAX_NOTE, Note, NoteError, NoteSignature, VerifierKey};
+pub use note::{CheckEd25519, Ed25519Claim, MAX_NOTE, Note, NoteError, NoteSignature};
 pub use record::{Beginning, MAX_RECORD, Record};
 pub use replica::{Authority, Replica, ReplicaError};
+pub use witnessed::{Witnessed, WitnessedError};

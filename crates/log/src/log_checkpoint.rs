@@ -10,10 +10,12 @@ use core::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lichen_record::{AccountId, CampaignId, Signable, Verified};
+use lichen_record::{
+    AccountId, CampaignId, KeyKind, Signable, Verified, VerifierKey, VerifierKeyError, is_key_name,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::note::{CheckEd25519, KeyKind, Note, NoteError, NoteSignature, VerifierKey, is_key_name};
+use crate::note::{CheckEd25519, Ed25519Claim, Note, NoteError, NoteSignature};
 use crate::tree::{EMPTY_ROOT, Hash};
 
 /// Longest text of a checkpoint, in bytes.
@@ -76,7 +78,7 @@ impl LogKey {
     ///
     /// # Errors
     /// Never: the name of a log can be that of a key.
-    pub fn verifier(certificate: &Verified<Self>) -> Result<VerifierKey, NoteError> {
+    pub fn verifier(certificate: &Verified<Self>) -> Result<VerifierKey, VerifierKeyError> {
         let Self { campaign, key } = certificate.get();
         VerifierKey::new(&origin(*campaign, &certificate.account()), KeyKind::Note, *key)
     }
@@ -152,6 +154,15 @@ impl SignedCheckpoint {
     /// # Errors
     /// [`LogCheckpointError`] naming what is wrong.
     pub fn open(bytes: &[u8], key: &VerifierKey, check: CheckEd25519) -> Result<Self, LogCheckpointError> {
+        let (read, claim) = Self::read(bytes, key)?;
+        if claim.is_true(check) { Ok(read) } else { Err(NoteError::Forged(key.name().to_owned()).into()) }
+    }
+
+    /// Reads a checkpoint that says that this key has signed it; whether it has is yet to be checked.
+    ///
+    /// # Errors
+    /// [`LogCheckpointError`] naming what is wrong.
+    pub(crate) fn read(bytes: &[u8], key: &VerifierKey) -> Result<(Self, Ed25519Claim), LogCheckpointError> {
         let note = Note::from_bytes(bytes)?;
         let checkpoint: LogCheckpoint = note.text().parse()?;
         if checkpoint.origin != key.name() || key.kind() != KeyKind::Note {
@@ -159,12 +170,10 @@ impl SignedCheckpoint {
             return Err(LogCheckpointError::Origin { expected, found });
         }
         let signature = note.signature_by(key).ok_or_else(|| NoteError::Unsigned(key.name().to_owned()))?;
-        let is_signed = <&[u8; 64]>::try_from(signature.bytes())
-            .is_ok_and(|signature| check(key.key(), note.text().as_bytes(), signature));
-        if !is_signed {
-            return Err(NoteError::Forged(key.name().to_owned()).into());
-        }
-        Ok(Self { checkpoint, note })
+        let signature = <[u8; 64]>::try_from(signature.bytes())
+            .map_err(|_length| NoteError::Forged(key.name().to_owned()))?;
+        let claim = Ed25519Claim { key: *key.key(), message: note.text().as_bytes().to_vec(), signature };
+        Ok((Self { checkpoint, note }, claim))
     }
 
     /// What is signed.
@@ -200,6 +209,22 @@ impl SignedCheckpoint {
         witness: &VerifierKey,
         check: CheckEd25519,
     ) -> Result<Option<u64>, LogCheckpointError> {
+        let Some((time, claim)) = self.cosignature(witness)? else { return Ok(None) };
+        if claim.is_true(check) {
+            Ok(Some(time))
+        } else {
+            Err(NoteError::Forged(witness.name().to_owned()).into())
+        }
+    }
+
+    /// When a witness says that it signed it, and that it did, which is yet to be checked; none if it does not say so.
+    ///
+    /// # Errors
+    /// As [`SignedCheckpoint::cosigned_by`].
+    pub(crate) fn cosignature(
+        &self,
+        witness: &VerifierKey,
+    ) -> Result<Option<(u64, Ed25519Claim)>, LogCheckpointError> {
         let Some(signature) =
             self.note.signature_by(witness).filter(|_key| witness.kind() == KeyKind::Cosignature)
         else {
@@ -212,11 +237,8 @@ impl SignedCheckpoint {
             return Err(LogCheckpointError::Time);
         }
         let signature = signature.try_into().map_err(|_length| forged())?;
-        if check(witness.key(), cosigned(self.note.text(), time).as_bytes(), signature) {
-            Ok(Some(time))
-        } else {
-            Err(forged().into())
-        }
+        let message = cosigned(self.note.text(), time).into_bytes();
+        Ok(Some((time, Ed25519Claim { key: *witness.key(), message, signature })))
     }
 
     /// Takes over what a witness signed below the same checkpoint.

@@ -1,14 +1,13 @@
 //! Signed notes (C2SP `signed-note`): text, and below it a line for each signature.
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
+use lichen_record::{VerifierKey, is_key_name};
 
 /// Most bytes that a note may take: some 16 of the longest signatures there are.
 pub const MAX_NOTE: usize = 64 * 1024;
@@ -16,13 +15,29 @@ pub const MAX_NOTE: usize = 64 * 1024;
 /// Most signatures of a note.
 const MAX_SIGNATURES: usize = 32;
 
-/// Longest name of a key, in bytes.
-const MAX_NAME: usize = 255;
-
 const SIGNATURE_BEGINS: &str = "\u{2014} ";
 
 /// Whether an Ed25519 signature over a message is by a key: whoever has the arithmetic gives it.
 pub type CheckEd25519 = fn(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool;
+
+/// That a key signed a message, which is yet to be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ed25519Claim {
+    /// The public key.
+    pub key: [u8; 32],
+    /// What it is said to have signed.
+    pub message: Vec<u8>,
+    /// The signature.
+    pub signature: [u8; 64],
+}
+
+impl Ed25519Claim {
+    /// Whether it is true, by this arithmetic.
+    #[must_use]
+    pub fn is_true(&self, check: CheckEd25519) -> bool {
+        check(&self.key, &self.message, &self.signature)
+    }
+}
 
 /// Why something is not the note that it has to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +48,6 @@ pub enum NoteError {
     /// Not a note.
     #[error("not a signed note")]
     Malformed,
-    /// Not the key of a verifier.
-    #[error("not a verifier's key, which is name+id+key")]
-    Key,
     /// The key has not signed it.
     #[error("not signed by {0}")]
     Unsigned(String),
@@ -57,23 +69,6 @@ pub struct NoteSignature {
     name: String,
     id: [u8; 4],
     bytes: Vec<u8>,
-}
-
-/// What a key signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
-    /// The note's text: type `0x01`, the signatures of logs.
-    Note,
-    /// A log's checkpoint and the time: type `0x04`, the signatures of witnesses.
-    Cosignature,
-}
-
-/// An Ed25519 key by which signatures are checked, with the name that it signs under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifierKey {
-    name: String,
-    kind: KeyKind,
-    key: [u8; 32],
 }
 
 impl Note {
@@ -135,7 +130,7 @@ impl Note {
     #[must_use]
     pub fn signature_by(&self, key: &VerifierKey) -> Option<&NoteSignature> {
         let id = key.id();
-        self.signatures.iter().find(|one| one.name == key.name && one.id == id)
+        self.signatures.iter().find(|one| one.name == key.name() && one.id == id)
     }
 }
 
@@ -150,7 +145,7 @@ impl NoteSignature {
     /// The signature by a key.
     #[must_use]
     pub fn new(key: &VerifierKey, bytes: Vec<u8>) -> Self {
-        Self { name: key.name.clone(), id: key.id(), bytes }
+        Self { name: key.name().to_owned(), id: key.id(), bytes }
     }
 
     /// The name that it is signed under.
@@ -182,77 +177,4 @@ fn read_signature(line: &str) -> Option<NoteSignature> {
         id: *id,
         bytes: bytes.to_vec(),
     })
-}
-
-/// Whether keys can have this name.
-pub(crate) fn is_key_name(name: &str) -> bool {
-    let is_allowed = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != '+';
-    !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(is_allowed)
-}
-
-impl VerifierKey {
-    /// A key with a name.
-    ///
-    /// # Errors
-    /// [`NoteError::Key`] if it cannot be a key's name.
-    pub fn new(name: &str, kind: KeyKind, key: [u8; 32]) -> Result<Self, NoteError> {
-        if is_key_name(name) { Ok(Self { name: name.to_owned(), kind, key }) } else { Err(NoteError::Key) }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What it signs.
-    #[must_use]
-    pub const fn kind(&self) -> KeyKind {
-        self.kind
-    }
-
-    /// The public key.
-    #[must_use]
-    pub const fn key(&self) -> &[u8; 32] {
-        &self.key
-    }
-
-    fn id(&self) -> [u8; 4] {
-        let hash = Sha256::new().chain_update(&self.name).chain_update([b'\n', self.kind.byte()]);
-        let [a, b, c, d, ..] = <[u8; 32]>::from(hash.chain_update(self.key).finalize());
-        [a, b, c, d]
-    }
-}
-
-impl KeyKind {
-    const fn byte(self) -> u8 {
-        match self {
-            Self::Note => 1,
-            Self::Cosignature => 4,
-        }
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = STANDARD.encode([&[self.kind.byte()], &self.key[..]].concat());
-        write!(f, "{}+{:08x}+{key}", self.name, u32::from_be_bytes(self.id()))
-    }
-}
-
-impl FromStr for VerifierKey {
-    type Err = NoteError;
-
-    fn from_str(text: &str) -> Result<Self, NoteError> {
-        read_key(text).filter(|key| key.to_string() == text).ok_or(NoteError::Key)
-    }
-}
-
-fn read_key(text: &str) -> Option<VerifierKey> {
-    let (name, rest) = text.split_once('+')?;
-    let (_id, key) = rest.split_once('+').filter(|(_id, key)| key.len() < 64)?;
-    let bytes = STANDARD.decode(key).ok()?;
-    let (kind, key) = bytes.split_first()?;
-    let kind = [KeyKind::Note, KeyKind::Cosignature].into_iter().find(|one| one.byte() == *kind)?;
-    VerifierKey::new(name, kind, key.try_into().ok()?).ok()
 }

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use lichen_log::tree::{Edge, Nodes, leaf_hash, node_hash, tree_root};
 use lichen_log::{
     Ed25519Key, KeyKind, LogCheckpoint, LogCheckpointError, LogKey, MAX_NOTE, Note, NoteError,
-    SignedCheckpoint, VerifierKey, WitnessError, check_ed25519, check_newer, origin,
+    SignedCheckpoint, VerifierKey, VerifierKeyError, WitnessError, check_ed25519, check_newer, origin,
 };
 use lichen_record::{CampaignId, SigningKey, verify};
 use proptest::prelude::*;
@@ -241,7 +241,7 @@ fn what_is_no_note_or_key_is_refused() {
     {
         assert_eq!(
             EXAMPLE_KEY.replacen(from, to, 1).parse::<VerifierKey>(),
-            Err(NoteError::Key),
+            Err(VerifierKeyError),
             "{from} {to}"
         );
     }

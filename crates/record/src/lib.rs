@@ -39,6 +39,7 @@ mod limits;
 #[cfg(feature = "sign")]
 mod signing_key;
 pub mod text;
+mod verifier_key;
 
 pub use account::{AccountId, AccountIdError};
 pub use cid::{Cid, CidError, CidHasher, Codec};
@@ -51,3 +52,4 @@ pub use envelope::{
 pub use limits::{MAX_BLOB, MAX_ENTRY, MAX_ENVELOPE, MAX_MANIFEST};
 #[cfg(feature = "sign")]
 pub use signing_key::{SigningKey, SigningKeyError};
+pub use verifier_key::{KeyKind, VerifierKey, VerifierKeyError, is_key_name};
