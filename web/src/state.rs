@@ -84,6 +84,8 @@ pub(crate) struct ViewState {
     pub(crate) recorded: u64,
     /// How they were checked by others, where they are.
     pub(crate) audited: Option<Audited>,
+    /// Entries of the record that its witnesses have seen, where the campaign names witnesses.
+    pub(crate) witnessed: Option<u64>,
     /// The engine in use, how fast it is and why it was chosen.
     pub(crate) engine: Option<Engine>,
     /// Accounts that have joined and not left, as far as the worker lists them.

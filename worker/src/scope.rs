@@ -8,6 +8,7 @@ use futures::future::{Either, select};
 use js_sys::Uint8Array;
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
+use lichen_log::Ed25519Claim;
 use lichen_node::{Platform, Unkept};
 use lichen_record::{AccountId, CampaignId, Cid, Signable, Verified, VerifyError, verify_by};
 use lichen_store::{IndexedDb, Recent, StoreError};
@@ -190,6 +191,10 @@ impl Platform for Scope {
 
     async fn verify<T: Signable>(&self, envelope: &[u8]) -> Result<Verified<T>, VerifyError> {
         verify_by(envelope, async |claim| self.signatures.is_true(claim).await).await
+    }
+
+    async fn check_ed25519(&self, claim: &Ed25519Claim) -> Option<bool> {
+        self.signatures.is_signed(claim).await
     }
 
     async fn try_lease(&self, campaign: &CampaignId) -> Result<Option<Lease>, Problem> {

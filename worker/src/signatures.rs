@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use js_sys::{Array, Promise, Uint8Array};
+use lichen_log::Ed25519Claim;
 use lichen_record::Claim;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -35,6 +36,24 @@ impl Signatures {
         let key: CryptoKey = JsFuture::from(self.key(&claim.key)?).await?.unchecked_into();
         let checked = self.subtle.verify_with_object_and_u8_array_and_u8_array(
             &algorithm("hash", "SHA-256")?,
+            &key,
+            &claim.signature,
+            &claim.message,
+        )?;
+        JsFuture::from(checked).await
+    }
+
+    /// Whether an Ed25519 signature is right; `None` where the browser has no arithmetic for it.
+    pub(crate) async fn is_signed(&self, claim: &Ed25519Claim) -> Option<bool> {
+        self.check_ed25519(claim).await.ok()?.as_bool()
+    }
+
+    async fn check_ed25519(&self, claim: &Ed25519Claim) -> Result<JsValue, JsValue> {
+        let (key, usages) = (Uint8Array::from(&claim.key[..]), Array::of1(&"verify".into()));
+        let import = self.subtle.import_key_with_str("raw", &key, "Ed25519", false, &usages)?;
+        let key: CryptoKey = JsFuture::from(import).await?.unchecked_into();
+        let checked = self.subtle.verify_with_str_and_u8_array_and_u8_array(
+            "Ed25519",
             &key,
             &claim.signature,
             &claim.message,
@@ -110,6 +129,33 @@ mod tests {
             }
         }
         assert_eq!(signatures.keys.borrow().len(), READY);
+    }
+
+    /// RFC 8032, section 7.1, test 2.
+    #[wasm_bindgen_test]
+    async fn ed25519_is_that_of_the_specification() {
+        let hex = |text: &str| -> Vec<u8> {
+            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+        };
+        let right = Ed25519Claim {
+            key: hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c").try_into().unwrap(),
+            message: vec![0x72],
+            signature: hex(concat!(
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da",
+                "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+            ))
+            .try_into()
+            .unwrap(),
+        };
+        let signatures = signatures();
+        assert_eq!(signatures.is_signed(&right).await, Some(true));
+        let mut wrong = [right.clone(), right.clone(), right];
+        wrong[0].message[0] ^= 1;
+        wrong[1].signature[7] ^= 1;
+        wrong[2].key[7] ^= 1;
+        for claim in &wrong {
+            assert_ne!(signatures.is_signed(claim).await, Some(true), "{claim:?}");
+        }
     }
 
     #[wasm_bindgen_test]

@@ -126,6 +126,12 @@ pub enum Event {
         /// What keeps the campaign from going on, if anything does.
         stall: Option<lichen_net::hub::Cause>,
     },
+    /// How much of the record this campaign's witnesses have seen, as this tab has it; told when it changes, where the campaign
+    /// names witnesses.
+    Witnessed {
+        /// Records from the first on.
+        records: u64,
+    },
     /// Something for the swarm to carry out.
     Net(lichen_net::Command),
     /// Something was dealt with that the person should know of; nothing stops for it.

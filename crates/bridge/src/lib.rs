@@ -32,4 +32,4 @@ pub use message::{BridgeError, MAX_POST, Message};
 pub use seen::{Seen, Server};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;

@@ -5,7 +5,7 @@
 //! at most [`MAX_FRAME`](crate::MAX_FRAME) long. Nothing here is believed by whoever receives it: entries are
 //! verified, blobs are checked against their ids, receipts against the receiver's own chain.
 
-use lichen_log::{Beginning, Record};
+use lichen_log::{Beginning, Record, Witnessed};
 use lichen_record::{AccountId, CampaignId, Cid, DecodeError, EncodeError, decode, encode};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,12 @@ pub enum Request {
         /// Whose log.
         campaign: CampaignId,
     },
+    /// Asks for the newest of the log's checkpoints that as many witnesses have signed as the campaign's manifest wants; there is
+    /// none where it names no witnesses. A relay of an earlier version calls it malformed.
+    Witnessed {
+        /// Whose log.
+        campaign: CampaignId,
+    },
     /// Asks for an entry to be appended; answered by a receipt or a refusal.
     Append {
         /// Whose log.
@@ -102,6 +108,8 @@ pub enum Reply {
     Records(Records),
     /// The newest snapshot's record, and what the chain before it needs.
     Snapshot(Beginning),
+    /// What enough witnesses have signed last.
+    Witnessed(Witnessed),
     /// How the relay is doing from now on; only for whoever watches.
     Notice(Notice),
     /// The entry is in the log, durably.

@@ -23,8 +23,10 @@ use crate::native::{Device, Native};
 mod later;
 
 mod snapshots;
+mod witnesses;
 
 use snapshots::SnapshotLie;
+use witnesses::Witnesses;
 
 pub(crate) const MANIFEST: &[u8] = include_bytes!("../../../relay/campaigns/digits/campaign.toml");
 const DATA: &[u8] = include_bytes!("../../../relay/campaigns/digits/digits.safetensors");
@@ -60,6 +62,8 @@ pub(crate) enum Lie {
     OpenForEver,
     /// There is a snapshot in its log, and this is wrong with that.
     Snapshot(SnapshotLie),
+    /// It opens no round, and this is how witnesses have seen its log.
+    Witnesses(Witnesses),
 }
 
 /// A relay in memory: the campaign's log, its blobs, and whoever follows.
@@ -172,6 +176,7 @@ impl Relay {
                 Reply::Blob { bytes }
             }
             Request::Snapshot { .. } => self.snapshot(),
+            Request::Witnessed { .. } => self.witnessed(),
             Request::PutBlob { bytes } => {
                 let cid = Cid::of_raw(&bytes);
                 self.blobs.insert(cid, bytes);
@@ -195,10 +200,10 @@ impl Relay {
         let campaign = self.chain.head().campaign;
         let first = if matches!(self.lie, Lie::Snapshot(_)) { 5 } else { 2 };
         let next = match verify::<Entry>(envelope).unwrap().get() {
-            Entry::Joined { .. } if self.chain.length() == first && self.lie != Lie::NoRound => {
-                let first = verify::<Entry>(&self.records[0].entry).unwrap();
-                let Entry::Published { base, .. } = *first.get() else { panic!("{first:?}") };
-                Some(Entry::RoundOpened { campaign, round: RoundNumber::FIRST, base })
+            Entry::Joined { .. }
+                if self.chain.length() == first && !matches!(self.lie, Lie::NoRound | Lie::Witnesses(_)) =>
+            {
+                Some(self.opening())
             }
             Entry::Contribution { round, .. } if self.lie != Lie::OpenForEver => {
                 Some(Entry::RoundClosed { campaign, round: *round })
@@ -212,6 +217,14 @@ impl Relay {
         self.reply(id, &Reply::Receipt { receipt });
         self.tell(NetEvent::Ended { id });
         self.send_records(from);
+    }
+
+    /// What opens the first round.
+    fn opening(&self) -> Entry {
+        let campaign = self.chain.head().campaign;
+        let first = verify::<Entry>(&self.records[0].entry).unwrap();
+        let Entry::Published { base, .. } = *first.get() else { panic!("{first:?}") };
+        Entry::RoundOpened { campaign, round: RoundNumber::FIRST, base }
     }
 
     fn send_records(&self, from: usize) {

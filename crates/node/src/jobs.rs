@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use futures::lock::Mutex;
 use lichen_bridge::Problem;
-use lichen_log::Receipt;
+use lichen_log::{Head, Receipt};
 use lichen_net::hub::{Reason, Reply, Request};
 use lichen_record::{AccountId, Cid, Entry, Evidence, RoundNumber, SessionCertificate, Verified};
 use lichen_round::{Input, Outcome, Ticket};
@@ -22,6 +22,7 @@ use crate::log_reader::{Batch, LogFault, LogReader};
 use crate::settling::{self, Combined, Settling};
 use crate::signing::sign;
 use crate::training::{Assignment, Task, Trained, Training};
+use crate::witnessing::Unwitnessed;
 use crate::{Platform, Unkept, evaluating};
 
 pub(crate) use fetching::{fetch, fetch_data};
@@ -71,6 +72,8 @@ pub(crate) enum Done<P: Platform> {
     Aggregated { round: RoundNumber, excluded: u32, result: Result<Combined, Vec<Cid>> },
     /// A training was repeated, or could not be.
     Repeated { round: RoundNumber, contributor: AccountId, found: Option<(Cid, Option<Evidence>)> },
+    /// What witnesses have seen of the log, or why that is not known.
+    Witnessed(Result<Head, Unwitnessed>),
     /// Nobody waits for this.
     Nothing,
 }

@@ -47,6 +47,7 @@ mod standstill;
 mod training;
 mod view;
 mod watchdog;
+mod witnessing;
 
 pub use node::run;
 pub use platform::{Platform, Unkept};

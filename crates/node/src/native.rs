@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lichen_bridge::Problem;
+use lichen_log::{Ed25519Claim, check_ed25519};
 use lichen_record::{AccountId, CampaignId, Cid, SigningKey};
 use lichen_store::Memory;
 use tokio::sync::Semaphore;
@@ -138,6 +139,10 @@ impl Platform for Native {
 
     async fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
         Ok(self.device.key.sign_bytes(bytes).to_vec())
+    }
+
+    async fn check_ed25519(&self, claim: &Ed25519Claim) -> Option<bool> {
+        Some(claim.is_true(check_ed25519))
     }
 
     async fn try_lease(&self, _campaign: &CampaignId) -> Result<Option<Lease>, Problem> {

@@ -2,6 +2,7 @@
 
 use lichen_bridge::Problem;
 use lichen_engine::Executor;
+use lichen_log::Ed25519Claim;
 use lichen_record::{AccountId, CampaignId, Cid, Signable, Verified, VerifyError};
 use lichen_store::Blobs;
 
@@ -94,6 +95,9 @@ pub trait Platform: 'static {
     async fn verify<T: Signable>(&self, envelope: &[u8]) -> Result<Verified<T>, VerifyError> {
         lichen_record::verify(envelope)
     }
+
+    /// Whether an Ed25519 signature is right; none where the machine has no arithmetic for it.
+    async fn check_ed25519(&self, claim: &Ed25519Claim) -> Option<bool>;
 
     /// The lease on this campaign if nobody on this device has it.
     ///

@@ -4,6 +4,7 @@ mod actions;
 mod link;
 mod stall;
 mod submissions;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -31,6 +32,7 @@ use crate::settling::Settling;
 use crate::setup::Setup;
 use crate::training::{Trained, Training};
 use crate::view::{self, Link, View};
+use crate::witnessing::Witnessing;
 use crate::{Platform, Unkept};
 
 use link::{false_log, later_log};
@@ -69,6 +71,10 @@ pub(crate) struct Session<P: Platform> {
     pub(crate) link: Link,
     /// Whether the log is read up to its present end.
     pub(crate) is_live: bool,
+    /// How far witnesses have seen the log; none where the campaign names none.
+    pub(crate) witnessing: Option<Witnessing>,
+    /// Whether nothing is done until witnesses have seen what came last.
+    is_held: bool,
     pub(crate) lease: Option<P::Lease>,
     pub(crate) contributions: Contributions,
     /// This account's last update that a round accepted, and the round.
@@ -142,6 +148,8 @@ impl<P: Platform> Session<P> {
             is_watching: true,
             link: Link::Connecting,
             is_live: false,
+            witnessing: context.setup.manifest.log.witnesses.as_ref().map(|_named| Witnessing::default()),
+            is_held: false,
             lease: None,
             contributions,
             accepted: None,
@@ -243,6 +251,7 @@ impl<P: Platform> Session<P> {
             Done::Tick => {
                 (self.context.out)(Event::Alive);
                 self.tell(ParticipantEvent::Tick);
+                self.look_for_witnesses();
                 self.look();
                 self.context.mesh.announce();
                 self.context.mesh.show();
@@ -288,6 +297,7 @@ impl<P: Platform> Session<P> {
             Done::Appended { ticket, id, outcome } => self.appended(ticket, id, outcome),
             Done::Aggregated { round, excluded, result } => self.aggregated(round, excluded, result),
             Done::Repeated { round, contributor, found } => self.repeated(round, contributor, found),
+            Done::Witnessed(found) => self.witnessed(found),
             Done::Nothing => {}
         }
         self.end_if_left();

@@ -164,6 +164,20 @@ impl Disk {
         self.blocking(move |shared| tree::root(&shared.database, campaign, size)).await
     }
 
+    /// That a record stands in the tree over a log's first `size` records (RFC 6962); none if the tree does not reach that far
+    /// yet, or the record is not among them.
+    ///
+    /// # Errors
+    /// If the tree cannot be read.
+    pub async fn inclusion(
+        &self,
+        campaign: CampaignId,
+        index: u64,
+        size: u64,
+    ) -> Result<Option<Vec<Hash>>, StoreError> {
+        self.blocking(move |shared| tree::inclusion(&shared.database, campaign, index, size)).await
+    }
+
     /// A tile of that tree or a bundle of its entries; none if the tree does not have it.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use lichen_campaign::Witnesses;
 use lichen_log::VerifierKey;
 use lichen_record::{CampaignId, SigningKey};
 use lichen_store::Disk;
@@ -36,6 +37,15 @@ pub(crate) struct Common {
     pub(crate) limits: Limits,
     pub(crate) witnesses: Vec<VerifierKey>,
     pub(crate) operator: Option<Operator>,
+}
+
+impl Common {
+    /// Whose signatures are taken below a log's checkpoints: those whom the operator names, and those whom the manifest wants.
+    fn witnesses_of(&self, wanted: Option<&Witnesses>) -> Vec<VerifierKey> {
+        let wanted = wanted.map_or(&[][..], |wanted| &wanted.keys);
+        let others = wanted.iter().filter(|key| !self.witnesses.contains(key));
+        self.witnesses.iter().chain(others).cloned().collect()
+    }
 }
 
 /// Who orders the logs.
@@ -84,11 +94,12 @@ impl Order {
         let metrics = common.metrics.of_campaign(name);
         let condition = Condition::new(Arc::clone(&metrics));
         let (disk, counted) = (common.disk.clone(), Arc::clone(&metrics));
+        let wanted = campaign.manifest.log.witnesses.clone();
         let witnesses = match self {
-            Self::Here { .. } => common.witnesses.clone(),
+            Self::Here { .. } => common.witnesses_of(wanted.as_ref()),
             Self::At { .. } => Vec::new(),
         };
-        let checkpoints = Checkpoints::new(campaign.id, disk.clone(), witnesses);
+        let checkpoints = Checkpoints::new(campaign.id, disk.clone(), witnesses, wanted);
         let shown = Arc::clone(&checkpoints);
         let (ledger, signer, leader, keeper) = match self {
             Self::Here { key, signer } => {

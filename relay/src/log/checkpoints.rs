@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lichen_campaign::Witnesses;
 use lichen_log::tree::TilePath;
 use lichen_log::{
     Ed25519Key, LogCheckpoint, LogCheckpointError, LogKey, SignedCheckpoint, VerifierKey, check_ed25519,
@@ -40,6 +41,8 @@ pub(crate) struct Checkpoints {
     disk: Disk,
     /// Whose signatures are taken; nobody's where another relay orders the log.
     witnesses: Vec<VerifierKey>,
+    /// Whose signatures the campaign's manifest wants.
+    wanted: Option<Witnesses>,
     shown: watch::Sender<Shown>,
 }
 
@@ -47,6 +50,8 @@ pub(crate) struct Checkpoints {
 struct Shown {
     key: Option<Certified>,
     checkpoint: Option<SignedCheckpoint>,
+    /// The newest one that has the signatures that the manifest wants.
+    witnessed: Option<SignedCheckpoint>,
 }
 
 /// The log's key, in `lichen.json`.
@@ -78,8 +83,13 @@ pub(crate) enum CosignError {
 
 impl Checkpoints {
     /// Shows none yet.
-    pub(crate) fn new(campaign: CampaignId, disk: Disk, witnesses: Vec<VerifierKey>) -> Arc<Self> {
-        Arc::new(Self { campaign, disk, witnesses, shown: watch::Sender::default() })
+    pub(crate) fn new(
+        campaign: CampaignId,
+        disk: Disk,
+        witnesses: Vec<VerifierKey>,
+        wanted: Option<Witnesses>,
+    ) -> Arc<Self> {
+        Arc::new(Self { campaign, disk, witnesses, wanted, shown: watch::Sender::default() })
     }
 
     /// The log's key, if it is known.
@@ -90,6 +100,17 @@ impl Checkpoints {
     /// The newest checkpoint, if there is one.
     pub(crate) fn newest(&self) -> Option<Vec<u8>> {
         self.shown.borrow().checkpoint.as_ref().map(SignedCheckpoint::to_bytes)
+    }
+
+    /// The newest checkpoint that as many witnesses have signed as the manifest wants, and of how many records it is.
+    pub(crate) fn witnessed(&self) -> Option<(u64, Vec<u8>)> {
+        let shown = self.shown.borrow();
+        shown.witnessed.as_ref().map(|signed| (signed.checkpoint().size(), signed.to_bytes()))
+    }
+
+    /// What the coordinator has signed of the log's key.
+    pub(crate) fn certificate(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.key()?.certificate).ok()
     }
 
     /// A tile of the tree or a bundle of its entries; none if it does not have it.
@@ -103,13 +124,21 @@ impl Checkpoints {
         self.shown.send_if_modified(|shown| {
             let (Some(key), Some(newest)) = (&shown.key, &mut shown.checkpoint) else { return false };
             taken = take(&self.witnesses, newest, note, &key.verifier);
+            if taken.is_ok() && has_enough(self.wanted.as_ref(), newest) {
+                shown.witnessed = Some(newest.clone());
+            }
             taken.is_ok()
         });
         taken
     }
 
     fn show(&self, checkpoint: SignedCheckpoint) {
-        self.shown.send_modify(|shown| shown.checkpoint = Some(checkpoint));
+        self.shown.send_modify(|shown| {
+            if has_enough(self.wanted.as_ref(), &checkpoint) {
+                shown.witnessed = Some(checkpoint.clone());
+            }
+            shown.checkpoint = Some(checkpoint);
+        });
     }
 
     fn certify(&self, account: &AccountId, envelope: &[u8]) -> Result<VerifierKey> {
@@ -135,6 +164,12 @@ impl Checkpoints {
         let root = self.disk.tree_root(self.campaign, size).await?;
         root.ok_or_else(|| StoreError::Medium(format!("the log ends before its record {size}")))
     }
+}
+
+/// Whether as many witnesses have signed it as are wanted; never where none are.
+fn has_enough(wanted: Option<&Witnesses>, checkpoint: &SignedCheckpoint) -> bool {
+    let signed = |key: &&VerifierKey| matches!(checkpoint.cosigned_by(key, check_ed25519), Ok(Some(_time)));
+    wanted.is_some_and(|wanted| wanted.keys.iter().filter(signed).count() >= wanted.quorum as usize)
 }
 
 /// Every named witness's signature, or that there is none.
@@ -230,7 +265,9 @@ impl CheckpointKeeper {
                 tracing::error!(
                     "the leader's checkpoint is false, and none of it is served any more: {fault:#}"
                 );
-                self.checkpoints.shown.send_modify(|shown| shown.checkpoint = None);
+                self.checkpoints.shown.send_modify(|shown| {
+                    (shown.checkpoint, shown.witnessed) = (None, None);
+                });
                 std::future::pending::<()>().await;
             }
             Err(error @ KeepError::Leader(_)) => {

@@ -183,6 +183,7 @@ impl Hub {
                 return self.follow(session, stream, &hosted, from, Some(notices)).await;
             }
             Request::Snapshot { campaign } => self.snapshot(&*self.attend(session, campaign)?).await?,
+            Request::Witnessed { campaign } => self.witnessed(&*self.attend(session, campaign)?).await?,
             Request::Append { campaign, entry } => self.append(session, campaign, &entry).await?,
             Request::GetBlob { cid } => return self.get_blob(session, stream, &cid).await,
             Request::PutBlob { bytes } => self.put_blob(session, bytes).await?,
@@ -253,6 +254,7 @@ const fn kind(request: &Request) -> &'static str {
         Request::Follow { .. } => "follow",
         Request::Watch { .. } => "watch",
         Request::Snapshot { .. } => "snapshot",
+        Request::Witnessed { .. } => "witnessed",
         Request::Append { .. } => "append",
         Request::GetBlob { .. } => "get_blob",
         Request::PutBlob { .. } => "put_blob",

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use lichen_log::{Ed25519Key, KeyKind, LogKey, SignedCheckpoint, VerifierKey, check_ed25519};
-use lichen_net::hub::Records;
+use lichen_log::{
+    Ed25519Claim, Ed25519Key, KeyKind, LogKey, SignedCheckpoint, VerifierKey, Witnessed, check_ed25519,
+};
+use lichen_net::hub::{Reason, Records, Reply, Request};
 use lichen_record::{AccountId, CampaignId, Entry, decode, encode, verify};
 use serde::Deserialize;
 use signed_note::{Note, StandardVerifier, VerifierList};
@@ -16,8 +18,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::PATIENCE;
+use crate::campaign::changed;
 use crate::process::Relay;
-use crate::tab::Tab;
+use crate::tab::{Tab, refused};
 
 /// Enough for a full tile, a partial one, and a level above.
 const ENTRIES: u64 = 300;
@@ -324,6 +327,65 @@ async fn a_named_witness_signs_below_the_checkpoint_and_nobody_else_does() {
     timeout(PATIENCE, next).await.expect("there was no newer checkpoint");
     assert_eq!(post(&relay, &cosigned.to_bytes()).await, 409);
     relay.kill().await;
+}
+
+/// What a relay says that enough witnesses have seen.
+async fn witnessed(tab: &Tab) -> Option<Witnessed> {
+    match tab.ask(Request::Witnessed { campaign: tab.campaign }).await {
+        Reply::Witnessed(witnessed) => Some(witnessed),
+        reply => {
+            assert_eq!(refused(&reply), Reason::NotFound);
+            None
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_manifests_witnesses_have_seen_is_kept_and_proven() {
+    let keys = [7, 8].map(|seed| Ed25519Key::from_seed(&[seed; 32]).unwrap());
+    let named = |(key, number): (&Ed25519Key, u8)| {
+        VerifierKey::new(&format!("w{number}.example"), KeyKind::Cosignature, key.public()).unwrap()
+    };
+    let witnesses = keys.iter().zip(1..).map(named).collect::<Vec<_>>();
+    let texts: Vec<String> = witnesses.iter().map(ToString::to_string).collect();
+    let folder = changed("[rounds]", &format!("[log]\nwitnesses = {texts:?}\n\n[rounds]"));
+    let relay = Relay::start_with(&["--campaign", folder.path().to_str().unwrap()]).await;
+    let follower = Relay::start_with(&["--follow", &relay.url]).await;
+    let tab = Tab::start(&relay, 1).await;
+    let info = info(&relay).await;
+    let log_key = info.log_key.unwrap();
+    let verifier: VerifierKey = log_key.vkey.parse().unwrap();
+    let (_status, plain) = get(&relay, "checkpoint").await;
+    let mut note = SignedCheckpoint::open(&plain, &verifier, check_ed25519).unwrap();
+    for (key, witness) in keys.iter().zip(&witnesses) {
+        assert_eq!(witnessed(&tab).await, None, "fewer than two");
+        note.cosign(witness, 6, |text| key.sign(text));
+        assert_eq!(post(&relay, &note.to_bytes()).await, 200, "the operator need not name them");
+    }
+    let seen = witnessed(&tab).await.unwrap();
+    let certified = verify::<LogKey>(&seen.certificate).unwrap();
+    assert_eq!(certified.account(), info.coordinator);
+    let check = async |claim: &Ed25519Claim| claim.is_true(check_ed25519);
+    let head = seen.check_by(&certified, (&witnesses, 2), check).await.unwrap();
+    let (records, _head) = tab.read(1).await;
+    assert_eq!((head.length, head.hash), (1, records[0].hash));
+    let reader = Tab::start(&follower, 2).await;
+    let copied = async {
+        while witnessed(&reader).await.as_ref() != Some(&seen) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, copied).await.expect("a copy has the same");
+
+    // The next checkpoint, which nobody has signed yet, takes nothing away.
+    tab.join(1).await;
+    let next = async {
+        while get(&relay, "checkpoint").await.1 == note.to_bytes() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, next).await.expect("there was no newer checkpoint");
+    assert_eq!(witnessed(&tab).await, Some(seen));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,6 +143,7 @@ impl ViewState {
             Event::Transfers { direct, relayed, .. } => {
                 (self.bytes_direct, self.bytes_relayed) = (direct, relayed)
             }
+            Event::Witnessed { records } => self.witnessed = Some(records),
             Event::Remark(problem) => self.notice = Some(problem),
             Event::Alive => {}
             Event::Members { accounts, count } => {

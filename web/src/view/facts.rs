@@ -24,6 +24,11 @@ pub(super) fn facts(state: &ViewState, campaign: &Campaign) -> Html {
             if let Some(target) = state.target() {
                 { fact("Goal", html! { format!("{} right on data that nobody trains on", format::percent(target)) }) }
             }
+            if let Some(records) = state.witnessed {
+                { fact("Record", html! {
+                    format!("Witnesses have seen the first {} entries that this tab was shown", format::count(records))
+                }) }
+            }
             { fact("Campaign id", html! {
                 <>
                     <Copy text={campaign.id.clone()} what="Campaign id" head={12} tail={8} />

@@ -1,5 +1,6 @@
 //! Every message of the hub protocol survives its codec, and damaged ones are refused.
 
+use lichen_log::Witnessed;
 use lichen_record::SigningKey;
 use proptest::prelude::*;
 
@@ -20,6 +21,7 @@ fn requests() -> impl Strategy<Value = Request> {
         any::<u64>().prop_map(|from| Request::Follow { campaign: campaign(), from }),
         any::<u64>().prop_map(|from| Request::Watch { campaign: campaign(), from }),
         Just(Request::Snapshot { campaign: campaign() }),
+        Just(Request::Witnessed { campaign: campaign() }),
         bytes().prop_map(|entry| Request::Append { campaign: campaign(), entry }),
         bytes().prop_map(|bytes| Request::GetBlob { cid: Cid::of_raw(&bytes) }),
         bytes().prop_map(|bytes| Request::PutBlob { bytes }),
@@ -45,6 +47,12 @@ fn replies() -> impl Strategy<Value = Reply> {
             let none = Record { index: 0, time, entry: Vec::new(), hash };
             let record = records.into_iter().next().unwrap_or(none);
             Reply::Snapshot(Beginning { hash, time, record })
+        }),
+        (bytes(), records(), any::<[u8; 32]>()).prop_map(|(bytes, records, hash)| {
+            let none = Record { index: 0, time: 0, entry: Vec::new(), hash };
+            let record = records.into_iter().next().unwrap_or(none);
+            let (certificate, checkpoint, proof) = (bytes.clone(), bytes.clone(), bytes);
+            Reply::Witnessed(Witnessed { certificate, checkpoint, record, proof })
         }),
         bytes().prop_map(|receipt| Reply::Receipt { receipt }),
         (any::<u64>(), any::<bool>()).prop_map(|(clock_ahead, is_stalled)| Reply::Notice(Notice {

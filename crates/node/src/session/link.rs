@@ -217,7 +217,9 @@ impl<P: Platform> Session<P> {
         if is_caught_up && !self.is_live {
             self.is_live = true;
             self.report_what_was();
-            self.tell(ParticipantEvent::CaughtUp);
+            if !self.is_held {
+                self.tell(ParticipantEvent::CaughtUp);
+            }
         }
         self.link_work.push(Box::pin(async move { Done::Log(reader.next().await) }));
     }
@@ -228,6 +230,10 @@ impl<P: Platform> Session<P> {
     }
 
     fn take_in_record(&mut self, record: &Record, entry: Verified<Entry>) {
+        self.count_as_unseen(record);
+        if self.has_failed() {
+            return;
+        }
         if entry.account() == self.participant.account() {
             self.take_in_own_record(record, &entry);
         }

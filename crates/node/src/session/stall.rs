@@ -67,6 +67,9 @@ impl<P: Platform> Session<P> {
             return Some(diverging(diverged.round));
         }
         let sight = self.sight(phase)?;
+        if let Some(problem) = self.unwitnessed().filter(|_waiting| sight.stage != Stage::Training) {
+            return Some(problem);
+        }
         let store = self.context.obstacles.store();
         // Without a place for it, what is fetched or computed is lost again at once.
         let is_blocked = store.is_some() && matches!(sight.stage, Stage::Fetching | Stage::Settling);

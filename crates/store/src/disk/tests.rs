@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use lichen_log::Chain;
-use lichen_log::tree::{Edge, leaf_hash, unbundle};
+use lichen_log::tree::{Edge, check_inclusion, leaf_hash, unbundle};
 use lichen_record::{Entry, MAX_BLOB, SigningKey, Verified, encode, verify};
 use tempfile::TempDir;
 
@@ -392,6 +392,15 @@ async fn the_tree_grows_with_the_log_and_survives_reopening() {
         assert_eq!(found, Some(root(&written[..size])), "{size}");
     }
     assert_eq!(disk.tree_root(campaign(), 601).await.unwrap(), None);
+    for (index, size) in [(0, 1), (0, 600), (299, 300), (255, 257), (512, 513), (599, 600)] {
+        let proof = disk.inclusion(campaign(), index, size).await.unwrap().unwrap();
+        let leaf = leaf_hash(&encode(&written[usize::try_from(index).unwrap()]).unwrap());
+        let root = root(&written[..usize::try_from(size).unwrap()]);
+        check_inclusion(&leaf, index, size, &proof, &root).unwrap();
+    }
+    for (index, size) in [(0, 601), (300, 300), (0, 0)] {
+        assert_eq!(disk.inclusion(campaign(), index, size).await.unwrap(), None);
+    }
     let tile = async |path: &str| disk.tile(campaign(), path.parse().unwrap()).await.unwrap();
     for (path, length) in [
         ("tile/0/000", Some(256 * 32)),

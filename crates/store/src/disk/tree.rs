@@ -2,8 +2,8 @@
 //! no start has to hash a log again.
 
 use lichen_log::tree::{
-    Hash, RightTiles, TILE_WIDTH, TileError, TileKind, TileNodes, TilePath, TileSource, bundle, leaf_hash,
-    tree_root,
+    Hash, RightTiles, TILE_WIDTH, TileError, TileKind, TileNodes, TilePath, TileSource, bundle,
+    inclusion_proof, leaf_hash, tree_root,
 };
 use lichen_record::CampaignId;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
@@ -55,11 +55,26 @@ pub(super) fn root(file: &LogFile, campaign: CampaignId, size: u64) -> Result<Op
     let Some(tiles) = Tiles::open(&file.begin_read()?, campaign)?.filter(|tiles| tiles.size >= size) else {
         return Ok(None);
     };
-    let root = tree_root(&mut TileNodes::new(tiles, size), size);
-    root.map(Some).map_err(|error| match error {
+    tree_root(&mut TileNodes::new(tiles, size), size).map(Some).map_err(unread)
+}
+
+/// That a leaf stands in the tree's first `size` ones; none if it does not have so many yet, or the leaf is not among them.
+pub(super) fn inclusion(
+    file: &LogFile,
+    campaign: CampaignId,
+    index: u64,
+    size: u64,
+) -> Result<Option<Vec<Hash>>, StoreError> {
+    let tiles = Tiles::open(&file.begin_read()?, campaign)?;
+    let Some(tiles) = tiles.filter(|tiles| tiles.size >= size && index < size) else { return Ok(None) };
+    inclusion_proof(&mut TileNodes::new(tiles, size), index, size).map(Some).map_err(unread)
+}
+
+fn unread(error: TileError<StoreError>) -> StoreError {
+    match error {
         TileError::Source(error) => error,
         TileError::Width { .. } | TileError::NotInTree => damaged(),
-    })
+    }
 }
 
 /// A tile or a bundle; none if the tree does not have it.

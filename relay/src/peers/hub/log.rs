@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lichen_log::{Beginning, Record};
+use lichen_log::{Beginning, Record, Witnessed};
 use lichen_net::hub::{FOLLOW_KEEP_ALIVE, MAX_RECORDS, Notice, Reason, Reply};
 use lichen_net::swarm::frame::{self, FrameError};
 use lichen_net::swarm::libp2p::swarm::Stream;
@@ -33,6 +33,18 @@ impl Hub {
         let records = self.disk.records(hosted.id(), place.saturating_sub(1), 2).await.map_err(internal)?;
         let [before, record] = <[Record; 2]>::try_from(records).map_err(|_fewer| Reason::NotFound)?;
         Ok(Reply::Snapshot(Beginning { hash: before.hash, time: before.time, record }))
+    }
+
+    /// What enough witnesses have signed last, with the way from the last record to what they signed.
+    pub(super) async fn witnessed(&self, hosted: &Hosted) -> Result<Reply, Reason> {
+        let (size, checkpoint) = hosted.checkpoints.witnessed().ok_or(Reason::NotFound)?;
+        let certificate = hosted.checkpoints.certificate().ok_or(Reason::NotFound)?;
+        let last = size.checked_sub(1).ok_or(Reason::NotFound)?;
+        let records = self.disk.records(hosted.id(), last, 1).await.map_err(internal)?;
+        let record = records.into_iter().next().ok_or(Reason::NotFound)?;
+        let proof = self.disk.inclusion(hosted.id(), last, size).await.map_err(internal)?;
+        let proof = proof.ok_or(Reason::NotFound)?.concat();
+        Ok(Reply::Witnessed(Witnessed { certificate, checkpoint, record, proof }))
     }
 
     /// Waits until the log is longer than `length`, for at most `longest`.

@@ -455,6 +455,7 @@ fn requests() -> Vec<Request> {
         Request::Follow { campaign, from: 0 },
         Request::Watch { campaign, from: 0 },
         Request::Snapshot { campaign },
+        Request::Witnessed { campaign },
         Request::Append { campaign, entry: envelopes()[0].clone() },
         Request::GetBlob { cid: campaign.0 },
         Request::PutBlob { bytes: vec![7; 100] },
@@ -468,6 +469,12 @@ fn replies() -> Vec<Reply> {
     vec![
         Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000, is_following: true },
         Reply::Snapshot(lichen_log::Beginning { hash: [7; 32], time: 1, record: records[0].clone() }),
+        Reply::Witnessed(lichen_log::Witnessed {
+            certificate: vec![1; 200],
+            checkpoint: vec![b'a'; 300],
+            record: records[0].clone(),
+            proof: vec![7; 64],
+        }),
         Reply::Records(Records { records, head: key(1).sign(&head).unwrap() }),
         Reply::Notice(hub::Notice { clock_ahead: 86_400, stall: Some(Cause::StoreFull) }),
         Reply::Receipt { receipt: key(1).sign(&receipt).unwrap() },
