@@ -35,3 +35,4 @@ mod stalls;
 mod tampering;
 mod training;
 mod weather;
+mod witnesses;
