@@ -7,6 +7,7 @@ mod attacks;
 mod audits;
 mod downloads;
 mod follower;
+mod helia;
 #[path = "../benches/joining/join.rs"]
 mod join;
 mod killed;

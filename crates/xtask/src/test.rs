@@ -224,6 +224,8 @@ fn end_to_end(toolchain: &Toolchain) -> Result<Command> {
     let programs = build::programs(toolchain, &dist)?;
     let axe =
         packages::install(&workspace::root().join("tests/axe"), "axe-core, the referee of accessibility")?;
+    let helia = workspace::root().join("tests/helia");
+    packages::install(&helia, "Helia, the referee of the gateway")?;
     let mut cargo = toolchain.cargo();
     // Of the whole workspace, and so with the libraries that the native tests have built already.
     cargo.args(["test", "--no-fail-fast", "--workspace", "--test", "end_to_end", "--test", "node"]);
@@ -231,7 +233,8 @@ fn end_to_end(toolchain: &Toolchain) -> Result<Command> {
         .env("LICHEN_RELAY_BIN", programs.relay)
         .env("LICHEN_CLI_BIN", programs.cli)
         .env("LICHEN_DIST", dist)
-        .env("LICHEN_AXE", axe.join("axe-core/axe.min.js"));
+        .env("LICHEN_AXE", axe.join("axe-core/axe.min.js"))
+        .env("LICHEN_HELIA", helia);
     // Each test trains in several windows; more of them at once would measure this machine, not the code.
     cargo.args(["--", "--test-threads=1"]);
     Ok(cargo)

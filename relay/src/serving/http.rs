@@ -44,6 +44,7 @@ use crate::traversal::ice::Ice;
 use crate::traversal::turn;
 
 mod blob;
+mod gateway;
 mod log;
 mod publishing;
 mod tree;
@@ -163,6 +164,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/log/{campaign}/tile/{*path}", get(tree::tile))
         .route("/log/{campaign}/cosignature", post(tree::cosign).layer(DefaultBodyLimit::max(MAX_COSIGNED)))
         .route("/blob/{cid}", get(blob::blob))
+        .route("/ipfs/{*path}", get(gateway::block).options(gateway::options))
         .route("/campaigns", post(publishing::publish).layer(DefaultBodyLimit::disable()))
         .fallback(get(page_or_socket))
         .layer(from_fn_with_state(Arc::clone(&site), attend))
@@ -330,12 +332,15 @@ fn add_headers(headers: &mut HeaderMap) {
     {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
+    let resources = HeaderName::from_static("cross-origin-resource-policy");
+    if !headers.contains_key(&resources) {
+        headers.insert(resources, HeaderValue::from_static("same-origin"));
+    }
     let fixed = [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (
             HeaderName::from_static("permissions-policy"),
             "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), \

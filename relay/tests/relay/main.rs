@@ -16,6 +16,7 @@ mod departures;
 mod disk;
 mod ending;
 mod follower;
+mod gateway;
 mod going_back;
 mod hostile;
 mod http;

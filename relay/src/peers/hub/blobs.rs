@@ -8,7 +8,7 @@ use lichen_net::hub::{Cause, MAX_SMALL_REQUEST, Reason, Reply, parts};
 use lichen_net::swarm::frame::{self, FrameError, PartsWriter};
 use lichen_net::swarm::libp2p::swarm::Stream;
 use lichen_record::{AccountId, Cid, MAX_BLOB};
-use lichen_store::{BlobReader, PART, StoreError};
+use lichen_store::{BlobReader, Blobs, PART, StoreError};
 
 use super::reasons::{frame_reason, internal};
 use super::{Hub, Session};
@@ -21,6 +21,11 @@ impl Hub {
     /// The blob of this id, to be read in parts.
     pub(crate) async fn blob(&self, cid: &Cid) -> Result<Option<BlobReader>, StoreError> {
         self.disk.read(cid).await
+    }
+
+    /// Whether the blob of this id is here.
+    pub(crate) async fn holds(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.disk.has(cid).await
     }
 
     pub(super) async fn get_blob(

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
-use futures::stream;
+use futures::{StreamExt, stream};
 use lichen_record::Cid;
 use lichen_store::{BlobReader, StoreError};
 
@@ -21,6 +21,23 @@ use crate::serving::page::plain;
 pub(crate) const DOWNLOADS: usize = 256;
 pub(crate) const DOWNLOADS_PER_NETWORK: usize = 64;
 
+/// A blob that has a place to be sent.
+pub(super) struct Opened {
+    reader: BlobReader,
+    place: Place,
+}
+
+/// Why a blob is not sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsent {
+    #[error("not held here")]
+    NotHeld,
+    #[error("too many blobs are on their way: ask again")]
+    Busy,
+    #[error(transparent)]
+    Store(StoreError),
+}
+
 /// The blob that the path names.
 pub(super) async fn blob(
     State(site): State<Arc<Site>>,
@@ -28,31 +45,57 @@ pub(super) async fn blob(
     Path(cid): Path<String>,
 ) -> Answer {
     let Ok(cid) = cid.parse::<Cid>() else { return plain(StatusCode::BAD_REQUEST, "not a content id") };
-    // The place first: nothing of the blob is in memory before.
-    let Some(place) = site.downloads.wait(network(client.address), GRACE).await else {
-        let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "too many blobs are on their way: ask again");
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        return answer;
+    let opened = match Opened::open(&site, client, &cid).await {
+        Ok(opened) => opened,
+        Err(unsent) => return unsent.answer(),
     };
-    match site.hub.blob(&cid).await {
-        Ok(Some(reader)) => in_parts(reader, place),
-        Ok(None) => plain(StatusCode::NOT_FOUND, "not held here"),
-        Err(error) => failed(&error),
-    }
-}
-
-/// Sends part after part. One that turns out to be damaged breaks off before its end.
-fn in_parts(reader: BlobReader, place: Place) -> Answer {
-    let length = HeaderValue::from(reader.length());
-    let parts = stream::try_unfold((reader, place), |(mut reader, place)| async move {
-        let part =
-            reader.next().await.inspect_err(|error| tracing::error!(%error, "a blob cannot be sent"))?;
-        Ok::<_, StoreError>(part.map(|part| (Bytes::from(part), (reader, place))))
-    });
-    let mut answer = Response::new(Body::from_stream(parts));
+    let mut answer = opened.answer(Vec::new());
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_LENGTH, length);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     answer
+}
+
+impl Opened {
+    /// Waits for a place and opens a blob. The place comes first: nothing of the blob is in memory before.
+    pub(super) async fn open(site: &Site, client: Client, cid: &Cid) -> Result<Self, Unsent> {
+        let place = site.downloads.wait(network(client.address), GRACE).await.ok_or(Unsent::Busy)?;
+        let reader = site.hub.blob(cid).await.map_err(Unsent::Store)?.ok_or(Unsent::NotHeld)?;
+        Ok(Self { reader, place })
+    }
+
+    /// Number of the blob's bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.reader.length()
+    }
+
+    /// Sends these bytes, then the blob part after part. One that turns out to be damaged breaks off before its end.
+    pub(super) fn answer(self, before: Vec<u8>) -> Answer {
+        let Self { reader, place } = self;
+        let length = reader.length().saturating_add(before.len() as u64);
+        let parts = stream::try_unfold((reader, place), |(mut reader, place)| async move {
+            let part =
+                reader.next().await.inspect_err(|error| tracing::error!(%error, "a blob cannot be sent"))?;
+            Ok::<_, StoreError>(part.map(|part| (Bytes::from(part), (reader, place))))
+        });
+        let before = (!before.is_empty()).then(|| Ok(Bytes::from(before)));
+        let mut answer = Response::new(Body::from_stream(stream::iter(before).chain(parts)));
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        answer
+    }
+}
+
+impl Unsent {
+    /// The answer that says so.
+    pub(super) fn answer(&self) -> Answer {
+        match self {
+            Self::NotHeld => plain(StatusCode::NOT_FOUND, self.to_string()),
+            Self::Busy => {
+                let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, self.to_string());
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                answer
+            }
+            Self::Store(error) => failed(error),
+        }
+    }
 }
