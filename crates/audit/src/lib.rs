@@ -42,14 +42,17 @@ pub async fn audit(
     source: &impl Source,
     campaign: CampaignId,
     which: Repeat,
-    tree: Option<&mut Tree>,
+    mut tree: Option<&mut Tree>,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Report, Fault> {
     let mut blobs = Blobs { source, count: 0, bytes: 0 };
     let manifest = blobs.fetch(campaign.0, BlobRole::Manifest, MAX_MANIFEST).await?;
     let manifest = Manifest::from_bytes(&manifest).map_err(Fault::Manifest)?;
     let initial = evaluation::initial_checkpoint(&manifest)?;
-    let log = follow_log(source, campaign, &manifest, Cid::of_raw(&initial), tree, progress).await?;
+    let log =
+        follow_log(source, campaign, &manifest, Cid::of_raw(&initial), tree.as_deref_mut(), progress).await?;
+    let seen_by = |witnesses| tree.as_ref().map(|tree| tree.seen_by(witnesses));
+    let witnessed = manifest.log.witnesses.as_ref().and_then(seen_by).transpose()?;
     let data = blobs.fetch(manifest.data.cid, BlobRole::Data, MAX_BLOB).await?;
     let recomputed = recompute(&mut blobs, &manifest, &data, initial, &log, progress).await?;
     let checked = log.decisions.check(&mut blobs, &manifest, &data, which, progress).await?;
@@ -67,6 +70,8 @@ pub async fn audit(
         coordinator: log.coordinator,
         records: log.records,
         tree: None,
+        witnesses_wanted: manifest.log.witnesses.as_ref().map_or(0, |witnesses| witnesses.quorum),
+        witnessed,
         snapshots: log.snapshots,
         signatures: log.records + 1,
         contributors: log.contributors,

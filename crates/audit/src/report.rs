@@ -32,6 +32,10 @@ pub struct Report {
     pub records: u64,
     /// What is right about the log's tree, if the relay shows it.
     pub tree: Option<TreeReport>,
+    /// How many witnesses the campaign wants to have seen its log; 0 where it names none.
+    pub witnesses_wanted: u32,
+    /// How many records so many of them have seen; none where the campaign names none, or no tree is shown.
+    pub witnessed: Option<u64>,
     /// Snapshots in the log, each of which is what the entries before it come to.
     pub snapshots: u64,
     /// Signatures checked: one for each record and one for the head.

@@ -1,5 +1,6 @@
 //! What is signed about the log's tree, held against the records as they are read.
 
+use lichen_campaign::Witnesses;
 use lichen_log::tree::{Edge, leaf_hash};
 use lichen_log::{LogKey, Record, SignedCheckpoint, VerifierKey, check_ed25519};
 use lichen_record::{AccountId, CampaignId, encode, verify};
@@ -10,8 +11,10 @@ use crate::Fault;
 /// Signed checkpoints of a log, before its records are read.
 pub struct Tree {
     coordinator: AccountId,
-    /// The relay's own first, then those that others have seen.
+    /// The relay's newest first, then what it says that witnesses have seen, and those that others were shown.
     checkpoints: Vec<SignedCheckpoint>,
+    /// How many others were shown.
+    others: u64,
     edge: Edge,
 }
 
@@ -32,6 +35,7 @@ impl Tree {
         campaign: CampaignId,
         certificate: &[u8],
         served: &[u8],
+        witnessed: Option<&[u8]>,
         others: &[Vec<u8>],
     ) -> Result<Self, Fault> {
         let fault = |what: &str, error: &dyn std::fmt::Display| Fault::Tree(format!("{what}: {error}"));
@@ -41,16 +45,35 @@ impl Tree {
         }
         let key = LogKey::verifier(&certificate).map_err(|error| fault("the log's key", &error))?;
         let mut checkpoints = Vec::new();
-        for note in std::iter::once(served).chain(others.iter().map(Vec::as_slice)) {
+        let notes = std::iter::once(served).chain(witnessed);
+        for note in notes.chain(others.iter().map(Vec::as_slice)) {
             let checkpoint = SignedCheckpoint::open(note, &key, check_ed25519);
             checkpoints.push(checkpoint.map_err(|error| fault("a checkpoint of the log's tree", &error))?);
         }
-        Ok(Self { coordinator: certificate.account(), checkpoints, edge: Edge::default() })
+        let others = others.len() as u64;
+        Ok(Self { coordinator: certificate.account(), checkpoints, others, edge: Edge::default() })
     }
 
-    /// How many records the relay's own checkpoint is of.
-    pub fn size(&self) -> u64 {
-        self.checkpoints.first().map_or(0, |one| one.checkpoint().size())
+    /// How many records the checkpoints are of.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<u64> {
+        self.checkpoints.iter().map(|one| one.checkpoint().size()).collect()
+    }
+
+    /// How many records of the log enough of the witnesses have seen whom the campaign wants.
+    pub(super) fn seen_by(&self, witnesses: &Witnesses) -> Result<u64, Fault> {
+        let signed = |one: &SignedCheckpoint| {
+            let has_signed =
+                |key: &&VerifierKey| matches!(one.cosigned_by(key, check_ed25519), Ok(Some(_time)));
+            witnesses.keys.iter().filter(has_signed).count()
+        };
+        let counted = self.checkpoints.iter().map(|one| (signed(one), one.checkpoint().size()));
+        let (quorum, mut most, mut seen) = (witnesses.quorum as usize, 0, None);
+        for (signed, size) in counted {
+            most = most.max(signed);
+            seen = seen.max((signed >= quorum).then_some(size));
+        }
+        seen.ok_or(Fault::Quorum { signed: most, quorum })
     }
 
     /// Takes in the next record; wherever a checkpoint ends, its root has to be the one of the records.
@@ -96,7 +119,6 @@ impl Tree {
         if signed.len() < quorum {
             return Err(Fault::Quorum { signed: signed.len(), quorum });
         }
-        let others = self.checkpoints.len().saturating_sub(1) as u64;
-        Ok(TreeReport { records: served.checkpoint().size(), others, witnesses: signed })
+        Ok(TreeReport { records: served.checkpoint().size(), others: self.others, witnesses: signed })
     }
 }

@@ -9,6 +9,7 @@ pub fn in_words(report: &Report) -> String {
         format!("{} ({})", report.title, report.campaign),
         format!("log          {} records by coordinator {}", report.records, report.coordinator),
         in_words_tree(report.tree.as_ref()),
+        in_words_witnesses(report),
         format!("signatures   {} checked", report.signatures),
         format!("contributors {} with {} contributions", report.contributors, report.contributions),
         format!(
@@ -103,6 +104,18 @@ fn in_words_rounds(report: &Report) -> String {
          tab to tab\n             and were not stored; more than half of the contributors attested their results",
         rounds - missing
     )
+}
+
+fn in_words_witnesses(report: &Report) -> String {
+    match (report.witnesses_wanted, report.witnessed) {
+        (0, _) => "witnesses    none are named by the campaign".into(),
+        (wanted, Some(seen)) => {
+            format!(
+                "witnesses    {wanted} or more of those that the campaign names have seen the first {seen} records"
+            )
+        }
+        (wanted, None) => format!("witnesses    the campaign wants {wanted}, and nothing of them is shown"),
+    }
 }
 
 fn in_words_tree(tree: Option<&TreeReport>) -> String {

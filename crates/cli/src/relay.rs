@@ -182,6 +182,10 @@ impl Shown for RelayTree<'_> {
     fn log_checkpoint(&mut self) -> Result<Vec<u8>, SourceError> {
         self.relay.get(&format!("/log/{}/checkpoint", self.campaign), MAX_NOTE)
     }
+
+    fn witnessed_checkpoint(&mut self) -> Result<Vec<u8>, SourceError> {
+        self.relay.get(&format!("/log/{}/witnessed", self.campaign), MAX_NOTE)
+    }
 }
 
 impl TreeSource for RelayTree<'_> {

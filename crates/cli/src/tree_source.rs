@@ -12,6 +12,8 @@ pub(crate) struct SignedRoot {
     pub(crate) certificate: Vec<u8>,
     /// What that key signed.
     pub(crate) checkpoint: Vec<u8>,
+    /// The newest of what that key signed that enough of the campaign's witnesses have signed, too.
+    pub(crate) witnessed: Option<Vec<u8>>,
 }
 
 /// What is shown of a log's tree. Nothing of it is believed.
@@ -22,16 +24,25 @@ pub(crate) trait Shown {
     /// The newest checkpoint.
     fn log_checkpoint(&mut self) -> Result<Vec<u8>, SourceError>;
 
-    /// Both; none if nothing is shown.
+    /// The newest checkpoint that enough of the campaign's witnesses have signed.
+    fn witnessed_checkpoint(&mut self) -> Result<Vec<u8>, SourceError>;
+
+    /// All of it; none if nothing is shown.
     fn signed_root(&mut self) -> Result<Option<SignedRoot>, SourceError> {
-        let certificate = self.log_key();
-        match certificate
-            .and_then(|certificate| Ok(SignedRoot { certificate, checkpoint: self.log_checkpoint()? }))
-        {
-            Ok(shown) => Ok(Some(shown)),
-            Err(SourceError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let Some(certificate) = found(self.log_key())? else { return Ok(None) };
+        // First, so that the newest one is not older.
+        let witnessed = found(self.witnessed_checkpoint())?;
+        let Some(checkpoint) = found(self.log_checkpoint())? else { return Ok(None) };
+        Ok(Some(SignedRoot { certificate, checkpoint, witnessed }))
+    }
+}
+
+/// What was asked for, unless there is no such thing.
+fn found(answer: Result<Vec<u8>, SourceError>) -> Result<Option<Vec<u8>>, SourceError> {
+    match answer {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(SourceError::NotFound) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -103,7 +103,8 @@ fn tree(
     if shown.is_none() && arguments.checkpoints.is_empty() && arguments.quorum() == 0 {
         return Ok(None);
     }
-    let SignedRoot { certificate, checkpoint } = shown.ok_or(SourceError::NotFound).context(SIGNED_ROOT)?;
+    let SignedRoot { certificate, checkpoint, witnessed } =
+        shown.ok_or(SourceError::NotFound).context(SIGNED_ROOT)?;
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         // A witness keeps the log's key above the checkpoint.
@@ -112,5 +113,5 @@ fn tree(
         Ok(if is_key { bytes.get(first_line + 1..).unwrap_or_default().to_vec() } else { bytes })
     };
     let others = arguments.checkpoints.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Some(Tree::open(campaign, &certificate, &checkpoint, &others)?))
+    Ok(Some(Tree::open(campaign, &certificate, &checkpoint, witnessed.as_deref(), &others)?))
 }

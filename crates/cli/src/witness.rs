@@ -11,7 +11,7 @@ use clap::Args;
 use lichen_audit::SourceError;
 use lichen_log::tree::{TileNodes, TilePath, TileSource};
 use lichen_log::{
-    Equivocation, LogCheckpointError, LogKey, NoteError, SignedCheckpoint, VerifierKey, WitnessError,
+    Equivocation, LogCheckpointError, LogKey, SignedCheckpoint, VerifierKey, VerifierKeyError, WitnessError,
     check_ed25519, check_newer,
 };
 use lichen_record::{CampaignId, VerifyError, verify};
@@ -74,7 +74,7 @@ pub(crate) enum WitnessFault {
     #[error("the certificate of the log's key: {0}")]
     Certificate(#[from] VerifyError),
     #[error("the log's key: {0}")]
-    Key(#[from] NoteError),
+    Key(#[from] VerifierKeyError),
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] LogCheckpointError),
     #[error("the log {0} is none of those that this witness signs (--log)")]

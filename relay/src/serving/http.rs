@@ -161,6 +161,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/metrics", get(metrics))
         .route("/log/{campaign}", get(log::log))
         .route("/log/{campaign}/checkpoint", get(tree::checkpoint))
+        .route("/log/{campaign}/witnessed", get(tree::witnessed))
         .route("/log/{campaign}/tile/{*path}", get(tree::tile))
         .route("/log/{campaign}/cosignature", post(tree::cosign).layer(DefaultBodyLimit::max(MAX_COSIGNED)))
         .route("/blob/{cid}", get(blob::blob))

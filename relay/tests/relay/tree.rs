@@ -359,10 +359,12 @@ async fn what_the_manifests_witnesses_have_seen_is_kept_and_proven() {
     let mut note = SignedCheckpoint::open(&plain, &verifier, check_ed25519).unwrap();
     for (key, witness) in keys.iter().zip(&witnesses) {
         assert_eq!(witnessed(&tab).await, None, "fewer than two");
+        assert_eq!(get(&relay, "witnessed").await.0, 404);
         note.cosign(witness, 6, |text| key.sign(text));
         assert_eq!(post(&relay, &note.to_bytes()).await, 200, "the operator need not name them");
     }
     let seen = witnessed(&tab).await.unwrap();
+    assert_eq!(get(&relay, "witnessed").await, (200, seen.checkpoint.clone()));
     let certified = verify::<LogKey>(&seen.certificate).unwrap();
     assert_eq!(certified.account(), info.coordinator);
     let check = async |claim: &Ed25519Claim| claim.is_true(check_ed25519);

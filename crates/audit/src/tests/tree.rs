@@ -1,5 +1,6 @@
 //! What is signed about the log's tree has to be what the records give.
 
+use lichen_campaign::Witnesses;
 use lichen_log::tree::{Edge, leaf_hash};
 use lichen_log::{Ed25519Key, KeyKind, LogCheckpoint, LogKey, SignedCheckpoint, VerifierKey, check_ed25519};
 use lichen_record::encode;
@@ -30,7 +31,7 @@ fn audited(
     others: &[&SignedCheckpoint],
 ) -> Result<Tree, Fault> {
     let others: Vec<Vec<u8>> = others.iter().map(|other| other.to_bytes()).collect();
-    let mut tree = Tree::open(id, &certificate(id, by), &served.to_bytes(), &others)?;
+    let mut tree = Tree::open(id, &certificate(id, by), &served.to_bytes(), None, &others)?;
     block_on(audit(&archive, id, Repeat::All, Some(&mut tree), &mut |_progress| {}))?;
     Ok(tree)
 }
@@ -94,5 +95,31 @@ fn the_key_is_certified_by_the_logs_coordinator() {
     assert!(matches!(fault, Some(Fault::Tree(_))), "{fault:?}");
     let other = CampaignId::of_manifest(b"another");
     let served = checkpoint(id, &archive.records, 0).to_bytes();
-    assert!(Tree::open(other, &certificate(id, 0), &served, &[]).is_err());
+    assert!(Tree::open(other, &certificate(id, 0), &served, None, &[]).is_err());
+}
+
+#[test]
+fn as_many_witnesses_as_the_campaign_wants_have_to_have_seen_the_log() {
+    let (id, archive) = honest();
+    let named = |byte: u8| {
+        let key = Ed25519Key::from_seed(&[byte; 32]).unwrap();
+        (VerifierKey::new(&format!("w{byte}.example"), KeyKind::Cosignature, key.public()).unwrap(), key)
+    };
+    let keys = [named(1), named(2), named(3)];
+    let cosigned = |length: usize, by: &[usize]| {
+        let mut signed = checkpoint(id, &archive.records[..length], 0);
+        for (witness, key) in by.iter().map(|place| &keys[*place]) {
+            signed.cosign(witness, 5, |text| key.sign(text));
+        }
+        signed.to_bytes()
+    };
+    let witnesses = Witnesses { keys: keys.iter().map(|(key, _)| key.clone()).collect(), quorum: 2 };
+    let seen = |newest: &[u8], witnessed: Option<&[u8]>| {
+        Tree::open(id, &certificate(id, 0), newest, witnessed, &[]).unwrap().seen_by(&witnesses)
+    };
+    assert_eq!(seen(&cosigned(12, &[0]), Some(&cosigned(9, &[0, 2]))), Ok(9));
+    assert_eq!(seen(&cosigned(12, &[2, 1]), Some(&cosigned(9, &[0, 2]))), Ok(12));
+    let quorum = |signed| Err(Fault::Quorum { signed, quorum: 2 });
+    assert_eq!(seen(&cosigned(12, &[0]), Some(&cosigned(9, &[1]))), quorum(1), "not of one checkpoint");
+    assert_eq!(seen(&cosigned(12, &[]), None), quorum(0));
 }

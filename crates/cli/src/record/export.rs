@@ -45,14 +45,16 @@ pub(crate) fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
     }
     // Before the log, which may grow meanwhile: the checkpoint is of records that are there.
     let shown = relay.tree(campaign).signed_root().context(SIGNED_ROOT)?;
-    let open = |shown: &SignedRoot| Tree::open(campaign, &shown.certificate, &shown.checkpoint, &[]);
+    let open = |shown: &SignedRoot| {
+        Tree::open(campaign, &shown.certificate, &shown.checkpoint, shown.witnessed.as_deref(), &[])
+    };
     let mut tree = shown.as_ref().map(open).transpose()?;
     let recording = Recording {
         relay: &relay,
         folder,
         log: RefCell::new(LogWriter::new(folder)?),
         head: RefCell::default(),
-        signed: tree.as_ref().map(Tree::size),
+        signed: tree.as_ref().map(Tree::sizes).unwrap_or_default(),
     };
     let mut line = ProgressLine::new(std::io::stderr().is_terminal());
     let mut show = |progress| line.show(progress);
@@ -86,8 +88,8 @@ struct Recording<'a> {
     log: RefCell<LogWriter>,
     /// The head that the log is followed to, and how many records it counts.
     head: RefCell<Option<(Vec<u8>, u64)>>,
-    /// Records that the tree's checkpoint is of.
-    signed: Option<u64>,
+    /// Records that the tree's checkpoints are of.
+    signed: Vec<u64>,
 }
 
 impl Recording<'_> {
@@ -107,7 +109,7 @@ impl Recording<'_> {
                 continue;
             }
             log.append(record).map_err(|error| unwritable(&error))?;
-            if self.signed == Some(log.length()) {
+            if self.signed.contains(&log.length()) {
                 log.write_partial().map_err(|error| unwritable(&error))?;
             }
         }
@@ -118,9 +120,12 @@ impl Recording<'_> {
     fn finish(&self, campaign: CampaignId, shown: Option<&SignedRoot>) -> io::Result<()> {
         let (head, log) = (self.head.borrow(), self.log.borrow());
         log.write_partial()?;
-        if let Some(SignedRoot { certificate, checkpoint }) = shown {
+        if let Some(SignedRoot { certificate, checkpoint, witnessed }) = shown {
             write(&self.folder.join("log-key"), certificate)?;
             write(&self.folder.join("checkpoint"), checkpoint)?;
+            if let Some(witnessed) = witnessed {
+                write(&self.folder.join("witnessed"), witnessed)?;
+            }
         }
         let head = head.as_ref().map_or(&[][..], |(head, _)| head);
         write(&self.folder.join("head"), head)?;

@@ -94,6 +94,10 @@ impl Shown for RecordFolder {
     fn log_checkpoint(&mut self) -> Result<Vec<u8>, SourceError> {
         read(&self.folder.join("checkpoint"), MAX_NOTE)
     }
+
+    fn witnessed_checkpoint(&mut self) -> Result<Vec<u8>, SourceError> {
+        read(&self.folder.join("witnessed"), MAX_NOTE)
+    }
 }
 
 /// Where a blob is.

@@ -39,6 +39,15 @@ pub(super) async fn checkpoint(State(site): State<Arc<Site>>, Path(campaign): Pa
     }
 }
 
+/// The newest checkpoint that as many witnesses have signed as the campaign's manifest wants.
+pub(super) async fn witnessed(State(site): State<Arc<Site>>, Path(campaign): Path<String>) -> Answer {
+    let Some(hosted) = hosted(&site, &campaign) else { return unknown_campaign() };
+    match hosted.checkpoints.witnessed() {
+        Some((_size, note)) => content("text/plain; charset=utf-8", "public, max-age=2", note),
+        None => plain(StatusCode::NOT_FOUND, "no checkpoint has the signatures that the campaign wants"),
+    }
+}
+
 /// A tile or a bundle of entries.
 pub(super) async fn tile(
     State(site): State<Arc<Site>>,
