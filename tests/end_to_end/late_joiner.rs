@@ -5,6 +5,12 @@ use serde_json::{Value, json};
 
 use super::site::{ENDLESS, SOON, Site, TRAINED};
 
+/// Entries of a log that has gone on for long: some 40 MB.
+const MANY: u32 = 100_000;
+
+/// Most that a tab takes of it, with the data, the model and its part in a round, in bytes.
+const FEW: f64 = 2e6;
+
 /// The rounds that the curves begin and end with, whether a part of them is dashed, and what the page says of that part.
 const CURVE: &str = "(() => {
     const accuracy = document.querySelector('.plot');
@@ -50,4 +56,18 @@ fn a_late_tab_shows_the_rounds_before_it_as_reported() {
     assert_eq!((&seen["dashed"], &seen["note"]), (&json!(false), &json!("")), "{seen}");
     assert_eq!(early.console_errors(), Vec::<String>::new());
     assert_eq!(late.console_errors(), Vec::<String>::new());
+}
+
+#[test]
+fn a_tab_joins_a_log_of_a_hundred_thousand_entries_at_once() {
+    let changes = [("quorum = 2", "quorum = 1"), ("limit = 1000", "limit = 1000000000")];
+    let site = Site::start_late(&changes, MANY.into());
+    let page = site.join();
+    let joined = site.wait(&page, "a contribution", SOON, |state| state.contributions >= 1);
+    assert!(joined.round >= u64::from(MANY / 20), "{joined:?}");
+    let metrics = site.relay.metrics().unwrap();
+    assert!(metrics["lichen_log_length"] > 0.99 * f64::from(MANY), "{metrics:?}");
+    let sent = metrics["lichen_sent_bytes_total"];
+    assert!(sent < FEW, "{sent} bytes");
+    assert_eq!(page.console_errors(), Vec::<String>::new());
 }

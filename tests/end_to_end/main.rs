@@ -21,6 +21,8 @@ mod late_joiner;
 mod layout;
 mod liar;
 mod loading;
+#[path = "../benches/joining/made.rs"]
+mod made;
 mod mesh;
 mod missing_parts;
 mod one_profile;

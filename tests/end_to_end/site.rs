@@ -14,6 +14,8 @@ use lichen_testkit::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::made;
+
 /// How long anything may take that is not a whole training.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// How long a training to the campaign's target may take.
@@ -74,6 +76,15 @@ impl Site {
         Self::start_serving(dist(), &[], &arguments, &BrowserOptions::default())
     }
 
+    /// A new relay with the digits campaign, changed so, whose log has so many entries already, by a hundred members.
+    pub(crate) fn start_late(changes: &[(&str, &str)], entries: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let campaign = changed_campaign(folder.path(), changes);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(made::write(&campaign, &folder.path().join("data"), entries, 100)).unwrap();
+        Self::start_in(folder, dist(), Some(campaign), &[], &BrowserOptions::default())
+    }
+
     fn start_serving(
         page: PathBuf,
         changes: &[(&str, &str)],
@@ -81,12 +92,23 @@ impl Site {
         browser: &BrowserOptions,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let campaign = (!changes.is_empty()).then(|| changed_campaign(folder.path(), changes));
+        Self::start_in(folder, page, campaign, arguments, browser)
+    }
+
+    fn start_in(
+        folder: TempDir,
+        page: PathBuf,
+        campaign: Option<PathBuf>,
+        arguments: &[String],
+        browser: &BrowserOptions,
+    ) -> Self {
         let options = RelayOptions {
             program: from_environment("LICHEN_RELAY_BIN"),
             port: http::free_port().unwrap(),
             data: folder.path().join("data"),
             page: Some(page),
-            campaign: (!changes.is_empty()).then(|| changed_campaign(folder.path(), changes)),
+            campaign,
             log: Some(folder.path().join("relay.log")),
         };
         let relay = RelayProcess::start_with(options, arguments.to_vec()).unwrap();

@@ -21,12 +21,13 @@ const CONTRIBUTIONS: usize = 16;
 /// Records written at a time.
 const BATCH: usize = 4096;
 
-/// Writes a campaign's log of so many entries, by so many members, into a relay's data folder.
+/// Writes a campaign's log of so many entries, by so many members, into a relay's data folder, beside the logs of others.
 pub(crate) async fn write(campaign: &Path, data: &Path, entries: u64, members: u16) -> Result<()> {
     fs::create_dir_all(data)?;
     let coordinator = key(0);
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(data.join("account.key"))?;
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o600).open(data.join("account.key"))?;
     std::io::Write::write_all(&mut file, &coordinator.to_bytes()[..])?;
     let manifest = fs::read(campaign.join("campaign.toml"))?;
     let samples = fs::read(campaign.join("digits.safetensors"))?;

@@ -32,6 +32,9 @@ struct Arguments {
     /// Members who come and go
     #[arg(long, default_value_t = 100, value_name = "NUMBER")]
     members: u16,
+    /// Campaigns of the relay, each with a log of its own; a tab joins the first
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    logs: u16,
     /// Times that a tab joins each log: the median is printed
     #[arg(long, default_value_t = 5, value_name = "NUMBER")]
     times: usize,
@@ -42,7 +45,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    println!("A log of rounds by {} members:\n", arguments.members);
+    println!("{} logs of rounds by {} members:\n", arguments.logs, arguments.members);
     println!(
         "| entries | snapshots | relay: start, s | again, s | after a kill, s | memory, MiB | most, MiB | tab: s | bytes | \
          of the snapshot | records | rounds before |"
@@ -57,25 +60,30 @@ fn main() -> Result<()> {
 
 fn measure(arguments: &Arguments, entries: u64, has_snapshots: bool) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let campaign = folder.path().join("campaign");
     let every = if has_snapshots { "" } else { "[log]\nsnapshots = 0\n\n" };
     let rounds = format!("{every}[rounds]");
     let changes =
         [("[rounds]", rounds.as_str()), ("quorum = 2", "quorum = 1"), ("limit = 1000", "limit = 1000000000")];
-    campaign::write_changed(&campaign, &changes)?;
     let data = folder.path().join("data");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(made::write(&campaign, &data, entries, arguments.members))?;
+    let mut campaigns = Vec::new();
+    for number in 1..=arguments.logs {
+        let campaign = folder.path().join(format!("campaign-{number}"));
+        let seed = format!("seed = {number}");
+        campaign::write_changed(&campaign, &[&changes[..], &[("seed = 7", &seed)]].concat())?;
+        runtime.block_on(made::write(&campaign, &data, entries, arguments.members))?;
+        campaigns.extend(["--campaign".to_owned(), campaign.display().to_string()]);
+    }
     let options = RelayOptions {
         program: std::env::var_os("LICHEN_RELAY_BIN").context("run by `cargo xtask bench joining`")?.into(),
         port: http::free_port()?,
         data,
         page: None,
-        campaign: Some(campaign),
+        campaign: None,
         log: Some(folder.path().join("relay.log")),
     };
     let began = Instant::now();
-    let mut relay = RelayProcess::start(options)?;
+    let mut relay = RelayProcess::start_with(options, campaigns)?;
     let started = began.elapsed();
     let mut joined = Vec::new();
     for time in 0..arguments.times {
