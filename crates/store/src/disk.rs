@@ -11,7 +11,7 @@ use lichen_log::tree::{Hash, TilePath};
 use lichen_record::{CampaignId, Cid};
 use redb::{
     CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-    TableError, TransactionError, WriteTransaction,
+    TableError, TransactionError,
 };
 
 use crate::blobs::{Blobs, StoreError, check_put};
@@ -21,14 +21,17 @@ mod folder;
 mod log;
 mod log_file;
 mod migrate;
+mod pins;
 mod tree;
 
 pub use files::{BlobReader, BlobWriter, PART};
 pub use folder::Usage;
+pub use pins::Pins;
 
 use folder::{Folder, is_full};
 use log::RECORDS;
 use log_file::LogFile;
+use pins::Sums;
 
 /// Pinned blobs: binary content id → length. Their bytes are files.
 const PINNED: TableDefinition<'_, &[u8; 36], u64> = TableDefinition::new("kept");
@@ -63,6 +66,7 @@ pub struct Disk {
 struct Shared {
     database: LogFile,
     folder: Folder,
+    sums: Sums,
 }
 
 impl Disk {
@@ -77,15 +81,16 @@ impl Disk {
         let mut database = open_database(path)?;
         if migrate::is_old(&database)? {
             let folder = open_folder(path, &database)?;
-            let shared = Arc::new(Shared { database: LogFile::new(path, database), folder });
+            let file = LogFile::new(path, database);
+            let shared = Arc::new(Shared { database: file, folder, sums: Sums::default() });
             migrate::move_blobs(&shared)?;
             drop(shared);
             database = open_database(path)?;
             database.compact().map_err(medium)?;
         }
-        let folder = open_folder(path, &database)?;
+        let (folder, sums) = (open_folder(path, &database)?, Sums::open(&database)?);
         let database = LogFile::new(path, database);
-        Ok(Self { shared: Arc::new(Shared { database, folder }) })
+        Ok(Self { shared: Arc::new(Shared { database, folder, sums }) })
     }
 
     /// Appends records to a campaign's log and pins the blobs named: all of it durably, or nothing.
@@ -315,29 +320,26 @@ impl Blobs for Disk {
 impl Shared {
     fn append(&self, campaign: CampaignId, records: &[Record], pins: &[Cid]) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
+        let is_new = log::length(&transaction.open_table(RECORDS).map_err(medium)?, campaign)? == 0;
         log::append_records(&transaction, campaign, records)?;
         tree::grow(&transaction, campaign)?;
+        if is_new {
+            pins::mark(&transaction, campaign)?;
+        }
         let pinned = self.pin(&transaction, pins);
-        let committed = pinned.and_then(|()| transaction.commit().map_err(medium));
+        let named = pinned.and_then(|pinned| pins::name(&transaction, campaign, &pinned));
+        let committed = named.and_then(|added| transaction.commit().map_err(medium).map(|()| added));
         match committed {
-            Ok(()) => self.folder.pin(pins),
-            Err(_) => self.folder.release(pins),
-        }
-        committed
-    }
-
-    /// Writes a row for each blob that has none; none of them is dropped meanwhile.
-    fn pin(&self, transaction: &WriteTransaction, cids: &[Cid]) -> Result<(), StoreError> {
-        let mut pinned = transaction.open_table(PINNED).map_err(medium)?;
-        for cid in cids {
-            let key = cid.to_bytes();
-            if pinned.get(&key).map_err(medium)?.is_some() {
-                continue;
+            Ok(added) => {
+                self.folder.pin(pins);
+                self.sums.add(campaign, added);
+                Ok(())
             }
-            let length = self.folder.want(cid).ok_or(StoreError::Missing { cid: *cid })?;
-            pinned.insert(&key, length).map_err(medium)?;
+            Err(error) => {
+                self.folder.release(pins);
+                Err(error)
+            }
         }
-        Ok(())
     }
 
     fn read(&self, cid: &Cid) -> Result<Option<BlobReader>, StoreError> {
@@ -367,7 +369,13 @@ impl Shared {
                 let mut table = transaction.open_table(PINNED).map_err(medium)?;
                 table.remove(&cid.to_bytes()).map_err(medium)?.map(|row| row.value())
             };
+            let named = self.forget(&transaction, cid)?;
             transaction.commit().map_err(medium)?;
+            for (campaign, length) in named {
+                let mut taken = Pins::default();
+                taken.add(length);
+                self.sums.take(campaign, taken);
+            }
             length = row;
         }
         self.folder.remove(cid, length)

@@ -15,7 +15,7 @@ mod suite;
 
 pub use blobs::{Blobs, StoreError};
 #[cfg(all(feature = "redb", not(target_arch = "wasm32")))]
-pub use disk::{BlobReader, BlobWriter, Disk, PART, Usage};
+pub use disk::{BlobReader, BlobWriter, Disk, PART, Pins, Usage};
 #[cfg(target_arch = "wasm32")]
 pub use indexed_db::IndexedDb;
 pub use memory::Memory;

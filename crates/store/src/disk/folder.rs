@@ -19,6 +19,9 @@ use crate::blobs::StoreError;
 /// Where unfinished files are, below the folder.
 const UNFINISHED: &str = "new";
 
+/// How long a blob stays that no log needs any more: whoever was just about to name it can.
+const LEAVE: Duration = Duration::from_secs(60);
+
 /// What a file takes at least: a medium gives out whole blocks.
 const BLOCK: u64 = 4096;
 
@@ -27,8 +30,10 @@ const BLOCK: u64 = 4096;
 pub struct Usage {
     /// Blobs that an entry names.
     pub pinned: u64,
-    /// Blobs that may be dropped.
+    /// Blobs that came in and may be dropped.
     pub unpinned: u64,
+    /// Blobs that a log named, and needs no more.
+    pub leaving: u64,
     /// Blobs that are still being written.
     pub incoming: u64,
     /// How many are pinned.
@@ -51,6 +56,7 @@ pub(super) struct Folder {
 struct Index {
     unpinned: HashMap<Cid, Unpinned>,
     unpinned_bytes: u64,
+    leaving_bytes: u64,
     pinned_blobs: usize,
     pinned_bytes: u64,
 }
@@ -61,6 +67,8 @@ struct Unpinned {
     came: Instant,
     /// Whether somebody is about to pin it.
     is_wanted: bool,
+    /// Whether it was pinned before.
+    is_leaving: bool,
 }
 
 impl Folder {
@@ -116,6 +124,7 @@ impl Folder {
         Usage {
             pinned: index.pinned_bytes,
             unpinned: index.unpinned_bytes,
+            leaving: index.leaving_bytes,
             incoming: self.incoming.load(Ordering::Relaxed),
             pinned_blobs: index.pinned_blobs,
             unpinned_blobs: index.unpinned.len(),
@@ -167,9 +176,31 @@ impl Folder {
         let mut index = self.index();
         // Asked while the index is held: whoever pins it meanwhile finds it in the index, or has a row already.
         if !is_pinned()? {
-            index.insert(*cid, Unpinned { length, came: Instant::now(), is_wanted: false });
+            index
+                .insert(*cid, Unpinned { length, came: Instant::now(), is_wanted: false, is_leaving: false });
         }
         Ok(())
+    }
+
+    /// Lets an unpinned blob stay a while longer; whether there is one.
+    pub(super) fn touch(&self, cid: &Cid) -> bool {
+        match self.index().unpinned.get_mut(cid) {
+            Some(unpinned) => {
+                unpinned.came = Instant::now();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// These, with their lengths, are pinned no more.
+    pub(super) fn unpin(&self, blobs: &[(Cid, u64)]) {
+        let mut index = self.index();
+        for (cid, length) in blobs {
+            index.forget_pinned(*length);
+            let came = Instant::now();
+            index.insert(*cid, Unpinned { length: *length, came, is_wanted: false, is_leaving: true });
+        }
     }
 
     /// Lets an unpinned blob's time begin again.
@@ -221,8 +252,7 @@ impl Folder {
             let mut index = self.index();
             index.remove(cid);
             if let Some(length) = pinned {
-                index.pinned_blobs = index.pinned_blobs.saturating_sub(1);
-                index.pinned_bytes = index.pinned_bytes.saturating_sub(blocks(length));
+                index.forget_pinned(length);
             }
         }
         self.delete(cid)
@@ -236,7 +266,7 @@ impl Folder {
     ) -> Result<usize, StoreError> {
         let old: Vec<Cid> = {
             let index = self.index();
-            let is_old = |unpinned: &Unpinned| !unpinned.is_wanted && unpinned.came.elapsed() >= age;
+            let is_old = |unpinned: &Unpinned| !unpinned.is_wanted && unpinned.is_due(age);
             index
                 .unpinned
                 .iter()
@@ -248,7 +278,7 @@ impl Folder {
         for cid in old {
             // Unpinned and pinned at once would be our own mistake, and the log is worth more than the space.
             if !is_pinned(&cid)? {
-                dropped += usize::from(self.drop_if(&cid, |unpinned| unpinned.came.elapsed() >= age)?);
+                dropped += usize::from(self.drop_if(&cid, |unpinned| unpinned.is_due(age))?);
             }
         }
         Ok(dropped)
@@ -285,14 +315,24 @@ impl Index {
     fn insert(&mut self, cid: Cid, unpinned: Unpinned) {
         let is_wanted = self.unpinned.get(&cid).is_some_and(|before| before.is_wanted);
         self.remove(&cid);
-        self.unpinned_bytes += blocks(unpinned.length);
+        *self.bytes(unpinned.is_leaving) += blocks(unpinned.length);
         self.unpinned.insert(cid, Unpinned { is_wanted, ..unpinned });
     }
 
     fn remove(&mut self, cid: &Cid) -> Option<u64> {
         let unpinned = self.unpinned.remove(cid)?;
-        self.unpinned_bytes = self.unpinned_bytes.saturating_sub(blocks(unpinned.length));
+        let bytes = self.bytes(unpinned.is_leaving);
+        *bytes = bytes.saturating_sub(blocks(unpinned.length));
         Some(unpinned.length)
+    }
+
+    const fn bytes(&mut self, is_leaving: bool) -> &mut u64 {
+        if is_leaving { &mut self.leaving_bytes } else { &mut self.unpinned_bytes }
+    }
+
+    fn forget_pinned(&mut self, length: u64) {
+        self.pinned_blobs = self.pinned_blobs.saturating_sub(1);
+        self.pinned_bytes = self.pinned_bytes.saturating_sub(blocks(length));
     }
 
     fn count_pinned(&mut self, length: u64) {
@@ -302,12 +342,17 @@ impl Index {
 }
 
 impl Unpinned {
+    /// Whether it has been here for as long as it may.
+    fn is_due(&self, age: Duration) -> bool {
+        self.came.elapsed() >= if self.is_leaving { age.min(LEAVE) } else { age }
+    }
+
     /// One that an earlier run left. Its age is what the clock says, and nothing where that was set back.
     fn found(metadata: &fs::Metadata) -> Self {
         let age = metadata.modified().ok().and_then(|came| SystemTime::now().duration_since(came).ok());
         let now = Instant::now();
         let came = now.checked_sub(age.unwrap_or_default()).unwrap_or(now);
-        Self { length: metadata.len(), came, is_wanted: false }
+        Self { length: metadata.len(), came, is_wanted: false, is_leaving: false }
     }
 }
 

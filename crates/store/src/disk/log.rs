@@ -123,6 +123,21 @@ pub(super) fn length(
     Ok(last.0.value().1.saturating_add(1))
 }
 
+/// The campaigns that have a log, by their binary content ids.
+pub(super) fn campaigns(
+    table: &impl ReadableTable<RecordKey, RecordValue>,
+) -> Result<Vec<[u8; 36]>, StoreError> {
+    let mut campaigns = Vec::new();
+    let mut from = ([0; 36], 0);
+    // One look for each log, past its last record.
+    while let Some(item) = table.range((&from.0, from.1)..).map_err(medium)?.next() {
+        let key = *item.map_err(medium)?.0.value().0;
+        campaigns.push(key);
+        from = (key, u64::MAX);
+    }
+    Ok(campaigns)
+}
+
 /// Reads every record.
 pub(super) fn find_damage(database: &Database) -> Result<(), StoreError> {
     let transaction = database.begin_read().map_err(medium)?;
