@@ -14,6 +14,7 @@ mod hosted;
 mod name;
 mod opening;
 mod pages;
+mod room;
 mod words;
 
 pub(crate) use campaigns::Campaigns;

@@ -3,6 +3,7 @@
 pub(crate) mod back_to;
 pub(crate) mod campaign;
 pub(crate) mod checkpoints;
+mod counting;
 pub(crate) mod faults;
 pub(crate) mod follower;
 pub(crate) mod goal;

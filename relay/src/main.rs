@@ -149,12 +149,8 @@ async fn run(settings: Settings) -> Result<()> {
         operator: settings.operator,
     };
     let followed = settings.follow.as_deref().and_then(origins::of_url);
-    let publishing = match &settings.campaigns_folder {
-        Some(folder) if !settings.publishers.is_empty() => {
-            Some(Publishing::new(settings.publishers, folder.clone()))
-        }
-        _ => None,
-    };
+    let publishing = settings.publishers.zip(settings.campaigns_folder.clone());
+    let publishing = publishing.map(|(publishers, folder)| Publishing::new(publishers, folder));
     let sources =
         Sources { campaigns: settings.campaigns, folder: settings.campaigns_folder, follow: settings.follow };
     let host = Host::open(common, sources, stop_logs.clone()).await?;
@@ -264,7 +260,7 @@ async fn run(settings: Settings) -> Result<()> {
     others.spawn("looking through the blobs", sweep(disk.clone(), age, Arc::clone(&unpinned), metrics));
     let conditions = {
         let campaigns = Arc::clone(&campaigns);
-        move || campaigns.conditions()
+        move || campaigns.looked_after()
     };
     others.spawn("looking after the relay", condition::watch(conditions, settings.data, unpinned));
     println!("{scheme}://{listen}/");

@@ -56,9 +56,26 @@ pub(crate) struct Options {
     pub(crate) campaigns: Option<PathBuf>,
 
     /// Account that may publish campaigns to this relay while it runs, as `lichen publish` prints it: did:key:… They are put
-    /// into the folder of --campaigns. Repeatable [default: nobody]
+    /// into the folder of --campaigns. Repeatable; `open` lets any account publish, within the limits below [default: nobody]
     #[arg(long = "publisher", env = "LICHEN_PUBLISHERS", value_name = "ACCOUNT", value_delimiter = ',')]
     pub(crate) publishers: Vec<String>,
+
+    /// Campaigns that one account may publish where any may [default: 2]
+    #[arg(long, env = "LICHEN_CAMPAIGNS_PER_PUBLISHER", value_name = "NUMBER")]
+    pub(crate) campaigns_per_publisher: Option<usize>,
+
+    /// Campaigns in all that accounts may publish which are not listed, where any may [default: 16]
+    #[arg(long, env = "LICHEN_MAX_PUBLISHED_CAMPAIGNS", value_name = "NUMBER")]
+    pub(crate) max_published_campaigns: Option<usize>,
+
+    /// Bytes of blobs that the log of one campaign may name; contributions to it are refused from then on [default:
+    /// 68719476736]
+    #[arg(long, env = "LICHEN_CAMPAIGN_BYTES", value_name = "BYTES")]
+    pub(crate) campaign_bytes: Option<u64>,
+
+    /// The same for a campaign that somebody has published [default: 4294967296]
+    #[arg(long, env = "LICHEN_PUBLISHED_CAMPAIGN_BYTES", value_name = "BYTES")]
+    pub(crate) published_campaign_bytes: Option<u64>,
 
     /// Folder to serve the page from [default: the page built into this program]
     #[arg(long, env = "LICHEN_PAGE", value_name = "FOLDER")]

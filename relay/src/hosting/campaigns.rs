@@ -77,6 +77,13 @@ impl Campaigns {
         self.all().iter().map(|hosted| Arc::clone(&hosted.condition)).collect()
     }
 
+    /// How each of them is doing, and whether it is full; what its blobs take is shown.
+    pub(crate) fn looked_after(&self) -> Vec<(Arc<Condition>, bool)> {
+        let looked_at =
+            |hosted: &Arc<Hosted>| (Arc::clone(&hosted.condition), hosted.room.look(&hosted.metrics));
+        self.all().iter().map(looked_at).collect()
+    }
+
     /// Whether requests are welcome; and which campaigns stand still for want of people.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use lichen_settle::{Trace, state_length};
 
 use super::checked::Checked;
 use super::pages::Pages;
+use super::room::Room;
 use super::words::Words;
 use crate::fairness::quota::Quota;
 use crate::log::campaign::Campaign;
@@ -34,6 +35,7 @@ pub(crate) struct Hosted {
     pub(crate) pages: Pages,
     pub(crate) checks: Checks,
     pub(crate) quotas: Quotas,
+    pub(crate) room: Room,
     pub(crate) words: Words,
     pub(crate) metrics: Arc<CampaignMetrics>,
     pub(crate) condition: Arc<Condition>,
@@ -47,6 +49,9 @@ pub(crate) struct Limits {
     /// Bytes of blobs of one account, where updates go through the relay, and in a mesh.
     pub(crate) blob_bytes_per_minute: u32,
     pub(crate) pinned_bytes_per_minute: u32,
+    /// Bytes of blobs that the log names, of one that the operator gave, and of one that somebody published.
+    pub(crate) campaign_bytes: u64,
+    pub(crate) published_campaign_bytes: u64,
     pub(crate) newcomers: newcomers::Limits,
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::hosted::{Checks, Hosted, Limits, Quotas};
 use super::name::name;
 use super::pages::Pages;
+use super::room::Room;
 use super::words::{Operator, Words};
 use crate::log::back_to;
 use crate::log::campaign::Campaign;
@@ -130,9 +131,15 @@ impl Order {
                 (ledger, None, Some(state), Keeper { log, checkpoints })
             }
         };
+        let most = match (self, campaign.publisher) {
+            (Self::At { .. }, _) => None,
+            (Self::Here { .. }, None) => Some(common.limits.campaign_bytes),
+            (Self::Here { .. }, Some(_)) => Some(common.limits.published_campaign_bytes),
+        };
         let hosted = Hosted {
             pages: Pages::new(campaign.id, common.disk.clone()),
             checks: Checks::of(campaign)?,
+            room: Room::new(common.disk.clone(), campaign.id, most, campaign.update_bytes()),
             quotas: Quotas::new(common.limits, campaign.manifest.rounds.transport),
             words: Words::of(campaign, common.operator.clone()),
             ledger,

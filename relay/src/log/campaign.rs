@@ -8,8 +8,17 @@ use anyhow::{Context, Result, bail};
 use lichen_campaign::Manifest;
 use lichen_learn::{Codec, Dataset, check_campaign, file_kind, max_norm};
 use lichen_model::initial_parameters;
-use lichen_record::{CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
+use lichen_record::{AccountId, CampaignId, Cid, MAX_BLOB, MAX_MANIFEST};
 use lichen_settle::{Settler, guarded};
+
+/// The file in a campaign's folder that says who published it, if somebody did.
+pub(crate) const PUBLISHER: &str = "publisher";
+
+/// Most bytes of that file.
+const MAX_PUBLISHER: usize = 1024;
+
+/// Bytes of an update besides its values; far more than there are.
+pub(crate) const UPDATE_WRAPPING: usize = 256;
 
 const DIGITS_MANIFEST: &[u8] = include_bytes!("../../campaigns/digits/campaign.toml");
 const DIGITS_DATA: &[u8] = include_bytes!("../../campaigns/digits/digits.safetensors");
@@ -27,6 +36,8 @@ pub(crate) struct Campaign {
     pub(crate) parameters: usize,
     /// Largest norm of an update.
     pub(crate) max_norm: f64,
+    /// Who published it to a running relay, if somebody did.
+    pub(crate) publisher: Option<AccountId>,
 }
 
 impl Campaign {
@@ -36,7 +47,8 @@ impl Campaign {
         let manifest_bytes = read_capped(&path, MAX_MANIFEST)?;
         let manifest = parse(&manifest_bytes).with_context(|| path.display().to_string())?;
         let data_bytes = read_capped(&folder.join(&manifest.data.file), MAX_BLOB)?;
-        Self::new(manifest, manifest_bytes.into(), data_bytes.into())
+        let publisher = publisher(folder)?;
+        Ok(Self { publisher, ..Self::new(manifest, manifest_bytes.into(), data_bytes.into())? })
     }
 
     /// The campaign that is built in.
@@ -61,6 +73,11 @@ impl Campaign {
     /// The data file that a manifest names.
     pub(crate) fn data_of(manifest_bytes: &[u8]) -> Result<Cid> {
         Ok(parse(manifest_bytes)?.data.cid)
+    }
+
+    /// Bytes of the longest update that is taken.
+    pub(crate) const fn update_bytes(&self) -> u64 {
+        self.parameters.saturating_mul(size_of::<f32>()).saturating_add(UPDATE_WRAPPING) as u64
     }
 
     /// What updates are packed by.
@@ -94,8 +111,20 @@ impl Campaign {
             initial_bytes,
             parameters: parameters.elements(),
             max_norm,
+            publisher: None,
         })
     }
+}
+
+/// Who published the campaign in a folder, if somebody did.
+pub(crate) fn publisher(folder: &Path) -> Result<Option<AccountId>> {
+    let path = folder.join(PUBLISHER);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = String::from_utf8(read_capped(&path, MAX_PUBLISHER)?)?;
+    let account = text.trim().parse().with_context(|| format!("{}: it names no account", path.display()))?;
+    Ok(Some(account))
 }
 
 fn parse(bytes: &[u8]) -> Result<Manifest> {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::host;
 use crate::log::campaign::Campaign;
+use crate::log::counting;
 use crate::log::leader::{Info, Leader, LeaderError, LeaderState};
 use crate::log::ledger::{Ledger, SignedHead};
 use crate::log::pinned::{Pinned, Pinning};
@@ -225,6 +226,7 @@ impl Follower {
                 disk.put(&cid, bytes).await?;
             }
         }
+        counting::count(&disk, campaign).await?;
         let (head, heads) = watch::channel(SignedHead { length: 0, snapshot: None, envelope: Arc::from([]) });
         let (lives, alive) = watch::channel(false);
         let mut follower = Self {

@@ -21,6 +21,27 @@ impl Pinning {
     }
 }
 
+/// All blobs that an entry names, whoever signed it.
+pub(crate) fn named(entry: &Entry) -> Vec<Cid> {
+    match entry {
+        Entry::Published { manifest, base, .. } => vec![*manifest, *base],
+        Entry::Contribution { update, trace, .. } => [*update].into_iter().chain(*trace).collect(),
+        Entry::Audit { evidence, .. } => evidence.and_then(|named| named.before).into_iter().collect(),
+        Entry::Attestation { result, state, difference, .. } => {
+            [*result].into_iter().chain(*state).chain(*difference).collect()
+        }
+        Entry::Snapshot { state, .. } => vec![*state],
+        Entry::Joined { .. }
+        | Entry::Left { .. }
+        | Entry::RoundOpened { .. }
+        | Entry::RoundClosed { .. }
+        | Entry::Unavailable { .. }
+        | Entry::Departed { .. }
+        | Entry::RoundOverdue { .. }
+        | Entry::Finished { .. } => Vec::new(),
+    }
+}
+
 /// Blobs without which the log could not be checked, and blobs that are pinned if they are here.
 #[derive(Default)]
 pub(crate) struct Pinned {

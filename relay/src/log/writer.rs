@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::log::back_to;
 use crate::log::campaign::Campaign;
+use crate::log::counting;
 use crate::log::faults::Faults;
 use crate::log::goal::{Goal, Measured, Measurement};
 use crate::log::ledger::{Answer, Ask, Ledger, SignedHead};
@@ -122,6 +123,7 @@ impl Writer {
                 disk.put(&cid, bytes).await?;
             }
         }
+        counting::count(&disk, campaign).await?;
 
         let mut replica = Replica::new(campaign.id, Authority::Account(key.account()), campaign.initial);
         let mut state = CampaignState::new(campaign.id, Rules::from(&campaign.manifest));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lichen_net::hub::Cause;
 use lichen_record::{Entry, RoundNumber};
 use lichen_round::{CampaignState, Change, FaultKind};
+use lichen_store::Pins;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,6 +27,9 @@ pub(super) struct CampaignFamilies {
     rounds_settled: Family<Label, Gauge>,
     rounds_rejected: Family<Label, Counter>,
     members: Family<Label, Gauge>,
+    pinned_bytes: Family<Label, Gauge>,
+    pinned_blobs: Family<Label, Gauge>,
+    pinned_bytes_most: Family<Label, Gauge>,
     registered: Family<Label, Gauge>,
     leader_reachable: Family<Label, Gauge>,
     leader_faults: Family<Label, Counter>,
@@ -44,6 +48,9 @@ pub(crate) struct CampaignMetrics {
     rounds_settled: Gauge,
     rounds_rejected: Counter,
     members: Gauge,
+    pinned_bytes: Gauge,
+    pinned_blobs: Gauge,
+    pinned_bytes_most: Gauge,
     /// The same numbers for people.
     pub(crate) now: Now,
 }
@@ -100,6 +107,17 @@ impl CampaignFamilies {
                 "Rounds since the start that settled on the checkpoint that they began with, though there were contributions",
             ),
             members: family(registry, "members", "Accounts that take part"),
+            pinned_bytes: family(
+                registry,
+                "pinned_bytes",
+                "Bytes of blobs that the log names and that are here",
+            ),
+            pinned_blobs: family(registry, "pinned_blobs", "Number of these blobs"),
+            pinned_bytes_most: family(
+                registry,
+                "pinned_bytes_most",
+                "Bytes of these blobs from which on contributions are refused; 0 where another relay decides that",
+            ),
             registered: family(registry, "rendezvous_registered", "Tabs that may be found by others"),
             leader_reachable: family(
                 registry,
@@ -123,6 +141,9 @@ impl CampaignFamilies {
             rounds_settled: self.rounds_settled.get_or_create_owned(&label),
             rounds_rejected: self.rounds_rejected.get_or_create_owned(&label),
             members: self.members.get_or_create_owned(&label),
+            pinned_bytes: self.pinned_bytes.get_or_create_owned(&label),
+            pinned_blobs: self.pinned_blobs.get_or_create_owned(&label),
+            pinned_bytes_most: self.pinned_bytes_most.get_or_create_owned(&label),
             now: Now::new(),
             families: Arc::clone(self),
             name,
@@ -180,7 +201,6 @@ impl CampaignMetrics {
 
     /// Shows where the campaign is.
     pub(crate) fn show(&self, state: &CampaignState) {
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.log_length.set(number(state.length()));
         self.round.set(state.round().map_or(0, |round| number(round.number().0)));
         self.rounds_settled.set(number(state.settled()));
@@ -189,11 +209,22 @@ impl CampaignMetrics {
         self.now.show(state, members);
     }
 
+    /// Shows what the blobs take that the log names, and may take.
+    pub(crate) fn pinned(&self, pins: Pins, most: Option<u64>) {
+        self.pinned_bytes.set(number(pins.bytes));
+        self.pinned_blobs.set(number(pins.blobs));
+        self.pinned_bytes_most.set(number(most.unwrap_or_default()));
+    }
+
     /// Shows what a round's checkpoint was measured at.
     pub(crate) fn measured(&self, state: &CampaignState, round: RoundNumber, accuracy: f64) {
         self.now.measured(round, accuracy);
         self.now.show(state, state.present());
     }
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// A registered family of metrics.

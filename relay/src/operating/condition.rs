@@ -39,9 +39,11 @@ pub(crate) enum Part {
     Round,
     /// The relay that this one follows.
     Leader,
+    /// What the campaign's blobs may take.
+    Quota,
 }
 
-const PARTS: usize = 5;
+const PARTS: usize = 6;
 
 /// How a campaign is doing.
 pub(crate) struct Condition {
@@ -164,9 +166,9 @@ impl Condition {
 }
 
 /// Looks after what says nothing by itself, for as long as the relay runs: a write that does not end, a disk that has room
-/// again, a clock that was set. All campaigns share the disk and the clock.
+/// again, a clock that was set, and which campaign is full. All campaigns share the disk and the clock.
 pub(crate) async fn watch(
-    conditions: impl Fn() -> Vec<Arc<Condition>>,
+    conditions: impl Fn() -> Vec<(Arc<Condition>, bool)>,
     data: PathBuf,
     unpinned: Arc<Unpinned>,
 ) {
@@ -175,10 +177,12 @@ pub(crate) async fn watch(
         tokio::time::sleep(INTERVAL).await;
         let conditions = conditions();
         let is_short = unpinned.is_short_of_space().then_some(Cause::StoreFull);
-        let lacks_room = conditions.iter().any(|one| one.of(Part::Blobs).is_some());
+        let lacks_room = conditions.iter().any(|(one, _is_full)| one.of(Part::Blobs).is_some());
         let has_room = lacks_room && has_room(data.clone()).await;
-        for condition in conditions {
+        for (condition, is_full) in conditions {
             condition.check_write();
+            let cause = is_full.then_some(Cause::CampaignFull);
+            condition.set(Part::Quota, cause, &"give it more, or have its manifest keep less");
             condition.set(Part::Space, is_short, &"what is left is the log's reserve");
             if has_room {
                 condition.set(Part::Blobs, None, &"");

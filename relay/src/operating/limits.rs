@@ -64,6 +64,8 @@ const fn limit(
 #[rustfmt::skip]
 pub(crate) const LIMITS: &[Limit] = &[
     limit("campaigns", Relay, "64", None, Limited),
+    limit("published_campaigns", Relay, "16 by accounts that are not listed", Some("max-published-campaigns"), Limited),
+    limit("campaigns_per_publisher", Account, "2 where any may publish", Some("campaigns-per-publisher"), Limited),
     limit("publications", Relay, "one at a time", None, Limited),
     limit("connections", Relay, "8,192", Some("max-connections"), Limited),
     limit("connections_per_address", Address, "1,024", Some("max-connections-per-address"), Limited),
@@ -109,6 +111,8 @@ pub(crate) const LIMITS: &[Limit] = &[
     limit("too_many_members", AddressInCampaign, "500", Some("max-members-per-address"), Refused),
     limit("quota_bytes", AccountInCampaign, "128 MiB of blobs a minute", Some("blob-bytes-per-minute"), Refused),
     limit("pinned_bytes", AccountInCampaign, "16 MiB a minute in a mesh", Some("pinned-bytes-per-minute"), Limited),
+    limit("campaign_full", Campaign, "64 GiB of blobs that its log names", Some("campaign-bytes"), Refused),
+    limit("campaign_full", Campaign, "4 GiB where somebody published it", Some("published-campaign-bytes"), Refused),
     limit("unpinned_bytes", Relay, "4 GiB that no entry names", Some("max-unpinned-bytes"), Limited),
     limit("unpinned_bytes_per_address", Address, "1 GiB", Some("max-unpinned-bytes-per-address"), Limited),
     limit("unpinned_bytes_per_account", Account, "256 MiB", Some("max-unpinned-bytes-per-account"), Limited),

@@ -201,9 +201,16 @@ pub(super) fn numbers(options: &Options) -> Result<()> {
         ("max-pending-connections", options.max_pending_connections),
         ("max-pending-connections-per-address", options.max_pending_connections_per_address),
         ("max-circuits-per-peer", options.max_circuits_per_peer),
+        ("campaigns-per-publisher", options.campaigns_per_publisher),
+        ("max-published-campaigns", options.max_published_campaigns),
         ("turn-allocations", options.turn_allocations),
         ("turn-allocations-per-address", options.turn_allocations_per_address),
     ];
+    let bytes = [
+        ("campaign-bytes", options.campaign_bytes),
+        ("published-campaign-bytes", options.published_campaign_bytes),
+    ];
+    bytes.iter().try_for_each(|(name, number)| at_least_one(name, *number))?;
     narrow.iter().try_for_each(|(name, number)| at_least_one(name, *number))?;
     wide.iter().try_for_each(|(name, number)| at_least_one(name, *number))
 }
@@ -234,9 +241,14 @@ fn is_invisible(character: char) -> bool {
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// An account that may publish.
-pub(super) fn publisher(text: &str) -> Result<AccountId> {
-    text.parse().with_context(|| format!("--publisher {text}: it has to be an account, did:key:..."))
+/// Who may publish: the accounts listed, and whether any other may.
+pub(super) fn publishers(texts: &[String]) -> Result<(Vec<AccountId>, bool)> {
+    let is_open = |text: &&String| *text == "open";
+    let listed = texts.iter().filter(|text| !is_open(text)).map(|text| {
+        text.parse()
+            .with_context(|| format!("--publisher {text}: it has to be an account, did:key:..., or `open`"))
+    });
+    Ok((listed.collect::<Result<_>>()?, texts.iter().any(|text| is_open(&text))))
 }
 
 /// The key of a witness.

@@ -8,13 +8,13 @@ use clap::Parser;
 use lichen_log::VerifierKey;
 use lichen_net::MAX_ADDRESSES;
 use lichen_net::swarm::libp2p::Multiaddr;
-use lichen_record::AccountId;
 
 use super::{Command, Options, check, file};
 use crate::accepting::{connections, origins, proxies};
 use crate::hosting::{self, Operator};
 use crate::log::newcomers;
 use crate::operating::unpinned;
+use crate::serving::http::{Publishers, Strangers};
 use crate::traversal::circuits::Limits;
 use crate::traversal::turn;
 
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) campaigns: Vec<PathBuf>,
     pub(crate) campaigns_folder: Option<PathBuf>,
-    pub(crate) publishers: Vec<AccountId>,
+    pub(crate) publishers: Option<Publishers>,
     pub(crate) page: Option<PathBuf>,
     pub(crate) operator: Option<Operator>,
     pub(crate) public_address: Option<Multiaddr>,
@@ -117,8 +117,17 @@ impl Settings {
         if !options.publishers.is_empty() && options.campaigns.is_none() {
             bail!("--publisher needs --campaigns: the folder that published campaigns are put into");
         }
-        let publishers =
-            options.publishers.iter().map(|text| check::publisher(text)).collect::<Result<_>>()?;
+        let (listed, is_open) = check::publishers(&options.publishers)?;
+        if !is_open && (options.campaigns_per_publisher.or(options.max_published_campaigns)).is_some() {
+            bail!(
+                "--campaigns-per-publisher and --max-published-campaigns have no use without --publisher open"
+            );
+        }
+        let strangers = is_open.then(|| Strangers {
+            campaigns: options.max_published_campaigns.unwrap_or(16),
+            campaigns_each: options.campaigns_per_publisher.unwrap_or(2),
+        });
+        let publishers = (!options.publishers.is_empty()).then_some(Publishers { listed, strangers });
         let witnesses = options.witnesses.iter().map(|key| check::witness(key)).collect::<Result<_>>()?;
         let public_address = options.public_address.as_deref();
         let public_address =
@@ -180,6 +189,8 @@ impl Settings {
                     members: options.max_members_per_address.unwrap_or(500),
                 },
                 blob_bytes_per_minute: options.blob_bytes_per_minute.unwrap_or(128 * 1024 * 1024),
+                campaign_bytes: options.campaign_bytes.unwrap_or(64 * 1024 * 1024 * 1024),
+                published_campaign_bytes: options.published_campaign_bytes.unwrap_or(4 * 1024 * 1024 * 1024),
                 pinned_bytes_per_minute: options.pinned_bytes_per_minute.unwrap_or(16 * 1024 * 1024),
             },
             unpinned: unpinned::Limits {
@@ -221,6 +232,8 @@ mod tests {
             (&["--campaigns", "/nonexist"], "is no folder"),
             (&["--publisher", "did:key:zDn"], "--campaigns"),
             (&["--campaigns", "/tmp", "--publisher", "somebody"], "did:key:"),
+            (&["--campaigns-per-publisher", "3"], "--publisher open"),
+            (&["--campaign-bytes", "0"], "at least 1"),
             (&["--tls-certificate", "/nonexist", "--tls-key", "/nonexist"], "--tls-certificate /nonexist"),
             (&["--also", "/ip4/127.0.0.1/tcp/80"], "WebSocket"),
             (&["--public-address", "wss://example.org/"], "/dns/example.org"),

@@ -50,7 +50,7 @@ mod publishing;
 mod tree;
 
 pub(crate) use blob::{DOWNLOADS, DOWNLOADS_PER_NETWORK};
-pub(crate) use publishing::Publishing;
+pub(crate) use publishing::{Publishers, Publishing, Strangers};
 pub(crate) use tree::{TILES, TILES_PER_NETWORK};
 
 use tree::MAX_COSIGNED;

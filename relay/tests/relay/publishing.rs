@@ -35,11 +35,30 @@ fn key(seed: u8) -> SigningKey {
 
 /// A relay that takes campaigns of the first key's account, with a folder of campaigns that has one.
 async fn relay() -> (Relay, TempDir) {
+    relay_with(&[]).await
+}
+
+async fn relay_with(options: &[&str]) -> (Relay, TempDir) {
     let folder = TempDir::new().unwrap();
     write_changed(&folder.path().join("digits"), &[]).unwrap();
     let (campaigns, account) = (folder.path().to_str().unwrap(), key(1).account().to_string());
-    let relay = Relay::start_with(&["--campaigns", campaigns, "--publisher", &account]).await;
+    let own = ["--campaigns", campaigns, "--publisher", &account];
+    let relay = Relay::start_with(&[&own[..], options].concat()).await;
     (relay, folder)
+}
+
+/// The digits campaign under another title.
+fn titled(title: &str) -> Ready {
+    let folder = TempDir::new().unwrap();
+    let title = format!("title = \"{title}\"");
+    write_changed(folder.path(), &[("title = \"Handwritten digits\"", &title)]).unwrap();
+    ready(folder.path(), "digits.safetensors")
+}
+
+/// Publishes a campaign by somebody's key.
+async fn publish(relay: &Relay, key: &SigningKey, campaign: &Ready) -> (u16, String) {
+    let header = signed(key, &publication(relay, campaign.id).await);
+    post(relay, &header, &campaign.body).await
 }
 
 fn signed(key: &SigningKey, publication: &Publication) -> String {
@@ -111,4 +130,29 @@ async fn nobody_else_publishes_and_nothing_else_than_what_was_signed() {
     let closed = Relay::start().await;
     let header = signed(&key(1), &publication(&closed, id).await);
     assert_eq!(post(&closed, &header, &whole).await.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_anybody_may_publish_nobody_has_more_than_a_share() {
+    let open = ["--publisher", "open", "--campaigns-per-publisher", "1", "--max-published-campaigns", "2"];
+    let (mut relay, _folder) =
+        relay_with(&[&open[..], &["--published-campaign-bytes", "150000"]].concat()).await;
+    let [a, b, c, d, e] = ["A", "B", "C", "D", "E"].map(titled);
+    assert_eq!(publish(&relay, &key(2), &a).await.0, 200);
+    // It is served first, and again after a start: what is counted is on disk.
+    relay.metric_reaches("lichen_campaigns", 2).await;
+    relay.kill_and_restart().await;
+    let (status, why) = publish(&relay, &key(2), &b).await;
+    assert!(status == 409 && why.contains("--campaigns-per-publisher"), "{status} {why}");
+    assert_eq!(publish(&relay, &key(2), &a).await.0, 200, "it is there already");
+    assert_eq!(publish(&relay, &key(3), &b).await.0, 200);
+    let (status, why) = publish(&relay, &key(4), &c).await;
+    assert!(status == 409 && why.contains("--max-published-campaigns"), "{status} {why}");
+    for listed in [&c, &d, &e] {
+        assert_eq!(publish(&relay, &key(1), listed).await.0, 200, "the operator lists this account");
+    }
+    assert_eq!(relay.metric("lichen_limited_total{limit=\"campaigns_per_publisher\"}").await, 1);
+    assert_eq!(relay.metric("lichen_limited_total{limit=\"published_campaigns\"}").await, 1);
+    relay.metric_reaches("lichen_pinned_bytes_most{campaign=\"a\"}", 150_000).await;
+    relay.metric_reaches("lichen_pinned_bytes_most{campaign=\"handwritten-digits\"}", 1 << 36).await;
 }

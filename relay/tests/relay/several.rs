@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
-use crate::campaign::{attest, contribute, join_and_wait_for_round, take_part, update, wait_for_round};
+use crate::campaign::{
+    attest, contribute, contribution, join_and_wait_for_round, take_part, update, wait_for_round,
+};
 use crate::process::Relay;
 use crate::tab::{Tab, refused};
 
@@ -282,4 +284,50 @@ async fn a_relay_follows_all_campaigns_of_another_and_those_that_come() {
     copied(&follower, 3).await;
     follower.kill_and_restart().await;
     copied(&follower, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_is_full_takes_no_contributions_and_the_others_go_on() {
+    let folder = TempDir::new().unwrap();
+    let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+    write(&one, "One campaign", &[]);
+    write(&other, "Another campaign", &[]);
+    let campaigns = ["--campaign", text(&one), "--campaign", text(&other)];
+    // The data, the manifest and the first checkpoint, and then three blocks for each update and for each checkpoint.
+    let mut relay = Relay::start_with(&[&campaigns[..], &["--campaign-bytes", "190000"]].concat()).await;
+    let (full, others) = (tab_of(&relay, 0, 1).await, tab_of(&relay, 1, 2).await);
+    let mut round = join_and_wait_for_round(&full).await;
+    let mut settled = 0;
+    let reply = loop {
+        let update = update(0.01 * round.0.0 as f32);
+        let cid = full.put(update.clone()).await;
+        let reply = full.append(&contribution(&full, round.0, round.1, cid)).await;
+        if !matches!(reply, Reply::Receipt { .. }) {
+            break reply;
+        }
+        attest(&full, round, &[update]).await;
+        settled += 1;
+        round = wait_for_round(&full, round.0.next()).await;
+    };
+    assert_eq!((refused(&reply), settled), (Reason::CampaignFull, 2));
+    relay.metric_reaches("lichen_stalled{cause=\"campaign_full\",campaign=\"one-campaign\"}", 1).await;
+    let ready = relay.get("health/ready").await;
+    assert!(ready.status == 200 && ready.text().contains("one-campaign stands still"), "{}", ready.text());
+    assert_eq!(relay.metric("lichen_pinned_bytes_most{campaign=\"one-campaign\"}").await, 190_000);
+    let taken = relay.metric("lichen_pinned_bytes{campaign=\"one-campaign\"}").await;
+    assert!((177_713..=190_000).contains(&taken), "{taken}");
+    let first = join_and_wait_for_round(&others).await;
+    take_part(&others, first, 0.01).await;
+    wait_for_round(&others, first.0.next()).await;
+
+    // What is counted is counted still after a start, and more room is all that it takes.
+    relay.kill().await;
+    let Relay { data, .. } = relay;
+    let relay = Relay::start_in(data, &[&campaigns[..], &["--campaign-bytes", "250000"]].concat()).await;
+    let full = tab_of(&relay, 0, 1).await;
+    let names = "lichen_pinned_bytes{campaign=\"one-campaign\"}";
+    relay.metric_reaches(names, taken).await;
+    assert_eq!(relay.metric(names).await, taken);
+    take_part(&full, round, 0.03).await;
+    wait_for_round(&full, round.0.next()).await;
 }

@@ -334,6 +334,10 @@ fn standstill(cause: Cause) -> Option<(&'static str, &'static str)> {
             "What this tab has learned is kept here and sent later. If this continues, tell the people who run \
                 this site.",
         ),
+        Cause::CampaignFull => (
+            "This campaign has used up its space at the relay, which accepts no more contributions to it.",
+            "Tell the people who run this site: they can give it more.",
+        ),
         Cause::Contributions => (
             "This round needs more people than are here.",
             "It continues when they arrive. Leave this page open, or invite somebody.",

@@ -35,6 +35,9 @@ pub enum Cause {
     /// The relay cannot compute the closed round's result.
     #[error("the closed round's result cannot be computed")]
     Aggregation,
+    /// The campaign's blobs take all that the relay gives a campaign, so that it accepts no contributions to this one.
+    #[error("the campaign has used up its space at this relay (--campaign-bytes)")]
+    CampaignFull,
     /// What is attested of the closed round contradicts itself, so that nothing has a majority.
     #[error("the attestations of the closed round contradict each other")]
     Conflict,
@@ -51,23 +54,24 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, the gravest first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Died,
         Self::StoreFull,
         Self::StoreFailing,
         Self::UpdateMissing,
         Self::Aggregation,
         Self::Unknown,
+        Self::CampaignFull,
         Self::Conflict,
         Self::Contributions,
         Self::Leader,
     ];
 
-    /// Whether the relay itself cannot do its part, so that it is not ready. Where it waits for people, or serves a copy,
-    /// it is.
+    /// Whether the relay itself cannot do its part, so that it is not ready. Where it waits for people, serves a copy, or has no
+    /// more room for one campaign, it is.
     #[must_use]
     pub const fn is_the_relays(self) -> bool {
-        !matches!(self, Self::Conflict | Self::Contributions | Self::Leader)
+        !matches!(self, Self::CampaignFull | Self::Conflict | Self::Contributions | Self::Leader)
     }
 
     /// The cause as a metric's label, in snake case.
@@ -79,6 +83,7 @@ impl Cause {
             Self::StoreFailing => "store_failing",
             Self::UpdateMissing => "update_missing",
             Self::Aggregation => "aggregation",
+            Self::CampaignFull => "campaign_full",
             Self::Conflict => "conflict",
             Self::Contributions => "contributions",
             Self::Leader => "leader",

@@ -95,6 +95,9 @@ pub enum Reason {
     // Its name on the wire stays, as pages of earlier versions know no other.
     #[serde(rename = "quota-loose")]
     QuotaUnpinned,
+    /// The blobs that the campaign's log names take all that the relay gives a campaign.
+    #[error("this campaign has used up its space at this relay")]
+    CampaignFull,
     /// What is left of the relay's disk is for the log.
     #[error("the relay's disk is nearly full, so it accepts no more updates")]
     DiskFull,
@@ -151,6 +154,7 @@ impl Reason {
             Self::QuotaBytes => "quota_bytes",
             Self::QuotaPinned => "quota_pinned",
             Self::QuotaUnpinned => "quota_unpinned",
+            Self::CampaignFull => "campaign_full",
             Self::DiskFull => "disk_full",
             Self::CheckpointMissing => "checkpoint_missing",
             Self::Following => "following",

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use lichen_log::Record;
 use lichen_record::Cid;
 use lichen_round::Change;
-use lichen_store::{Blobs, StoreError};
+use lichen_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Writer};
@@ -85,7 +85,7 @@ impl Writer {
         let mut pins: Vec<Cid> =
             pinned.required.iter().copied().chain(snapshot.iter().map(Snapshot::cid)).collect();
         for cid in &pinned.if_here {
-            if self.disk.has(cid).await? {
+            if self.disk.touch(cid).await? {
                 pins.push(*cid);
             }
         }

@@ -11,9 +11,7 @@ use lichen_store::Blobs;
 use super::reasons::{append_reason, internal, update_reason, verify_reason};
 use super::{Hub, Session};
 use crate::hosting::{Checks, Hosted};
-
-/// Bytes of an update besides its values; far more than there are.
-const UPDATE_WRAPPING: usize = 256;
+use crate::log::campaign::UPDATE_WRAPPING;
 
 /// Copies of an update in memory while it is decoded: as it came, its packed values, and the form that it is compared with.
 /// What comes of it is counted beside them.
@@ -40,6 +38,10 @@ impl Hub {
         if entry.account() != account {
             return Err(Reason::WrongAccount);
         }
+        // Whatever else names blobs belongs to a round that is under way.
+        if matches!(entry.get(), Entry::Contribution { .. }) && hosted.room.is_full() {
+            return Err(Reason::CampaignFull);
+        }
         match hosted.checks.transport {
             Transport::Relay => self.check_update(&hosted, &entry).await?,
             Transport::Peers => {}
@@ -60,7 +62,9 @@ impl Hub {
     async fn check_update(&self, hosted: &Hosted, entry: &Verified<Entry>) -> Result<(), Reason> {
         let Entry::Contribution { update, .. } = entry.get() else { return Ok(()) };
         hosted.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
-        hosted.checks.checked.check(update, || self.decode_update(&hosted.checks, update)).await
+        hosted.checks.checked.check(update, || self.decode_update(&hosted.checks, update)).await?;
+        // It may have been dropped since it was checked; if not, it stays for long enough now.
+        if self.disk.touch(update).await.map_err(internal)? { Ok(()) } else { Err(Reason::UpdateMissing) }
     }
 
     async fn decode_update(&self, checks: &Checks, update: &Cid) -> Result<(), Reason> {
@@ -92,6 +96,9 @@ impl Hub {
             _ => return Ok(()),
         };
         hosted.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
+        if !self.disk.touch(cid).await.map_err(internal)? {
+            return Err(missing);
+        }
         let reader = self.disk.read(cid).await.map_err(internal)?.ok_or(missing)?;
         if reader.length() == length as u64 { Ok(()) } else { Err(missing) }
     }
@@ -101,7 +108,7 @@ impl Hub {
         let Entry::Attestation { result, state, .. } = entry.get() else { return Ok(()) };
         hosted.ledger.admit(entry.clone()).await.map_err(|error| append_reason(&error))?;
         for cid in [*result].iter().chain(state) {
-            if !self.disk.has(cid).await.map_err(internal)? {
+            if !self.disk.touch(cid).await.map_err(internal)? {
                 return Err(Reason::CheckpointMissing);
             }
         }
