@@ -25,18 +25,19 @@ pub struct Ending {
 pub(super) async fn check(
     manifest: &Manifest,
     data: &[u8],
-    round: RoundNumber,
+    (round, goal): (RoundNumber, Option<f64>),
     checkpoints: [&[u8]; 2],
 ) -> Result<Ending, Fault> {
     let fault = |problem: String| Fault::Round { round, problem };
     let gauge = Gauge::new(manifest, data).map_err(|error| Fault::Campaign(format!("data: {error}")))?;
-    let Some(mut gauge) = gauge else { return Err(fault("the campaign has no goal to end at".into())) };
-    let goal = gauge.target();
+    let (Some(mut gauge), Some(goal)) = (gauge, goal) else {
+        return Err(fault("the campaign has no goal to end at".into()));
+    };
     let mut measure = async |bytes: &[u8]| {
         let parameters = Parameters::from_safetensors(bytes).map_err(|error| fault(error.to_string()))?;
         let quality = gauge.measure(&parameters, async || {}).await;
         let quality = quality.map_err(|error| fault(error.to_string()))?;
-        match gauge.reaches(&quality) {
+        match Gauge::reaches(&quality, goal) {
             true => Ok(quality.accuracy),
             false => Err(Fault::GoalNotReached { round, accuracy: quality.accuracy, goal }),
         }

@@ -24,8 +24,8 @@ pub(super) struct Log {
     pub(super) set_aside: Vec<u64>,
     /// Rounds of which nothing came in time.
     pub(super) skipped: Vec<u64>,
-    /// Rounds after which the coordinator said that the goal is reached.
-    pub(super) ends: Vec<RoundNumber>,
+    /// Rounds after which the coordinator said that the goal is reached, and what was the goal.
+    pub(super) ends: Vec<(RoundNumber, Option<f64>)>,
     /// Whether it did not go back after the last of them.
     pub(super) is_at_goal: bool,
     pub(super) decisions: Decisions,
@@ -88,7 +88,7 @@ pub(super) async fn follow_log(
                     Change::Settled { round, .. } => rounds.extend(settled_round(&state, round)),
                     Change::SetAside { round } => set_aside.push(round.0),
                     Change::Skipped { round } => skipped.push(round.0),
-                    Change::GoalReached { round } => ends.push(round),
+                    Change::GoalReached { round } => ends.push((round, state.rules().target)),
                     Change::Faulted(fault) => drop(contradicting.insert(fault.account)),
                     // What else there is to say about them is in the state at the end.
                     Change::Published { .. }
@@ -108,6 +108,8 @@ pub(super) async fn follow_log(
                     | Change::Audited { .. }
                     | Change::Confirmed { .. }
                     | Change::AuditLapsed { .. }
+                    | Change::Decided(_)
+                    | Change::SettingsChanged { .. }
                     | Change::Finished { .. } => {}
                 }
             }

@@ -50,6 +50,7 @@ struct Drawn {
     base: Cid,
     claim: Claim,
     engine: EngineVersion,
+    learning_rate: f64,
 }
 
 /// What a training gives, by the word of the log.
@@ -76,7 +77,8 @@ impl Decisions {
                 let accepted = current.and_then(|current| {
                     let accepted = current.contribution_of(contributor)?;
                     let claim = Claim { update: accepted.update, trace: accepted.trace };
-                    Some(Drawn { base: current.base(), claim, engine: accepted.engine? })
+                    let (base, learning_rate) = (current.base(), state.learning_rate(*round));
+                    Some(Drawn { base, claim, engine: accepted.engine?, learning_rate })
                 });
                 self.drawn.extend(accepted.map(|drawn| ((*round, *contributor), drawn)));
             }
@@ -146,7 +148,13 @@ impl Decision {
         let shard = Dataset::decode_samples(data, manifest, &shard)
             .map_err(|error| Fault::Campaign(format!("data: {error}")))?;
         let seed = training_seed(rules.seed, round, &contributor);
-        let course = Course { base: &base, shard: &shard, steps: rules.steps, seed };
+        let course = Course {
+            base: &base,
+            shard: &shard,
+            steps: rules.steps,
+            seed,
+            learning_rate: self.drawn.learning_rate,
+        };
         let wrong = |computed| Fault::Training { round, contributor, computed, decided };
 
         let claimed = self.drawn.claim.update;

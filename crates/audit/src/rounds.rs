@@ -74,7 +74,8 @@ pub(super) async fn recompute<S: Source>(
             // The log lets the coordinator go back only to what settled, and so was computed here before.
             at = fetch_outcome(blobs, round.number, round.base).await?;
         }
-        let base = log.ends.contains(&round.number).then(|| at.checkpoint.clone());
+        let end = log.ends.iter().rev().find(|(end, _goal)| *end == round.number);
+        let base = end.map(|(_end, goal)| (at.checkpoint.clone(), *goal));
         if let Some(updates) = round_updates(blobs, manifest, round).await? {
             let (computed, difference, out) = recomputer.settle(round, &at, &updates).await?;
             left_out += out;
@@ -90,8 +91,9 @@ pub(super) async fn recompute<S: Source>(
         // Of the same bytes as were computed, and others can have them.
         at = fetch_outcome(blobs, round.number, round.outcome).await?;
         course.add(&mut recomputer, round.number, &at).await?;
-        if let Some(base) = base {
-            ending = Some(ending::check(manifest, data, round.number, [&base, &at.checkpoint]).await?);
+        if let Some((base, goal)) = base {
+            let checkpoints = [&base[..], &at.checkpoint];
+            ending = Some(ending::check(manifest, data, (round.number, goal), checkpoints).await?);
         }
         progress(Progress::Rounds(done, total));
     }

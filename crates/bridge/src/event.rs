@@ -280,6 +280,8 @@ pub enum Phase {
     Aggregating,
     /// Paused by the visitor.
     Paused,
+    /// The organiser paused the campaign; training goes on by itself when they resume it.
+    OnHold,
     /// The relay cannot be reached.
     Offline {
         /// Milliseconds until the next attempt; none where no attempt is planned.
@@ -287,6 +289,8 @@ pub enum Phase {
     },
     /// The campaign is over: its last round is settled.
     Finished,
+    /// The campaign is over, as its organiser retired it.
+    Retired,
     /// The campaign is over, as its goal is reached.
     GoalReached,
     /// The worker cannot go on by itself.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use lichen_record::VerifierKey;
 
 use crate::model_spec::{Loss, ModelSpec};
-use crate::{AtTarget, Manifest, OuterOptimizer, Rule, Statement, Topic, Transport};
+use crate::{AtTarget, Bounds, Changes, Manifest, OuterOptimizer, Rule, Statement, Topic, Transport};
 
 impl Statement {
     fn new(topic: Topic, heading: &str, text: String) -> Self {
@@ -36,6 +36,13 @@ impl Manifest {
     #[must_use]
     pub fn ends_at(&self) -> Option<f64> {
         self.campaign.target_accuracy.filter(|_target| self.campaign.at_target == AtTarget::Finish)
+    }
+
+    /// The largest learning rate that the campaign may come to: the manifest's, or what the organiser may change it to.
+    #[must_use]
+    pub fn largest_learning_rate(&self) -> f64 {
+        let most = self.changes.learning_rate.map_or(0.0, |bounds| bounds.most);
+        self.train.learning_rate.max(most)
     }
 
     fn explain_model(&self) -> String {
@@ -206,7 +213,8 @@ impl Manifest {
 
     fn explain_organiser(&self) -> String {
         let organiser = &self.campaign.organiser;
-        format!("{} ({}).{}", organiser.name, organiser.contact, self.explain_witnesses())
+        let (deciding, witnesses) = (self.explain_deciding(), self.explain_witnesses());
+        format!("{} ({}).{deciding}{witnesses}", organiser.name, organiser.contact)
     }
 
     fn explain_witnesses(&self) -> String {
@@ -221,8 +229,42 @@ impl Manifest {
         )
     }
 
+    /// What the organiser may do while the campaign is under way.
+    fn explain_deciding(&self) -> String {
+        if self.campaign.organiser_account.is_none() {
+            return String::new();
+        }
+        let changes: Vec<String> =
+            self.changes.explain().into_iter().map(|(what, how_far)| format!("{what} ({how_far})")).collect();
+        let changing = match changes.is_empty() {
+            true => String::new(),
+            false => format!(" Between rounds they may change {}, and nothing else.", changes.join(", ")),
+        };
+        format!(
+            " They may pause the campaign, go on with it, and end it at any time; each such decision stands in the public \
+             record.{changing}"
+        )
+    }
+
     fn explain_licence(&self) -> String {
         format!("Everybody may have the trained model under the licence {}.", self.campaign.licence)
+    }
+}
+
+impl Changes {
+    /// What may be changed, and how far, in plain words.
+    #[must_use]
+    pub fn explain(&self) -> Vec<(&'static str, String)> {
+        let deadline = self.deadline_ms.map(|Bounds { least, most }| {
+            ("how long a round waits", format!("{} to {}", seconds(least), seconds(most)))
+        });
+        let target = self.target_accuracy.map(|Bounds { least, most }| {
+            ("the aim", format!("{} to {} right", percent(least), percent(most)))
+        });
+        let rate = self
+            .learning_rate
+            .map(|Bounds { least, most }| ("the learning rate", format!("{least} to {most}")));
+        [deadline, target, rate].into_iter().flatten().collect()
     }
 }
 

@@ -11,6 +11,7 @@
 //! | | `target_accuracy` | 0 to 1; may be left out |
 //! | | `at_target` | `"finish"`: the campaign ends when two rounds in a row reach that; `"continue"` unless given |
 //! | `[campaign.organiser]` | `name`, `contact` | who runs the campaign |
+//! | | `account` | the account (`did:key:zDn…`) by whose key the organiser pauses, resumes, finishes and retires the campaign, and changes what `[changes]` allows; nobody may unless given |
 //! | `[data]` | `kind` | `"shared"`: a public file that every tab fetches |
 //! | | `file`, `cid` | a file beside the manifest, and its content id (raw) |
 //! | | `samples`, `classes` | how many there are |
@@ -56,11 +57,12 @@
 //! | | `earn` | trainings that come out the same at somebody else's before an account weighs in full; 3 unless given |
 //! | | `newcomers` | most that all accounts together weigh in a round that have not earned their weight; 0.25 unless given |
 //! | | `every` | steps between two states whose hashes a contribution names, at most 256 of them; 160 unless given, or more where a training has very many steps. Given, a training on the processor does not count without them |
+//! | `[changes]` | `deadline_seconds`, `target_accuracy`, `learning_rate` | what the organiser may change between rounds, each with its bounds, as in `{ least = 0.001, most = 0.01 }`; what is left out stays as it is |
 //! | `[log]` | `snapshots` | fewest entries from one snapshot of the campaign's state to the next, so that nobody has to read the log from its beginning; 256 unless given, 0 for none |
 //! | | `witnesses` | keys of witnesses (C2SP `tlog-cosignature`) who sign what they have seen of the log: tabs take part only in what enough of them have seen; none unless given |
 //! | | `cosignatures` | how many of them have to; more than half unless given |
 //!
-//! `[update]`, `[guard]`, `[aggregation]`, `[outer]`, `[audit]` and `[log]` may be left out; without `[audit]`, nothing is repeated, and
+//! `[update]`, `[guard]`, `[aggregation]`, `[outer]`, `[audit]`, `[changes]` and `[log]` may be left out; without `[audit]`, nothing is repeated, and
 //! without `[aggregation]` and `[outer]`, updates are combined by their mean, which is added to the model. What they do is said in the `learn` crate.
 //!
 //! Which samples an account trains on in a round follows from public numbers alone ([`Split::shard`]), so that anyone
@@ -73,6 +75,7 @@ extern crate alloc;
 mod aggregation;
 mod auditing;
 mod card;
+mod changes;
 mod decimal;
 mod explain;
 mod fault;
@@ -92,6 +95,7 @@ mod validation;
 pub use aggregation::{AggregationRule, Before, Rule};
 pub use auditing::{Auditing, Share};
 pub use card::{Card, Statement, Topic};
+pub use changes::{Bounds, ChangeFault, Changes};
 pub use fault::{Fault, ManifestError};
 pub use logging::{Logging, Witnesses};
 pub use manifest::{AtTarget, Data, Manifest, Organiser, Purpose, syntax_fault};

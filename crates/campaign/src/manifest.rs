@@ -4,12 +4,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use lichen_record::{Cid, Codec, MAX_MANIFEST};
+use lichen_record::{AccountId, Cid, Codec, MAX_MANIFEST};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
-use crate::aggregation::{AggregationRule, read_aggregation};
+use crate::aggregation::{AggregationRule, Rule, read_aggregation};
 use crate::auditing::{Auditing, read_auditing};
+use crate::changes::{Bounds, Changes, check_beginning, read_changes};
 use crate::fault::{Fault, ManifestError};
 use crate::logging::{Logging, read_logging};
 use crate::model_spec::{LayerSpec, Loss, ModelSpec, TrainSpec, read_model, read_train};
@@ -57,6 +58,8 @@ pub struct Manifest {
     pub outer: OuterOptimizer,
     /// How contributions are checked; none where they are not.
     pub audit: Option<Auditing>,
+    /// What the organiser may change between rounds.
+    pub changes: Changes,
     /// How the log is kept.
     pub log: Logging,
 }
@@ -78,6 +81,8 @@ pub struct Purpose {
     pub leaves_device: String,
     /// Who runs the campaign.
     pub organiser: Organiser,
+    /// By whose key the organiser decides how the campaign goes on; nobody may where there is none.
+    pub organiser_account: Option<AccountId>,
 }
 
 /// What follows when a campaign has reached its aim.
@@ -162,8 +167,9 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let [campaign, data, model, train, rounds] =
         ["campaign", "data", "model", "train", "rounds"].map(|name| reader.table(name));
     let show = reader.value("show").and_then(|_| reader.table("show"));
-    let [update, guard, aggregation, outer, audit, log] =
-        ["update", "guard", "aggregation", "outer", "audit", "log"].map(|name| reader.optional_table(name));
+    let [update, guard, aggregation, outer, audit, changes, log] =
+        ["update", "guard", "aggregation", "outer", "audit", "changes", "log"]
+            .map(|name| reader.optional_table(name));
     reader.finish();
     let campaign = read_purpose(campaign, faults);
     let data = read_data(data, faults);
@@ -176,6 +182,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
     let aggregation = read_aggregation(aggregation?, faults);
     let outer = read_outer(outer?, faults);
     let audit = read_auditing(audit?, faults);
+    let changes = read_changes(changes?, faults);
     let log = read_logging(log?, faults);
     version?;
     let (aggregation, result_codec) = aggregation?;
@@ -191,6 +198,7 @@ fn read_manifest(table: &DeTable<'_>, faults: &mut Vec<Fault>) -> Option<Manifes
         result_codec,
         outer: outer?,
         audit: audit?,
+        changes: changes?,
         log: log?,
         show,
     };
@@ -212,6 +220,10 @@ fn read_purpose(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<
     let mut reader = Reader::new("campaign.organiser", organiser, faults);
     let name = reader.text("name", LINE);
     let contact = reader.text("contact", LINE);
+    let account = match reader.value("account") {
+        None => Some(None),
+        Some(_present) => reader.parsed("account", "an account (did:key:zDn…)").map(Some),
+    };
     reader.finish();
     Some(Purpose {
         title: title?,
@@ -221,6 +233,7 @@ fn read_purpose(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -> Option<
         at_target: at_target?.unwrap_or_default(),
         leaves_device: leaves_device?,
         organiser: Organiser { name: name?, contact: contact? },
+        organiser_account: account?,
     })
 }
 
@@ -285,6 +298,7 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
         faults.push(Fault::new("train.seconds", problem));
     }
     check_answers(manifest, faults);
+    check_changes(manifest, faults);
     let sparse = matches!(manifest.update.encoding, Encoding::Sparse { .. });
     if let Some(problem) = manifest.aggregation.check_with_codec(sparse) {
         faults.push(Fault::new("aggregation.rule", problem));
@@ -299,6 +313,53 @@ fn check_together(manifest: &Manifest, faults: &mut Vec<Fault>) {
     manifest.aggregation.check_with_held_out(manifest.guard.samples, held_out, faults);
     if let Some(show) = &manifest.show {
         check_show(show, manifest.model.input.iter().product(), data.classes, faults);
+    }
+}
+
+/// Checks that the organiser can change what may be changed, and that everything goes on after that.
+fn check_changes(manifest: &Manifest, faults: &mut Vec<Fault>) {
+    let Manifest { campaign, train, rounds, changes, .. } = manifest;
+    let mut fault = |field: &str, problem: &str| faults.push(Fault::new(format!("changes{field}"), problem));
+    if campaign.organiser_account.is_none() && !changes.is_empty() {
+        fault(
+            "",
+            "has no meaning without campaign.organiser.account: say by whose key the organiser changes something",
+        );
+    }
+    let seconds = |milliseconds| to_milliseconds(milliseconds) / 1000.0;
+    let deadline = changes
+        .deadline_ms
+        .map(|Bounds { least, most }| Bounds { least: seconds(least), most: seconds(most) });
+    if let Some(problem) = check_beginning(deadline, &seconds(rounds.deadline_ms)) {
+        fault(".deadline_seconds", &problem);
+    }
+    if let Some(problem) = check_beginning(changes.learning_rate, &train.learning_rate) {
+        fault(".learning_rate", &problem);
+    }
+    match campaign.target_accuracy {
+        None if changes.target_accuracy.is_some() => {
+            fault(
+                ".target_accuracy",
+                "has no meaning without campaign.target_accuracy: say what is aimed at first",
+            );
+        }
+        None => {}
+        Some(target) => {
+            if let Some(problem) = check_beginning(changes.target_accuracy, &target) {
+                fault(".target_accuracy", &problem);
+            }
+        }
+    }
+    if let (Some(budget), Some(deadline)) = (train.budget, changes.deadline_ms)
+        && budget.seconds * 1000.0 >= to_milliseconds(deadline.least)
+    {
+        fault(".deadline_seconds", "must stay above train.seconds: no round would wait for a training");
+    }
+    if changes.learning_rate.is_some() && manifest.aggregation.rule == Rule::FlTrust {
+        fault(
+            ".learning_rate",
+            "must be left out with the rule \"fltrust\", which trains by itself as the manifest says",
+        );
     }
 }
 

@@ -134,6 +134,6 @@ fn check_committee(settlement: Settlement, quorum: u32, committee: u32) -> Optio
     clippy::cast_sign_loss,
     reason = "the range allowed is 0 to a day, and dropping the fraction is what this is for"
 )]
-const fn to_milliseconds(seconds: f64) -> u64 {
+pub(crate) const fn to_milliseconds(seconds: f64) -> u64 {
     (seconds * 1000.0 + 0.5) as u64
 }

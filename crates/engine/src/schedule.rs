@@ -26,6 +26,11 @@ impl StepSchedule {
         self.powers = [1.0, 1.0];
     }
 
+    /// Sets the step size before the schedule.
+    pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.spec.learning_rate = learning_rate;
+    }
+
     /// What the schedule follows.
     pub(crate) fn spec(&self) -> &TrainSpec {
         &self.spec

@@ -111,6 +111,11 @@ impl Trainer {
         &self.program
     }
 
+    /// Trains with this step size, before the schedule, instead of the one that the trainer was made with.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.schedule.set_learning_rate(learning_rate);
+    }
+
     /// Steps taken since the parameters were loaded, those before a resumption included.
     #[must_use]
     pub fn steps_taken(&self) -> u32 {

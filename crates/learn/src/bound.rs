@@ -28,7 +28,9 @@ pub fn max_norm(manifest: &Manifest) -> Result<f64, ModelError> {
     let parameters =
         graph.parameters().iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum();
     let is_trained = graph.parameters().iter().all(|parameter| parameter.trained);
-    Ok(default_norm(parameters, is_trained, &manifest.train))
+    // Whatever the organiser changes, the bound stays.
+    let train = TrainSpec { learning_rate: manifest.largest_learning_rate(), ..manifest.train.clone() };
+    Ok(default_norm(parameters, is_trained, &train))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "models have far fewer parameters than 2^52")]

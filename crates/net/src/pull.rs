@@ -151,6 +151,11 @@ impl Puller {
         }
     }
 
+    /// From now on a blob is given up after so many milliseconds without a byte of it.
+    pub const fn set_patience(&mut self, patience_ms: u64) {
+        self.patience_ms = patience_ms;
+    }
+
     /// Until then peers are expected, and the relay is asked only after them; a time that is past means that nobody is.
     pub fn hope_for_peers(&mut self, now: u64, until: u64) {
         self.hope_until = until;

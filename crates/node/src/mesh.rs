@@ -37,7 +37,7 @@ pub(crate) struct Mesh {
     /// Most bytes of an update or a checkpoint of this campaign.
     cap: usize,
     /// How long a round's updates may take altogether, in milliseconds.
-    limit_ms: u64,
+    limit_ms: Cell<u64>,
     puller: RefCell<Puller>,
     asks: RefCell<Asks>,
     waiting: RefCell<BTreeMap<Cid, Vec<UnboundedSender<Note>>>>,
@@ -63,6 +63,11 @@ pub(crate) struct Mesh {
     shown: Cell<Tally>,
 }
 
+/// How long peers are waited for, where rounds have this deadline.
+fn patience_ms(deadline_ms: u64) -> u64 {
+    PATIENCE_MS.min(deadline_ms / 4)
+}
+
 /// Bytes of updates and checkpoints by where they came from, and peers dropped for wrong bytes.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Tally {
@@ -79,8 +84,8 @@ impl Mesh {
             out,
             hub,
             cap,
-            limit_ms: deadline_ms / 2,
-            puller: RefCell::new(Puller::new(PATIENCE_MS.min(deadline_ms / 4))),
+            limit_ms: Cell::new(deadline_ms / 2),
+            puller: RefCell::new(Puller::new(patience_ms(deadline_ms))),
             asks: RefCell::default(),
             waiting: RefCell::default(),
             peers: RefCell::default(),
@@ -105,7 +110,13 @@ impl Mesh {
 
     /// How long a round's updates may take altogether, in milliseconds.
     pub(crate) const fn limit_ms(&self) -> u64 {
-        self.limit_ms
+        self.limit_ms.get()
+    }
+
+    /// The rounds' deadline is this now.
+    pub(crate) fn follow_deadline(&self, deadline_ms: u64) {
+        self.limit_ms.set(deadline_ms / 2);
+        self.puller.borrow_mut().set_patience(patience_ms(deadline_ms));
     }
 
     /// A hub campaign's update or checkpoint came from the relay.

@@ -113,10 +113,11 @@ pub(crate) struct Session<P: Platform> {
 }
 
 /// A training whose numbers grew beyond all bounds, which the same training would do again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Diverged {
     pub(crate) round: RoundNumber,
     pub(crate) base: Cid,
+    pub(crate) learning_rate: f64,
     /// Rounds in a row.
     pub(crate) times: u32,
 }
@@ -337,7 +338,9 @@ impl<P: Platform> Session<P> {
 
     fn end_if_left(&mut self) {
         let account = self.participant.account();
-        let is_present = self.participant.state().is_present(&account);
+        // A retired campaign's record takes no leaving any more.
+        let state = self.participant.state();
+        let is_present = state.is_present(&account) && !state.is_retired();
         if !self.leaving.is_empty() && (!is_present || !self.is_live) {
             self.is_over = true;
         }
@@ -373,6 +376,7 @@ impl<P: Platform> Session<P> {
         let is_read = self.is_following && read.0 >= read.1;
         let link = if is_read { Link::Down { retry_in: None } } else { self.link };
         match view::phase(self.participant.activity(), link, read, &self.context.progress) {
+            Phase::Finished if self.participant.state().is_retired() => Phase::Retired,
             Phase::Finished if self.participant.state().is_at_goal() => Phase::GoalReached,
             phase => phase,
         }

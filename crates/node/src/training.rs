@@ -31,6 +31,7 @@ pub(crate) struct Assignment {
     pub(crate) shard: Vec<u32>,
     pub(crate) steps: u32,
     pub(crate) seed: u64,
+    pub(crate) learning_rate: f64,
 }
 
 /// What a training works on.
@@ -45,6 +46,7 @@ pub(crate) struct Task {
 pub(crate) struct Trained {
     pub(crate) round: RoundNumber,
     pub(crate) base_cid: Cid,
+    pub(crate) learning_rate: f64,
     pub(crate) base: Parameters,
     pub(crate) parameters: Parameters,
     pub(crate) metrics: Metrics,
@@ -77,6 +79,7 @@ pub(crate) struct Training {
 struct Course {
     round: RoundNumber,
     base: Cid,
+    learning_rate: f64,
     batches: Batches,
     /// Steps taken.
     done: u32,
@@ -90,11 +93,12 @@ struct Course {
 impl Course {
     /// A training that begins.
     fn new(assignment: &Assignment, batch: usize, is_traced: bool) -> Self {
-        let Assignment { round, base, ref shard, seed, .. } = *assignment;
+        let Assignment { round, base, ref shard, seed, learning_rate, .. } = *assignment;
         let batches = Batches::new(shard.clone(), batch, seed);
         Self {
             round,
             base,
+            learning_rate,
             batches,
             done: 0,
             losses: Losses::new(shard.len() / batch.max(1)),
@@ -105,7 +109,8 @@ impl Course {
 
     /// Whether it is this very training: samples and their order follow from the round and the account.
     fn is_of(&self, assignment: &Assignment) -> bool {
-        (self.round, self.base) == (assignment.round, assignment.base)
+        let Assignment { round, base, learning_rate, .. } = *assignment;
+        (self.round, self.base, self.learning_rate) == (round, base, learning_rate)
     }
 }
 
@@ -154,11 +159,12 @@ impl Training {
             let error = match train(chosen, context, dataset, &task, &mut self.stopped).await {
                 Ok((parameters, metrics, trace)) => {
                     self.trained = self.trained.saturating_add(1);
-                    let Assignment { round, base: base_cid, .. } = task.assignment;
+                    let Assignment { round, base: base_cid, learning_rate, .. } = task.assignment;
                     let engine = chosen.trainer.engine_version();
                     return Ok(Trained {
                         round,
                         base_cid,
+                        learning_rate,
                         base: task.base,
                         parameters,
                         metrics,
@@ -246,6 +252,7 @@ async fn train<P: Platform>(
     let batch = context.setup.manifest.train.batch;
     let audit = context.setup.rules.audit.filter(|_audit| chosen.trainer.engine_version().is_reproducible());
     let stride = audit.map_or(u32::MAX, |audit| audit.stride(*steps));
+    chosen.trainer.set_learning_rate(task.assignment.learning_rate);
     let mut course = match stopped.take().filter(|course| course.is_of(&task.assignment)) {
         Some(course) => course,
         None => {

@@ -88,6 +88,7 @@ pub(crate) fn phase(activity: Activity, link: Link, read: (u64, u64), progress: 
             Phase::CatchingUp { done: read.0, total: read.1 }
         }
         (Activity::Joining | Activity::WaitingForRound, Link::Up) => Phase::WaitingForRound,
+        (Activity::OnHold, Link::Up) => Phase::OnHold,
         (Activity::Contributing { .. }, Link::Up) => Phase::Sending,
         (Activity::WaitingForTurn { round, drawn, members }, Link::Up) => {
             Phase::WaitingForTurn { round: round.0, drawn: count(drawn), members: count(members) }

@@ -54,6 +54,12 @@ const messages = [
   ['entry', 'audit', { audit: { campaign, round: 22, contributor: account, found: update } }],
   ['entry', 'audit-with-evidence', { audit: { campaign, round: 22, contributor: account, found: update, evidence: { piece: 300, before: state, after: result } } }],
   ['entry', 'audit-with-evidence-from-the-base', { audit: { campaign, round: 22, contributor: account, found: update, evidence: { piece: 0, after: result } } }],
+  ['entry', 'decided-pause', { decided: { campaign, sequence: 1, decision: 'pause' } }],
+  ['entry', 'decided-resume', { decided: { campaign, sequence: 24, decision: 'resume' } }],
+  ['entry', 'decided-finish', { decided: { campaign, sequence: 256, decision: 'finish' } }],
+  ['entry', 'decided-retire', { decided: { campaign, sequence: 4294967296, decision: 'retire' } }],
+  ['entry', 'decided-change', { decided: { campaign, sequence: 2, decision: { change: { 'deadline-ms': 90000, 'target-accuracy': 0.96875, 'learning-rate': 0.002 } } } }],
+  ['entry', 'decided-change-of-one', { decided: { campaign, sequence: 3, decision: { change: { 'learning-rate': 0.001 } } } }],
   ['session', 'session', { peer: Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20, ...hash), issued: 1764000000000 }],
   ['head', 'head', { campaign, length: 3, hash }],
   ['receipt', 'receipt', { entry: await cidOf(0x71, text('entry')), head: { campaign, length: 3, hash } }]

@@ -6,7 +6,7 @@ use core::fmt;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Cid, EngineVersion, Signable};
+use crate::{AccountId, Cid, Decision, EngineVersion, Signable};
 
 /// Name of a campaign: the content id (raw) of its manifest's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -206,6 +206,15 @@ pub enum Entry {
         /// The fold's state in its one form (raw).
         state: Cid,
     },
+    /// The organiser, whom the manifest names, decides how the campaign goes on.
+    Decided {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Strictly greater than in the organiser's earlier decisions, so that none can be replayed.
+        sequence: u64,
+        /// What it decides.
+        decision: Decision,
+    },
 }
 
 /// The first piece of a training that does not give what its contributor says, so that anybody can see who is right by
@@ -246,7 +255,8 @@ impl Entry {
             | Entry::RoundOverdue { campaign, .. }
             | Entry::Finished { campaign, .. }
             | Entry::Audit { campaign, .. }
-            | Entry::Snapshot { campaign, .. } => *campaign,
+            | Entry::Snapshot { campaign, .. }
+            | Entry::Decided { campaign, .. } => *campaign,
         }
     }
 
@@ -254,9 +264,11 @@ impl Entry {
     #[must_use]
     pub const fn round(&self) -> Option<RoundNumber> {
         match self {
-            Entry::Published { .. } | Entry::Joined { .. } | Entry::Left { .. } | Entry::Snapshot { .. } => {
-                None
-            }
+            Entry::Published { .. }
+            | Entry::Joined { .. }
+            | Entry::Left { .. }
+            | Entry::Snapshot { .. }
+            | Entry::Decided { .. } => None,
             Entry::RoundOpened { round, .. }
             | Entry::Contribution { round, .. }
             | Entry::RoundClosed { round, .. }

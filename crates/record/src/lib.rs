@@ -32,6 +32,7 @@ extern crate alloc;
 mod account;
 mod cid;
 mod codec;
+mod decision;
 mod engine;
 mod entry;
 mod envelope;
@@ -44,6 +45,7 @@ mod verifier_key;
 pub use account::{AccountId, AccountIdError};
 pub use cid::{Cid, CidError, CidHasher, Codec};
 pub use codec::{DecodeError, EncodeError, decode, encode};
+pub use decision::{Decision, Settings};
 pub use engine::{EngineKind, EngineVersion};
 pub use entry::{CampaignId, Entry, Evidence, Metrics, MetricsError, RoundNumber, SessionCertificate};
 pub use envelope::{

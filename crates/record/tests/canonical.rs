@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 
 use lichen_record::{
-    AccountId, CampaignId, Cid, DecodeError, EngineKind, EngineVersion, Entry, Envelope, Evidence, MAX_ENTRY,
-    Metrics, RoundNumber, SessionCertificate, Signable, SigningKey, Verified, VerifyError, decode, encode,
-    signing_bytes, verify,
+    AccountId, CampaignId, Cid, Decision, DecodeError, EngineKind, EngineVersion, Entry, Envelope, Evidence,
+    MAX_ENTRY, Metrics, RoundNumber, SessionCertificate, Settings, Signable, SigningKey, Verified,
+    VerifyError, decode, encode, signing_bytes, verify,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -260,7 +260,7 @@ fn metrics() -> impl Strategy<Value = Metrics> {
 fn entry() -> impl Strategy<Value = Entry> {
     let campaign = cid().prop_map(CampaignId);
     let round = any::<u64>().prop_map(RoundNumber);
-    (0..13, campaign, (cid(), cid()), round, any::<(u64, u32)>(), metrics()).prop_map(
+    (0..15, campaign, (cid(), cid()), round, any::<(u64, u32)>(), metrics()).prop_map(
         |(variant, campaign, (base, other), round, (sequence, samples), metrics)| match variant {
             0 => Entry::Published { campaign, manifest: other, base },
             1 => Entry::Joined { campaign, sequence },
@@ -291,6 +291,19 @@ fn entry() -> impl Strategy<Value = Entry> {
             },
             7 => Entry::Unavailable { campaign, round, update: other },
             8 => Entry::Finished { campaign, round },
+            13 => {
+                let all = [Decision::Pause, Decision::Resume, Decision::Finish, Decision::Retire];
+                Entry::Decided { campaign, sequence, decision: all[samples as usize % all.len()] }
+            }
+            14 => {
+                // One alone, so that nothing is left when it is taken away.
+                let settings = Settings {
+                    deadline_ms: (samples % 3 == 0).then_some(sequence),
+                    target_accuracy: (samples % 3 == 1).then_some(metrics.accuracy()),
+                    learning_rate: (samples % 3 == 2).then_some(metrics.loss()),
+                };
+                Entry::Decided { campaign, sequence, decision: Decision::Change(settings) }
+            }
             11 => Entry::Snapshot { campaign, state: other },
             10 => Entry::RoundOverdue { campaign, round },
             9 => {

@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use lichen_record::{
-    AccountId, CampaignId, Cid, EngineKind, EngineVersion, Entry, Envelope, Evidence, Metrics, RoundNumber,
-    SessionCertificate, Signable, SigningKey, VerifyError, encode, signing_bytes, verify,
+    AccountId, CampaignId, Cid, Decision, EngineKind, EngineVersion, Entry, Envelope, Evidence, Metrics,
+    RoundNumber, SessionCertificate, Settings, Signable, SigningKey, VerifyError, encode, signing_bytes,
+    verify,
 };
 use serde_json::Value;
 
@@ -48,6 +49,9 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         state,
         difference,
     };
+    let decided = |sequence, decision| Entry::Decided { campaign, sequence, decision };
+    let all =
+        Settings { deadline_ms: Some(90_000), target_accuracy: Some(0.96875), learning_rate: Some(0.002) };
     Some(match name {
         "published" => Entry::Published { campaign, manifest, base },
         "joined" => Entry::Joined { campaign, sequence: 1 },
@@ -73,6 +77,14 @@ fn entry(name: &str, account: AccountId) -> Option<Entry> {
         }
         "round-overdue" => Entry::RoundOverdue { campaign, round: RoundNumber(25) },
         "snapshot" => Entry::Snapshot { campaign, state },
+        "decided-pause" => decided(1, Decision::Pause),
+        "decided-resume" => decided(24, Decision::Resume),
+        "decided-finish" => decided(256, Decision::Finish),
+        "decided-retire" => decided(1 << 32, Decision::Retire),
+        "decided-change" => decided(2, Decision::Change(all)),
+        "decided-change-of-one" => {
+            decided(3, Decision::Change(Settings { learning_rate: Some(0.001), ..Settings::default() }))
+        }
         "finished" => Entry::Finished { campaign, round: RoundNumber(65_537) },
         _ => return None,
     })
@@ -113,14 +125,14 @@ fn entries_and_signatures_of_webcrypto_agree() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 44, "twenty-two messages, each with a low and a high signature");
+    assert_eq!(seen, 56, "twenty-eight messages, each with a low and a high signature");
 }
 
 #[test]
 fn the_upper_form_of_a_signature_is_refused() {
     let golden = golden();
     let high: Vec<_> = golden["vectors"].as_array().unwrap().iter().filter(|v| v["high"] == true).collect();
-    assert_eq!(high.len(), 24);
+    assert_eq!(high.len(), 30);
     for vector in high {
         let mut envelope = unhex(&vector["envelope"]);
         let signature = unhex(&vector["signature"]);

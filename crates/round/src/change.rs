@@ -1,6 +1,6 @@
 //! What an entry of the log changed in a campaign's state.
 
-use lichen_record::{AccountId, Cid, Evidence, Metrics, RoundNumber};
+use lichen_record::{AccountId, Cid, Decision, Evidence, Metrics, RoundNumber, Settings};
 
 use crate::Outcome;
 use crate::codec::coded;
@@ -180,7 +180,16 @@ pub enum Change {
         /// The round whose result reached it.
         round: RoundNumber,
     },
-    /// The campaign is over: its last round is settled, or it ended at its goal.
+    /// The organiser decided how the campaign goes on. Where that ends it at once, [`Change::Finished`] follows.
+    Decided(Decision),
+    /// Settings changed, by the organiser's word: they hold from this round on, whose opening follows.
+    SettingsChanged {
+        /// The round.
+        round: RoundNumber,
+        /// What changed.
+        settings: Settings,
+    },
+    /// The campaign is over: its last round is settled, it ended at its goal, or its organiser ended it.
     Finished {
         /// The campaign's last checkpoint.
         result: Cid,

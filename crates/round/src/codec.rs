@@ -7,7 +7,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use lichen_record::{AccountId, Cid, EngineKind, EngineVersion, Evidence, Metrics, RoundNumber};
+use lichen_record::{AccountId, Cid, EngineKind, EngineVersion, Evidence, Metrics, RoundNumber, Settings};
 
 /// Largest number that something is counted to: adding to it is far from any end.
 const MAX_COUNT: u64 = 1 << 30;
@@ -318,3 +318,5 @@ impl Coded for Metrics {
 coded!(enum EngineKind { 0 = Cpu, 1 = Gpu });
 coded!(struct EngineVersion { kind, version });
 coded!(struct Evidence { piece, before, after });
+coded!(struct Settings { deadline_ms, target_accuracy, learning_rate }
+    where |it: &Self| it.target_accuracy.iter().chain(&it.learning_rate).all(|value| value.is_finite()));

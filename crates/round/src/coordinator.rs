@@ -58,7 +58,9 @@ pub enum CoordinatorEvent {
     Measured {
         /// The checkpoint.
         checkpoint: Cid,
-        /// Whether it reaches the goal.
+        /// The accuracy that it was compared with.
+        target: f64,
+        /// Whether it reaches that.
         reaches_goal: bool,
     },
     /// A member has no connection to the relay any more. Unless `PeerBack` follows within 1.5 s, the coordinator says so
@@ -109,6 +111,8 @@ pub enum CoordinatorAction {
         round: RoundNumber,
         /// The checkpoint.
         checkpoint: Cid,
+        /// The accuracy that is the goal now.
+        target: f64,
     },
     /// Send a `Tick` at this time, in milliseconds; replaces the wake before.
     WakeAt(u64),
@@ -204,7 +208,8 @@ impl Coordinator {
     /// there. It holds until another entry is appended.
     #[must_use]
     pub fn snapshot(&self) -> Option<(Entry, Vec<u8>)> {
-        if self.mode != Mode::Acting || !self.is_mine() || !self.state.is_snapshot_due() {
+        let is_due = self.state.is_snapshot_due() && !self.state.is_retired();
+        if self.mode != Mode::Acting || !self.is_mine() || !is_due {
             return None;
         }
         let bytes = self.state.to_bytes();
@@ -265,8 +270,8 @@ impl Coordinator {
                     .map(|(_round, result)| result)
                     .or(self.go_back);
             }
-            CoordinatorEvent::Measured { checkpoint, reaches_goal } => {
-                self.goal.take_in(checkpoint, reaches_goal);
+            CoordinatorEvent::Measured { checkpoint, target, reaches_goal } => {
+                self.goal.take_in(checkpoint, target, reaches_goal);
             }
             CoordinatorEvent::Repeated { round, contributor, found } => {
                 AuditWork::repeated(&mut self.audit, now, (round, contributor), found);
@@ -284,9 +289,9 @@ impl Coordinator {
 
     fn pursue(&mut self, now: u64, actions: &mut Vec<CoordinatorAction>) {
         if self.is_mine()
-            && let Some((round, checkpoint)) = self.goal.ask(&self.state)
+            && let Some((round, checkpoint, target)) = self.goal.ask(&self.state)
         {
-            actions.push(CoordinatorAction::Measure { round, checkpoint });
+            actions.push(CoordinatorAction::Measure { round, checkpoint, target });
         }
         let wake = match self.due_with_audits(now, actions) {
             Due::Entry(entry) => {
@@ -379,6 +384,7 @@ impl Coordinator {
             }
             // Somebody else's log: nothing here may speak in it.
             Some(coordinator) if coordinator != self.account => return Due::Nothing,
+            Some(_) if self.state.is_retired() => return Due::Nothing,
             Some(_) => {}
         }
         let Some(round) = self.state.round() else { return self.due_opening(time, RoundNumber::FIRST, 0) };

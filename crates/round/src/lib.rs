@@ -219,6 +219,24 @@
 //!   coordinator that goes back to an earlier checkpoint opens a campaign again that ended at its goal, also where everybody has
 //!   left.
 //!
+//! # What the organiser decides
+//!
+//! Where the manifest names the organiser's account ([`Rules::organiser`]), that account decides how the campaign goes on
+//! (`Decided`). Each decision has a greater sequence number than the one before, so that none can be replayed. Nobody else may, the
+//! coordinator included; without the account in the manifest nobody may.
+//!
+//! - **Pause**: no round opens until **Resume**. The round that is under way ends as usual, so that nobody's contribution is lost.
+//!   Who takes part stays a member, and trains nothing ahead.
+//! - **Finish**: the campaign is over with the round that is under way, or at once between two rounds, as if that had been its last
+//!   one. That is for good: the coordinator cannot go back any more. Where a round waits for contributions for as long as it takes,
+//!   so does this end.
+//! - **Retire**: nothing more stands in the log, not even what is under way or that somebody leaves.
+//! - **Change**: settings that the manifest lets the organiser change, within its bounds ([`Rules::changes`]). They take effect with
+//!   the next opening ([`Change::SettingsChanged`]), and a later change before that replaces an earlier one of the same setting. So
+//!   an open round stays as it was opened, and all contributors of a round train with the same settings. Who trains ahead for the
+//!   next round begins anew if its learning rate changes before it opens. [`CampaignState::rules`] has what holds now,
+//!   [`CampaignState::learning_rate`] that of one of the last rounds, for whoever repeats a training.
+//!
 //! # Snapshots
 //!
 //! The coordinator writes into the log, every so many entries, the content id of what all entries before come to
@@ -294,4 +312,4 @@ pub use repetition::Repetition;
 pub use roll::{Member, Presence};
 pub use round::{Accepted, Difference, Input, Round, Stage};
 pub use rules::Rules;
-pub use state::{CampaignState, MAX_SNAPSHOT, SnapshotError};
+pub use state::{Applied, CampaignState, MAX_SNAPSHOT, SnapshotError};

@@ -74,6 +74,8 @@ struct Contribution {
     round: RoundNumber,
     /// The checkpoint that is trained from: the round may open with another one than it was to begin with.
     base: Cid,
+    /// The step size that is trained with: the organiser may change it before the round opens.
+    learning_rate: f64,
     step: ContributionStep,
 }
 
@@ -208,6 +210,9 @@ impl Participant {
         }
         if self.state.is_finished() {
             return Activity::Finished;
+        }
+        if self.state.is_on_hold() {
+            return Activity::OnHold;
         }
         if !self.state.is_present(&self.account) {
             return Activity::Joining;

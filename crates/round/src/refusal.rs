@@ -147,6 +147,24 @@ pub enum Refusal {
     /// The snapshot's id is not the one that the fold gives.
     #[error("the snapshot is not what the log comes to")]
     WrongSnapshot,
+    /// Only the account that the manifest names as the organiser's may say this.
+    #[error("only the organiser may say this, whose account the manifest names")]
+    NotOrganiser,
+    /// The organiser paused the campaign, and no round opens.
+    #[error("the organiser paused the campaign")]
+    Paused,
+    /// The campaign is not paused.
+    #[error("the campaign is not paused")]
+    NotPaused,
+    /// The organiser retired the campaign, and its log takes nothing more.
+    #[error("the organiser retired the campaign")]
+    Retired,
+    /// The manifest does not let the organiser change this setting.
+    #[error("the manifest does not let the organiser change this setting")]
+    NotChangeable,
+    /// The setting would lie beyond the manifest's bounds.
+    #[error("the setting would lie beyond the bounds that the manifest gives")]
+    OutOfBounds,
 }
 
 impl Refusal {
@@ -199,6 +217,12 @@ impl Refusal {
             Self::WrongState => "wrong_state",
             Self::SnapshotEarly => "snapshot_early",
             Self::WrongSnapshot => "wrong_snapshot",
+            Self::NotOrganiser => "not_organiser",
+            Self::Paused => "paused",
+            Self::NotPaused => "not_paused",
+            Self::Retired => "retired",
+            Self::NotChangeable => "not_changeable",
+            Self::OutOfBounds => "out_of_bounds",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::attempt::Attempt;
 use crate::audits::Accusation;
 
 /// A training to repeat, step by step as its author has to have done it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Repetition {
     /// Of which round.
     pub round: RoundNumber,
@@ -32,6 +32,8 @@ pub struct Repetition {
     pub steps: u32,
     /// Seed for everything random in the training.
     pub seed: u64,
+    /// The optimiser's step size before its schedule.
+    pub learning_rate: f64,
 }
 
 /// What has become of the repetition that is due.
@@ -93,6 +95,7 @@ impl Work {
                     shard: rules.split.shard(rules.seed, round, &contributor),
                     steps: rules.steps,
                     seed: training_seed(rules.seed, round, &contributor),
+                    learning_rate: state.learning_rate(round),
                 })
             }
         }

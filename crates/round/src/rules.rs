@@ -1,8 +1,8 @@
 //! The part of a manifest that decides which entries are admissible.
 
 use lichen_campaign::model_spec::Loss;
-use lichen_campaign::{Auditing, Manifest, Settlement, Split};
-use lichen_record::{EngineVersion, Metrics};
+use lichen_campaign::{Auditing, Changes, Manifest, Settlement, Split};
+use lichen_record::{AccountId, EngineVersion, Metrics};
 
 use crate::Refusal;
 
@@ -12,8 +12,9 @@ const MAX_CROSS_ENTROPY: u64 = 1_000_000;
 /// Largest mean loss of a regression that is believed, whose answers may be large numbers and are squared.
 const MAX_DIFFERENCE: u64 = 1_000_000_000_000_000_000;
 
-/// What a campaign's manifest says about its rounds. Two nodes with the same manifest have the same rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a campaign's manifest says about its rounds. Two nodes with the same manifest have the same rules, and those of a
+/// [`CampaignState`](crate::CampaignState) also have the settings that the log changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     /// Who settles a round.
     pub settlement: Settlement,
@@ -39,6 +40,14 @@ pub struct Rules {
     pub limit: u64,
     /// Whether the campaign ends when its goal is reached.
     pub ends_at_goal: bool,
+    /// The accuracy that it aims at, if it aims at one.
+    pub target: Option<f64>,
+    /// The local optimiser's step size before its schedule.
+    pub learning_rate: f64,
+    /// Who may pause, resume, finish and retire the campaign, and change settings; nobody where there is none.
+    pub organiser: Option<AccountId>,
+    /// Which settings that account may change.
+    pub changes: Changes,
     /// Whether the outer optimiser carries something over from round to round.
     pub keeps_state: bool,
     /// Seed for shards and training order.
@@ -110,6 +119,10 @@ impl From<&Manifest> for Rules {
             packs_results: manifest.result_codec.is_some(),
             limit: rounds.limit,
             ends_at_goal: manifest.ends_at().is_some(),
+            target: manifest.campaign.target_accuracy,
+            learning_rate: manifest.train.learning_rate,
+            organiser: manifest.campaign.organiser_account,
+            changes: manifest.changes,
             keeps_state: manifest.outer.moments() > 0,
             seed: rounds.seed,
             steps: manifest.train.steps,

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Verified};
+use lichen_record::{AccountId, CampaignId, Cid, Entry, RoundNumber, Settings, Verified};
 
 use crate::audits::{Audit, Audits};
 use crate::course::Course;
@@ -21,10 +21,13 @@ mod history;
 mod overdue;
 mod settlement;
 mod snapshot;
+mod steering;
 mod turns;
 
 use history::History;
 pub use snapshot::{MAX_SNAPSHOT, SnapshotError};
+pub use steering::Applied;
+use steering::Steering;
 
 /// What a campaign has come to: a pure fold over its log. Equal logs give equal states.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +58,8 @@ struct Published {
     course: Course,
     /// Place of the log's last snapshot; 0 before the first.
     snapshot: u64,
+    /// What the organiser decided. It is nothing where the manifest names no organiser's account.
+    steering: Steering,
 }
 
 impl CampaignState {
@@ -100,6 +105,7 @@ impl CampaignState {
         }
         match (&self.published, entry) {
             (None, _) => admission::admit_first(self.campaign, entry),
+            (Some(published), _) if published.steering.is_retired => Err(Refusal::Retired),
             (Some(published), Entry::Snapshot { state, .. }) => {
                 self.admit_snapshot(published, account, *state)
             }
@@ -113,6 +119,17 @@ impl CampaignState {
             (Some(published), Entry::Snapshot { .. }) => {
                 published.snapshot = self.length.saturating_sub(1);
                 Vec::new()
+            }
+            (Some(published), Entry::RoundOpened { round, .. }) => {
+                let changed = published.steering.take_effect(*round, time, &self.rules);
+                published.steering.steer(&mut self.rules);
+                let opened = published.fold(&self.rules, time, entry);
+                changed.into_iter().chain(opened).collect()
+            }
+            (Some(published), Entry::Decided { sequence, decision, .. }) => {
+                let changes = published.decide_course(&self.rules, *sequence, *decision);
+                published.steering.steer(&mut self.rules);
+                changes
             }
             (Some(published), _) => published.fold(&self.rules, time, entry),
             (None, Entry::Published { base, .. }) => {
@@ -129,7 +146,7 @@ impl CampaignState {
         self.campaign
     }
 
-    /// The campaign's rules.
+    /// The campaign's rules: the manifest's, with the settings that the organiser changed since.
     #[must_use]
     pub const fn rules(&self) -> &Rules {
         &self.rules
@@ -191,7 +208,53 @@ impl CampaignState {
         self.published.as_ref().map_or(0, Published::settled)
     }
 
-    /// Whether the campaign is over: its last round is settled, or it ended at its goal.
+    /// Whether no round opens until the organiser resumes the campaign. One may still be under way.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.published.as_ref().is_some_and(|published| published.steering.is_paused) && !self.is_finished()
+    }
+
+    /// Whether the campaign is paused and no round is under way.
+    #[must_use]
+    pub fn is_on_hold(&self) -> bool {
+        let is_running = |round: &Round| !matches!(round.stage, Stage::Settled { .. });
+        self.is_paused() && !self.round().is_some_and(is_running)
+    }
+
+    /// Whether the organiser ended the campaign for good: nothing more may stand in its log.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.published.as_ref().is_some_and(|published| published.steering.is_retired)
+    }
+
+    /// The sequence number of the organiser's last decision; 0 before the first.
+    #[must_use]
+    pub fn decided(&self) -> u64 {
+        self.published.as_ref().map_or(0, |published| published.steering.sequence)
+    }
+
+    /// Settings that change with the next round that opens.
+    #[must_use]
+    pub fn planned(&self) -> Settings {
+        self.published.as_ref().map_or(Settings::default(), |published| published.steering.planned)
+    }
+
+    /// The last 64 changes of settings that took effect, the latest last.
+    #[must_use]
+    pub fn applied(&self) -> &[Applied] {
+        self.published.as_ref().map_or(&[], |published| &published.steering.applied)
+    }
+
+    /// The learning rate that the round's contributors train with: of one of the last rounds, or of the next one to open as far
+    /// as is known now.
+    #[must_use]
+    pub fn learning_rate(&self, round: RoundNumber) -> f64 {
+        let Some(published) = &self.published else { return self.rules.learning_rate };
+        let is_opened = published.round.as_ref().is_some_and(|last| round <= last.number);
+        published.steering.learning_rate(&self.rules, round, is_opened)
+    }
+
+    /// Whether the campaign is over: its last round is settled, it ended at its goal, or its organiser ended it.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.published.as_ref().is_some_and(|published| published.is_finished(&self.rules))
@@ -296,7 +359,8 @@ impl CampaignState {
     /// The training that this account has to repeat next, if there is one: of which round, whose, and what is claimed of it.
     #[must_use]
     pub fn audit_duty(&self, account: &AccountId) -> Option<(RoundNumber, AccountId, &Audit)> {
-        self.published.as_ref()?.audits.duty_of(account)
+        let published = self.published.as_ref().filter(|published| !published.steering.is_retired)?;
+        published.audits.duty_of(account)
     }
 
     /// Trainings that were drawn to be repeated, and of which nothing is decided yet.
@@ -334,6 +398,7 @@ impl Published {
             beacon: initial,
             course: Course::new(),
             snapshot: 0,
+            steering: Steering::default(),
         }
     }
 
@@ -369,7 +434,7 @@ impl Published {
     }
 
     fn is_finished(&self, rules: &Rules) -> bool {
-        self.settled() >= rules.limit || self.is_at_goal
+        self.settled() >= rules.limit || self.is_at_goal || self.steering.is_retired
     }
 
     fn is_present(&self, account: &AccountId) -> bool {

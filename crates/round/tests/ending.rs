@@ -162,7 +162,7 @@ impl Relay {
         for action in self.coordinator.handle(self.log.time, event) {
             match action {
                 Action::Append(entry) => entries.push(entry),
-                Action::Measure { round, checkpoint } => self.measured.push((round, checkpoint)),
+                Action::Measure { round, checkpoint, .. } => self.measured.push((round, checkpoint)),
                 _ => {}
             }
         }
@@ -172,7 +172,8 @@ impl Relay {
     /// It is told what it asked for last.
     fn answer(&mut self, reaches_goal: bool) -> Vec<Entry> {
         let (_round, checkpoint) = *self.measured.last().unwrap();
-        self.tell(Event::Measured { checkpoint, reaches_goal })
+        let target = self.coordinator.state().rules().target.unwrap();
+        self.tell(Event::Measured { checkpoint, target, reaches_goal })
     }
 
     /// The same relay, ready to act, with its log's interval over.

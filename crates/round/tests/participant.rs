@@ -126,7 +126,7 @@ fn a_click_joins_and_trains_at_once() {
     );
     // Training need not wait for the log's saying that the account joined.
     let actions = tab.tell(Event::Fetched { cid: initial() });
-    let [Action::Train { round, base, shard, steps, seed }, Action::Evaluate { round: before, cid }] =
+    let [Action::Train { round, base, shard, steps, seed, .. }, Action::Evaluate { round: before, cid }] =
         &actions[..]
     else {
         panic!("{actions:?}")

@@ -96,7 +96,8 @@ pub async fn rule(
         return Ok((Ruling::Stands, 0));
     }
     let base = Parameters::from_safetensors(course.base).map_err(RepeatError::Base)?;
-    let mut walk = Training::of(manifest).begin(&base, course.shard, course.seed).await?;
+    let mut walk =
+        Training::of(manifest).at_rate(course.learning_rate).begin(&base, course.shard, course.seed).await?;
     if agreed.is_some() {
         let Some(state) = dispute.before else { return unsettled };
         let taken = piece.saturating_mul(stride).min(course.steps);

@@ -6,11 +6,10 @@ use lichen_model::Parameters;
 
 use crate::{Measurer, SettleError};
 
-/// Measures settled checkpoints against the accuracy at which a campaign ends, on all held-out samples that no rule of
+/// Measures settled checkpoints for a campaign that ends at an accuracy, on all held-out samples that no rule of
 /// aggregation sees. Whoever does so finds
 /// the same bits.
 pub struct Gauge {
-    target: f64,
     measurer: Measurer,
     data: Dataset,
     indices: Vec<u32>,
@@ -22,10 +21,12 @@ impl Gauge {
     /// # Errors
     /// [`DatasetError`] if the file is not the manifest's.
     pub fn new(manifest: &Manifest, data: &[u8]) -> Result<Option<Self>, DatasetError> {
-        let Some(target) = manifest.ends_at() else { return Ok(None) };
+        if manifest.ends_at().is_none() {
+            return Ok(None);
+        }
         let data = Dataset::decode_samples(data, manifest, &manifest.measured())?;
         let indices = (0..u32::try_from(data.len()).unwrap_or(u32::MAX)).collect();
-        Ok(Some(Self { target, measurer: Measurer::new(&manifest.model), data, indices }))
+        Ok(Some(Self { measurer: Measurer::new(&manifest.model), data, indices }))
     }
 
     /// What a checkpoint is worth. `turn` is called while it is measured, now and then.
@@ -41,15 +42,9 @@ impl Gauge {
         measured.map_err(SettleError::Engine)
     }
 
-    /// The accuracy at which the campaign ends.
+    /// Whether a checkpoint of this worth reaches the accuracy at which the campaign ends.
     #[must_use]
-    pub const fn target(&self) -> f64 {
-        self.target
-    }
-
-    /// Whether a checkpoint of this worth reaches the goal.
-    #[must_use]
-    pub fn reaches(&self, quality: &Quality) -> bool {
-        quality.accuracy >= self.target
+    pub fn reaches(quality: &Quality, target: f64) -> bool {
+        quality.accuracy >= target
     }
 }

@@ -19,6 +19,8 @@ pub struct Course<'a> {
     pub steps: u32,
     /// Seed for everything random in it.
     pub seed: u64,
+    /// The optimiser's step size before its schedule.
+    pub learning_rate: f64,
 }
 
 /// What a contribution names.
@@ -93,7 +95,8 @@ pub async fn repeat(
     turn: impl AsyncFn(),
 ) -> Result<Repeated, RepeatError> {
     let base = Parameters::from_safetensors(course.base).map_err(RepeatError::Base)?;
-    let mut walk = Training::of(manifest).begin(&base, course.shard, course.seed).await?;
+    let mut walk =
+        Training::of(manifest).at_rate(course.learning_rate).begin(&base, course.shard, course.seed).await?;
     let mut own = Trace::default();
     let mut parting = None;
     let mut last = None;

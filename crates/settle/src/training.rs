@@ -31,6 +31,12 @@ impl Training {
         Self { model: manifest.model.clone(), train: manifest.train.clone() }
     }
 
+    /// The same with this step size.
+    pub(crate) fn at_rate(mut self, learning_rate: f64) -> Self {
+        self.train.learning_rate = learning_rate;
+        self
+    }
+
     /// The parameters after so many steps on these samples; `seed` stands for everything random in it, and `turn` is called
     /// now and then.
     pub(crate) async fn run(

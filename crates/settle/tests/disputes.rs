@@ -62,7 +62,8 @@ static CASE: LazyLock<Case> = LazyLock::new(|| {
 
 impl Case {
     fn course(&self) -> Course<'_> {
-        Course { base: &self.base, shard: &self.shard, steps: STEPS, seed: self.seed }
+        let learning_rate = self.manifest.train.learning_rate;
+        Course { base: &self.base, shard: &self.shard, steps: STEPS, seed: self.seed, learning_rate }
     }
 
     /// The honest trace up to a place, and nonsense from there on.

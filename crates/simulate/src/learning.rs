@@ -133,7 +133,8 @@ impl Learning {
     pub(crate) fn repeat(&self, blobs: &Blobs, repetition: &Repetition) -> Option<Cid> {
         let base = blobs.get(&repetition.base)?;
         let shard = self.campaign.data.choose(&repetition.shard);
-        let course = Course { base: &base, shard: &shard, steps: repetition.steps, seed: repetition.seed };
+        let Repetition { steps, seed, learning_rate, .. } = *repetition;
+        let course = Course { base: &base, shard: &shard, steps, seed, learning_rate };
         let claim = Claim { update: repetition.update, trace: None };
         let repeated = repeat(&self.campaign.manifest, &course, &claim, None, async || {});
         repeated.now_or_never()?.ok().map(|repeated| repeated.found)

@@ -21,6 +21,8 @@ pub(crate) struct Measurement {
     /// The round that it came out of.
     pub(crate) round: RoundNumber,
     pub(crate) checkpoint: Cid,
+    /// The accuracy that is the goal.
+    pub(crate) target: f64,
 }
 
 /// A measured checkpoint.
@@ -48,7 +50,7 @@ impl Goal {
     /// Measures a checkpoint. One that cannot be measured has not been seen to reach the goal, and rounds go on.
     pub(crate) async fn measure(self, of: Measurement) -> Measured {
         let (round, checkpoint) = (of.round.0, of.checkpoint);
-        match self.compute(of.checkpoint).await {
+        match self.compute(of.checkpoint, of.target).await {
             Ok((quality, reaches_goal)) => {
                 let accuracy = quality.accuracy;
                 tracing::info!(round, accuracy, reaches_goal, "a settled checkpoint was measured");
@@ -61,7 +63,7 @@ impl Goal {
         }
     }
 
-    async fn compute(self, checkpoint: Cid) -> Result<(Quality, bool)> {
+    async fn compute(self, checkpoint: Cid, target: f64) -> Result<(Quality, bool)> {
         let gauge = self.gauge.context("this campaign does not end at its goal")?;
         let bytes = blob(&self.disk, &checkpoint).await?;
         let mut gauge = gauge.lock_owned().await;
@@ -70,7 +72,7 @@ impl Goal {
             // It waits for nothing: nobody else has a turn here.
             let measured = gauge.measure(&parameters, async || {}).now_or_never();
             let quality = measured.context("it waits for something")??;
-            anyhow::Ok((quality, gauge.reaches(&quality)))
+            anyhow::Ok((quality, Gauge::reaches(&quality, target)))
         };
         tokio::task::spawn_blocking(measure).await?
     }

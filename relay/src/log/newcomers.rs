@@ -111,6 +111,7 @@ impl Newcomers {
             | Entry::Departed { .. }
             | Entry::RoundOverdue { .. }
             | Entry::Finished { .. }
+            | Entry::Decided { .. }
             | Entry::Snapshot { .. }
             | Entry::Audit { .. } => {}
         }

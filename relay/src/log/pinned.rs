@@ -80,6 +80,7 @@ impl Pinned {
             | Entry::Departed { .. }
             | Entry::RoundOverdue { .. }
             | Entry::Finished { .. }
+            | Entry::Decided { .. }
             // Of those only the newest are kept: whoever writes the entry pins them.
             | Entry::Snapshot { .. } => {}
         }

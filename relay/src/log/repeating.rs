@@ -61,8 +61,8 @@ impl Repeating {
         let compute = move || {
             let shard = Dataset::decode_samples(&data, &self.manifest, &repetition.shard)?;
             drop(data);
-            let Repetition { steps, seed, update, trace: named, .. } = repetition;
-            let course = Course { base: &base, shard: &shard, steps, seed };
+            let Repetition { steps, seed, learning_rate, update, trace: named, .. } = repetition;
+            let course = Course { base: &base, shard: &shard, steps, seed, learning_rate };
             let claim = Claim { update, trace: named };
             let accused = accusation.as_ref().map(|accusation| Accused {
                 found: accusation.found,

@@ -63,6 +63,9 @@ impl Watchdog {
 /// nobody is there or all is done.
 fn expected(state: &CampaignState) -> Option<(Step, RoundNumber, u64)> {
     let rules = state.rules();
+    if state.is_retired() || state.is_on_hold() {
+        return None;
+    }
     let Some(round) = state.round() else { return opening(state, RoundNumber::FIRST) };
     match round.stage() {
         Stage::Open => {
@@ -110,8 +113,8 @@ fn contradict(round: &lichen_round::Round) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use lichen_campaign::{Settlement, Split};
-    use lichen_record::{CampaignId, Cid, Metrics, SigningKey, verify};
+    use lichen_campaign::{Changes, Settlement, Split};
+    use lichen_record::{CampaignId, Cid, Decision, Metrics, SigningKey, verify};
     use lichen_round::Rules;
 
     use super::*;
@@ -142,6 +145,10 @@ mod tests {
                 packs_results: false,
                 limit: 1,
                 ends_at_goal: false,
+                target: None,
+                learning_rate: 0.1,
+                organiser: Some(key(9).account()),
+                changes: Changes::NONE,
                 keeps_state: false,
                 seed: 1,
                 steps: 1,
@@ -244,6 +251,25 @@ mod tests {
         assert_eq!(campaign.after(3 * LEAST_MS - 1, None), None);
         let stall = campaign.after(3 * LEAST_MS, None).unwrap();
         assert_eq!((stall.what, stall.cause), (Step::Opening, Cause::Unknown));
+    }
+
+    #[test]
+    fn what_the_organiser_paused_or_retired_is_none() {
+        let decide = |campaign: &mut Campaign, sequence, decision| {
+            let entry = Entry::Decided { campaign: campaign.id(), sequence, decision };
+            campaign.append(&key(9), &entry);
+        };
+        let mut campaign = Campaign::new();
+        campaign.join(2);
+        decide(&mut campaign, 1, Decision::Pause);
+        assert_eq!(campaign.after(u64::from(u32::MAX), None), None);
+        decide(&mut campaign, 2, Decision::Resume);
+        assert!(campaign.after(3 * LEAST_MS, None).is_some());
+        campaign.open();
+        decide(&mut campaign, 3, Decision::Pause);
+        assert!(campaign.after(3 * DEADLINE, None).is_some(), "a round is under way");
+        decide(&mut campaign, 4, Decision::Retire);
+        assert_eq!(campaign.after(u64::from(u32::MAX), None), None);
     }
 
     #[test]

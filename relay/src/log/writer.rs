@@ -295,7 +295,7 @@ impl Writer {
         if let Some(quality) = quality {
             self.metrics.measured(self.coordinator.state(), of.round, quality.accuracy);
         }
-        CoordinatorEvent::Measured { checkpoint: of.checkpoint, reaches_goal }
+        CoordinatorEvent::Measured { checkpoint: of.checkpoint, target: of.target, reaches_goal }
     }
 
     fn publish_head(&self) -> Result<()> {

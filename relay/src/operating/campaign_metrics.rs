@@ -178,6 +178,7 @@ impl CampaignMetrics {
             Entry::Finished { .. } => "finished",
             Entry::Snapshot { .. } => "snapshot",
             Entry::Audit { .. } => "audit",
+            Entry::Decided { .. } => "decided",
         };
         let label = EntryLabel { entry, campaign: self.name.to_string() };
         self.families.entries.get_or_create(&label).inc();

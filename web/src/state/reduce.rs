@@ -319,7 +319,7 @@ impl ViewState {
                     self.stepped(now);
                 }
             }
-            Phase::Finished => self.has_ended = true,
+            Phase::Finished | Phase::Retired => self.has_ended = true,
             Phase::GoalReached => (self.has_ended, self.has_ended_at_goal) = (true, true),
             Phase::Idle
             | Phase::WaitingForOtherTab
@@ -331,6 +331,7 @@ impl ViewState {
             | Phase::WaitingForClose
             | Phase::Aggregating
             | Phase::Paused
+            | Phase::OnHold
             | Phase::Offline { .. }
             | Phase::Stalled(_) => {}
         }

@@ -112,6 +112,7 @@ impl ViewState {
         };
         match (phase, &self.link) {
             (Phase::Finished | Phase::GoalReached, _) => self.finished(),
+            (Phase::Retired, _) => retired(),
             (Phase::WaitingForOtherTab, _) => Sentence::new(
                 "standby",
                 Lamp::Off,
@@ -189,6 +190,10 @@ impl ViewState {
                     ),
                 }
             }
+            Phase::OnHold => {
+                Sentence::new("on-hold", Lamp::Off, Progress::None, "The organiser has paused this campaign.")
+                    .advise("Nothing is being trained. This tab goes on by itself when the campaign does.")
+            }
             Phase::Idle | Phase::Paused => {
                 Sentence::new("starting", Lamp::Busy, Progress::Open, "Getting ready to take part.")
             }
@@ -198,6 +203,7 @@ impl ViewState {
             | Phase::WaitingForOtherTab
             | Phase::Finished
             | Phase::GoalReached
+            | Phase::Retired
             | Phase::Failed(_) => {
                 Sentence::new("connecting", Lamp::Busy, Progress::Open, "Connecting to the relay.")
             }
@@ -275,7 +281,8 @@ impl ViewState {
             "offline" => "Offline",
             "failed" => "Stopped",
             "stalled" => "Stalled",
-            "finished" => "Finished",
+            "finished" | "retired" => "Finished",
+            "on-hold" => "Waiting",
             _ => "Running",
         };
         match self.accuracy() {
@@ -308,6 +315,12 @@ impl ViewState {
             .find(|mark| accuracy >= *mark)
             .map(|mark| format!("Accuracy is above {:.0} percent.", mark * 100.0))
     }
+}
+
+fn retired() -> Sentence {
+    let text = "The organiser has ended this campaign for good. Thank you.";
+    Sentence::new("retired", Lamp::Off, Progress::None, text)
+        .advise("Nothing is being trained any more. You can close this page.")
 }
 
 /// Why this tab does nothing now, and when it does.

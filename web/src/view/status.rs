@@ -58,7 +58,7 @@ fn buttons(run: &Run, key: &str, is_over: bool) -> Html {
                 { button("Leave", "button", &Intent::Leave) }
             </>
         },
-        Run::Joined if key == "finished" => button("Leave", "button", &Intent::Leave),
+        Run::Joined if matches!(key, "finished" | "retired") => button("Leave", "button", &Intent::Leave),
         Run::Joined => html! {
             <>
                 { button("Pause", "button", &Intent::Pause) }

@@ -171,7 +171,8 @@ fn repeating_gives_what_training_gives() {
     let shard = rules.split.shard(rules.seed, round, &account);
     let shard = Dataset::decode_samples(DATA, &manifest, &shard).unwrap();
     let seed = training_seed(rules.seed, round, &account);
-    let course = Course { base: &campaign.base, shard: &shard, steps: rules.steps, seed };
+    let learning_rate = rules.learning_rate;
+    let course = Course { base: &campaign.base, shard: &shard, steps: rules.steps, seed, learning_rate };
     let turns = std::cell::Cell::new(0);
     let turn = async || turns.set(turns.get() + 1);
     let claim = Claim { update: Cid::of_raw(&trained(&campaign)), trace: None };

@@ -33,6 +33,7 @@ async fn repeated<P: Platform>(
     repetition: Repetition,
 ) -> Option<(Cid, Option<Evidence>)> {
     let Repetition { base, engine, update, trace: named, accusation, shard, steps, seed, .. } = repetition;
+    let learning_rate = repetition.learning_rate;
     if !repeats(engine) {
         return None;
     }
@@ -40,7 +41,7 @@ async fn repeated<P: Platform>(
     let trace = find(context, named).await;
     let before = find(context, accusation.and_then(|accusation| accusation.evidence.before)).await;
     let shard = dataset(context).await.ok()?.choose(&shard);
-    let course = Course { base: &base, shard: &shard, steps, seed };
+    let course = Course { base: &base, shard: &shard, steps, seed, learning_rate };
     let claim = Claim { update, trace: named };
     let accused = accusation.as_ref().map(|accusation| Accused {
         found: accusation.found,

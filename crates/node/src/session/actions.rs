@@ -26,8 +26,8 @@ impl<P: Platform> Session<P> {
             ParticipantAction::Fetch { cid, difference } => {
                 self.link_work.push(Box::pin(jobs::fetch(context, cid, difference)));
             }
-            ParticipantAction::Train { round, base, shard, steps, seed } => {
-                self.train(Assignment { round, base, shard, steps, seed });
+            ParticipantAction::Train { round, base, shard, steps, seed, learning_rate } => {
+                self.train(Assignment { round, base, shard, steps, seed, learning_rate });
             }
             ParticipantAction::StopTraining { .. } => {
                 self.context.next_training();
@@ -75,19 +75,22 @@ impl<P: Platform> Session<P> {
 
     /// Trains, unless the same training is done already, or was found to diverge.
     fn train(&mut self, assignment: Assignment) {
-        let Assignment { round, base, steps, .. } = assignment;
+        let Assignment { round, base, steps, learning_rate, .. } = assignment;
+        let this = (round, base, learning_rate);
         if let Some(paused_at) = self.paused_at.take()
             && paused_at != (round, base)
         {
             (self.context.out)(Event::Remark(moved_on(paused_at.0)));
         }
-        if let Some(trained) =
-            self.trained.as_ref().filter(|done| (done.round, done.base_cid) == (round, base))
-        {
+        let is_done = |done: &&Rc<Trained>| (done.round, done.base_cid, done.learning_rate) == this;
+        if let Some(trained) = self.trained.as_ref().filter(is_done) {
             let told = trained.told();
             return self.tell(told);
         }
-        if self.diverged.is_some_and(|diverged| (diverged.round, diverged.base) == (round, base)) {
+        if self
+            .diverged
+            .is_some_and(|Diverged { round, base, learning_rate, .. }| (round, base, learning_rate) == this)
+        {
             // The same steps from the same numbers: they would diverge again.
             return;
         }
@@ -140,7 +143,8 @@ impl<P: Platform> Session<P> {
     /// Rests until the round is over, since the same training would diverge again; after some rounds in a row, stops.
     fn training_diverged(&mut self, round: RoundNumber, base: Cid) {
         let times = self.diverged.map_or(1, |before| before.times.saturating_add(1));
-        self.diverged = Some(Diverged { round, base, times });
+        let learning_rate = self.participant.state().learning_rate(round);
+        self.diverged = Some(Diverged { round, base, learning_rate, times });
         if times >= MOST_DIVERGED {
             self.fail(stopped_diverging());
         }
@@ -235,10 +239,10 @@ impl<P: Platform> Session<P> {
             Change::SetAside { round } if self.is_live => {
                 (self.context.out)(settling::set_aside(&self.context, &self.settling, *round));
             }
+            Change::Opened { .. } => self.follow_deadline(),
             Change::Skipped { round } if self.is_live => (self.context.out)(Event::Remark(skipped(*round))),
             Change::Published { .. }
             | Change::WentBack { .. }
-            | Change::Opened { .. }
             | Change::Contributed { .. }
             | Change::Closed { .. }
             | Change::Extended { .. }
@@ -252,9 +256,16 @@ impl<P: Platform> Session<P> {
             | Change::Confirmed { .. }
             | Change::AuditLapsed { .. }
             | Change::Faulted(_)
+            | Change::Decided(_)
+            | Change::SettingsChanged { .. }
             | Change::GoalReached { .. }
             | Change::Finished { .. } => {}
         }
+    }
+
+    /// How long others are waited for follows from the rounds' deadline, which the organiser may change.
+    pub(crate) fn follow_deadline(&self) {
+        self.context.mesh.follow_deadline(self.participant.state().rules().deadline_ms);
     }
 
     /// Removes what only the settled round needed; what it came to is what the next one starts from. If that is not here, it may

@@ -216,6 +216,7 @@ impl<P: Platform> Session<P> {
         }
         if is_caught_up && !self.is_live {
             self.is_live = true;
+            self.follow_deadline();
             self.report_what_was();
             if !self.is_held {
                 self.tell(ParticipantEvent::CaughtUp);

@@ -95,7 +95,7 @@ impl<P: Platform> Session<P> {
     /// What is waited for, and how far it is.
     fn sight(&self, phase: &Phase) -> Option<Sight> {
         let state = self.participant.state();
-        let (rules, activity) = (&self.context.setup.rules, self.participant.activity());
+        let (rules, activity) = (state.rules(), self.participant.activity());
         let (number, count) = state.round().map_or((0, 0), |round| match round.stage() {
             RoundStage::Open => (round.number().0, round.contributions().len()),
             RoundStage::Closed { .. } | RoundStage::Settled { .. } => {

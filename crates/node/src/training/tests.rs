@@ -176,7 +176,9 @@ impl Bench {
     fn task(&self, ticket: TrainingTicket, round: u64, steps: u32) -> Task {
         let (cid, base) = self.context.setup.initial().ok().unwrap();
         let shard = self.context.setup.rules.split.training();
-        let assignment = Assignment { round: RoundNumber(round), base: cid, shard, steps, seed: 7 };
+        let learning_rate = self.context.setup.rules.learning_rate;
+        let round = RoundNumber(round);
+        let assignment = Assignment { round, base: cid, shard, steps, seed: 7, learning_rate };
         Task { ticket, base, assignment }
     }
 

@@ -71,6 +71,8 @@ impl Departures {
             | Change::AuditLapsed { .. }
             | Change::Faulted(_)
             | Change::GoalReached { .. }
+            | Change::Decided(_)
+            | Change::SettingsChanged { .. }
             | Change::Finished { .. } => {}
         }
     }

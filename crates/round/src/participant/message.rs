@@ -146,6 +146,8 @@ pub enum ParticipantAction {
         steps: u32,
         /// Seed for everything random in the training.
         seed: u64,
+        /// The optimiser's step size before its schedule.
+        learning_rate: f64,
     },
     /// Stop training at once and forget what came of it: there will be no answer to `Train`.
     StopTraining {
@@ -215,6 +217,8 @@ pub enum Activity {
     Joining,
     /// It takes part, and waits for a round to open.
     WaitingForRound,
+    /// It takes part, and the organiser paused the campaign.
+    OnHold,
     /// It gets the checkpoint to start from.
     Fetching {
         /// The round.
@@ -249,7 +253,7 @@ pub enum Activity {
         /// The round.
         round: RoundNumber,
     },
-    /// The campaign has had all its rounds.
+    /// The campaign is over.
     Finished,
     /// The log is a false one.
     Distrusting,

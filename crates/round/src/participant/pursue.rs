@@ -19,8 +19,8 @@ use crate::{Member, Outcome, Presence, Round, Stage};
 impl Participant {
     /// Ends work that the log or the person has made pointless.
     pub(super) fn drop_stale_work(&mut self, actions: &mut Vec<ParticipantAction>) {
-        if let Some(Contribution { round, base, step }) = self.contribution
-            && !self.is_to_train_for(round, base)
+        if let Some(Contribution { round, base, learning_rate, step }) = self.contribution
+            && !(self.is_to_train_for(round, base) && self.state.learning_rate(round) == learning_rate)
         {
             self.contribution = None;
             if matches!(step, ContributionStep::Train(attempt) if attempt.is_running()) {
@@ -43,7 +43,8 @@ impl Participant {
         let Some(round) = self.state.round().filter(|current| current.number() == work.round) else {
             return true;
         };
-        let is_done = round.has_attested(&self.account) || self.intent != Intent::In;
+        let is_done =
+            round.has_attested(&self.account) || self.intent != Intent::In || self.state.is_retired();
         // Contributors settle for good: a word after that adds nothing, and the checkpoint is fetched.
         let is_late = self.contributors_settle()
             && matches!(round.stage(), Stage::Settled { .. })
@@ -82,6 +83,9 @@ impl Participant {
     ///
     /// Round, base and shard of the next round are known before it opens: who comes between two rounds need not wait.
     fn trainable(&self) -> Option<(RoundNumber, Cid)> {
+        if self.state.is_retired() || self.state.is_on_hold() {
+            return None;
+        }
         match self.state.round().map(|round| (round, round.stage())) {
             Some((round, Stage::Open)) => Some((round.number(), round.base())),
             Some((_, Stage::Closed { .. })) => None,
@@ -105,7 +109,7 @@ impl Participant {
 
     fn membership_due(&self) -> Option<Entry> {
         let campaign = self.state.campaign();
-        self.state.coordinator()?;
+        self.state.coordinator().filter(|_somebody| !self.state.is_retired())?;
         let member = self.member();
         let sequence = member.map_or(Some(1), |member| member.sequence().checked_add(1))?;
         let presence = member.map_or(Presence::Absent, |member| member.presence());
@@ -143,9 +147,11 @@ impl Participant {
             return;
         }
         let is_open = self.state.open_round().is_some();
+        let learning_rate = self.state.learning_rate(number);
         let contribution = self.contribution.unwrap_or(Contribution {
             round: number,
             base,
+            learning_rate,
             step: ContributionStep::Train(Attempt::new()),
         });
         let step = match contribution.step {
@@ -168,7 +174,7 @@ impl Participant {
                 ContributionStep::Submit { trained, update, submission }
             }
         };
-        self.contribution = Some(Contribution { round: number, base, step });
+        self.contribution = Some(Contribution { round: number, base, learning_rate, step });
     }
 
     fn train(
@@ -189,6 +195,7 @@ impl Participant {
             shard: rules.split.shard(rules.seed, round, &self.account),
             steps: rules.steps,
             seed: training_seed(rules.seed, round, &self.account),
+            learning_rate: self.state.learning_rate(round),
         });
     }
 
@@ -206,7 +213,8 @@ impl Participant {
     }
 
     pub(super) fn pursue_attestation(&mut self, now: u64, actions: &mut Vec<ParticipantAction>) {
-        if self.intent != Intent::In || !self.state.is_present(&self.account) {
+        let is_over = self.state.is_retired();
+        if is_over || self.intent != Intent::In || !self.state.is_present(&self.account) {
             return;
         }
         let Some(round) = self.state.round() else { return };

@@ -24,7 +24,8 @@ pub(super) fn admit_first(campaign: CampaignId, entry: &Entry) -> Result<(), Ref
         | Entry::RoundOverdue { .. }
         | Entry::Finished { .. }
         | Entry::Audit { .. }
-        | Entry::Snapshot { .. } => Err(Refusal::NotPublished),
+        | Entry::Snapshot { .. }
+        | Entry::Decided { .. } => Err(Refusal::NotPublished),
     }
 }
 
@@ -81,6 +82,9 @@ impl Published {
                 self.admit_departed(rules, account, *round, departed)
             }
             Entry::Finished { round, .. } => self.admit_finished(rules, account, *round),
+            Entry::Decided { sequence, decision, .. } => {
+                self.admit_decided(rules, account, *sequence, *decision)
+            }
             Entry::Audit { round, contributor, found, evidence, .. } => {
                 self.admit_audit(rules, account, *round, contributor, (*found, evidence.as_ref()))
             }
@@ -130,6 +134,9 @@ impl Published {
         let is_reopened = self.is_at_goal && base != self.checkpoint();
         if self.settled() >= rules.limit || self.is_at_goal && !is_reopened {
             return Err(Refusal::Finished);
+        }
+        if self.steering.is_paused {
+            return Err(Refusal::Paused);
         }
         if round != self.next_round() {
             return Err(Refusal::WrongRound);

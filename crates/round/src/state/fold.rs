@@ -18,7 +18,8 @@ impl Published {
     pub(super) fn fold(&mut self, rules: &Rules, time: u64, entry: &Verified<Entry>) -> Vec<Change> {
         let account = entry.account();
         match entry.get() {
-            Entry::Published { .. } | Entry::Snapshot { .. } => Vec::new(),
+            // The last two are folded where the whole state is at hand.
+            Entry::Published { .. } | Entry::Snapshot { .. } | Entry::Decided { .. } => Vec::new(),
             Entry::Joined { sequence, .. } => self.join(account, *sequence),
             Entry::Left { sequence, .. } => self.leave(rules, time, account, *sequence),
             Entry::RoundOpened { round, base, .. } => self.open(rules, time, *round, *base, &entry.id()),

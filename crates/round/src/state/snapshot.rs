@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use lichen_record::{AccountId, CampaignId, Cid};
 
+use super::steering::Steering;
 use super::{CampaignState, Published};
 use crate::codec::{Coded, Reader, Writer};
 use crate::roll::Roll;
@@ -42,7 +43,7 @@ impl CampaignState {
     /// The state in its one form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { campaign, rules: _, time, length, published } = self;
+        let Self { campaign, rules, time, length, published } = self;
         let mut to = Writer::default();
         VERSION.write(&mut to);
         campaign.0.write(&mut to);
@@ -50,7 +51,7 @@ impl CampaignState {
         length.write(&mut to);
         published.is_some().write(&mut to);
         if let Some(published) = published {
-            published.write(&mut to);
+            published.write(rules, &mut to);
         }
         to.into_bytes()
     }
@@ -95,9 +96,12 @@ impl CampaignState {
         if is_there { Ok(()) } else { Err(SnapshotError::Elsewhere) }
     }
 
-    fn read(campaign: CampaignId, rules: Rules, from: &mut Reader<'_>) -> Option<Self> {
+    fn read(campaign: CampaignId, mut rules: Rules, from: &mut Reader<'_>) -> Option<Self> {
         let (time, length) = <(u64, u64)>::read(from)?;
         let published = if bool::read(from)? { Some(Published::read(&rules, from)?) } else { None };
+        if let Some(published) = &published {
+            published.steering.steer(&mut rules);
+        }
         Some(Self { campaign, rules, time, length, published })
     }
 
@@ -136,7 +140,7 @@ impl CampaignState {
 }
 
 impl Published {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, rules: &Rules, to: &mut Writer) {
         let Self {
             coordinator,
             history,
@@ -150,6 +154,7 @@ impl Published {
             beacon,
             course,
             snapshot,
+            steering,
         } = self;
         coordinator.write(to);
         history.write(to);
@@ -166,6 +171,10 @@ impl Published {
         beacon.write(to);
         course.write(to);
         snapshot.write(to);
+        // Where nobody decides anything, there is nothing to write, and the form is as it was.
+        if rules.organiser.is_some() {
+            steering.write(to);
+        }
     }
 
     fn read(rules: &Rules, from: &mut Reader<'_>) -> Option<Self> {
@@ -190,6 +199,10 @@ impl Published {
             beacon: Coded::read(from)?,
             course: Coded::read(from)?,
             snapshot: Coded::read(from)?,
+            steering: match rules.organiser {
+                Some(_account) => Coded::read(from)?,
+                None => Steering::default(),
+            },
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Somebody in the simulated network who signs whatever may do harm.
 
-use lichen_record::{Cid, Entry, Evidence, RoundNumber};
+use lichen_record::{Cid, Decision, Entry, Evidence, RoundNumber};
 
 use super::super::fixture::{campaign, cid, engine, initial, metrics};
 use super::World;
@@ -32,7 +32,7 @@ impl World {
             trace: kind.is_multiple_of(6).then_some(update),
         };
         let duty = state.audit_duty(&self.attacker.account());
-        let entry = match kind % 19 {
+        let entry = match kind % 20 {
             0 | 1 => Entry::Joined { campaign, sequence },
             2 => Entry::Left { campaign, sequence },
             3 => Entry::Published { campaign, manifest: campaign.0, base: update },
@@ -77,6 +77,7 @@ impl World {
                 let evidence = kind.is_multiple_of(2).then_some(Evidence { piece, before, after: update });
                 Entry::Audit { campaign, round, contributor, found: update, evidence }
             }
+            19 => Entry::Decided { campaign, sequence: state.decided() + 1, decision: Decision::Retire },
             18 => Entry::Snapshot { campaign, state: Cid::of_raw(&self.relay.state().to_bytes()) },
             _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
         };

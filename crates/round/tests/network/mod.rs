@@ -2,19 +2,22 @@
 //! connections break, tabs and the relay are killed. What the driver of a real tab or relay does is done here, except
 //! that training, aggregation and blobs are content ids of what went into them. In a mesh, an update is to be had while a
 //! tab that holds it is open, and a checkpoint also from the relay, where it is put before it is attested.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 mod attack;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lichen_campaign::Settlement;
-use lichen_record::{AccountId, Cid, Entry, Evidence, RoundNumber, Verified};
+use lichen_record::{AccountId, Cid, Decision, Entry, Evidence, RoundNumber, Settings, Verified};
 use lichen_round::{
     Activity, CampaignState, Change, Coordinator, CoordinatorAction, CoordinatorEvent, Difference, Input,
     Outcome, Participant, ParticipantAction, ParticipantEvent, Repetition, Rules, Stage, Ticket,
 };
 
-use super::fixture::{Person, assert_comes_back, campaign, cid, coordinator, engine, initial, metrics};
+use super::fixture::{
+    Person, assert_comes_back, campaign, cid, coordinator, engine, initial, metrics, organiser,
+};
 
 /// How the network treats messages, drawn per message.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,10 @@ pub(crate) enum Mishap {
     Leave(usize),
     RestartRelay,
     Attack(u64),
+    /// The organiser pauses, goes on, or changes a setting.
+    Decide(u64),
+    /// The organiser says this.
+    Say(Decision),
 }
 
 enum Happening {
@@ -97,6 +104,8 @@ struct Tab {
     received: usize,
     is_caught_up: bool,
     trained: BTreeMap<RoundNumber, u32>,
+    /// What it trained with last.
+    learning_rate: f64,
     /// What the device keeps, also while the tab is closed.
     blobs: BTreeSet<Cid>,
 }
@@ -138,6 +147,7 @@ impl World {
             received: 0,
             is_caught_up: false,
             trained: BTreeMap::new(),
+            learning_rate: 0.0,
             blobs: BTreeSet::new(),
         };
         let mut world = Self {
@@ -297,6 +307,8 @@ impl World {
             Mishap::Leave(tab) => self.tell(tab, ParticipantEvent::Leave),
             Mishap::RestartRelay => self.restart_relay(),
             Mishap::Attack(kind) => self.attack(kind),
+            Mishap::Decide(kind) => self.decide(kind),
+            Mishap::Say(decision) => self.say(decision),
         }
     }
 
@@ -415,7 +427,8 @@ impl World {
                 };
                 self.answer(tab, 50, event);
             }
-            ParticipantAction::Train { round, base, shard, steps, .. } => {
+            ParticipantAction::Train { round, base, shard, steps, learning_rate, .. } => {
+                self.tabs[tab].learning_rate = learning_rate;
                 assert_eq!(Some(base), self.participant(tab).unwrap().state().checkpoint());
                 assert_eq!((shard.len(), steps), (16, 60));
                 self.assert_trains_for_good(tab, round);
@@ -432,7 +445,7 @@ impl World {
             }
             ParticipantAction::Publish { round, base } => {
                 let account = self.tabs[tab].person.account();
-                let update = update(account, round, base);
+                let update = update(account, round, base, self.tabs[tab].learning_rate);
                 self.tabs[tab].blobs.insert(update);
                 // In a mesh it is kept on the device, which does not fail.
                 let event = match self.draw(10) {
@@ -629,9 +642,9 @@ impl World {
                     let at = self.now + 1 + self.draw(50);
                     self.schedule(at, Happening::Coordinated { life, event });
                 }
-                CoordinatorAction::Measure { round, checkpoint } => {
+                CoordinatorAction::Measure { round, checkpoint, target } => {
                     let reaches_goal = round.0 >= self.goal_from;
-                    let event = CoordinatorEvent::Measured { checkpoint, reaches_goal };
+                    let event = CoordinatorEvent::Measured { checkpoint, target, reaches_goal };
                     // Longer than a round now and then.
                     let at = self.now + 1 + self.draw(4_000);
                     self.schedule(at, Happening::Coordinated { life, event });
@@ -675,11 +688,42 @@ impl World {
         (mixed ^ (mixed >> 31)) % below.max(1)
     }
 
+    /// The organiser decides something, whatever has become of the campaign.
+    fn decide(&mut self, kind: u64) {
+        let decision = match kind % 5 {
+            0 => Decision::Pause,
+            1 | 2 => Decision::Resume,
+            3 => {
+                let learning_rate = Some([0.001, 0.01, 0.02, 0.1][(kind / 5 % 4) as usize]);
+                Decision::Change(Settings { learning_rate, ..Settings::default() })
+            }
+            _ => {
+                let deadline_ms = Some(3_000 + kind / 5 % 2_000);
+                Decision::Change(Settings { deadline_ms, ..Settings::default() })
+            }
+        };
+        self.say(decision);
+    }
+
+    /// The organiser says this; whether it is admitted depends on what was said before.
+    pub(crate) fn say(&mut self, decision: Decision) {
+        let sequence = self.relay.state().decided() + 1;
+        let entry = Entry::Decided { campaign: campaign(), sequence, decision };
+        self.append(&organiser().sign(&entry));
+    }
+
     /// What must hold of the log however it came about.
     pub(crate) fn check_log(&self) {
         let mut again = CampaignState::new(campaign(), self.rules);
         let mut settled = BTreeMap::new();
         for (time, entry) in &self.log {
+            if let Entry::Contribution { round, base, update: claimed, .. } = entry.get()
+                && entry.account() != self.attacker.account()
+            {
+                let rate = again.learning_rate(*round);
+                let honest = update(entry.account(), *round, *base, rate);
+                assert_eq!(*claimed, honest, "all train round {round} with the rate {rate}");
+            }
             for change in again.apply(*time, entry).unwrap() {
                 if let Change::Settled { round, result, .. } = change {
                     assert_eq!(settled.insert(round, result), None, "round {round} settled twice");
@@ -751,15 +795,16 @@ impl World {
 
 /// What an honest account finds, with evidence where it is the first to find that.
 fn repeated(repetition: &Repetition) -> (Cid, Option<Evidence>) {
-    let found = update(repetition.contributor, repetition.round, repetition.base);
+    let Repetition { contributor, round, base, learning_rate, .. } = *repetition;
+    let found = update(contributor, round, base, learning_rate);
     let is_first = repetition.trace.is_some() && repetition.accusation.is_none();
     let evidence = Evidence { piece: 0, before: None, after: cid("the state after the first piece") };
     (found, (is_first && found != repetition.update).then_some(evidence))
 }
 
 /// What a training gives, whoever does it.
-fn update(account: AccountId, round: RoundNumber, base: Cid) -> Cid {
-    cid(&format!("update {account} {round} {base}"))
+fn update(account: AccountId, round: RoundNumber, base: Cid, learning_rate: f64) -> Cid {
+    cid(&format!("update {account} {round} {base} {learning_rate}"))
 }
 
 /// What everybody who aggregates honestly gets: of nothing, nothing.

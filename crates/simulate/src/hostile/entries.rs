@@ -1,6 +1,6 @@
 //! Entries that somebody signs to do harm, whatever the log has come to.
 
-use lichen_record::{AccountId, Cid, Entry, Metrics, RoundNumber};
+use lichen_record::{AccountId, Cid, Decision, Entry, Metrics, RoundNumber};
 use lichen_round::CampaignState;
 
 use crate::learning::Learning;
@@ -36,7 +36,7 @@ pub(crate) fn entry(kind: u64, state: &CampaignState, account: &AccountId) -> En
         difference: None,
     };
     let before = RoundNumber(round.0.saturating_sub(1));
-    match kind % 20 {
+    match kind % 21 {
         0..=2 => Entry::Joined { campaign, sequence },
         3 => Entry::Left { campaign, sequence },
         4 => Entry::Published { campaign, manifest: campaign.0, base: lie },
@@ -55,6 +55,8 @@ pub(crate) fn entry(kind: u64, state: &CampaignState, account: &AccountId) -> En
         16 => Entry::RoundOverdue { campaign, round },
         17 => Entry::Finished { campaign, round },
         18 => Entry::Audit { campaign, round: before, contributor: whose, found: lie, evidence: None },
+        // The organiser alone decides, where the manifest names one.
+        19 => Entry::Decided { campaign, sequence, decision: Decision::Retire },
         // An old one, once more.
         _ => Entry::Joined { campaign, sequence: sequence.saturating_sub(1) },
     }

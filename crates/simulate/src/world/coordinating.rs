@@ -84,8 +84,8 @@ impl World {
                 let found = self.learning.repeat(&self.blobs, &repetition).filter(|_| !is_failing);
                 CoordinatorEvent::Repeated { round, contributor, found: found.map(|found| (found, None)) }
             }
-            CoordinatorAction::Measure { checkpoint, .. } => {
-                CoordinatorEvent::Measured { checkpoint, reaches_goal: false }
+            CoordinatorAction::Measure { checkpoint, target, .. } => {
+                CoordinatorEvent::Measured { checkpoint, target, reaches_goal: false }
             }
             CoordinatorAction::Append(_)
             | CoordinatorAction::WakeAt(_)

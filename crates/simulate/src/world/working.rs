@@ -21,7 +21,7 @@ impl World {
         match action {
             ParticipantAction::Submit { ticket, entry } => self.submit(peer, ticket, &entry),
             ParticipantAction::Fetch { cid, .. } => self.fetch(peer, cid),
-            ParticipantAction::Train { round, base, shard, steps, seed } => {
+            ParticipantAction::Train { round, base, shard, steps, seed, .. } => {
                 self.train(peer, round, base, &shard, steps, seed);
             }
             ParticipantAction::StopTraining { .. } => {

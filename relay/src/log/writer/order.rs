@@ -101,8 +101,8 @@ impl Writer {
                     let base = Outcome { result: base, state };
                     batch.aggregations.push(Aggregation { round, base, inputs });
                 }
-                CoordinatorAction::Measure { round, checkpoint } => {
-                    batch.measurements.push(Measurement { round, checkpoint });
+                CoordinatorAction::Measure { round, checkpoint, target } => {
+                    batch.measurements.push(Measurement { round, checkpoint, target });
                 }
                 CoordinatorAction::Repeat(repetition) => batch.repetitions.push(repetition),
                 CoordinatorAction::WakeAt(time) => self.wake = Some(time),

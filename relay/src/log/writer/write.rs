@@ -163,6 +163,12 @@ fn report(change: &Change) {
             "the round's updates were set aside, or changed nothing: the campaign goes on from the checkpoint before it. If \
              that happens again and again, look at who contributes; `lichen-relay back-to` goes back to an earlier checkpoint"
         ),
+        Change::Decided(decision) => {
+            tracing::info!(?decision, "the organiser decided how the campaign goes on");
+        }
+        Change::SettingsChanged { round, settings } => {
+            tracing::info!(round = round.0, ?settings, "settings changed, as the organiser decided");
+        }
         Change::Joined { .. }
         | Change::Left { .. }
         | Change::Opened { .. }

@@ -17,8 +17,9 @@ use lichen_net::peer::{self, Announcement};
 use lichen_net::publishing::Publication;
 use lichen_net::rendezvous::{Notice, Refusal, Register};
 use lichen_record::{
-    AccountId, CampaignId, Cid, EngineKind, EngineVersion, Entry, Envelope, Evidence, MAX_ENTRY, Metrics,
-    RoundNumber, SessionCertificate, Signable, SigningKey, Verified, decode, encode, verify,
+    AccountId, CampaignId, Cid, Decision, EngineKind, EngineVersion, Entry, Envelope, Evidence, MAX_ENTRY,
+    Metrics, RoundNumber, SessionCertificate, Settings, Signable, SigningKey, Verified, decode, encode,
+    verify,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -372,7 +373,7 @@ fn campaign() -> CampaignId {
     CampaignId::of_manifest(b"manifest")
 }
 
-fn entries() -> [Entry; 16] {
+fn entries() -> [Entry; 18] {
     let campaign = campaign();
     let [base, update, result] = [b"base", b"upda", b"resu"].map(|content| Cid::of_raw(content));
     let round = RoundNumber::FIRST;
@@ -380,6 +381,7 @@ fn entries() -> [Entry; 16] {
     let engine = Some(EngineVersion { kind: EngineKind::Cpu, version: 1 });
     let contributor = key(9).account();
     let audit = |evidence| Entry::Audit { campaign, round, contributor, found: update, evidence };
+    let changed = Settings { deadline_ms: Some(300), learning_rate: Some(0.5), ..Settings::default() };
     [
         Entry::Published { campaign, manifest: campaign.0, base },
         Entry::Joined { campaign, sequence: 1 },
@@ -403,6 +405,8 @@ fn entries() -> [Entry; 16] {
         Entry::RoundOverdue { campaign, round },
         Entry::Finished { campaign, round },
         Entry::Snapshot { campaign, state: update },
+        Entry::Decided { campaign, sequence: 1, decision: Decision::Pause },
+        Entry::Decided { campaign, sequence: 2, decision: Decision::Change(changed) },
         Entry::Contribution {
             campaign,
             round,
@@ -422,7 +426,7 @@ fn session() -> SessionCertificate {
     SessionCertificate { peer: vec![0, 0x24, 8, 1, 0x12, 0x20], issued: 1_764_000_000_000 }
 }
 
-fn envelopes() -> [Vec<u8>; 16] {
+fn envelopes() -> [Vec<u8>; 18] {
     entries().map(|entry| key(1).sign(&entry).unwrap())
 }
 
