@@ -26,6 +26,8 @@ extern crate alloc;
 mod chain;
 #[cfg(all(feature = "ed25519", not(target_arch = "wasm32")))]
 mod ed25519;
+#[cfg(all(feature = "ed25519", any(test, target_arch = "wasm32")))]
+mod ed25519_portable;
 mod equivocation;
 mod head;
 mod log_checkpoint;
@@ -38,6 +40,8 @@ mod witnessed;
 pub use chain::{Chain, ChainError};
 #[cfg(all(feature = "ed25519", not(target_arch = "wasm32")))]
 pub use ed25519::{Ed25519Key, check_ed25519};
+#[cfg(all(feature = "ed25519", target_arch = "wasm32"))]
+pub use ed25519_portable::check_ed25519;
 pub use equivocation::{Equivocation, WitnessError, check_newer};
 pub use head::{Head, HeadError, Receipt, ReceiptError, check_receipt};
 pub use lichen_record::{KeyKind, VerifierKey, VerifierKeyError};
