@@ -2,7 +2,7 @@
 
 use lichen_campaign::Manifest;
 use lichen_engine::{EngineError, Evaluator};
-use lichen_learn::{Dataset, Quality};
+use lichen_learn::{AggregateError, Aggregation, Dataset, Quality};
 use lichen_model::{Parameters, initial_parameters};
 use lichen_record::{Cid, RoundNumber};
 use lichen_round::{Input, Outcome};
@@ -26,9 +26,6 @@ pub(super) struct Reached {
     pub(super) state: Option<Vec<u8>>,
 }
 
-/// Updates with what is known of them.
-pub(super) type Updates = Vec<(Input, Vec<u8>)>;
-
 /// What computes rounds' results again.
 pub(super) struct Recomputer {
     settler: Settler,
@@ -42,30 +39,30 @@ impl Recomputer {
         Ok(Self { settler })
     }
 
-    /// Computes what a round comes to from what it began with and the accepted updates, with the packed difference where results
-    /// are told so, and counts those of the updates that do not decode as the campaign's do, or are too long.
+    /// Begins what a round comes to, on what it began with.
+    pub(super) fn begin(&self, round: &SettledRound, base: &Reached) -> Result<Aggregation, Fault> {
+        let fault = |error: AggregateError| Fault::Round { round: round.number, problem: error.to_string() };
+        self.settler.aggregation(&base.checkpoint).map_err(fault)
+    }
+
+    /// Adds an accepted update; one that does not decode as the campaign's do, or is too long, is left out.
+    pub(super) fn add(&self, aggregation: &mut Aggregation, input: &Input, update: &[u8]) -> bool {
+        aggregation.add_part(input.weight, self.settler.work(input.steps), update)
+    }
+
+    /// Computes what a round comes to from what it began with and all updates, with the packed difference where results are told so.
     pub(super) async fn settle(
         &mut self,
         round: &SettledRound,
         base: &Reached,
-        updates: &Updates,
-    ) -> Result<(Outcome, Option<Cid>, u64), Fault> {
+        aggregation: Aggregation,
+    ) -> Result<(Outcome, Option<Cid>), Fault> {
         let fault = |problem: String| Fault::Round { round: round.number, problem };
-        let mut aggregation =
-            self.settler.aggregation(&base.checkpoint).map_err(|error| fault(error.to_string()))?;
-        let counted = |(input, update): &&(Input, Vec<u8>)| {
-            aggregation.add_part(input.weight, self.settler.work(input.steps), update)
-        };
-        let counted = updates.iter().filter(counted).count();
         let (checkpoint, state) = (&base.outcome.result, base.state.as_deref());
-        let settled = self
-            .settler
-            .settle(checkpoint, state, aggregation, async || {})
-            .await
-            .map_err(|error| fault(error.to_string()))?;
-        let left_out = updates.len().saturating_sub(counted) as u64;
+        let settled = self.settler.settle(checkpoint, state, aggregation, async || {}).await;
+        let settled = settled.map_err(|error| fault(error.to_string()))?;
         let difference = settled.difference.as_deref().map(Cid::of_raw);
-        Ok((Outcome { result: settled.result, state: settled.state }, difference, left_out))
+        Ok((Outcome { result: settled.result, state: settled.state }, difference))
     }
 
     /// What a round's result is worth; none where the campaign has no guard.

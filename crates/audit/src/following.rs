@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::future::{OptionFuture, join, join_all};
 use lichen_campaign::Manifest;
 use lichen_log::{Authority, Replica};
 use lichen_net::hub::MAX_RECORDS;
@@ -58,10 +59,14 @@ pub(super) async fn follow_log(
     let (mut set_aside, mut skipped) = (Vec::new(), Vec::new());
     let mut decisions = Decisions::default();
     let (mut snapshots, mut contradicting) = (0, BTreeSet::new());
-    let mut limit = MAX_RECORDS;
+    let (mut limit, mut ahead) = (MAX_RECORDS, None);
     loop {
         let from = replica.length();
-        let page = match source.records(campaign, from, limit).await {
+        let page = match ahead.take() {
+            Some(page) => page,
+            None => source.records(campaign, from, limit).await,
+        };
+        let page = match page {
             // Records that cannot be read are asked for one by one, to name the first.
             Err(_some_record) if limit > 1 => {
                 limit = 1;
@@ -71,11 +76,19 @@ pub(super) async fn follow_log(
         };
         // The first head says how much there is to follow: the log may grow meanwhile.
         let length = match replica.signed_length() {
-            0 => replica.believe(&page.head, 0)?,
+            0 => replica.believe_checked(source.verify(&page.head).await, 0)?,
             length => length,
         };
-        for record in page.records.iter().take_while(|record| record.index < length) {
-            let entry = replica.take(record)?;
+        let records: Vec<_> = page.records.iter().take_while(|record| record.index < length).collect();
+        let next = from.saturating_add(records.len() as u64);
+        let (entries, page_after) = join(
+            join_all(records.iter().map(|record| source.verify(&record.entry))),
+            OptionFuture::from((next < length && next > from).then(|| source.records(campaign, next, limit))),
+        )
+        .await;
+        ahead = page_after;
+        for (record, entry) in records.into_iter().zip(entries) {
+            let entry = replica.take_checked(record, entry)?;
             if let Some(tree) = &mut tree {
                 tree.take(record)?;
             }

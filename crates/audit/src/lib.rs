@@ -45,7 +45,7 @@ pub async fn audit(
     mut tree: Option<&mut Tree>,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Report, Fault> {
-    let mut blobs = Blobs { source, count: 0, bytes: 0 };
+    let mut blobs = Blobs::new(source);
     let manifest = blobs.fetch(campaign.0, BlobRole::Manifest, MAX_MANIFEST).await?;
     let manifest = Manifest::from_bytes(&manifest).map_err(Fault::Manifest)?;
     let initial = evaluation::initial_checkpoint(&manifest)?;

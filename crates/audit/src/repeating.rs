@@ -15,6 +15,8 @@ use crate::{BlobRole, Fault, Progress, Source};
 /// Which of the trainings that the log decides about are repeated here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Repeat {
+    /// None as a whole: of those in dispute only the piece in question, where evidence shows it.
+    Pieces,
     /// Those about which two accounts said different things, and of these only the piece in question where evidence shows it.
     #[default]
     Disputed,
@@ -165,9 +167,12 @@ impl Decision {
             if (ruling == Ruling::Stands) != (decided == claimed) {
                 return Err(wrong(if ruling == Ruling::Stands { claimed } else { self.after() }));
             }
-            if which == Repeat::Disputed {
+            if which != Repeat::All {
                 return Ok(());
             }
+        }
+        if which == Repeat::Pieces {
+            return Ok(());
         }
         let repeated = repeat(manifest, &course, &self.drawn.claim, None, async || {}).await;
         let computed = repeated.map_err(|error| self.problem(&error))?.found;

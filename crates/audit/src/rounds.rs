@@ -1,13 +1,13 @@
 //! Computes every round's result again.
 
 use lichen_campaign::{Manifest, Transport};
-use lichen_learn::Quality;
+use lichen_learn::{Aggregation, Quality};
 use lichen_record::{MAX_BLOB, RoundNumber};
 use lichen_round::Outcome;
 
 use crate::blobs::Blobs;
 use crate::ending::{self, Ending};
-use crate::evaluation::{Reached, Recomputer, Updates};
+use crate::evaluation::{Reached, Recomputer};
 use crate::following::{Log, SettledRound};
 use crate::{Best, BlobRole, Fault, Progress, Source, SourceError};
 
@@ -69,15 +69,24 @@ pub(super) async fn recompute<S: Source>(
     let (mut left_out, mut not_recomputed, mut differences_wrong) = (0, 0, 0);
     let mut ending = None;
     let total = log.rounds.len() as u64;
+    blobs.fetch_ahead(expected_length(&at.checkpoint));
+    let mut coming = (1..).zip(&log.rounds);
     for (done, round) in (1..).zip(&log.rounds) {
+        while blobs.may_expect()
+            && let Some((number, round)) = coming.next()
+        {
+            expect(blobs, number, round);
+        }
+        blobs.reach(2 * done);
         if round.base != at.outcome {
             // The log lets the coordinator go back only to what settled, and so was computed here before.
             at = fetch_outcome(blobs, round.number, round.base).await?;
         }
         let end = log.ends.iter().rev().find(|(end, _goal)| *end == round.number);
         let base = end.map(|(_end, goal)| (at.checkpoint.clone(), *goal));
-        if let Some(updates) = round_updates(blobs, manifest, round).await? {
-            let (computed, difference, out) = recomputer.settle(round, &at, &updates).await?;
+        let mut aggregation = recomputer.begin(round, &at)?;
+        if let Some(out) = gather(blobs, manifest, round, &recomputer, &mut aggregation).await? {
+            let (computed, difference) = recomputer.settle(round, &at, aggregation).await?;
             left_out += out;
             differences_wrong += u64::from(round.difference.is_some() && round.difference != difference);
             if computed != round.outcome {
@@ -88,6 +97,7 @@ pub(super) async fn recompute<S: Source>(
             // Only the contributors saw the updates; what they attested is taken from them.
             not_recomputed += 1;
         }
+        blobs.reach(2 * done + 1);
         // Of the same bytes as were computed, and others can have them.
         at = fetch_outcome(blobs, round.number, round.outcome).await?;
         course.add(&mut recomputer, round.number, &at).await?;
@@ -114,16 +124,32 @@ async fn fetch_outcome<S: Source>(
     Ok(Reached { outcome, checkpoint, state })
 }
 
-/// A round's updates with their weights; none where updates go from tab to tab and one is not kept.
-async fn round_updates<S: Source>(
+/// Says what computing a round again takes, in this order. Each round has two places in the order of the work: its updates and
+/// its outcome.
+fn expect<S: Source>(blobs: &mut Blobs<'_, S>, number: u64, round: &SettledRound) {
+    blobs.expect(2 * number, round.inputs.iter().map(|input| input.update));
+    let outcome = [Some(round.outcome.result), round.outcome.state];
+    blobs.expect(2 * number + 1, outcome.into_iter().flatten());
+}
+
+/// About the most that an update or a checkpoint takes, given what the first checkpoint does.
+const fn expected_length(checkpoint: &[u8]) -> usize {
+    2 * checkpoint.len() + 4096
+}
+
+/// Adds a round's updates up, one after the other, and says how many are left out; none where updates go from tab to tab and one is
+/// not kept.
+async fn gather<S: Source>(
     blobs: &mut Blobs<'_, S>,
     manifest: &Manifest,
     round: &SettledRound,
-) -> Result<Option<Updates>, Fault> {
-    let mut updates = Vec::with_capacity(round.inputs.len());
+    recomputer: &Recomputer,
+    aggregation: &mut Aggregation,
+) -> Result<Option<u64>, Fault> {
+    let mut left_out = 0;
     for input in &round.inputs {
         match blobs.fetch(input.update, BlobRole::Update(round.number), MAX_BLOB).await {
-            Ok(bytes) => updates.push((*input, bytes)),
+            Ok(bytes) => left_out += u64::from(!recomputer.add(aggregation, input, &bytes)),
             Err(Fault::Blob { error: SourceError::NotFound, .. })
                 if manifest.rounds.transport == Transport::Peers =>
             {
@@ -132,5 +158,5 @@ async fn round_updates<S: Source>(
             Err(fault) => return Err(fault),
         }
     }
-    Ok(Some(updates))
+    Ok(Some(left_out))
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use lichen_net::hub::Records;
-use lichen_record::{CampaignId, Cid, RoundNumber};
+use lichen_record::{CampaignId, Cid, RoundNumber, Signable, Verified, VerifyError, verify};
 
-/// Where the log and the blobs come from. Nothing that it gives is believed.
+/// Where the log and the blobs come from, of which nothing is believed, and who does the arithmetic of signatures, who is.
 #[expect(async_fn_in_trait, reason = "an audit runs on one thread, natively as in a tab's worker")]
 pub trait Source {
     /// At most `limit` consecutive records of a campaign's log from an index on, none at its end, with a signed head.
@@ -19,6 +19,15 @@ pub trait Source {
     /// # Errors
     /// [`SourceError`] if it gives none.
     async fn blob(&self, cid: &Cid, cap: usize) -> Result<Vec<u8>, SourceError>;
+
+    /// Checks an envelope, as [`lichen_record::verify`] does. Several are asked for at a time, so that whoever has somebody faster
+    /// for the arithmetic, such as a browser, can have that done ([`lichen_record::verify_by`]).
+    ///
+    /// # Errors
+    /// [`VerifyError`] if it is not rightly signed.
+    async fn verify<T: Signable>(&self, envelope: &[u8]) -> Result<Verified<T>, VerifyError> {
+        verify(envelope)
+    }
 }
 
 /// Why a source gave nothing.

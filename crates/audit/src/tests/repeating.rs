@@ -123,6 +123,19 @@ fn without_the_blobs_the_whole_training_is_repeated() {
 }
 
 #[test]
+fn whoever_repeats_pieces_only_repeats_nothing_without_the_blobs() {
+    let (id, mut archive) = disputed(4, 4, |states| Cid::of_raw(&states[4]));
+    let pieces =
+        |archive: &Archive| block_on(audit(archive, id, Repeat::Pieces, None, &mut |_progress| {})).unwrap();
+    let report = pieces(&archive);
+    assert_eq!((report.disputes_settled, report.trainings_repeated), (1, 0));
+    archive.blobs.retain(|_cid, bytes| bytes.len() != Trace::length(STATES));
+    let report = pieces(&archive);
+    assert_eq!((report.disputes_settled, report.trainings_repeated), (0, 0));
+    assert_eq!(report.trainings_audited, 1, "and says so");
+}
+
+#[test]
 fn repeating_all_repeats_what_evidence_settled_too() {
     let (id, archive) = disputed(4, 4, |states| Cid::of_raw(&states[4]));
     let report = block_on(audit(&archive, id, Repeat::All, None, &mut |_progress| {})).unwrap();
