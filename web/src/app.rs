@@ -2,7 +2,7 @@
 
 use crate::intent::Intent;
 use crate::now::Now;
-use crate::session::{self, Report, Session};
+use crate::session::{self, Checker, Report, Session};
 use crate::site::{Campaign, Site, Unread};
 use crate::state::{Effect, Link, Run, Threads, ViewState, WATCH_MS};
 use crate::{origin, threads, view, wishes};
@@ -35,6 +35,10 @@ const HIDDEN_GAP_MS: f64 = 5_000.0;
 /// The part of the page that everything happens in.
 const MAIN: &str = "#main";
 
+/// The button that begins a check, and the one in its place that ends it.
+const CHECK: &str = "[data-intent=check]";
+const STOP_CHECK: &str = "[data-intent=stop-check]";
+
 /// Time between two drawings of a long wait's countdown, in milliseconds.
 const SECOND_MS: u32 = 1_000;
 
@@ -55,6 +59,7 @@ pub(crate) fn mount() {
 struct App {
     state: ViewState,
     session: Option<Session>,
+    checker: Option<Checker>,
     /// The next drawing, when one is due.
     frame: Option<Timeout>,
     /// When the page was drawn last, on its clock, and when the drawing under way began.
@@ -78,6 +83,7 @@ enum Message {
     Site(Result<(Campaign, Site), Unread>),
     Now(Option<Now>),
     Reports(Vec<Report>),
+    Checker(Vec<Report>),
     Frame,
     Seen,
     GoodbyeOver,
@@ -95,6 +101,7 @@ impl Component for App {
         let mut app = Self {
             state,
             session: None,
+            checker: None,
             frame: None,
             drawn: 0.0,
             drawing: Cell::default(),
@@ -113,7 +120,14 @@ impl Component for App {
         let now = session::now();
         let was = self.state.run.clone();
         let (effects, draw) = match message {
-            Message::Click(intent) => (self.state.click(intent, now), true),
+            Message::Click(intent) => {
+                self.refocus = match intent {
+                    Intent::Check => Some(STOP_CHECK),
+                    Intent::StopCheck => Some(CHECK),
+                    _ => self.refocus,
+                };
+                (self.state.click(intent, now), true)
+            }
             Message::Site(read) => {
                 self.state.read_site(read);
                 // Who is here stands above the button: whoever aims at it must not have it move away.
@@ -121,6 +135,19 @@ impl Component for App {
             }
             Message::Now(read) => (self.state.read_now(read), true),
             Message::Reports(reports) => return self.take_all(reports, now, context),
+            Message::Checker(reports) => {
+                let told = |report| match report {
+                    Report::Worker(event) => self.state.checker_told(event),
+                    Report::Broke(problem) => self.state.check_broke(problem),
+                    Report::Meets | Report::Swarm(_) => Vec::new(),
+                };
+                let effects = reports.into_iter().flat_map(told).collect();
+                let is_over = !self.state.is_checking();
+                if is_over && has_focus(STOP_CHECK) {
+                    self.refocus = Some(CHECK);
+                }
+                (effects, is_over)
+            }
             Message::GoodbyeOver => (self.state.closed(), true),
             Message::Watch => (self.state.watch(now), false),
             Message::Frame | Message::Seen => {
@@ -227,6 +254,16 @@ impl App {
             }
             Effect::Remember(relay_only) => wishes::keep_relay_only(relay_only),
             Effect::RememberThreads(wanted) => wishes::keep_threads(wanted),
+            Effect::StartCheck(campaign) => {
+                let link = context.link().clone();
+                let listener = Rc::new(move |reports| link.send_message(Message::Checker(reports)));
+                match Checker::start(listener, &campaign) {
+                    Ok(checker) => self.checker = Some(checker),
+                    // What takes part goes on.
+                    Err(problem) => drop(self.state.check_broke(problem)),
+                }
+            }
+            Effect::EndCheck => self.checker = None,
             Effect::CloseSoon => {
                 let link = context.link().clone();
                 self.goodbye =
@@ -324,6 +361,12 @@ fn entitle(title: &str) {
     if let Some(page) = web_sys::window().and_then(|window| window.document()) {
         page.set_title(title);
     }
+}
+
+/// Whether this element has the focus.
+fn has_focus(selector: &str) -> bool {
+    let page = web_sys::window().and_then(|window| window.document());
+    page.and_then(|page| page.active_element()).is_some_and(|active| active.matches(selector) == Ok(true))
 }
 
 /// Moves the focus to this element; a new page is shown from its top.

@@ -15,13 +15,13 @@ thread_local! {
 
 #[derive(Default)]
 struct Running {
-    worker: Option<Worker>,
+    workers: Vec<Worker>,
     swarm: Option<Swarm>,
 }
 
 /// Has this worker ended should the page break.
 pub(crate) fn ends_worker(worker: &Worker) {
-    RUNNING.with_borrow_mut(|running| running.worker = Some(worker.clone()));
+    RUNNING.with_borrow_mut(|running| running.workers.push(worker.clone()));
 }
 
 /// Has this swarm ended, too.
@@ -29,7 +29,7 @@ pub(crate) fn ends_swarm(swarm: &Swarm) {
     RUNNING.with_borrow_mut(|running| running.swarm = Some(swarm.clone()));
 }
 
-/// Both have ended.
+/// All have ended, but for a check, which ends by itself.
 pub(crate) fn forget() {
     RUNNING.take();
 }
@@ -39,8 +39,8 @@ pub(crate) fn hook(panic: &PanicHookInfo<'_>) {
     console_error_panic_hook::hook(panic);
     let running =
         RUNNING.with(|running| running.try_borrow_mut().map(|mut running| std::mem::take(&mut *running)));
-    if let Ok(Running { worker, swarm }) = running {
-        if let Some(worker) = worker {
+    if let Ok(Running { workers, swarm }) = running {
+        for worker in workers {
             worker.set_onmessage(None);
             worker.terminate();
         }

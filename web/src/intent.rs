@@ -24,6 +24,10 @@ pub(crate) enum Intent {
     Threads(u32),
     /// See what the model says of samples, without taking part.
     Look,
+    /// Have the whole record checked.
+    Check,
+    /// Stop that.
+    StopCheck,
     /// Have this drawing read.
     Draw(Rc<Drawing>),
 }
@@ -41,6 +45,8 @@ impl Intent {
             Self::RelayOnly(_) => "relay-only",
             Self::Threads(_) => "threads",
             Self::Look => "look",
+            Self::Check => "check",
+            Self::StopCheck => "stop-check",
             Self::Draw(_) => "clear",
         }
     }
@@ -55,6 +61,8 @@ impl Intent {
             "read-again" => Self::ReadAgain,
             "dismiss" => Self::Dismiss,
             "look" => Self::Look,
+            "check" => Self::Check,
+            "stop-check" => Self::StopCheck,
             "clear" => Self::Draw(Rc::default()),
             _ => return None,
         })
@@ -67,7 +75,18 @@ mod tests {
 
     #[test]
     fn each_word_of_a_button_is_its_own_and_others_ask_for_nothing() {
-        for name in ["join", "pause", "resume", "leave", "read-again", "dismiss", "look", "clear"] {
+        for name in [
+            "join",
+            "pause",
+            "resume",
+            "leave",
+            "read-again",
+            "dismiss",
+            "look",
+            "check",
+            "stop-check",
+            "clear",
+        ] {
             assert_eq!(Intent::named(name).unwrap().name(), name);
         }
         assert_eq!((Intent::named("threads"), Intent::named("Join")), (None, None));

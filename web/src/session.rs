@@ -73,6 +73,25 @@ impl Drop for Session {
     }
 }
 
+/// A running check of a campaign's record. It ends when this is dropped.
+pub(crate) struct Checker(Rc<Worker>);
+
+impl Checker {
+    /// Starts the worker that checks.
+    ///
+    /// # Errors
+    /// A problem in plain words where the browser refuses.
+    pub(crate) fn start(listener: Listener, campaign: &str) -> Result<Self, Problem> {
+        Worker::start_checker(listener, campaign).map(Self)
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Milliseconds since the document was opened.
 pub(crate) fn now() -> f64 {
     web_sys::window().and_then(|window| window.performance()).map_or(0.0, |clock| clock.now())
@@ -80,7 +99,7 @@ pub(crate) fn now() -> f64 {
 
 fn unstartable(detail: &str) -> Problem {
     Problem {
-        message: format!("Training could not be started in this browser ({detail})."),
+        message: format!("A worker could not be started in this browser ({detail})."),
         remedy:
             "Use a current Chrome, Edge, Firefox or Safari, and check that nothing blocks web workers here."
                 .to_owned(),

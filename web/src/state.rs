@@ -1,6 +1,7 @@
 //! What the page knows, and how each event changes it: plain data in, effects out, no browser.
 
 mod asking;
+mod check;
 mod compare;
 mod effort;
 mod filing;
@@ -11,6 +12,7 @@ mod sentence;
 mod tests;
 mod trial;
 
+pub(crate) use check::Check;
 pub(crate) use effort::Effort;
 pub(crate) use liveness::WATCH_MS;
 pub(crate) use reduce::Effect;
@@ -111,6 +113,8 @@ pub(crate) struct ViewState {
     pub(crate) now: Option<Rc<Now>>,
     /// What is shown of the model.
     pub(crate) trial: Trial,
+    /// The check of the whole record.
+    pub(crate) check: Check,
     /// Time at work since joining.
     pub(crate) effort: Effort,
     /// Whether the campaign is over, as this tab has seen for itself.

@@ -3,6 +3,7 @@
 mod campaigns;
 mod card;
 mod chart;
+mod check;
 mod contributions;
 mod copy;
 mod cost;
@@ -117,6 +118,7 @@ fn board(state: &ViewState, now: f64, click: &Callback<Intent>) -> Html {
                 if state.campaign().is_some_and(|campaign| campaign.card.show.is_some()) {
                     <div class="card wide">{ trial::trial(state, click) }</div>
                 }
+                <div class="card wide">{ check::check(state) }</div>
                 <div class="columns">
                     <div class="stack">
                         { contributions::contributions(state) }

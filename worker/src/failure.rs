@@ -12,11 +12,6 @@ pub(crate) fn describe(thrown: &JsValue) -> String {
     }
 }
 
-/// A problem that a browser's refusal makes.
-pub(crate) fn problem(what: &str, thrown: &JsValue, remedy: &str) -> Problem {
-    Problem { message: format!("{what}: {}.", describe(thrown)), remedy: remedy.into() }
-}
-
 /// Tells the page about a panic, which ends this worker.
 pub(crate) fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {

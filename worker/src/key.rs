@@ -1,11 +1,13 @@
 //! The account's key: ECDSA P-256, made by the browser, kept in IndexedDB, never to be read out.
 
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Uint8Array};
 use lichen_record::AccountId;
 use lichen_store::IndexedDb;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{CryptoKey, CryptoKeyPair, SubtleCrypto};
+
+use crate::signatures::algorithm;
 
 /// Under which name the key pair is kept.
 pub(crate) const NAME: &str = "key/account";
@@ -56,14 +58,6 @@ impl AccountKey {
         let account = AccountId::from_sec1(&Uint8Array::new(&public).to_vec()).map_err(to_js)?;
         Ok(Self { subtle: subtle.clone(), private: pair.get_private_key(), account })
     }
-}
-
-/// The parameters of ECDSA, of which each call needs one.
-pub(crate) fn algorithm(parameter: &str, value: &str) -> Result<Object, JsValue> {
-    let algorithm = Object::new();
-    Reflect::set(&algorithm, &"name".into(), &"ECDSA".into())?;
-    Reflect::set(&algorithm, &parameter.into(), &value.into())?;
-    Ok(algorithm)
 }
 
 fn to_js(error: impl std::fmt::Display) -> JsValue {

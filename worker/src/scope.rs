@@ -16,7 +16,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, RequestInit, Response, SubtleCrypto};
 
-use crate::failure::{describe, problem};
+use crate::failure::describe;
 use crate::key::{self, AccountKey};
 use crate::lease::{self, Lease, LockManager, Patience};
 use crate::signatures::Signatures;
@@ -218,6 +218,11 @@ impl Platform for Scope {
         };
         Ok(values.into_iter().filter_map(bytes).collect())
     }
+}
+
+/// A problem that a browser's refusal makes.
+fn problem(what: &str, thrown: &JsValue, remedy: &str) -> Problem {
+    Problem { message: format!("{what}: {}.", describe(thrown)), remedy: remedy.into() }
 }
 
 /// Opens the database, unless the browser never answers.

@@ -3,14 +3,12 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use js_sys::{Array, Promise, Uint8Array};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use lichen_log::Ed25519Claim;
 use lichen_record::Claim;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{CryptoKey, SubtleCrypto};
-
-use crate::key::algorithm;
 
 /// Keys kept ready. Those of a cohort sign again and again; an import costs as much as a check.
 const READY: usize = 64;
@@ -75,6 +73,14 @@ impl Signatures {
         keys.push_back((*point, import.clone()));
         Ok(import)
     }
+}
+
+/// The parameters of ECDSA, of which each call needs one.
+pub(crate) fn algorithm(parameter: &str, value: &str) -> Result<Object, JsValue> {
+    let algorithm = Object::new();
+    Reflect::set(&algorithm, &"name".into(), &"ECDSA".into())?;
+    Reflect::set(&algorithm, &parameter.into(), &value.into())?;
+    Ok(algorithm)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod ending;
 mod evaluation;
 mod fault;
 mod following;
+pub mod plain;
 mod repeating;
 mod report;
 mod rounds;

@@ -25,6 +25,7 @@ mod committee;
 mod ending;
 mod mesh;
 mod outer;
+mod plain;
 mod repeating;
 mod skipping;
 mod snapshots;

@@ -132,6 +132,10 @@ pub enum Event {
         /// Records from the first on.
         records: u64,
     },
+    /// How far the check of a campaign's whole record is: from the worker that does only that.
+    Checking(Checking),
+    /// What that check came to; its last event.
+    Checked(Checked),
     /// Something for the swarm to carry out.
     Net(lichen_net::Command),
     /// Something was dealt with that the person should know of; nothing stops for it.
@@ -202,6 +206,30 @@ pub struct Reported {
     pub loss: f64,
     /// Share of samples labelled right, 0 to 1.
     pub accuracy: f64,
+}
+
+/// How far a check is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checking {
+    /// What is being checked, in words.
+    pub what: String,
+    /// How much of it is done; of 0 in all there is no telling.
+    pub done: u32,
+    /// How much there is.
+    pub total: u32,
+}
+
+/// What a check came to, in words for the person, written by whoever checked: the page only shows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checked {
+    /// Whether nothing is wrong.
+    pub right: bool,
+    /// A sentence that says it all.
+    pub verdict: String,
+    /// What else there is to say, one sentence or more each.
+    pub details: Vec<String>,
 }
 
 /// What a checkpoint says of some held-out samples.

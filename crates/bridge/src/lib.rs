@@ -23,8 +23,8 @@ pub mod transfer;
 
 pub use command::{Command, CommandId, EnginePreference, Relay};
 pub use event::{
-    Audited, Campaign, Contribution, ContributionState, Engine, Event, Guess, Guesses, IdentityOrigin,
-    LossPoint, Outcome, Phase, Problem, Reported,
+    Audited, Campaign, Checked, Checking, Contribution, ContributionState, Engine, Event, Guess, Guesses,
+    IdentityOrigin, LossPoint, Outcome, Phase, Problem, Reported,
 };
 pub use lichen_campaign::{Card, Organiser, Show, Statement, Topic};
 pub use lichen_record::EngineKind;
@@ -32,4 +32,4 @@ pub use message::{BridgeError, MAX_POST, Message};
 pub use seen::{Seen, Server};
 
 /// Version of this vocabulary; [`Event::Ready`] names it so that a page never talks to another build's worker.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;

@@ -17,7 +17,7 @@ use index::Part;
 pub(crate) use index::{Index, Program};
 
 /// What page and worker are made from.
-const SOURCES: [&str; 26] = [
+const SOURCES: [&str; 28] = [
     "index.html",
     "Cargo.toml",
     "Cargo.lock",
@@ -38,6 +38,8 @@ const SOURCES: [&str; 26] = [
     "crates/net",
     "crates/bridge",
     "crates/node",
+    "crates/settle",
+    "crates/audit",
     "relay/campaigns",
     "crates/xtask/src/page.rs",
     "crates/xtask/src/page",

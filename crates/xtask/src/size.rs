@@ -66,6 +66,8 @@ enum Needed {
     InMesh,
     /// Somebody asks for more than one thread.
     ForThreads,
+    /// Somebody has the whole record checked.
+    ForChecking,
 }
 
 impl Needed {
@@ -79,6 +81,7 @@ impl Needed {
     fn of(name: &str) -> Self {
         match name {
             name if threads::is_for_threads(Path::new(name)) => Self::ForThreads,
+            name if name.starts_with("lichen-checker") => Self::ForChecking,
             name if name.starts_with("lichen-swarm-mesh") => Self::InMesh,
             name if name.starts_with("lichen-swarm") => Self::InHub,
             _ => Self::AtOnce,

@@ -17,6 +17,9 @@ const LOADER: &str = "./lichen-worker_loader.js";
 /// The loader that opens threads for the worker first.
 const LOADER_WITH_THREADS: &str = "./lichen-worker-threads.js";
 
+/// The loader of the worker that checks.
+const CHECKER: &str = "./lichen-checker_loader.js";
+
 /// A running worker.
 pub(super) struct Worker {
     worker: web_sys::Worker,
@@ -36,10 +39,20 @@ struct Heard {
 impl Worker {
     /// Starts the worker with so many threads, or says in plain words why the browser refuses.
     pub(super) fn start(listener: Listener, threads: u32) -> Result<Rc<Self>, Problem> {
+        let loader = if threads > 1 { LOADER_WITH_THREADS } else { LOADER };
+        Self::load(listener, loader, &format!("lichen-{threads}"))
+    }
+
+    /// Starts the worker that checks this campaign's record, likewise.
+    pub(super) fn start_checker(listener: Listener, campaign: &str) -> Result<Rc<Self>, Problem> {
+        Self::load(listener, CHECKER, campaign)
+    }
+
+    /// Starts the worker that this loader loads, under a name that tells it what it has to know first.
+    fn load(listener: Listener, loader: &str, name: &str) -> Result<Rc<Self>, Problem> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        options.set_name(&format!("lichen-{threads}"));
-        let loader = if threads > 1 { LOADER_WITH_THREADS } else { LOADER };
+        options.set_name(name);
         let worker = web_sys::Worker::new_with_options(loader, &options)
             .map_err(|error| unstartable(&describe(&error)))?;
         crash::ends_worker(&worker);

@@ -29,6 +29,10 @@ pub(crate) enum Effect {
     Send(Command),
     /// Remember on this device whether to use the relay only.
     Remember(bool),
+    /// Start the worker that checks this campaign's record.
+    StartCheck(String),
+    /// End it.
+    EndCheck,
     /// End the worker and the swarm now.
     Close,
     /// End them soon, whether or not the goodbyes have gone through.
@@ -61,6 +65,8 @@ impl ViewState {
                 vec![Effect::RememberThreads(self.threads.wanted)]
             }
             (Intent::Look, _) => self.look(),
+            (Intent::Check, _) => self.start_check(),
+            (Intent::StopCheck, _) => self.stop_check(),
             (Intent::Draw(drawing), _) => self.draw(drawing),
             (Intent::Dismiss, _) => {
                 self.notice = None;
@@ -102,6 +108,8 @@ impl ViewState {
             Event::Answered { id, outcome } => return self.answered(id, outcome),
             // Between worker and swarm; the session sees to it.
             Event::Net(_) => {}
+            // From another worker.
+            Event::Checking(_) | Event::Checked(_) => {}
             Event::Status(phase) => return self.enter(phase, now),
             Event::Identity { account, origin } => {
                 self.account =
@@ -271,6 +279,7 @@ impl ViewState {
             joined_at: Some(now),
             now: self.now.take(),
             trial: self.trial.kept(),
+            check: std::mem::take(&mut self.check),
             last_id: self.last_id,
             heard_at: now,
             watched_at: now,

@@ -2,7 +2,7 @@
 
 use super::facts::{contact, facts};
 use super::status::button;
-use super::{campaigns, cost, engine, mesh, thanks, trial};
+use super::{campaigns, check, cost, engine, mesh, thanks, trial};
 use crate::format;
 use crate::intent::Intent;
 use crate::now::Now;
@@ -72,6 +72,7 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
                 </p>
             </div>
             { trial::trial(state, click) }
+            { check::check(state) }
             { cost::expected(state) }
             { behind_it(campaign) }
             if campaign.card.mesh {

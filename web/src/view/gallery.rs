@@ -6,8 +6,8 @@
 mod states;
 
 use self::states::{
-    NOW, at_goal, campaign, finished, invited, joined, looking, meshed, present, result, several, states,
-    too_late, training, update, walled_in,
+    NOW, at_goal, campaign, checks, finished, invited, joined, looking, meshed, present, result, several,
+    states, too_late, training, update, walled_in,
 };
 use crate::intent::Intent;
 use crate::now::Now;
@@ -84,7 +84,7 @@ fn every_drawing_has_words_or_is_decoration() {
 
 #[test]
 fn the_buttons_that_matter_are_there_in_every_state() {
-    let expected: [(&str, &[&str]); 19] = [
+    let expected: [(&str, &[&str]); 22] = [
         ("several", &["Join", "See what it can read"]),
         ("unknown", &["Try again"]),
         ("reading", &[]),
@@ -103,6 +103,9 @@ fn the_buttons_that_matter_are_there_in_every_state() {
         ("standby", &["Pause", "Leave"]),
         ("left", &["Join", "See what it can read"]),
         ("failed", &["Join", "See what it can read"]),
+        ("check-under-way", &["Join", "See what it can read"]),
+        ("check-right", &["Join", "See what it can read"]),
+        ("check-wrong", &["Pause", "Leave"]),
         ("not-drawn", &["Pause", "Leave"]),
     ];
     for ((name, state), (expected_name, buttons)) in states().into_iter().zip(expected) {
@@ -220,6 +223,28 @@ fn guesses_are_told_in_words_and_not_by_colour_alone() {
     assert!(page.contains("stays on this device"));
     let joined = drawn(training());
     assert!(joined.contains("The model reads 95 of 100. 20 of these 24 are right."), "the measured figure");
+}
+
+#[test]
+fn a_check_says_how_far_it_is_and_what_it_found() {
+    let [under_way, right, wrong] = checks().map(drawn);
+    let ask = ">Check this model</button>";
+    assert!(
+        drawn(invited()).contains(ask) && drawn(training()).contains(ask) && drawn(too_late()).contains(ask)
+    );
+    assert!(
+        under_way.contains("<progress aria-labelledby=\"check\" max=\"37\" value=\"17\">"),
+        "{under_way}"
+    );
+    assert!(under_way.contains(">17 of 37<") && under_way.contains(">Stop checking</button>"));
+    assert!(right.contains("all 37 results were checked by this tab") && right.contains(ask));
+    assert!(
+        wrong.contains("class=\"check notice notice-bad\"")
+            && wrong.contains("The result of round 12 is not")
+    );
+    for page in [under_way, right, wrong, drawn(invited())] {
+        assert!(page.contains("<div role=\"status\" class=\"check"), "what is said is read out: {page}");
+    }
 }
 
 #[test]
@@ -375,6 +400,7 @@ fn each_button_carries_what_it_says() {
             let known = carried.first().and_then(|word| Intent::named(word)).is_some();
             assert!(known, "{name} has a button without a purpose: {tag}");
             let said = said.replace("try again", "read-again").replace("see what it can read", "look");
+            let said = said.replace("check this model", "check").replace("stop checking", "stop-check");
             assert_eq!(carried, [said.as_str()], "{name}");
         }
     }

@@ -1,7 +1,7 @@
 //! The end, and the goal on the way there: thanks, what was reached, and what can be done now.
 
 use super::facts::facts;
-use super::trial;
+use super::{check, trial};
 use crate::format;
 use crate::intent::Intent;
 use crate::now::Now;
@@ -45,6 +45,7 @@ pub(super) fn ended(state: &ViewState, campaign: &Campaign, now: &Now, click: &C
             <p>{ learned(state, now) }</p>
             { download(now.checkpoint.as_deref(), campaign) }
             { trial::trial(state, click) }
+            { check::check(state) }
             <details>
                 <summary>{ "More about it" }</summary>
                 { facts(state, campaign) }

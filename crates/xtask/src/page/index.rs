@@ -137,7 +137,10 @@ mod tests {
         assert_eq!(worker.name, "lichen-worker");
         assert!(worker.optimise.contains(&"-O3".into()) && worker.optimise.contains(&"--enable-simd".into()));
         let names: Vec<_> = index.programs().map(|program| &*program.name).collect();
-        assert_eq!(names, ["lichen-web", "lichen-swarm", "lichen-swarm-mesh", "lichen-worker"]);
+        assert_eq!(
+            names,
+            ["lichen-web", "lichen-swarm", "lichen-swarm-mesh", "lichen-worker", "lichen-checker"]
+        );
         assert_eq!(index.texts.len(), index.parts.len() + 1);
         let styles = index.parts.iter().filter(|part| matches!(part, Part::Style { .. })).count();
         assert!(styles >= 3, "{index:?}");

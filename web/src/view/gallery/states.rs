@@ -6,8 +6,8 @@ use crate::now::{Accuracy, Now};
 use crate::site::{Campaign, Cost, Listed, Operator, Site, Unread};
 use crate::state::{Account, Effect, Evaluation, Link, Traffic, ViewState, Words};
 use lichen_bridge::{
-    Card, Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event, Guess, Guesses,
-    Organiser, Outcome, Phase, Problem, Show, Statement, Topic,
+    Card, Checked, Checking, Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event,
+    Guess, Guesses, Organiser, Outcome, Phase, Problem, Show, Statement, Topic,
 };
 use std::rc::Rc;
 
@@ -268,6 +268,39 @@ pub(super) fn several() -> [ViewState; 2] {
     [several, unknown]
 }
 
+/// A check that is under way, one that found nothing wrong, and one that did, the last while taking part.
+pub(super) fn checks() -> [ViewState; 3] {
+    let checked = |right: bool, verdict: &str, details: &[&str]| {
+        let details = details.iter().map(|words| (*words).to_owned()).collect();
+        Event::Checked(Checked { right, verdict: verdict.to_owned(), details })
+    };
+    let mut under_way = invited();
+    let mut right = invited();
+    let mut wrong = training();
+    for state in [&mut under_way, &mut right, &mut wrong] {
+        state.click(Intent::Check, NOW);
+    }
+    let what = "Computing each result again".to_owned();
+    under_way.checker_told(Event::Checking(Checking { what, done: 17, total: 37 }));
+    right.checker_told(checked(
+        true,
+        "Every one of the 412 signatures and all 37 results were checked by this tab: nothing is wrong.",
+        &[
+            "The model is what 117\u{a0}contributions by 3\u{a0}people come to, and nothing else.",
+            "411\u{a0}entries and 1.6\u{a0}MB of data, in 0.4\u{a0}s.",
+        ],
+    ));
+    wrong.checker_told(checked(
+        false,
+        "The result of round 12 is not what its contributions come to.",
+        &[
+            "Do not rely on this model.",
+            "In detail: round 12: the accepted updates give bafkreia5, the log settled bafkreib7",
+        ],
+    ));
+    [under_way, right, wrong]
+}
+
 pub(super) fn states() -> Vec<(&'static str, ViewState)> {
     let missing = Problem {
         message: "The campaign’s description could not be fetched (status 503).".to_owned(),
@@ -286,6 +319,7 @@ pub(super) fn states() -> Vec<(&'static str, ViewState)> {
     let mut failed = training();
     failed.broke(missing);
     let [several, unknown] = several();
+    let [check_under_way, check_right, check_wrong] = checks();
     vec![
         ("several", several),
         ("unknown", unknown),
@@ -305,6 +339,9 @@ pub(super) fn states() -> Vec<(&'static str, ViewState)> {
         ("standby", joined(Phase::WaitingForOtherTab)),
         ("left", left),
         ("failed", failed),
+        ("check-under-way", check_under_way),
+        ("check-right", check_right),
+        ("check-wrong", check_wrong),
         ("not-drawn", joined(Phase::WaitingForTurn { round: 23, drawn: 8, members: 40 })),
     ]
 }
