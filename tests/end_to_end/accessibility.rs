@@ -44,6 +44,10 @@ fn no_screen_has_a_fault() {
     page.wait_for("samples", "document.querySelectorAll('.samples > li').length > 0", SOON).unwrap();
     finds_nothing(&page, "invitation with samples");
 
+    page.click("Check this model", SOON).unwrap();
+    page.wait_for("the check to end", "document.querySelector('.check.notice') !== null", SOON).unwrap();
+    finds_nothing(&page, "invitation with what was checked");
+
     page.click("Join", SOON).unwrap();
     site.wait(&page, "a contribution", TRAINED, |state| state.contributions > 1);
     finds_nothing(&page, "training");

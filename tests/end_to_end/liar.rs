@@ -32,7 +32,10 @@ fn answer(mut stream: TcpStream, relay: &str, change: &Change) {
     let path = request.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
     let mut response = http::get(&format!("{relay}{path}"), &[], Duration::from_secs(30)).unwrap();
     change(&path, &mut response.body);
-    let head = format!("HTTP/1.1 {} As-Said\r\nContent-Length: {}", response.status, response.body.len());
+    // A browser runs no program of an unknown kind.
+    let kind = response.header("content-type").unwrap_or("application/octet-stream");
+    let (status, length) = (response.status, response.body.len());
+    let head = format!("HTTP/1.1 {status} As-Said\r\nContent-Type: {kind}\r\nContent-Length: {length}");
     // The auditor may have hung up at the first fault.
     let _hung_up =
         write!(stream, "{head}\r\nConnection: close\r\n\r\n").and_then(|()| stream.write_all(&response.body));

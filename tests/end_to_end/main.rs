@@ -8,6 +8,7 @@ mod accessibility;
 mod addresses;
 mod before_the_click;
 mod below_a_path;
+mod checking;
 mod coming_and_going;
 mod digits;
 mod ending;

@@ -390,6 +390,14 @@ impl Page {
             .len()
     }
 
+    /// How many of these have ended.
+    pub fn workers_ended(&self) -> usize {
+        self.browser
+            .connection()
+            .events(&self.session, |event| (event.method == "Target.detachedFromTarget").then_some(()))
+            .len()
+    }
+
     /// Forgets console lines, requests and workers seen so far.
     pub fn clear_events(&self) {
         self.browser.connection().clear_events(&self.session);
