@@ -36,6 +36,9 @@ const BYTES: &str = "bytes";
 /// What it costs to come late to a long log, likewise.
 const JOINING: &str = "joining";
 
+/// How long a tab takes to check a whole record, likewise.
+const CHECKING: &str = "checking";
+
 /// The package whose benches are not its own but of the whole.
 const TESTS: &str = "lichen-tests";
 
@@ -73,6 +76,7 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         println!("{HOSTILE}");
         println!("{BYTES}");
         println!("{JOINING}");
+        println!("{CHECKING}");
         println!("{ATTACKS}");
         println!("{LEARNING}");
         println!("{COPIES}");
@@ -94,6 +98,9 @@ pub(crate) fn bench(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     if name == HOSTILE || name == BYTES {
         return relay::of_relay(&toolchain, &name, arguments);
+    }
+    if name == CHECKING {
+        return relay::checking(&toolchain, arguments);
     }
     if name == JOINING {
         return relay::joining(&toolchain, &name, arguments);

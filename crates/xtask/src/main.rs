@@ -93,6 +93,8 @@ Developer commands of Lichen.
         --share PERCENT       hostile peers (default 30)
         --rounds N            rounds (default 12; twice as many where samples are spread by label)
     cargo xtask bench webrtc  measure how long two tabs take to connect, and their speed beside a bare data channel
+    cargo xtask bench checking measure how long a tab takes to check a whole record, and lichen verify to do the same
+        --contributions NUMBERS, --round N, --members N, --times N
     cargo xtask bench page    measure the processor time of an open page, by thread, in each of its states
         --seconds S           measure each state for that long (default 10)
         --dist DIR            measure the built page in this folder instead of this checkout's

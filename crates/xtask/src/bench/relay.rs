@@ -1,7 +1,7 @@
 //! Benchmarks of a relay as a whole: builds it as it is shipped, then has a program of our own attack or use it.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -14,6 +14,15 @@ pub(super) fn joining(toolchain: &Toolchain, bench: &str, arguments: lexopt::Par
     with_relay(toolchain, bench, arguments, &relay)
 }
 
+/// The `bench checking` command: its browser needs the page, and the command line is measured beside it.
+pub(super) fn checking(toolchain: &Toolchain, arguments: lexopt::Parser) -> Result<ExitCode> {
+    let dist = page::build(toolchain, page::Threads::Unasked)?;
+    let build::Programs { relay, cli } = build::programs(toolchain, &dist)?;
+    let mut cargo = bench(toolchain, super::CHECKING, arguments)?;
+    cargo.env("LICHEN_RELAY_BIN", relay).env("LICHEN_CLI_BIN", cli).env("LICHEN_DIST", dist);
+    run_to_end(&mut cargo)
+}
+
 /// The `bench hostile` and `bench bytes` commands: their options are those of the program that they run.
 pub(super) fn of_relay(toolchain: &Toolchain, bench: &str, arguments: lexopt::Parser) -> Result<ExitCode> {
     let dist = page::build(toolchain, page::Threads::Offered)?;
@@ -23,13 +32,21 @@ pub(super) fn of_relay(toolchain: &Toolchain, bench: &str, arguments: lexopt::Pa
 
 fn with_relay(
     toolchain: &Toolchain,
-    bench: &str,
-    mut arguments: lexopt::Parser,
+    name: &str,
+    arguments: lexopt::Parser,
     relay: &Path,
 ) -> Result<ExitCode> {
+    run_to_end(bench(toolchain, name, arguments)?.env("LICHEN_RELAY_BIN", relay))
+}
+
+/// What runs a bench of the whole, with the options that are left.
+fn bench(toolchain: &Toolchain, name: &str, mut arguments: lexopt::Parser) -> Result<Command> {
     let mut cargo = toolchain.cargo();
-    cargo.args(["bench", "--package", super::TESTS, "--bench", bench, "--"]);
-    cargo.args(arguments.raw_args()?).env("LICHEN_RELAY_BIN", relay);
-    let status = run::each_line(&mut cargo, |line| println!("{line}"))?;
+    cargo.args(["bench", "--package", super::TESTS, "--bench", name, "--"]).args(arguments.raw_args()?);
+    Ok(cargo)
+}
+
+fn run_to_end(bench: &mut Command) -> Result<ExitCode> {
+    let status = run::each_line(bench, |line| println!("{line}"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
