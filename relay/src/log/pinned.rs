@@ -38,7 +38,8 @@ pub(crate) fn named(entry: &Entry) -> Vec<Cid> {
         | Entry::Unavailable { .. }
         | Entry::Departed { .. }
         | Entry::RoundOverdue { .. }
-        | Entry::Finished { .. } => Vec::new(),
+        | Entry::Finished { .. }
+        | Entry::Decided { .. } => Vec::new(),
     }
 }
 
