@@ -88,6 +88,8 @@ pub(crate) struct ViewState {
     pub(crate) audited: Option<Audited>,
     /// Entries of the record that its witnesses have seen, where the campaign names witnesses.
     pub(crate) witnessed: Option<u64>,
+    /// What shows that the relay has shown two histories, as text to keep.
+    pub(crate) evidence: Option<String>,
     /// The engine in use, how fast it is and why it was chosen.
     pub(crate) engine: Option<Engine>,
     /// Accounts that have joined and not left, as far as the worker lists them.

@@ -136,6 +136,8 @@ pub enum Event {
     Checking(Checking),
     /// What that check came to; its last event.
     Checked(Checked),
+    /// The relay has shown two histories: both signed heads, as text to keep.
+    Evidence(String),
     /// Something for the swarm to carry out.
     Net(lichen_net::Command),
     /// Something was dealt with that the person should know of; nothing stops for it.

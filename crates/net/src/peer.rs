@@ -5,7 +5,7 @@
 //! browsers have no back-pressure on data channels, and a pull that broke off goes on where it was. A blob is believed
 //! once its bytes have its id. Messages are canonical DAG-CBOR.
 
-use lichen_record::{Cid, DecodeError, EncodeError, MAX_BLOB, decode, encode};
+use lichen_record::{Cid, DecodeError, EncodeError, MAX_BLOB, MAX_ENVELOPE, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{MAX_ANNOUNCEMENT, MAX_ASK, MAX_PEER_FRAME};
@@ -63,6 +63,12 @@ pub enum Announcement {
     Have {
         /// 1 to [`MAX_HAVE`] of them.
         cids: Vec<Cid>,
+    },
+    /// The coordinator has signed this head of the log for me.
+    Shown {
+        /// A signed `Head` envelope, at most [`MAX_ENVELOPE`] bytes.
+        #[serde(with = "serde_bytes")]
+        head: Vec<u8>,
     },
 }
 
@@ -148,11 +154,14 @@ impl Announcement {
     /// Reads an announcement.
     ///
     /// # Errors
-    /// [`PeerError`] if the bytes are more than [`MAX_ANNOUNCEMENT`], not canonical, or name too few or too many blobs.
+    /// [`PeerError`] if the bytes are more than [`MAX_ANNOUNCEMENT`], not canonical, name too few or too many blobs, or
+    /// bring what is no envelope's size.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PeerError> {
         let announcement = decode(bytes, MAX_ANNOUNCEMENT)?;
-        let Announcement::Have { cids } = &announcement;
-        in_range("the number of blobs", (1..=MAX_HAVE).contains(&cids.len()))?;
+        match &announcement {
+            Self::Have { cids } => in_range("the number of blobs", (1..=MAX_HAVE).contains(&cids.len()))?,
+            Self::Shown { head } => in_range("the head's length", (1..=MAX_ENVELOPE).contains(&head.len()))?,
+        }
         Ok(announcement)
     }
 }

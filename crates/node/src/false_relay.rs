@@ -22,6 +22,7 @@ use crate::native::{Device, Native};
 #[path = "../../log/tests/later/mod.rs"]
 mod later;
 
+mod hearsay;
 mod snapshots;
 mod witnesses;
 

@@ -74,6 +74,8 @@ pub(crate) enum Done<P: Platform> {
     Repeated { round: RoundNumber, contributor: AccountId, found: Option<(Cid, Option<Evidence>)> },
     /// What witnesses have seen of the log, or why that is not known.
     Witnessed(Result<Head, Unwitnessed>),
+    /// Another tab was shown this head, which the account has signed: the envelope as well.
+    Heard(Verified<Head>, Vec<u8>),
     /// Nobody waits for this.
     Nothing,
 }

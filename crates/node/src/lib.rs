@@ -22,6 +22,8 @@ mod evaluating;
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod false_relay;
+mod hearsay;
+mod history;
 mod hub;
 mod jobs;
 mod log_reader;

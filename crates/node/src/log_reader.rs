@@ -21,6 +21,8 @@ pub(crate) struct LogReader<P> {
     replica: Replica,
     unread: VecDeque<Record>,
     notice: Option<Notice>,
+    /// The newest signed head, until it is handed on.
+    head: Option<Vec<u8>>,
 }
 
 /// Verified records that continue the log, and the replica after them.
@@ -31,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) replica: Replica,
     /// How the relay is doing, where it has just said so.
     pub(crate) notice: Option<Notice>,
+    /// The newest head that the coordinator signed: its envelope.
+    pub(crate) head: Option<Vec<u8>>,
 }
 
 /// Why the log cannot be read on.
@@ -67,7 +71,7 @@ impl<P: Platform> LogReader<P> {
             true => Request::Watch { campaign, from },
             false => Request::Follow { campaign, from },
         });
-        Self { platform, replies, replica, unread: VecDeque::new(), notice: None }
+        Self { platform, replies, replica, unread: VecDeque::new(), notice: None, head: None }
     }
 
     /// The next records, as many as are checked at once; none where the relay only says that it lives.
@@ -78,15 +82,16 @@ impl<P: Platform> LogReader<P> {
             self.platform.yield_now().await;
         }
         let records = self.verify_slice().await?;
-        let notice = self.notice.take();
-        Ok(Box::new((Batch { records, replica: self.replica.clone(), notice }, self)))
+        let (notice, head) = (self.notice.take(), self.head.take());
+        Ok(Box::new((Batch { records, replica: self.replica.clone(), notice, head }, self)))
     }
 
     async fn receive(&mut self) -> Result<(), LogFault> {
         match self.replies.next().await?.ok_or(HubError::Ended)? {
             Reply::Records(Records { records, head }) => {
-                let head = self.platform.verify(&head).await;
-                self.replica.believe_checked(head, records.len())?;
+                let signed = self.platform.verify(&head).await;
+                self.replica.believe_checked(signed, records.len())?;
+                self.head = Some(head);
                 self.unread.extend(records);
             }
             Reply::Notice(notice) => self.notice = Some(notice),

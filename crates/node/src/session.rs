@@ -1,6 +1,7 @@
 //! One visit to one campaign, from the open connection to leaving.
 
 mod actions;
+mod hearsay;
 mod link;
 mod stall;
 mod submissions;
@@ -24,6 +25,8 @@ use lichen_round::{CampaignState, Participant, ParticipantEvent};
 use crate::context::Context;
 use crate::contributions::Contributions;
 use crate::evaluating::saved_evaluation;
+use crate::hearsay::Hearsay;
+use crate::history::History;
 use crate::hub::{Hub, HubError, Outbox};
 use crate::jobs::{self, Done};
 use crate::log_reader::LogFault;
@@ -71,6 +74,10 @@ pub(crate) struct Session<P: Platform> {
     pub(crate) link: Link,
     /// Whether the log is read up to its present end.
     pub(crate) is_live: bool,
+    /// The log's last hashes.
+    pub(crate) history: History,
+    /// What other tabs were shown of it.
+    pub(crate) hearsay: Hearsay,
     /// How far witnesses have seen the log; none where the campaign names none.
     pub(crate) witnessing: Option<Witnessing>,
     /// Whether nothing is done until witnesses have seen what came last.
@@ -151,6 +158,8 @@ impl<P: Platform> Session<P> {
             is_live: false,
             witnessing: context.setup.manifest.log.witnesses.as_ref().map(|_named| Witnessing::default()),
             is_held: false,
+            history: History::default(),
+            hearsay: Hearsay::default(),
             lease: None,
             contributions,
             accepted: None,
@@ -253,6 +262,7 @@ impl<P: Platform> Session<P> {
                 (self.context.out)(Event::Alive);
                 self.tell(ParticipantEvent::Tick);
                 self.look_for_witnesses();
+                self.tell_head();
                 self.look();
                 self.context.mesh.announce();
                 self.context.mesh.show();
@@ -299,6 +309,7 @@ impl<P: Platform> Session<P> {
             Done::Aggregated { round, excluded, result } => self.aggregated(round, excluded, result),
             Done::Repeated { round, contributor, found } => self.repeated(round, contributor, found),
             Done::Witnessed(found) => self.witnessed(found),
+            Done::Heard(head, envelope) => self.heard(&head, envelope),
             Done::Nothing => {}
         }
         self.end_if_left();

@@ -4,7 +4,6 @@
 //! have signed last and looks for its last record in its own copy. If another one stands there, the relay lies. If they have not
 //! seen what has come since for a minute, the tab holds back: it reads on, and does nothing in its account's name.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use lichen_log::{Head, LogKey, Witnessed, WitnessedError};
@@ -13,6 +12,7 @@ use lichen_record::{AccountId, VerifyError};
 
 use crate::Platform;
 use crate::context::Context;
+use crate::history::{Fork, History, hex};
 use crate::hub::HubError;
 
 /// How long records may stand in the log before witnesses have seen any of them, in milliseconds.
@@ -21,16 +21,9 @@ const PATIENCE_MS: u64 = 60_000;
 /// How often the relay is asked what they have seen, in milliseconds.
 const AGAIN_MS: u64 = 5_000;
 
-/// Records of the log whose hashes are kept here: what comes in a minute where a thousand take part.
-const RECENT: usize = 16_384;
-
 /// How far witnesses have seen the log that is here.
 #[derive(Debug, Default)]
 pub(crate) struct Witnessing {
-    /// The chain's hashes after each of the last records, the newest last.
-    recent: VecDeque<[u8; 32]>,
-    /// Number of records here.
-    length: u64,
     /// Number of them that witnesses have seen.
     seen: u64,
     /// What they have seen and is still to be read here.
@@ -40,19 +33,6 @@ pub(crate) struct Witnessing {
     asked: Option<u64>,
     /// Why what the relay gave last shows nothing.
     unable: Option<String>,
-}
-
-/// Witnesses have seen another log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "its witnesses have seen another one, whose record {place} has the hash {seen}; the relay showed this tab one with the \
-     hash {shown}",
-    place = .length.saturating_sub(1), seen = hex(.seen), shown = hex(.shown)
-)]
-pub(crate) struct Fork {
-    length: u64,
-    seen: [u8; 32],
-    shown: [u8; 32],
 }
 
 /// Why it is not known what witnesses have seen.
@@ -71,26 +51,18 @@ pub(crate) enum Unwitnessed {
 }
 
 impl Witnessing {
-    /// Takes in a record that was checked: how long the log is with it, and the chain's hash.
-    pub(crate) fn read(&mut self, now: u64, length: u64, hash: [u8; 32]) -> Result<(), Fork> {
-        if length != self.length.saturating_add(1) {
-            self.recent.clear();
-        }
-        if self.recent.len() >= RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(hash);
-        self.length = length;
+    /// Takes in that the log has grown here.
+    pub(crate) fn read(&mut self, now: u64, history: &History) -> Result<(), Fork> {
         self.unseen_since.get_or_insert(now);
-        match self.ahead.take_if(|head| head.length <= length) {
-            Some(head) => self.witnessed(now, head),
+        match self.ahead.take_if(|head| head.length <= history.length()) {
+            Some(head) => self.witnessed(now, head, history),
             None => Ok(()),
         }
     }
 
     /// Whether it is time to ask the relay; notes that it is asked.
-    pub(crate) fn is_due(&mut self, now: u64) -> bool {
-        let is_due = self.length > self.seen && self.asked.is_none_or(|asked| now >= asked + AGAIN_MS);
+    pub(crate) fn is_due(&mut self, now: u64, length: u64) -> bool {
+        let is_due = length > self.seen && self.asked.is_none_or(|asked| now >= asked + AGAIN_MS);
         if is_due {
             self.asked = Some(now);
         }
@@ -98,21 +70,17 @@ impl Witnessing {
     }
 
     /// Takes in what enough witnesses have signed.
-    pub(crate) fn witnessed(&mut self, now: u64, head: Head) -> Result<(), Fork> {
+    pub(crate) fn witnessed(&mut self, now: u64, head: Head, history: &History) -> Result<(), Fork> {
         self.unable = None;
-        if head.length > self.length {
+        if head.length > history.length() {
             self.ahead = Some(head);
             return Ok(());
         }
-        let back = usize::try_from(self.length - head.length).unwrap_or(usize::MAX);
-        let place = self.recent.len().checked_sub(1).and_then(|last| last.checked_sub(back));
-        let Some(shown) = place.and_then(|place| self.recent.get(place)).copied() else { return Ok(()) };
-        if shown != head.hash {
-            return Err(Fork { length: head.length, seen: head.hash, shown });
-        }
+        let Some(is_same) = history.is_of(head.length, head.hash) else { return Ok(()) };
+        is_same?;
         if head.length > self.seen {
             self.seen = head.length;
-            self.unseen_since = (self.length > self.seen).then_some(now);
+            self.unseen_since = (history.length() > self.seen).then_some(now);
         }
         Ok(())
     }
@@ -176,8 +144,14 @@ async fn check<P: Platform>(
     if is_unable.get() { Err(Unwitnessed::Unable) } else { Ok(checked?) }
 }
 
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+/// What witnesses have seen, where it is another log.
+pub(crate) fn in_words(Fork { length, theirs, here }: &Fork) -> String {
+    format!(
+        "its witnesses have seen another one, whose first {length} entries have the hash {}; those that the relay showed this \
+         tab have the hash {}",
+        hex(theirs),
+        hex(here)
+    )
 }
 
 #[cfg(test)]
@@ -186,100 +160,95 @@ mod tests {
     use lichen_record::CampaignId;
 
     use super::*;
+    use crate::history::tests::hash;
 
-    fn hash(length: u64, history: u8) -> [u8; 32] {
-        let mut hash = [history; 32];
-        hash[..8].copy_from_slice(&length.to_be_bytes());
-        hash
+    fn head(length: u64, log: u8) -> Head {
+        Head { campaign: CampaignId::of_manifest(b"digits"), length, hash: hash(length, log) }
     }
 
-    fn head(length: u64, history: u8) -> Head {
-        Head { campaign: CampaignId::of_manifest(b"digits"), length, hash: hash(length, history) }
+    /// A log as it is read.
+    #[derive(Default)]
+    struct Log {
+        witnessing: Witnessing,
+        history: History,
     }
 
-    /// A log of so many records, all read at this time.
-    fn read(now: u64, length: u64) -> Witnessing {
-        let mut witnessing = Witnessing::default();
-        for length in 1..=length {
-            witnessing.read(now, length, hash(length, 1)).unwrap();
+    impl Log {
+        fn of(length: u64) -> Self {
+            let mut log = Self::default();
+            (0..length).for_each(|_record| log.read(0).unwrap());
+            log
         }
-        witnessing
+
+        fn read(&mut self, now: u64) -> Result<(), Fork> {
+            let length = self.history.length() + 1;
+            self.history.read(length, hash(length, 1));
+            self.witnessing.read(now, &self.history)
+        }
+
+        fn witnessed(&mut self, now: u64, head: Head) -> Result<(), Fork> {
+            self.witnessing.witnessed(now, head, &self.history)
+        }
+
+        fn is_due(&mut self, now: u64) -> bool {
+            self.witnessing.is_due(now, self.history.length())
+        }
+
+        fn is_overdue(&self, now: u64) -> bool {
+            self.witnessing.is_overdue(now)
+        }
     }
 
     #[test]
     fn what_they_have_seen_is_looked_for_here() {
-        let mut witnessing = read(0, 9);
-        assert_eq!(witnessing.seen(), 0);
+        let mut log = Log::of(9);
+        assert_eq!(log.witnessing.seen(), 0);
         for (length, seen) in [(4, 4), (9, 9), (2, 9)] {
-            witnessing.witnessed(1, head(length, 1)).unwrap();
-            assert_eq!(witnessing.seen(), seen);
+            log.witnessed(1, head(length, 1)).unwrap();
+            assert_eq!(log.witnessing.seen(), seen);
         }
-        let fork = Fork { length: 5, seen: hash(5, 2), shown: hash(5, 1) };
-        assert_eq!(witnessing.witnessed(2, head(5, 2)), Err(fork));
-        assert!(fork.to_string().contains("record 4 has the hash 0000000000000005020202"), "{fork}");
+        let fork = Fork { length: 5, theirs: hash(5, 2), here: hash(5, 1) };
+        assert_eq!(log.witnessed(2, head(5, 2)), Err(fork));
+        let words = in_words(&fork);
+        assert!(words.contains("first 5 entries have the hash 0000000000000005020202"), "{words}");
     }
 
     #[test]
     fn what_is_not_read_yet_is_held_against_them_when_it_is() {
-        let mut honest = read(0, 3);
-        honest.witnessed(1, head(5, 1)).unwrap();
-        assert_eq!(honest.seen(), 0);
-        let mut fork = read(0, 3);
-        fork.witnessed(1, head(5, 2)).unwrap();
-        for (witnessing, is_right) in [(&mut honest, true), (&mut fork, false)] {
-            witnessing.read(2, 4, hash(4, 1)).unwrap();
-            assert_eq!(witnessing.read(2, 5, hash(5, 1)).is_ok(), is_right);
+        for (history, is_right) in [(1, true), (2, false)] {
+            let mut log = Log::of(3);
+            log.witnessed(1, head(5, history)).unwrap();
+            assert_eq!(log.witnessing.seen(), 0);
+            log.read(2).unwrap();
+            assert_eq!(log.read(2).is_ok(), is_right);
+            assert_eq!(log.witnessing.seen(), if is_right { 5 } else { 0 });
         }
-        assert_eq!(honest.seen(), 5);
-    }
-
-    #[test]
-    fn whoever_begins_late_knows_nothing_of_what_was_before() {
-        let mut witnessing = Witnessing::default();
-        for length in 800..=900 {
-            witnessing.read(0, length, hash(length, 1)).unwrap();
-        }
-        witnessing.witnessed(1, head(799, 2)).unwrap();
-        assert_eq!(witnessing.seen(), 0);
-        witnessing.witnessed(1, head(800, 1)).unwrap();
-        assert_eq!(witnessing.seen(), 800);
-    }
-
-    #[test]
-    fn only_so_many_hashes_are_kept() {
-        let length = RECENT as u64 + 10;
-        let mut witnessing = read(0, length);
-        assert_eq!(witnessing.recent.len(), RECENT);
-        witnessing.witnessed(1, head(10, 2)).unwrap();
-        assert!(witnessing.witnessed(1, head(11, 2)).is_err());
-        witnessing.witnessed(1, head(11, 1)).unwrap();
-        assert_eq!(witnessing.seen(), 11);
     }
 
     #[test]
     fn what_goes_unseen_for_a_minute_is_overdue() {
-        let mut witnessing = Witnessing::default();
-        assert!(!witnessing.is_overdue(u64::MAX), "nothing is read yet");
-        witnessing.read(1_000, 1, hash(1, 1)).unwrap();
-        assert!(!witnessing.is_overdue(1_000 + PATIENCE_MS) && witnessing.is_overdue(1_001 + PATIENCE_MS));
-        witnessing.witnessed(70_000, head(1, 1)).unwrap();
-        assert!(!witnessing.is_overdue(u64::MAX), "all is seen, and nothing more has come");
-        witnessing.read(400_000, 2, hash(2, 1)).unwrap();
-        witnessing.read(430_000, 3, hash(3, 1)).unwrap();
-        assert!(!witnessing.is_overdue(460_000));
-        witnessing.witnessed(450_000, head(2, 1)).unwrap();
-        assert!(!witnessing.is_overdue(510_000) && witnessing.is_overdue(510_001), "they see on");
-        witnessing.witnessed(510_000, head(2, 1)).unwrap();
-        assert!(witnessing.is_overdue(510_001), "what they saw before is nothing new");
+        let mut log = Log::default();
+        assert!(!log.is_overdue(u64::MAX), "nothing is read yet");
+        log.read(1_000).unwrap();
+        assert!(!log.is_overdue(1_000 + PATIENCE_MS) && log.is_overdue(1_001 + PATIENCE_MS));
+        log.witnessed(70_000, head(1, 1)).unwrap();
+        assert!(!log.is_overdue(u64::MAX), "all is seen, and nothing more has come");
+        log.read(400_000).unwrap();
+        log.read(430_000).unwrap();
+        assert!(!log.is_overdue(460_000));
+        log.witnessed(450_000, head(2, 1)).unwrap();
+        assert!(!log.is_overdue(510_000) && log.is_overdue(510_001), "they see on");
+        log.witnessed(510_000, head(2, 1)).unwrap();
+        assert!(log.is_overdue(510_001), "what they saw before is nothing new");
     }
 
     #[test]
     fn the_relay_is_asked_only_for_what_is_not_known_to_be_seen() {
-        let mut witnessing = Witnessing::default();
-        assert!(!witnessing.is_due(0));
-        witnessing.read(0, 1, hash(1, 1)).unwrap();
-        assert!(witnessing.is_due(0) && !witnessing.is_due(AGAIN_MS - 1) && witnessing.is_due(AGAIN_MS));
-        witnessing.witnessed(AGAIN_MS, head(1, 1)).unwrap();
-        assert!(!witnessing.is_due(10 * AGAIN_MS));
+        let mut log = Log::default();
+        assert!(!log.is_due(0));
+        log.read(0).unwrap();
+        assert!(log.is_due(0) && !log.is_due(AGAIN_MS - 1) && log.is_due(AGAIN_MS));
+        log.witnessed(AGAIN_MS, head(1, 1)).unwrap();
+        assert!(!log.is_due(10 * AGAIN_MS));
     }
 }

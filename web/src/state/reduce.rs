@@ -151,6 +151,7 @@ impl ViewState {
             Event::Transfers { direct, relayed, .. } => {
                 (self.bytes_direct, self.bytes_relayed) = (direct, relayed)
             }
+            Event::Evidence(text) => self.evidence = Some(text),
             Event::Witnessed { records } => self.witnessed = Some(records),
             Event::Remark(problem) => self.notice = Some(problem),
             Event::Alive => {}

@@ -27,14 +27,21 @@ pub(super) fn bar(sentence: &Sentence, run: &Run, is_over: bool) -> Html {
 
 /// A remark about something that was dealt with, until it is put away.
 pub(super) fn notice(state: &ViewState) -> Html {
-    let Some(notice) = &state.notice else {
-        return Html::default();
-    };
     html! {
-        <div class="notice notice-row" role="alert">
-            <div><p><strong>{ &notice.message }</strong></p><p>{ &notice.remedy }</p></div>
-            { button("Dismiss", "button", &Intent::Dismiss) }
-        </div>
+        <>
+            if let Some(notice) = &state.notice {
+                <div class="notice notice-row" role="alert">
+                    <div><p><strong>{ &notice.message }</strong></p><p>{ &notice.remedy }</p></div>
+                    { button("Dismiss", "button", &Intent::Dismiss) }
+                </div>
+            }
+            if let Some(evidence) = &state.evidence {
+                <details class="notice evidence">
+                    <summary>{ "The relay has signed two histories: keep this as evidence" }</summary>
+                    <pre tabindex="0">{ evidence }</pre>
+                </details>
+            }
+        </>
     }
 }
 

@@ -35,9 +35,12 @@ proptest! {
     }
 
     #[test]
-    fn announcements_come_back(cids in prop::collection::vec(cid(), 1..=MAX_HAVE)) {
+    fn announcements_come_back(cids in prop::collection::vec(cid(), 1..=MAX_HAVE), length in any::<u16>()) {
         let announcement = Announcement::Have { cids };
         prop_assert_eq!(Announcement::from_bytes(&announcement.to_bytes().unwrap()), Ok(announcement));
+        let shown = Announcement::Shown { head: vec![7; usize::from(length)] };
+        let is_in_range = (1..=lichen_record::MAX_ENVELOPE).contains(&usize::from(length));
+        prop_assert_eq!(Announcement::from_bytes(&shown.to_bytes().unwrap()).is_ok(), is_in_range);
     }
 
     #[test]

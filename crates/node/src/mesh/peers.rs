@@ -73,15 +73,18 @@ impl Mesh {
         }
     }
 
-    pub(crate) fn announced(&self, now: u64, peer: &PeerKey, bytes: &[u8]) {
+    /// Takes in what a peer says; the signed head that it was shown, where that is what it says.
+    pub(crate) fn announced(&self, now: u64, peer: &PeerKey, bytes: &[u8]) -> Option<Vec<u8>> {
         if !self.is_on {
-            return;
+            return None;
         }
         match Announcement::from_bytes(bytes) {
             Ok(Announcement::Have { cids }) => self.puller.borrow_mut().announced(now, peer, &cids),
+            Ok(Announcement::Shown { head }) => return Some(head),
             Err(_no_announcement) => self.ban(peer.clone()),
         }
         self.carry_out();
+        None
     }
 
     /// Keeps away from a peer that breaks the rules.

@@ -41,6 +41,13 @@ impl Mesh {
         }
     }
 
+    /// Tells peers which head of the log this tab was shown.
+    pub(crate) fn tell_head(&self, head: Vec<u8>) {
+        if let Ok(bytes) = (Announcement::Shown { head }).to_bytes() {
+            self.tell(Command::Announce { bytes });
+        }
+    }
+
     /// Offers nothing any more but a settled round's result with what goes with it, and the result before it, which whoever is
     /// joining may be asking for; the other blobs that were offered, and that earlier result, if it is to be held from now on.
     pub(crate) fn settled(&self, result: Cid, others: [Option<Cid>; 2]) -> (Vec<Cid>, Option<Cid>) {

@@ -61,7 +61,11 @@ impl<P: Platform> Session<P> {
                 }
             }
             NetEvent::Unasked { id } => mesh.unasked(id),
-            NetEvent::Announced { peer, bytes } => mesh.announced(now, &peer, &bytes),
+            NetEvent::Announced { peer, bytes } => {
+                if let Some(head) = mesh.announced(now, &peer, &bytes) {
+                    self.hear(head);
+                }
+            }
             NetEvent::Found { peers } => mesh.found(now, peers),
             NetEvent::NoDirectPath { peer } => {
                 mesh.no_direct_path(now, peer);
@@ -207,6 +211,9 @@ impl<P: Platform> Session<P> {
             self.relay_said(notice);
         }
         self.unread = 0;
+        if let Some(head) = batch.head {
+            self.hearsay.shown(head);
+        }
         self.replica = Some(batch.replica);
         for (record, entry) in batch.records {
             self.take_in_record(&record, entry);
@@ -231,7 +238,7 @@ impl<P: Platform> Session<P> {
     }
 
     fn take_in_record(&mut self, record: &Record, entry: Verified<Entry>) {
-        self.count_as_unseen(record);
+        self.remember(record);
         if self.has_failed() {
             return;
         }

@@ -3,23 +3,24 @@
 use std::rc::Rc;
 
 use lichen_bridge::{Event, Problem};
-use lichen_log::{Head, Record};
+use lichen_log::Head;
 use lichen_round::ParticipantEvent;
 
 use super::Session;
 use super::link::false_log;
 use crate::Platform;
+use crate::history::Fork;
 use crate::jobs::Done;
 use crate::view::Link;
 use crate::witnessing::{self, Unwitnessed};
 
 impl<P: Platform> Session<P> {
-    /// Takes in a record that is checked.
-    pub(super) fn count_as_unseen(&mut self, record: &Record) {
+    /// Takes in that the log has grown here.
+    pub(super) fn count_as_unseen(&mut self) {
         let now = self.context.platform.elapsed();
         let Some(witnessing) = &mut self.witnessing else { return };
         let before = witnessing.seen();
-        let read = witnessing.read(now, record.index.saturating_add(1), record.hash);
+        let read = witnessing.read(now, &self.history);
         self.have_seen(before, read);
     }
 
@@ -29,7 +30,7 @@ impl<P: Platform> Session<P> {
         let Some(witnessing) = &mut self.witnessing else { return };
         let coordinator = self.replica.as_ref().and_then(lichen_log::Replica::signer);
         if let Some(coordinator) = coordinator.filter(|_known| self.link == Link::Up)
-            && witnessing.is_due(now)
+            && witnessing.is_due(now, self.history.length())
         {
             let context = Rc::clone(&self.context);
             self.link_work
@@ -44,7 +45,7 @@ impl<P: Platform> Session<P> {
         let Some(witnessing) = &mut self.witnessing else { return };
         let before = witnessing.seen();
         let taken = match found {
-            Ok(head) => witnessing.witnessed(now, head),
+            Ok(head) => witnessing.witnessed(now, head, &self.history),
             Err(error) => {
                 witnessing.not_witnessed(&error);
                 Ok(())
@@ -54,9 +55,9 @@ impl<P: Platform> Session<P> {
         self.hold();
     }
 
-    fn have_seen(&mut self, before: u64, taken: Result<(), witnessing::Fork>) {
+    fn have_seen(&mut self, before: u64, taken: Result<(), Fork>) {
         if let Err(fork) = taken {
-            return self.fail(false_log(&fork.to_string()));
+            return self.fail(false_log(&witnessing::in_words(&fork)));
         }
         let seen = self.witnessing.as_ref().map_or(0, witnessing::Witnessing::seen);
         if seen > before {

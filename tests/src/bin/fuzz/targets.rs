@@ -497,6 +497,9 @@ fn chunks() -> [peer::Reply; 2] {
     [peer::Reply::Chunk { total: 1 << 20, offset: 1 << 10, bytes: vec![7; 100] }, peer::Reply::Absent]
 }
 
-fn announcements() -> [Announcement; 1] {
-    [Announcement::Have { cids: vec![Cid::of_raw(b"a"), Cid::of_raw(b"b")] }]
+fn announcements() -> [Announcement; 2] {
+    [
+        Announcement::Have { cids: vec![Cid::of_raw(b"a"), Cid::of_raw(b"b")] },
+        Announcement::Shown { head: vec![7; 250] },
+    ]
 }

@@ -318,6 +318,13 @@ pub(super) fn states() -> Vec<(&'static str, ViewState)> {
     left.closed();
     let mut failed = training();
     failed.broke(missing);
+    let mut two_histories = failed.clone();
+    two_histories.witnessed = Some(1_204);
+    let evidence = Event::Evidence(format!(
+        "two histories of 1204 entries\nthis-tab: signed head {}\n",
+        "a7".repeat(250)
+    ));
+    two_histories.apply(evidence, NOW);
     let [several, unknown] = several();
     let [check_under_way, check_right, check_wrong] = checks();
     vec![
@@ -342,6 +349,7 @@ pub(super) fn states() -> Vec<(&'static str, ViewState)> {
         ("check-under-way", check_under_way),
         ("check-right", check_right),
         ("check-wrong", check_wrong),
+        ("two-histories", two_histories),
         ("not-drawn", joined(Phase::WaitingForTurn { round: 23, drawn: 8, members: 40 })),
     ]
 }
