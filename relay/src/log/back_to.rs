@@ -67,8 +67,8 @@ impl Request {
     /// Whether that can be done; if not it says why, and the relay goes on from where it is.
     pub(crate) fn is_possible(&self, state: &CampaignState) -> bool {
         let rounds: Vec<u64> = state.results().map(|(round, _result)| round.0).collect();
-        if state.settled() >= state.rules().limit {
-            tracing::error!("cannot go back: the campaign has had all its rounds");
+        if state.settled() >= state.rules().limit || state.is_retired() {
+            tracing::error!("cannot go back: the campaign has had all its rounds, or its organiser ended it");
             return false;
         }
         let mut results = state.results();

@@ -5,12 +5,15 @@
 use std::sync::{PoisonError, RwLock};
 
 use axum::body::Bytes;
-use lichen_record::RoundNumber;
-use lichen_round::{CampaignState, Stage};
+use lichen_record::{RoundNumber, Settings};
+use lichen_round::{Applied, CampaignState, Stage};
 use serde::Serialize;
 
 const CLAIMED: &str = "claimed";
 const MEASURED: &str = "measured";
+
+/// Most changes of settings that are told.
+const SHOWN_CHANGES: usize = 8;
 
 /// What `now.json` says, ready to be sent.
 pub(crate) struct Now(RwLock<Shown>);
@@ -20,6 +23,7 @@ struct Shown {
     text: Bytes,
     /// The last round whose accuracy is known, and where from.
     accuracy: Option<Accuracy>,
+    standing: Option<&'static str>,
 }
 
 /// `now.json`. Nothing here is proof: who takes part reads the log.
@@ -35,12 +39,38 @@ struct Numbers {
     finished: bool,
     /// Whether it is finished because the goal was reached.
     goal_reached: bool,
+    /// Whether no round opens until the organiser resumes the campaign.
+    #[serde(skip_serializing_if = "is_false")]
+    paused: bool,
+    /// Whether the organiser ended it for good.
+    #[serde(skip_serializing_if = "is_false")]
+    retired: bool,
+    /// The sequence number of the organiser's last decision, where the manifest names an organiser's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided: Option<u64>,
+    /// The settings that the organiser changed, the latest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Changed>,
     /// The last settled checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<String>,
     contributions: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<Accuracy>,
+}
+
+/// Settings that changed with a round.
+#[derive(Serialize)]
+struct Changed {
+    round: u64,
+    /// When it was opened, in milliseconds of Unix time.
+    time: u64,
+    settings: Settings,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// How much a model gets right.
@@ -65,6 +95,11 @@ impl Now {
         self.0.read().unwrap_or_else(PoisonError::into_inner).text.clone()
     }
 
+    /// Where the campaign stands, in a word, if nothing is trained in it.
+    pub(crate) fn standing(&self) -> Option<&'static str> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).standing
+    }
+
     /// Takes in what this relay measured the checkpoint of a round at.
     pub(crate) fn measured(&self, round: RoundNumber, value: f64) {
         let accuracy = Accuracy { round: round.0, value, source: MEASURED };
@@ -86,15 +121,37 @@ impl Now {
             limit: state.rules().limit,
             finished: state.is_finished(),
             goal_reached: state.is_at_goal(),
+            paused: state.is_paused(),
+            retired: state.is_retired(),
+            decided: state.rules().organiser.map(|_account| state.decided()),
+            changes: changes(state),
             checkpoint: state.checkpoint().map(|cid| cid.to_string()),
             contributions: state.contributions(),
             accuracy: shown.accuracy,
+        };
+        shown.standing = match () {
+            () if state.is_retired() => Some("retired"),
+            () if state.is_finished() => Some("finished"),
+            () if state.is_paused() => Some("paused"),
+            () => None,
         };
         match serde_json::to_vec(&numbers) {
             Ok(text) => shown.text = text.into(),
             Err(error) => tracing::error!(%error, "cannot write now.json"),
         }
     }
+}
+
+/// The last changes of settings.
+fn changes(state: &CampaignState) -> Vec<Changed> {
+    let applied = state.applied();
+    let last = applied.get(applied.len().saturating_sub(SHOWN_CHANGES)..).unwrap_or_default();
+    let shown = |Applied { round, time, settings, .. }: &Applied| Changed {
+        round: round.0,
+        time: *time,
+        settings: *settings,
+    };
+    last.iter().map(shown).collect()
 }
 
 /// What the contributors of a settled round say of their models, in the middle.

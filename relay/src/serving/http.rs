@@ -44,6 +44,7 @@ use crate::traversal::ice::Ice;
 use crate::traversal::turn;
 
 mod blob;
+mod deciding;
 mod gateway;
 mod log;
 mod publishing;
@@ -53,6 +54,7 @@ pub(crate) use blob::{DOWNLOADS, DOWNLOADS_PER_NETWORK};
 pub(crate) use publishing::{Publishers, Publishing, Strangers};
 pub(crate) use tree::{TILES, TILES_PER_NETWORK};
 
+use deciding::MAX_DECISION;
 use tree::MAX_COSIGNED;
 
 const DAG_CBOR: &str = "application/vnd.ipld.dag-cbor";
@@ -133,6 +135,9 @@ struct Listed<'a> {
     id: CampaignId,
     name: &'a str,
     title: &'a str,
+    /// Where it stands, if nothing is trained in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standing: Option<&'static str>,
 }
 
 /// Which campaign is asked for, by id or name; the first one where none is named.
@@ -159,7 +164,10 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/health/live", get(async || "alive"))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
-        .route("/log/{campaign}", get(log::log))
+        .route(
+            "/log/{campaign}",
+            get(log::log).post(deciding::decide).layer(DefaultBodyLimit::max(MAX_DECISION)),
+        )
         .route("/log/{campaign}/checkpoint", get(tree::checkpoint))
         .route("/log/{campaign}/witnessed", get(tree::witnessed))
         .route("/log/{campaign}/tile/{*path}", get(tree::tile))
@@ -355,7 +363,8 @@ fn add_headers(headers: &mut HeaderMap) {
 
 impl<'a> Listed<'a> {
     fn of(hosted: &'a Hosted) -> Self {
-        Self { id: hosted.id(), name: hosted.name(), title: hosted.words.title() }
+        let standing = hosted.metrics.now.standing();
+        Self { id: hosted.id(), name: hosted.name(), title: hosted.words.title(), standing }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Entries on their way into the log, and what is checked of the blobs that they name.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use lichen_campaign::{Settlement, Transport};
@@ -55,6 +56,31 @@ impl Hub {
             hosted.ledger.append(entry, session.network()).await.map_err(|error| append_reason(&error))?;
         let receipt = signer.sign::<Receipt>(&receipt).map_err(internal)?;
         Ok(Reply::Receipt { receipt })
+    }
+
+    /// Appends an organiser's decision, whoever brings it, and gives the signed receipt.
+    pub(crate) async fn decide(
+        &self,
+        hosted: &Hosted,
+        network: IpAddr,
+        entry: &[u8],
+    ) -> Result<Vec<u8>, Reason> {
+        let decided = self.take_decision(hosted, network, entry).await;
+        decided.inspect_err(|reason| self.metrics.refuse(*reason))
+    }
+
+    async fn take_decision(&self, hosted: &Hosted, network: IpAddr, entry: &[u8]) -> Result<Vec<u8>, Reason> {
+        let signer = hosted.signer.as_ref().ok_or(Reason::Following)?;
+        if !hosted.quotas.entries_per_address.take(network, 1, Instant::now()) {
+            return Err(Reason::QuotaAddress);
+        }
+        let entry = verify::<Entry>(entry).map_err(|error| verify_reason(&error))?;
+        // Whoever says something else has a connection, and is there for as long as that stands.
+        if !matches!(entry.get(), Entry::Decided { .. }) {
+            return Err(Reason::Malformed);
+        }
+        let receipt = hosted.ledger.append(entry, network).await.map_err(|error| append_reason(&error))?;
+        signer.sign::<Receipt>(&receipt).map_err(internal)
     }
 
     /// Checks the update that a contribution names, once the fold would take the contribution. Each is read and checked
