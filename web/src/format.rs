@@ -70,6 +70,20 @@ pub(crate) fn duration(ms: f64) -> String {
     format!("{:.1}\u{a0}s", ms / 1000.0)
 }
 
+/// A day of Unix time, in milliseconds, where it is midnight in Greenwich: 2026-12-01.
+pub(crate) fn date(ms: u64) -> String {
+    // Years that begin in March have their leap day last; 400 of them have 146,097 days.
+    let days = ms / 86_400_000 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (of_month, month) =
+        (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = era * 400 + year + u64::from(month < 3);
+    format!("{year}-{month:02}-{of_month:02}")
+}
+
 /// A number of seconds as people wait for it.
 pub(crate) fn wait(seconds: f64) -> String {
     if seconds < 120.0 {
@@ -107,6 +121,21 @@ pub(crate) fn plural(value: u64, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_the_calendar_s() {
+        for (ms, day) in [
+            (0, "1970-01-01"),
+            (951_782_400_000, "2000-02-29"),
+            (951_868_800_000, "2000-03-01"),
+            (1_798_761_599_999, "2026-12-31"),
+            (1_798_761_600_000, "2027-01-01"),
+            (4_107_542_399_999, "2100-02-28"),
+            (4_107_542_400_000, "2100-03-01"),
+        ] {
+            assert_eq!(date(ms), day);
+        }
+    }
 
     #[test]
     fn a_mark_is_not_shown_before_it_is_reached() {

@@ -1,5 +1,6 @@
 //! Where the campaign is at this moment, as `/now.json` says it: for the card before joining, and proof of nothing.
 
+use lichen_bridge::Settings;
 use serde::Deserialize;
 
 /// Longest `/now.json` that is read, in bytes.
@@ -28,6 +29,15 @@ pub(crate) struct Now {
     /// Whether that is because the goal was reached.
     #[serde(default)]
     pub(crate) goal_reached: bool,
+    /// Whether the organiser has paused it.
+    #[serde(default)]
+    pub(crate) paused: bool,
+    /// Whether the organiser has ended it for good.
+    #[serde(default)]
+    pub(crate) retired: bool,
+    /// The last settings that the organiser changed, the latest last.
+    #[serde(default)]
+    pub(crate) changes: Vec<Changed>,
     /// The last settled checkpoint.
     #[serde(default)]
     pub(crate) checkpoint: Option<String>,
@@ -37,6 +47,17 @@ pub(crate) struct Now {
     /// How much the model gets right, where anybody has said so.
     #[serde(default)]
     pub(crate) accuracy: Option<Accuracy>,
+}
+
+/// Settings that hold from a round on.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub(crate) struct Changed {
+    /// The round.
+    pub(crate) round: u64,
+    /// When it was opened, in milliseconds of Unix time.
+    pub(crate) time: u64,
+    /// What changed.
+    pub(crate) settings: Settings,
 }
 
 /// How much a model gets right.
@@ -70,6 +91,14 @@ mod tests {
         assert_eq!((now.members, now.round, now.settled), (3, 40, 39));
         assert_eq!(now.accuracy.unwrap().value, 0.97);
         assert_eq!(read(r#"{"campaign":"bafk"}"#).unwrap().members, 0);
+    }
+
+    #[test]
+    fn what_the_organiser_decided_is_read() {
+        let text = r#"{"campaign":"b","paused":true,"decided":7,"changes":[{"round":3,"time":9,"settings":{"learning-rate":0.01}}]}"#;
+        let now = read(text).unwrap();
+        assert!(now.paused && !now.retired);
+        assert_eq!((now.changes[0].round, now.changes[0].settings.learning_rate), (3, Some(0.01)));
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub(crate) struct Listed {
     pub(crate) id: String,
     /// A few words.
     pub(crate) title: String,
+    /// Where it stands, if nothing is trained in it: a word of the relay's.
+    #[serde(default)]
+    pub(crate) standing: String,
 }
 
 /// Why there are no words to show, and the campaigns that there are instead.
@@ -178,7 +181,7 @@ pub(crate) fn read(text: &str, asked: Option<&str>) -> Result<(Campaign, Site), 
     told.campaigns.retain(is_sound);
     if asked.is_some_and(|asked| asked != told.campaign && asked != told.name) {
         if told.campaigns.is_empty() {
-            told.campaigns.push(Listed { id: told.campaign, title: card.title });
+            told.campaigns.push(Listed { id: told.campaign, title: card.title, ..Listed::default() });
         }
         return Err(Unread { problem: unknown(), campaigns: told.campaigns });
     }

@@ -19,7 +19,7 @@ pub(crate) use reduce::Effect;
 pub(crate) use sentence::{Lamp, Progress, Sentence};
 pub(crate) use trial::{Trial, TrialStage, is_right};
 
-use crate::now::Now;
+use crate::now::{Changed, Now};
 use crate::site::{Campaign, Site};
 use lichen_bridge::{Audited, CommandId, Contribution, Engine, EnginePreference, Phase, Problem, Reported};
 use lichen_net::Peer;
@@ -86,6 +86,8 @@ pub(crate) struct ViewState {
     pub(crate) recorded: u64,
     /// How they were checked by others, where they are.
     pub(crate) audited: Option<Audited>,
+    /// Settings that the organiser changed, as this tab has read in the record, the latest last.
+    pub(crate) changes: Rc<Vec<Changed>>,
     /// Entries of the record that its witnesses have seen, where the campaign names witnesses.
     pub(crate) witnessed: Option<u64>,
     /// What shows that the relay has shown two histories, as text to keep.
@@ -317,7 +319,17 @@ impl ViewState {
 
     /// The accuracy to be reached, where the campaign names one.
     pub(crate) fn target(&self) -> Option<f64> {
-        self.campaign()?.card.target_accuracy.filter(|target| (0.0..1.0).contains(target))
+        let stated = self.campaign()?.card.target_accuracy;
+        let changed = self.changes().iter().rev().find_map(|changed| changed.settings.target_accuracy);
+        changed.or(stated).filter(|target| (0.0..1.0).contains(target))
+    }
+
+    /// Settings that the organiser changed, the latest last.
+    pub(crate) fn changes(&self) -> &[Changed] {
+        match self.changes.is_empty() {
+            true => self.present().map_or(&[], |now| &now.changes),
+            false => &self.changes,
+        }
     }
 
     /// The last settled checkpoint's id.

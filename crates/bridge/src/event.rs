@@ -1,7 +1,7 @@
 //! What the worker tells the page.
 
 use lichen_campaign::Card;
-use lichen_record::{CampaignId, Cid, EngineKind};
+use lichen_record::{CampaignId, Cid, EngineKind, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::CommandId;
@@ -102,6 +102,15 @@ pub enum Event {
     Contribution(Contribution),
     /// How this account's contributions were checked by others; told when it changes, where the campaign has them checked.
     Audited(Audited),
+    /// The organiser changed settings: they hold from this round on. Told once for each of the last changes, in their order.
+    SettingsChanged {
+        /// The round.
+        round: u64,
+        /// When it was opened, in milliseconds of Unix time.
+        time: u64,
+        /// What changed.
+        settings: Settings,
+    },
     /// Who takes part at the moment.
     Members {
         /// Accounts that have joined and not left, as `did:key:…`, at most 100 of them.

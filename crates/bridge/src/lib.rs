@@ -27,7 +27,7 @@ pub use event::{
     IdentityOrigin, LossPoint, Outcome, Phase, Problem, Reported,
 };
 pub use lichen_campaign::{Card, Organiser, Show, Statement, Topic};
-pub use lichen_record::EngineKind;
+pub use lichen_record::{EngineKind, Settings};
 pub use message::{BridgeError, MAX_POST, Message};
 pub use seen::{Seen, Server};
 

@@ -17,11 +17,13 @@ pub(crate) struct View {
     round: Option<Event>,
     audited: Option<Audited>,
     are_members_stale: bool,
+    /// The last round that settings changed with, as far as was told.
+    changed: u64,
 }
 
 impl View {
     pub(crate) fn new(out: Outbox) -> Self {
-        Self { out, phase: None, round: None, audited: None, are_members_stale: true }
+        Self { out, phase: None, round: None, audited: None, are_members_stale: true, changed: 0 }
     }
 
     /// Notes that somebody joined, left, or is not waited for any longer.
@@ -47,6 +49,11 @@ impl View {
             (self.out)(Event::Audited(audited));
             self.audited = Some(audited);
         }
+        for applied in state.applied().iter().filter(|applied| applied.round.0 > self.changed) {
+            let (round, time, settings) = (applied.round.0, applied.time, applied.settings);
+            (self.out)(Event::SettingsChanged { round, time, settings });
+        }
+        self.changed = state.applied().last().map_or(0, |applied| applied.round.0);
         if std::mem::take(&mut self.are_members_stale) && state.length() > 0 {
             (self.out)(members(state));
         }

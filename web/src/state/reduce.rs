@@ -7,6 +7,7 @@ use super::{
     WorkerStage,
 };
 use crate::intent::Intent;
+use crate::now::Changed;
 use crate::site::{Campaign, Site, Unread};
 use lichen_bridge::{Command, Event, IdentityOrigin, Phase, Problem};
 use lichen_net::{Path, Peer};
@@ -145,6 +146,9 @@ impl ViewState {
             }
             Event::Contribution(contribution) => self.contributed(contribution),
             Event::Audited(audited) => self.audited = Some(audited),
+            Event::SettingsChanged { round, time, settings } => {
+                Rc::make_mut(&mut self.changes).push(Changed { round, time, settings });
+            }
             Event::Guesses(guesses) => self.guessed(guesses),
             Event::Read { id, probabilities } => self.read(id, probabilities),
             Event::Relay { clock_ahead, stall } => (self.clock_ahead, self.stall) = (clock_ahead, stall),

@@ -16,9 +16,20 @@ pub(super) fn others(state: &ViewState) -> Html {
             <h2 id="campaigns">{ heading }</h2>
             <ul>
                 { for others.map(|one| html! {
-                    <li><a href={format!("?campaign={}", one.id)}>{ one.title.clone() }</a></li>
+                    <li><a href={format!("?campaign={}", one.id)}>{ one.title.clone() }</a>{ standing(&one.standing) }</li>
                 }) }
             </ul>
         </nav>
     }
+}
+
+/// Only what the page knows is said.
+fn standing(word: &str) -> Html {
+    let text = match word {
+        "paused" => " (paused)",
+        "finished" => " (finished)",
+        "retired" => " (ended)",
+        _ => return Html::default(),
+    };
+    html! { <span class="soft">{ text }</span> }
 }

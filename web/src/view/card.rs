@@ -65,6 +65,9 @@ fn offer(state: &ViewState, campaign: &Campaign, click: &Callback<Intent>) -> Ht
                     data centre is needed. Lend yours for as long as you like. The result belongs to everybody." }
             </p>
             { here_now(state) }
+            if state.present().is_some_and(|now| now.paused) {
+                <p><strong>{ "The organiser has paused this campaign." }</strong><span>{ PAUSED }</span></p>
+            }
             <div class="ask">
                 { button("Join", "button button-main button-join", &Intent::Join) }
                 <p>
@@ -143,6 +146,9 @@ fn behind_it(campaign: &Campaign) -> Html {
         </section>
     }
 }
+
+const PAUSED: &str =
+    " Nothing is trained until they resume it. If you join now, your tab waits, and goes on by itself.";
 
 const SEEN: &str = "Your device’s network address, as on every website, and what your tab has learned: only \
     numbers. Training data and drawings are not sent.";

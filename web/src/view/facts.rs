@@ -3,6 +3,7 @@
 use super::copy::Copy;
 use super::fact;
 use crate::format;
+use crate::now::Changed;
 use crate::site::Campaign;
 use crate::state::{ViewState, Words};
 use lichen_bridge::Topic;
@@ -29,6 +30,11 @@ pub(super) fn facts(state: &ViewState, campaign: &Campaign) -> Html {
                     format!("Witnesses have seen the first {} entries that this tab was shown", format::count(records))
                 }) }
             }
+            if !state.changes().is_empty() {
+                { fact("Changed by the organiser", html! {
+                    <>{ for state.changes().iter().rev().map(|changed| html! { <span class="block">{ in_words(changed) }</span> }) }</>
+                }) }
+            }
             { fact("Campaign id", html! {
                 <>
                     <Copy text={campaign.id.clone()} what="Campaign id" head={12} tail={8} />
@@ -37,6 +43,18 @@ pub(super) fn facts(state: &ViewState, campaign: &Campaign) -> Html {
             }) }
         </dl>
     }
+}
+
+/// What changed, from which round on, and when that began.
+fn in_words(Changed { round, time, settings }: &Changed) -> String {
+    let goal = settings.target_accuracy.map(|target| format!("the goal is {}", format::percent(target)));
+    let rate = settings.learning_rate.map(|rate| format!("the learning rate is {rate}"));
+    let deadline = settings.deadline_ms.map(|deadline| {
+        let whole = deadline / 1000;
+        format!("a round waits for {}", format::plural(whole, "second", "seconds"))
+    });
+    let what: Vec<String> = [goal, rate, deadline].into_iter().flatten().collect();
+    format!("From round {} on ({}), {}.", format::count(*round), format::date(*time), what.join(", "))
 }
 
 fn checked(words: &Words) -> &'static str {

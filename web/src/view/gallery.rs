@@ -6,8 +6,8 @@
 mod states;
 
 use self::states::{
-    NOW, at_goal, campaign, checks, finished, invited, joined, looking, meshed, present, result, several,
-    states, too_late, training, update, walled_in,
+    NOW, at_goal, campaign, checks, finished, invited, invited_in_a_pause, joined, looking, meshed, on_hold,
+    present, result, retired, several, states, too_late, training, update, walled_in,
 };
 use crate::intent::Intent;
 use crate::now::Now;
@@ -108,6 +108,9 @@ fn the_buttons_that_matter_are_there_in_every_state() {
         ("check-wrong", &["Pause", "Leave"]),
         ("two-histories", &["Join", "See what it can read"]),
         ("not-drawn", &["Pause", "Leave"]),
+        ("on-hold", &["Pause", "Leave"]),
+        ("retired", &["Leave"]),
+        ("invited-in-a-pause", &["Join", "See what it can read"]),
     ];
     assert_eq!(states().len(), expected.len());
     for ((name, state), (expected_name, buttons)) in states().into_iter().zip(expected) {
@@ -469,9 +472,24 @@ fn nothing_moves_while_a_tab_waits_for_others() {
 }
 
 #[test]
+fn what_the_organiser_decided_is_said_in_plain_words() {
+    let page = drawn(on_hold());
+    assert!(page.contains("The organiser has paused this campaign.") && page.contains("lamp-off"), "{page}");
+    assert!(page.contains("From round 12 on (2026-12-01), the learning rate is 0.001."), "{page}");
+    let page = drawn(invited_in_a_pause());
+    assert!(page.contains("The organiser has paused this campaign.") && page.contains("your tab waits"));
+    let page = drawn(retired());
+    assert!(page.contains("The organiser has ended this campaign for good."), "{page}");
+    let mut late = invited();
+    late.read_now(Some(Now { finished: true, retired: true, ..present() }));
+    assert!(drawn(late).contains("ended this campaign for good"));
+}
+
+#[test]
 fn other_campaigns_are_links_and_the_one_that_is_shown_is_none() {
     assert!(!drawn(invited()).contains("<nav"), "where there is only one");
     let [several, unknown] = several().map(drawn);
+    assert!(several.contains("(paused)") && !several.contains("later"), "only known words are said");
     assert!(several.contains("Other campaigns here") && !unknown.contains("Other campaigns"));
     let links = |page: &str| values(page, "href").into_iter().filter(|href| href.starts_with('?')).count();
     assert_eq!((links(&several), links(&unknown)), (2, 3));

@@ -55,7 +55,9 @@ pub(super) fn ended(state: &ViewState, campaign: &Campaign, now: &Now, click: &C
 }
 
 const fn farewell(now: &Now) -> &'static str {
-    if now.goal_reached {
+    if now.retired {
+        "The organiser has ended this campaign for good. Thank you to everybody who took part!"
+    } else if now.goal_reached {
         "This campaign has reached its goal. Thank you to everybody who took part!"
     } else {
         "This campaign is over. Thank you to everybody who took part!"

@@ -7,7 +7,7 @@ use crate::site::{Campaign, Cost, Listed, Operator, Site, Unread};
 use crate::state::{Account, Effect, Evaluation, Link, Traffic, ViewState, Words};
 use lichen_bridge::{
     Card, Checked, Checking, Contribution, ContributionState, Engine, EngineKind, EnginePreference, Event,
-    Guess, Guesses, Organiser, Outcome, Phase, Problem, Show, Statement, Topic,
+    Guess, Guesses, Organiser, Outcome, Phase, Problem, Settings, Show, Statement, Topic,
 };
 use std::rc::Rc;
 
@@ -145,6 +145,29 @@ pub(super) fn at_goal() -> ViewState {
     state
 }
 
+/// A tab that waits for its organiser, who has changed something.
+pub(super) fn on_hold() -> ViewState {
+    let mut state = training();
+    let settings = Settings { learning_rate: Some(0.001), ..Settings::default() };
+    state.apply(Event::SettingsChanged { round: 12, time: 1_796_096_000_000, settings }, NOW);
+    state.apply(Event::Status(Phase::OnHold), NOW);
+    state
+}
+
+/// A tab whose campaign its organiser has ended for good.
+pub(super) fn retired() -> ViewState {
+    let mut state = training();
+    state.apply(Event::Status(Phase::Retired), NOW);
+    state
+}
+
+/// Somebody who comes while the campaign is paused.
+pub(super) fn invited_in_a_pause() -> ViewState {
+    let mut state = invited();
+    state.read_now(Some(Now { paused: true, ..present() }));
+    state
+}
+
 /// Somebody who comes when all is done.
 pub(super) fn too_late() -> ViewState {
     let mut state = invited();
@@ -246,11 +269,14 @@ pub(super) fn result(round: u32) -> Evaluation {
 
 /// Campaigns to choose from.
 fn listed() -> Vec<Listed> {
-    let one = |id: &str, title: &str| Listed { id: id.to_owned(), title: title.to_owned() };
+    let one = |id: &str, title: &str, standing: &str| {
+        let [id, title, standing] = [id, title, standing].map(str::to_owned);
+        Listed { id, title, standing }
+    };
     vec![
-        one(&campaign().id, "Handwritten digits"),
-        one("bafkreitides", "Tides"),
-        one("bafkreibirds", "Birds"),
+        one(&campaign().id, "Handwritten digits", ""),
+        one("bafkreitides", "Tides", "paused"),
+        one("bafkreibirds", "Birds", "a later word"),
     ]
 }
 
@@ -351,5 +377,8 @@ pub(super) fn states() -> Vec<(&'static str, ViewState)> {
         ("check-wrong", check_wrong),
         ("two-histories", two_histories),
         ("not-drawn", joined(Phase::WaitingForTurn { round: 23, drawn: 8, members: 40 })),
+        ("on-hold", on_hold()),
+        ("retired", retired()),
+        ("invited-in-a-pause", invited_in_a_pause()),
     ]
 }
