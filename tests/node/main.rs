@@ -5,6 +5,7 @@
 
 mod attacks;
 mod audits;
+mod deciding;
 mod downloads;
 mod follower;
 mod helia;

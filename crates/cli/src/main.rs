@@ -12,8 +12,9 @@ use clap::{Parser, Subcommand};
 use lichen_audit::Fault;
 use lichen_campaign::{Manifest, ManifestError, syntax_fault};
 use lichen_learn::{check_campaign, check_model, file_kind};
-use lichen_record::CampaignId;
+use lichen_record::{CampaignId, Decision};
 
+mod deciding;
 mod progress;
 mod publish;
 mod record;
@@ -48,6 +49,16 @@ enum Command {
     /// Hand a campaign to a running relay whose operator lets this key's account do so (`lichen-relay --publisher`), and wait
     /// until it is served. Without a manifest, only print the account.
     Publish(publish::PublishArguments),
+    /// Pause a campaign as its organiser: the round under way ends, and none opens until it is resumed.
+    Pause(deciding::DecideArguments),
+    /// Resume a paused campaign.
+    Resume(deciding::DecideArguments),
+    /// Finish a campaign for good: it is over with the round under way.
+    Finish(deciding::EndArguments),
+    /// Retire a campaign for good and at once: its record takes nothing more, not even what is under way.
+    Retire(deciding::EndArguments),
+    /// Change settings of a campaign, as far as its manifest lets the organiser, from the next round on.
+    Change(deciding::ChangeArguments),
     /// Explain in plain words what a campaign asks of people and their devices.
     Explain {
         /// The manifest, a TOML file.
@@ -68,6 +79,11 @@ fn main() -> ExitCode {
         Command::Export(arguments) => record::export(&arguments),
         Command::Witness(arguments) => witness::witness(&arguments),
         Command::Publish(arguments) => publish::publish(&arguments),
+        Command::Pause(arguments) => deciding::decide(&arguments, Decision::Pause),
+        Command::Resume(arguments) => deciding::decide(&arguments, Decision::Resume),
+        Command::Finish(arguments) => deciding::end(&arguments, Decision::Finish),
+        Command::Retire(arguments) => deciding::end(&arguments, Decision::Retire),
+        Command::Change(arguments) => deciding::change(&arguments),
         Command::Explain { manifest } => explain(&manifest),
         Command::Check { manifest } => check(&manifest),
         Command::Train(arguments) => train::train(&arguments),
@@ -101,6 +117,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     println!("{} is valid: campaign {}", manifest.campaign.title, CampaignId::of_manifest(&bytes));
     println!("{}", settling::describe(&manifest, &data)?);
     println!("{}", settling::describe_goal(&manifest));
+    println!("{}", settling::describe_organiser(&manifest));
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn publish(arguments: &PublishArguments) -> Result<()> {
 }
 
 /// The key in a file, which is made where there is none.
-fn read_key(path: &Path) -> Result<SigningKey> {
+pub(crate) fn read_key(path: &Path) -> Result<SigningKey> {
     let named = || path.display().to_string();
     let bytes = match fs::read(path) {
         Ok(bytes) => {

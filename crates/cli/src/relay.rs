@@ -116,6 +116,34 @@ impl Relay {
         bail!("{} does not take it ({}): {}", self.url, answer.status(), plain(&why))
     }
 
+    /// The sequence number of the organiser's last decision, by the relay's word.
+    pub(crate) fn decided(&self, campaign: CampaignId) -> anyhow::Result<u64> {
+        #[derive(Deserialize)]
+        struct Now {
+            #[serde(default)]
+            decided: u64,
+        }
+        let bytes = self.get(&format!("/now.json?campaign={campaign}"), MAX_INFO).context("now.json")?;
+        Ok(serde_json::from_slice::<Now>(&bytes).context("now.json is not what a relay serves")?.decided)
+    }
+
+    /// Hands over an organiser's signed decision, and gives the signed receipt.
+    pub(crate) fn decide(&self, campaign: CampaignId, entry: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let url = format!("{}/log/{campaign}", self.url);
+        let mut answer = self.agent.post(&url).send(entry).context(url)?;
+        let mut body = Vec::new();
+        let read = answer.body_mut().as_reader().take(MAX_ENVELOPE as u64).read_to_end(&mut body);
+        match answer.status() {
+            StatusCode::OK => read.map(|_length| body).context("the relay's receipt"),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND => {
+                bail!("{} takes no decisions: it is of an earlier version, or has no such campaign", self.url)
+            }
+            status => {
+                bail!("{} does not take it ({status}): {}", self.url, plain(&String::from_utf8_lossy(&body)))
+            }
+        }
+    }
+
     /// The tree of a campaign's log.
     pub(crate) const fn tree(&self, campaign: CampaignId) -> RelayTree<'_> {
         RelayTree { relay: self, campaign }

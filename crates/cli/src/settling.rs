@@ -105,6 +105,25 @@ pub(crate) fn describe_goal(manifest: &Manifest) -> String {
     }
 }
 
+/// What the organiser may decide while the campaign is under way, in a few lines.
+pub(crate) fn describe_organiser(manifest: &Manifest) -> String {
+    let Some(account) = manifest.campaign.organiser_account else {
+        return "organiser    decides nothing once the campaign is under way: campaign.organiser.account would let an account \
+                pause and end it"
+            .into();
+    };
+    let mut text = format!("organiser    {account} may pause, resume, finish and retire the campaign");
+    match manifest.changes.explain() {
+        none if none.is_empty() => text.push_str(", and change nothing ([changes] says what)"),
+        all => {
+            for (what, how_far) in all {
+                text.push_str(&format!("\n             and change {what}: {how_far}"));
+            }
+        }
+    }
+    text
+}
+
 fn describe_guard(manifest: &Manifest, data: &[u8]) -> anyhow::Result<String> {
     if manifest.guard.samples == 0 {
         return Ok("guard        off: one hostile participant can spoil the model. Leave guard.samples out, or set it to \
