@@ -9,7 +9,9 @@ use lichen_net::hub::{MAX_RECORDS, Records};
 use lichen_record::{CampaignId, Cid, MAX_ENVELOPE, Signable, Verified, VerifyError, decode, verify_by};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, RequestInit, Response};
+use web_sys::{
+    AbortSignal, DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader, RequestInit, Response,
+};
 
 use crate::failure::describe;
 use crate::signatures::Signatures;
@@ -86,8 +88,29 @@ fn found(answer: Result<Vec<u8>, SourceError>) -> Result<Option<Vec<u8>>, Source
     }
 }
 
-/// A response's bytes, read part by part so that there are never many more than `cap`; none if there are more.
+/// A response's bytes; none if there are more than `cap`.
 async fn read(response: &Response, cap: usize) -> Result<Option<Vec<u8>>, JsValue> {
+    match announced(&response.headers()) {
+        Some(length) if length > cap => Ok(None),
+        Some(_length) => {
+            let body = JsFuture::from(response.array_buffer()?).await?;
+            Ok(Some(Uint8Array::new(&body).to_vec()).filter(|bytes| bytes.len() <= cap))
+        }
+        None => read_parts(response, cap).await,
+    }
+}
+
+/// How many bytes come, where the answer says so and is not packed: no browser reads more then.
+fn announced(headers: &Headers) -> Option<usize> {
+    let header = |name: &str| headers.get(name).ok().flatten();
+    if header("content-encoding").is_some() {
+        return None;
+    }
+    header("content-length")?.parse().ok()
+}
+
+/// The same, part by part, so that there are never many more than `cap`. This takes longer: most answers are small.
+async fn read_parts(response: &Response, cap: usize) -> Result<Option<Vec<u8>>, JsValue> {
     let Some(body) = response.body() else { return Ok(Some(Vec::new())) };
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::new();
