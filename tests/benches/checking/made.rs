@@ -17,14 +17,14 @@ use lichen_store::{Blobs, Disk};
 /// When the log begins.
 const TIME: u64 = 1_700_000_000_000;
 
-/// Writes a record of so many contributions, so many to a round, by so many members, into a relay's data folder.
+/// Writes a record of so many contributions, so many to a round, by so many members, into a relay's data folder; its blobs.
 pub(crate) async fn write(
     campaign: &Path,
     data: &Path,
     contributions: u64,
     round: usize,
     members: u16,
-) -> Result<()> {
+) -> Result<Vec<Cid>> {
     fs::create_dir_all(data)?;
     let coordinator = key(0);
     let mut options = fs::OpenOptions::new();
@@ -45,8 +45,8 @@ pub(crate) async fn write(
         made.round(RoundNumber(number), &contributors).await?;
         (number, left) = (number + 1, left - contributors.len());
     }
-    made.disk.append(made.campaign, std::mem::take(&mut made.records), made.pins).await?;
-    Ok(())
+    made.disk.append(made.campaign, std::mem::take(&mut made.records), made.pins.clone()).await?;
+    Ok(made.pins)
 }
 
 struct Made {

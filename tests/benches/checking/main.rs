@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use lichen_record::Cid;
 use lichen_testkit::{Browser, BrowserOptions, Page, RelayOptions, RelayProcess, campaign, http};
 
 /// How long anything may take here that is waited for.
@@ -46,8 +47,10 @@ fn main() -> Result<()> {
         "Rounds of {} contributions to the digits model, by {} members:\n",
         arguments.round, arguments.members
     );
-    println!("| contributions | a tab, s | the same tab again, s | with its program, s | lichen verify, s |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "| contributions | a tab, s | again, s | with its program, s | its requests for blobs alone, s | lichen verify, s |"
+    );
+    println!("|---|---|---|---|---|---|");
     for contributions in &arguments.contributions {
         measure(&arguments, *contributions)?;
     }
@@ -61,7 +64,8 @@ fn measure(arguments: &Arguments, contributions: u64) -> Result<()> {
     campaign::write_changed(&campaign, &changes)?;
     let data = folder.path().join("data");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(made::write(&campaign, &data, contributions, arguments.round, arguments.members))?;
+    let blobs =
+        runtime.block_on(made::write(&campaign, &data, contributions, arguments.round, arguments.members))?;
     let relay = RelayProcess::start(RelayOptions {
         program: from_environment("LICHEN_RELAY_BIN")?,
         port: http::free_port()?,
@@ -71,7 +75,7 @@ fn measure(arguments: &Arguments, contributions: u64) -> Result<()> {
         log: Some(folder.path().join("relay.log")),
     })?;
     let browser = Browser::launch(&BrowserOptions::default())?;
-    let (mut first, mut again, mut whole, mut native) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let [mut first, mut again, mut whole, mut requests, mut native] = [const { Vec::new() }; 5];
     let mut said = String::new();
     for _time in 0..arguments.times {
         let page = browser.new_context()?.new_page()?;
@@ -82,6 +86,7 @@ fn measure(arguments: &Arguments, contributions: u64) -> Result<()> {
         first.push(seconds(&said)?);
         page.evaluate("document.querySelector('.check').classList.remove('notice'), true")?;
         again.push(seconds(&check(&page, contributions)?)?);
+        requests.push(page.evaluate(&fetch_all(&blobs))?.as_f64().context("no time")?);
         page.close()?;
         let began = Instant::now();
         let mut verify = Command::new(from_environment("LICHEN_CLI_BIN")?);
@@ -90,10 +95,11 @@ fn measure(arguments: &Arguments, contributions: u64) -> Result<()> {
         ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
     }
     println!(
-        "| {contributions} | {:.2} | {:.2} | {:.2} | {:.2} |",
+        "| {contributions} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
         median(first),
         median(again),
         median(whole),
+        median(requests),
         median(native)
     );
     println!("\n{said}\n");
@@ -109,6 +115,23 @@ fn check(page: &Page, contributions: u64) -> Result<String> {
     let digits: String = said.replace('\u{202f}', "");
     ensure!(digits.contains(&format!("{contributions}\u{a0}contributions")), "{said}");
     Ok(said)
+}
+
+/// Asks for these blobs as the worker does, and does nothing with them; gives the seconds.
+fn fetch_all(blobs: &[Cid]) -> String {
+    let ids: Vec<String> = blobs.iter().map(Cid::to_string).collect();
+    format!(
+        "(async () => {{
+            const [ids, began] = [{ids:?}, performance.now()];
+            await Promise.all(Array.from({{ length: 32 }}, async () => {{
+                for (let id; id = ids.pop();) {{
+                    const answer = await fetch(`./blob/${{id}}`, {{ cache: 'no-store' }});
+                    await answer.arrayBuffer();
+                }}
+            }}));
+            return (performance.now() - began) / 1000;
+        }})()"
+    )
 }
 
 /// How long it says that it took.
