@@ -17,6 +17,7 @@ use clap::Parser;
 mod datagrams;
 mod differences;
 mod mutation;
+mod peers;
 mod publications;
 mod snapshots;
 mod targets;

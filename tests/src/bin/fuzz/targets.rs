@@ -13,7 +13,6 @@ use lichen_log::{Chain, Head, LogKey, Receipt, Record};
 use lichen_model::{Answers, Parameters, Tensor};
 use lichen_net::RequestId;
 use lichen_net::hub::{self, Cause, Reason, Records, Reply, Request};
-use lichen_net::peer::{self, Announcement};
 use lichen_net::publishing::Publication;
 use lichen_net::rendezvous::{Notice, Refusal, Register};
 use lichen_record::{
@@ -24,7 +23,7 @@ use lichen_record::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{datagrams, differences, publications, snapshots, trainings, trees, webrtc};
+use crate::{datagrams, differences, peers, publications, snapshots, trainings, trees, webrtc};
 
 /// A decoder under test.
 pub(crate) struct Target {
@@ -110,9 +109,9 @@ fn messages() -> Vec<Target> {
     vec![
         through("hub-request", &requests(), Request::to_bytes, Request::from_bytes),
         through("hub-reply", &replies(), Reply::to_bytes, Reply::from_bytes),
-        through("peer-request", &pulls(), peer::Request::to_bytes, peer::Request::from_bytes),
-        through("peer-reply", &chunks(), peer::Reply::to_bytes, peer::Reply::from_bytes),
-        through("peer-announcement", &announcements(), Announcement::to_bytes, Announcement::from_bytes),
+        peers::requests(),
+        peers::replies(),
+        peers::announcements(),
         through("rendezvous-register", &[register()], Register::to_bytes, Register::from_bytes),
         publications::bodies(),
         through("rendezvous-notice", &notices(), Notice::to_bytes, Notice::from_bytes),
@@ -131,7 +130,7 @@ fn canonical<T: Serialize + DeserializeOwned + 'static>(name: &'static str, vali
 }
 
 /// A type with its own pair of functions to and from canonical bytes.
-fn through<T, E: Debug + 'static, D: Debug + 'static>(
+pub(crate) fn through<T, E: Debug + 'static, D: Debug + 'static>(
     name: &'static str,
     valid: &[T],
     to_bytes: impl Fn(&T) -> Result<Vec<u8>, E> + 'static,
@@ -485,21 +484,5 @@ fn replies() -> Vec<Reply> {
         Reply::Refused { reason: Reason::NotFound },
         Reply::Blob { bytes: vec![7; 100] },
         Reply::Stored { cid },
-    ]
-}
-
-fn pulls() -> [peer::Request; 2] {
-    let cid = Cid::of_raw(b"blob");
-    [(0, 1), (1 << 20, peer::MAX_CREDIT)].map(|(offset, credit)| peer::Request::Pull { cid, offset, credit })
-}
-
-fn chunks() -> [peer::Reply; 2] {
-    [peer::Reply::Chunk { total: 1 << 20, offset: 1 << 10, bytes: vec![7; 100] }, peer::Reply::Absent]
-}
-
-fn announcements() -> [Announcement; 2] {
-    [
-        Announcement::Have { cids: vec![Cid::of_raw(b"a"), Cid::of_raw(b"b")] },
-        Announcement::Shown { head: vec![7; 250] },
     ]
 }
