@@ -4,8 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding};
 
 use crate::log_checkpoint::SignedCheckpoint;
 use crate::tree::{Hash, Nodes, check_consistency, consistency_proof, tree_root};
@@ -107,11 +106,11 @@ impl fmt::Display for Equivocation {
             f,
             "The first {} records of the second one have the root {}, not that of the first one.",
             first.size(),
-            STANDARD.encode(self.prefix)
+            Base64::encode_string(&self.prefix)
         )?;
         if !self.proof.is_empty() {
             write!(f, " The consistency proof from {} to {}:", first.size(), second.size())?;
         }
-        self.proof.iter().try_for_each(|hash| write!(f, "\n{}", STANDARD.encode(hash)))
+        self.proof.iter().try_for_each(|hash| write!(f, "\n{}", Base64::encode_string(hash)))
     }
 }

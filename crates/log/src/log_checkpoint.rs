@@ -8,8 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding};
 use lichen_record::{
     AccountId, CampaignId, KeyKind, Signable, Verified, VerifierKey, VerifierKeyError, is_key_name,
 };
@@ -112,7 +111,7 @@ impl LogCheckpoint {
 
 impl fmt::Display for LogCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n{}\n{}", self.origin, self.size, STANDARD.encode(self.root))
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, Base64::encode_string(&self.root))
     }
 }
 
@@ -123,14 +122,21 @@ impl FromStr for LogCheckpoint {
         let read = || {
             let (origin, rest) = text.split_once('\n').filter(|_short| text.len() <= MAX_TEXT)?;
             let (size, rest) = rest.split_once('\n')?;
-            let root = STANDARD.decode(rest.strip_suffix('\n')?).ok()?;
+            let root = Base64::decode_vec(rest.strip_suffix('\n')?).ok()?;
             let origin = is_key_name(origin).then(|| origin.to_owned())?;
-            let checkpoint = Self { origin, size: size.parse().ok()?, root: root.try_into().ok()? };
+            let checkpoint = Self { origin, size: read_size(size)?, root: root.try_into().ok()? };
             (checkpoint.size > 0 || checkpoint.root == EMPTY_ROOT).then_some(checkpoint)
         };
-        // Extension lines are not read: our logs have none, and nobody could check what they say.
-        read().filter(|checkpoint| checkpoint.to_string() == text).ok_or(LogCheckpointError::Malformed)
+        // Extension lines are not read: our logs have none, and nobody could check what they say. So each checkpoint has one form.
+        read().ok_or(LogCheckpointError::Malformed)
     }
+}
+
+/// A tree's size, written in the one way that it is written.
+fn read_size(text: &str) -> Option<u64> {
+    let is_plain =
+        text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_size| is_plain)
 }
 
 /// A checkpoint that the log's key has signed, with all that is signed below it.
@@ -154,15 +160,6 @@ impl SignedCheckpoint {
     /// # Errors
     /// [`LogCheckpointError`] naming what is wrong.
     pub fn open(bytes: &[u8], key: &VerifierKey, check: CheckEd25519) -> Result<Self, LogCheckpointError> {
-        let (read, claim) = Self::read(bytes, key)?;
-        if claim.is_true(check) { Ok(read) } else { Err(NoteError::Forged(key.name().to_owned()).into()) }
-    }
-
-    /// Reads a checkpoint that says that this key has signed it; whether it has is yet to be checked.
-    ///
-    /// # Errors
-    /// [`LogCheckpointError`] naming what is wrong.
-    pub(crate) fn read(bytes: &[u8], key: &VerifierKey) -> Result<(Self, Ed25519Claim), LogCheckpointError> {
         let note = Note::from_bytes(bytes)?;
         let checkpoint: LogCheckpoint = note.text().parse()?;
         if checkpoint.origin != key.name() || key.kind() != KeyKind::Note {
@@ -170,10 +167,12 @@ impl SignedCheckpoint {
             return Err(LogCheckpointError::Origin { expected, found });
         }
         let signature = note.signature_by(key).ok_or_else(|| NoteError::Unsigned(key.name().to_owned()))?;
-        let signature = <[u8; 64]>::try_from(signature.bytes())
-            .map_err(|_length| NoteError::Forged(key.name().to_owned()))?;
-        let claim = Ed25519Claim { key: *key.key(), message: note.text().as_bytes().to_vec(), signature };
-        Ok((Self { checkpoint, note }, claim))
+        let is_signed = <&[u8; 64]>::try_from(signature.bytes())
+            .is_ok_and(|signature| check(key.key(), note.text().as_bytes(), signature));
+        if !is_signed {
+            return Err(NoteError::Forged(key.name().to_owned()).into());
+        }
+        Ok(Self { checkpoint, note })
     }
 
     /// What is signed.
@@ -209,36 +208,12 @@ impl SignedCheckpoint {
         witness: &VerifierKey,
         check: CheckEd25519,
     ) -> Result<Option<u64>, LogCheckpointError> {
-        let Some((time, claim)) = self.cosignature(witness)? else { return Ok(None) };
+        let Some((time, claim)) = cosignature(&self.note, witness)? else { return Ok(None) };
         if claim.is_true(check) {
             Ok(Some(time))
         } else {
             Err(NoteError::Forged(witness.name().to_owned()).into())
         }
-    }
-
-    /// When a witness says that it signed it, and that it did, which is yet to be checked; none if it does not say so.
-    ///
-    /// # Errors
-    /// As [`SignedCheckpoint::cosigned_by`].
-    pub(crate) fn cosignature(
-        &self,
-        witness: &VerifierKey,
-    ) -> Result<Option<(u64, Ed25519Claim)>, LogCheckpointError> {
-        let Some(signature) =
-            self.note.signature_by(witness).filter(|_key| witness.kind() == KeyKind::Cosignature)
-        else {
-            return Ok(None);
-        };
-        let forged = || NoteError::Forged(witness.name().to_owned());
-        let (time, signature) = signature.bytes().split_first_chunk().ok_or_else(forged)?;
-        let time = u64::from_be_bytes(*time);
-        if i64::try_from(time).is_err() {
-            return Err(LogCheckpointError::Time);
-        }
-        let signature = signature.try_into().map_err(|_length| forged())?;
-        let message = cosigned(self.note.text(), time).into_bytes();
-        Ok(Some((time, Ed25519Claim { key: *witness.key(), message, signature })))
     }
 
     /// Takes over what a witness signed below the same checkpoint.
@@ -263,6 +238,27 @@ impl SignedCheckpoint {
     pub fn to_bytes(&self) -> Vec<u8> {
         self.note.to_string().into_bytes()
     }
+}
+
+/// When a witness says that it signed a checkpoint, and that it did, which is yet to be checked; none if it does not say so.
+///
+/// # Errors
+/// As [`SignedCheckpoint::cosigned_by`].
+pub(crate) fn cosignature(
+    note: &Note,
+    witness: &VerifierKey,
+) -> Result<Option<(u64, Ed25519Claim)>, LogCheckpointError> {
+    let signature = note.signature_by(witness).filter(|_key| witness.kind() == KeyKind::Cosignature);
+    let Some(signature) = signature else { return Ok(None) };
+    let forged = || NoteError::Forged(witness.name().to_owned());
+    let (time, signature) = signature.bytes().split_first_chunk().ok_or_else(forged)?;
+    let time = u64::from_be_bytes(*time);
+    if i64::try_from(time).is_err() {
+        return Err(LogCheckpointError::Time);
+    }
+    let signature = signature.try_into().map_err(|_length| forged())?;
+    let message = cosigned(note.text(), time).into_bytes();
+    Ok(Some((time, Ed25519Claim { key: *witness.key(), message, signature })))
 }
 
 /// What a witness signs.

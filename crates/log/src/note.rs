@@ -5,8 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding};
 use lichen_record::{VerifierKey, is_key_name};
 
 /// Most bytes that a note may take: some 16 of the longest signatures there are.
@@ -163,14 +162,14 @@ impl NoteSignature {
 
 impl fmt::Display for NoteSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = STANDARD.encode([&self.id[..], &self.bytes].concat());
+        let bytes = Base64::encode_string(&[&self.id[..], &self.bytes].concat());
         write!(f, "{SIGNATURE_BEGINS}{} {bytes}", self.name)
     }
 }
 
 fn read_signature(line: &str) -> Option<NoteSignature> {
     let (name, bytes) = line.strip_prefix(SIGNATURE_BEGINS)?.split_once(' ')?;
-    let bytes = STANDARD.decode(bytes).ok()?;
+    let bytes = Base64::decode_vec(bytes).ok()?;
     let (id, bytes) = bytes.split_first_chunk()?;
     (is_key_name(name) && !bytes.is_empty()).then(|| NoteSignature {
         name: name.to_owned(),

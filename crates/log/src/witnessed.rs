@@ -1,12 +1,14 @@
 //! What witnesses have signed of a log, with what shows whether a copy of the log is the one that they saw.
 
+use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
-use lichen_record::{EncodeError, Verified, VerifierKey, VerifierKeyError, encode};
+use lichen_record::{AccountId, CampaignId, EncodeError, VerifierKey, encode};
 use serde::{Deserialize, Serialize};
 
+use crate::log_checkpoint::cosignature;
 use crate::tree::{ProofError, check_inclusion, leaf_hash};
-use crate::{Ed25519Claim, Head, LogCheckpointError, LogKey, Record, SignedCheckpoint};
+use crate::{Ed25519Claim, Head, LogCheckpoint, LogCheckpointError, Note, Record, origin};
 
 /// A checkpoint that witnesses have signed, and its last record.
 ///
@@ -15,9 +17,6 @@ use crate::{Ed25519Claim, Head, LogCheckpointError, LogKey, Record, SignedCheckp
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Witnessed {
-    /// What the coordinator has signed of the log's key: an envelope.
-    #[serde(with = "serde_bytes")]
-    pub certificate: Vec<u8>,
     /// The checkpoint, with the signatures below it.
     #[serde(with = "serde_bytes")]
     pub checkpoint: Vec<u8>,
@@ -31,15 +30,9 @@ pub struct Witnessed {
 /// Why a checkpoint is not one that enough witnesses have seen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WitnessedError {
-    /// The log's key cannot be one.
-    #[error("the log's key: {0}")]
-    Key(#[from] VerifierKeyError),
     /// It is no checkpoint of the log.
     #[error(transparent)]
     Checkpoint(#[from] LogCheckpointError),
-    /// The log's key did not sign it.
-    #[error("the log's key has not signed the checkpoint")]
-    Forged,
     /// Too few witnesses signed it.
     #[error("{signed} of the witnesses that it takes have signed the checkpoint, not {quorum}")]
     Quorum {
@@ -57,31 +50,35 @@ pub enum WitnessedError {
 }
 
 impl Witnessed {
-    /// Checks it for the log whose key this is: how long the log was that at least `quorum` of the witnesses saw, and the hash of
-    /// its last record. `check` is the arithmetic of signatures.
+    /// Checks it for the log of this campaign by this coordinator: how long the log was that at least `quorum` of the witnesses
+    /// saw, and the hash of its last record. `check` is the arithmetic of signatures. That the log's own key has signed the
+    /// checkpoint is for witnesses to check before they sign: whoever takes their word takes it for that, too.
     ///
     /// # Errors
     /// [`WitnessedError`] naming what is wrong.
     pub async fn check_by(
         &self,
-        log: &Verified<LogKey>,
+        (campaign, coordinator): (CampaignId, &AccountId),
         (witnesses, quorum): (&[VerifierKey], u32),
         check: impl AsyncFn(&Ed25519Claim) -> bool,
     ) -> Result<Head, WitnessedError> {
-        let (signed, claim) = SignedCheckpoint::read(&self.checkpoint, &LogKey::verifier(log)?)?;
-        if !check(&claim).await {
-            return Err(WitnessedError::Forged);
+        let note = Note::from_bytes(&self.checkpoint).map_err(LogCheckpointError::from)?;
+        let checkpoint: LogCheckpoint = note.text().parse()?;
+        let expected = origin(campaign, coordinator);
+        if checkpoint.origin() != expected {
+            let found = checkpoint.origin().to_owned();
+            return Err(LogCheckpointError::Origin { expected, found }.into());
         }
         let mut count = 0;
         for witness in witnesses {
             // Whoever serves it could add what is not a signature; it counts as none.
-            let Ok(Some((_time, claim))) = signed.cosignature(witness) else { continue };
+            let Ok(Some((_time, claim))) = cosignature(&note, witness) else { continue };
             count += u32::from(check(&claim).await);
         }
         if count < quorum {
             return Err(WitnessedError::Quorum { signed: count, quorum });
         }
-        let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
+        let (size, root) = (checkpoint.size(), checkpoint.root());
         let (proof, rest) = self.proof.as_chunks::<32>();
         if !rest.is_empty() {
             return Err(ProofError::Length.into());
@@ -91,6 +88,6 @@ impl Witnessed {
             return Err(ProofError::Range(index, size).into());
         }
         check_inclusion(&leaf_hash(&encode(&self.record)?), index, size, proof, root)?;
-        Ok(Head { campaign: log.get().campaign, length: size, hash })
+        Ok(Head { campaign, length: size, hash })
     }
 }

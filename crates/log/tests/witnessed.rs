@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use lichen_log::tree::{Edge, Hash, Nodes, ProofError, inclusion_proof, leaf_hash, node_hash, tree_root};
 use lichen_log::{
     Chain, Ed25519Key, Head, KeyKind, LogCheckpoint, LogCheckpointError, LogKey, Record, SignedCheckpoint,
-    VerifierKey, Witnessed, WitnessedError, check_ed25519,
+    VerifierKey, Witnessed, WitnessedError, check_ed25519, origin,
 };
 use lichen_record::{CampaignId, Entry, SigningKey, Verified, encode, verify};
 
@@ -41,7 +41,6 @@ impl Nodes for Leaves {
 /// A log with a key that is certified, and what witnesses 1 and 2 have signed of it.
 struct Log {
     certified: Verified<LogKey>,
-    certificate: Vec<u8>,
     records: Vec<Record>,
     heads: Vec<Head>,
 }
@@ -59,7 +58,7 @@ impl Log {
             records.push(chain.append(u64::from(number), &entry).unwrap().0);
             heads.push(*chain.head());
         }
-        Self { certified, certificate, records, heads }
+        Self { certified, records, heads }
     }
 
     fn witnessed(&self, length: usize, witnesses: &[u8]) -> Witnessed {
@@ -75,13 +74,14 @@ impl Log {
         }
         let record = self.records.get(length - 1).unwrap().clone();
         let proof = inclusion_proof(&mut leaves, size - 1, size).unwrap().concat();
-        Witnessed { certificate: self.certificate.clone(), checkpoint: signed.to_bytes(), record, proof }
+        Witnessed { checkpoint: signed.to_bytes(), record, proof }
     }
 
     fn check(&self, witnessed: &Witnessed, quorum: u32) -> Result<Head, WitnessedError> {
         let witnesses = [witness(1), witness(2)];
         let check = async |claim: &lichen_log::Ed25519Claim| claim.is_true(check_ed25519);
-        let mut checked = pin!(witnessed.check_by(&self.certified, (&witnesses, quorum), check));
+        let coordinator = self.certified.account();
+        let mut checked = pin!(witnessed.check_by((campaign(), &coordinator), (&witnesses, quorum), check));
         match checked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(checked) => checked,
             Poll::Pending => unreachable!("native arithmetic waits for nothing"),
@@ -145,19 +145,25 @@ fn another_record_than_the_trees_last_is_refused() {
 }
 
 #[test]
-fn what_the_logs_key_has_not_signed_is_refused() {
+fn what_is_of_another_log_is_refused() {
     let log = Log::of(9, 7);
     let right = log.witnessed(9, &[1]);
     let mut edge = Edge::default();
     edge.append(leaf_hash(b"another record"));
-    let log_key = LogKey::verifier(&log.certified).unwrap();
-    let checkpoint = LogCheckpoint::new(&log_key, 1, edge.root());
-    let signed = SignedCheckpoint::sign(checkpoint, &log_key, |text| key(51).sign(text));
-    let forged = Witnessed { checkpoint: signed.to_bytes(), ..right.clone() };
-    assert_eq!(log.check(&forged, 1), Err(WitnessedError::Forged));
-    let other = VerifierKey::new("another", KeyKind::Note, key(50).public()).unwrap();
-    let signed =
-        SignedCheckpoint::sign(LogCheckpoint::new(&other, 1, edge.root()), &other, |text| key(50).sign(text));
-    let found = log.check(&Witnessed { checkpoint: signed.to_bytes(), ..right }, 1);
-    assert!(matches!(found, Err(WitnessedError::Checkpoint(LogCheckpointError::Origin { .. }))), "{found:?}");
+    let names = [
+        "another".to_owned(),
+        origin(CampaignId::of_manifest(b"another"), &log.certified.account()),
+        origin(campaign(), &SigningKey::generate([98; 32]).account()),
+    ];
+    for name in names {
+        let other = VerifierKey::new(&name, KeyKind::Note, key(50).public()).unwrap();
+        let checkpoint = LogCheckpoint::new(&other, 1, edge.root());
+        let mut signed = SignedCheckpoint::sign(checkpoint, &other, |text| key(50).sign(text));
+        signed.cosign(&witness(1), 1_700_000_000, |text| key(1).sign(text));
+        let found = log.check(&Witnessed { checkpoint: signed.to_bytes(), ..right.clone() }, 1);
+        assert!(
+            matches!(found, Err(WitnessedError::Checkpoint(LogCheckpointError::Origin { .. }))),
+            "{found:?}"
+        );
+    }
 }

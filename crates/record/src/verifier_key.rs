@@ -1,12 +1,11 @@
 //! Ed25519 keys as C2SP's `signed-note` names them: those of logs, and those of witnesses.
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding};
 use sha2::{Digest, Sha256};
 
 /// Longest name of a key, in bytes.
@@ -81,7 +80,7 @@ impl KeyKind {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = STANDARD.encode([&[self.kind.byte()], &self.key[..]].concat());
+        let key = Base64::encode_string(&[&[self.kind.byte()], &self.key[..]].concat());
         write!(f, "{}+{:08x}+{key}", self.name, u32::from_be_bytes(self.id()))
     }
 }
@@ -90,17 +89,21 @@ impl FromStr for VerifierKey {
     type Err = VerifierKeyError;
 
     fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
-        read_key(text).filter(|key| key.to_string() == text).ok_or(VerifierKeyError)
+        read_key(text).ok_or(VerifierKeyError)
     }
 }
 
 fn read_key(text: &str) -> Option<VerifierKey> {
     let (name, rest) = text.split_once('+')?;
-    let (_id, key) = rest.split_once('+').filter(|(_id, key)| key.len() < 64)?;
-    let bytes = STANDARD.decode(key).ok()?;
+    let (id, key) = rest.split_once('+').filter(|(id, key)| id.len() == 8 && key.len() < 64)?;
+    let bytes = Base64::decode_vec(key).ok()?;
     let (kind, key) = bytes.split_first()?;
     let kind = [KeyKind::Note, KeyKind::Cosignature].into_iter().find(|one| one.byte() == *kind)?;
-    VerifierKey::new(name, kind, key.try_into().ok()?).ok()
+    let read = VerifierKey::new(name, kind, key.try_into().ok()?).ok()?;
+    // Each key has one form: eight small digits of its id, and base64 as it is read here has but one.
+    let is_small = !id.bytes().any(|digit| digit.is_ascii_uppercase() || digit == b'+');
+    let named = u32::from_str_radix(id, 16).ok().filter(|_id| is_small)?;
+    (named == u32::from_be_bytes(read.id())).then_some(read)
 }
 
 /// Whether keys can have this name.

@@ -108,11 +108,6 @@ impl Checkpoints {
         shown.witnessed.as_ref().map(|signed| (signed.checkpoint().size(), signed.to_bytes()))
     }
 
-    /// What the coordinator has signed of the log's key.
-    pub(crate) fn certificate(&self) -> Option<Vec<u8>> {
-        STANDARD.decode(self.key()?.certificate).ok()
-    }
-
     /// A tile of the tree or a bundle of its entries; none if it does not have it.
     pub(crate) async fn tile(&self, path: TilePath) -> Result<Option<Vec<u8>>, StoreError> {
         self.disk.tile(self.campaign, path).await

@@ -51,8 +51,7 @@ fn replies() -> impl Strategy<Value = Reply> {
         (bytes(), records(), any::<[u8; 32]>()).prop_map(|(bytes, records, hash)| {
             let none = Record { index: 0, time: 0, entry: Vec::new(), hash };
             let record = records.into_iter().next().unwrap_or(none);
-            let (certificate, checkpoint, proof) = (bytes.clone(), bytes.clone(), bytes);
-            Reply::Witnessed(Witnessed { certificate, checkpoint, record, proof })
+            Reply::Witnessed(Witnessed { checkpoint: bytes.clone(), record, proof: bytes })
         }),
         bytes().prop_map(|receipt| Reply::Receipt { receipt }),
         (any::<u64>(), any::<bool>()).prop_map(|(clock_ahead, is_stalled)| Reply::Notice(Notice {

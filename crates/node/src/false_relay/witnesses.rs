@@ -22,8 +22,8 @@ pub(crate) enum Witnesses {
     Nothing,
     /// Nothing: what is below the checkpoint is a stranger's signature.
     Stranger,
-    /// The log, whose key another account has certified.
-    OthersKey,
+    /// The log of another coordinator.
+    OthersLog,
 }
 
 struct Leaves(Vec<Hash>);
@@ -62,7 +62,7 @@ impl Relay {
         let leaves: Vec<Hash> = records.iter().map(|record| leaf_hash(&encode(record).unwrap())).collect();
         leaves.iter().for_each(|leaf| edge.append(*leaf));
         let campaign = self.chain.head().campaign;
-        let signer = if seen == Witnesses::OthersKey { &self.stranger } else { &self.coordinator };
+        let signer = if seen == Witnesses::OthersLog { &self.stranger } else { &self.coordinator };
         let certificate = signer.sign(&LogKey { campaign, key: key(50).public() }).unwrap();
         let log_key = LogKey::verifier(&verify(&certificate).unwrap()).unwrap();
         let checkpoint = LogCheckpoint::new(&log_key, edge.size(), edge.root());
@@ -72,7 +72,7 @@ impl Relay {
         let last = edge.size() - 1;
         let proof = inclusion_proof(&mut Leaves(leaves), last, edge.size()).unwrap().concat();
         let record = records.pop().unwrap();
-        Reply::Witnessed(Witnessed { certificate, checkpoint: signed.to_bytes(), record, proof })
+        Reply::Witnessed(Witnessed { checkpoint: signed.to_bytes(), record, proof })
     }
 }
 
@@ -151,7 +151,7 @@ async fn signatures_that_show_nothing_are_none() {
         .run_until(async {
             for (seen, reason) in [
                 (Witnesses::Stranger, "0 of the witnesses that it takes"),
-                (Witnesses::OthersKey, "certified by another account"),
+                (Witnesses::OthersLog, "a checkpoint of lichen/"),
             ] {
                 let mut visit = visit(Lie::Witnesses(seen), manifest());
                 let event = next(&mut visit.events, |event| held(event).is_some()).await;

@@ -38,13 +38,12 @@ impl Hub {
     /// What enough witnesses have signed last, with the way from the last record to what they signed.
     pub(super) async fn witnessed(&self, hosted: &Hosted) -> Result<Reply, Reason> {
         let (size, checkpoint) = hosted.checkpoints.witnessed().ok_or(Reason::NotFound)?;
-        let certificate = hosted.checkpoints.certificate().ok_or(Reason::NotFound)?;
         let last = size.checked_sub(1).ok_or(Reason::NotFound)?;
         let records = self.disk.records(hosted.id(), last, 1).await.map_err(internal)?;
         let record = records.into_iter().next().ok_or(Reason::NotFound)?;
         let proof = self.disk.inclusion(hosted.id(), last, size).await.map_err(internal)?;
         let proof = proof.ok_or(Reason::NotFound)?.concat();
-        Ok(Reply::Witnessed(Witnessed { certificate, checkpoint, record, proof }))
+        Ok(Reply::Witnessed(Witnessed { checkpoint, record, proof }))
     }
 
     /// Waits until the log is longer than `length`, for at most `longest`.

@@ -473,7 +473,6 @@ fn replies() -> Vec<Reply> {
         Reply::Welcome { coordinator: account, account, time: 1_764_000_000_000, is_following: true },
         Reply::Snapshot(lichen_log::Beginning { hash: [7; 32], time: 1, record: records[0].clone() }),
         Reply::Witnessed(lichen_log::Witnessed {
-            certificate: vec![1; 200],
             checkpoint: vec![b'a'; 300],
             record: records[0].clone(),
             proof: vec![7; 64],
