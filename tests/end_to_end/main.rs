@@ -27,6 +27,7 @@ mod made;
 mod mesh;
 mod missing_parts;
 mod one_profile;
+mod organiser;
 mod pausing;
 mod relay_restart;
 mod replay;

@@ -4,6 +4,7 @@
 //! together is decided by shape inference in the `model` crate, which names the layer and both shapes.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Most layers a model may have, nested ones counted.
@@ -29,8 +30,8 @@ pub struct ModelSpec {
     pub ignore_label: Option<i64>,
     /// Where the Huber loss turns from square to linear; 1 unless given.
     pub huber_delta: Option<f64>,
-    /// Layers in the order in which a sample passes through them.
-    pub layers: Vec<LayerSpec>,
+    /// Layers in the order in which a sample passes through them; shared, as whoever evaluates keeps the model.
+    pub layers: Arc<[LayerSpec]>,
 }
 
 impl ModelSpec {

@@ -4,6 +4,7 @@ use lichen_campaign::model_spec::{Activation, LayerSpec, Loss, ModelSpec, Optimi
 use std::future::Future;
 use std::ops::Range;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::Trainer;
@@ -20,8 +21,8 @@ pub(crate) fn dense(name: &str, units: usize, activation: Activation) -> LayerSp
     LayerSpec::Dense { name: name.into(), units, activation, bias: true }
 }
 
-pub(crate) fn spec(input: &[usize], loss: Loss, layers: Vec<LayerSpec>) -> ModelSpec {
-    ModelSpec { input: input.to_vec(), loss, ignore_label: None, huber_delta: None, layers }
+pub(crate) fn spec(input: &[usize], loss: Loss, layers: impl Into<Arc<[LayerSpec]>>) -> ModelSpec {
+    ModelSpec { input: input.to_vec(), loss, ignore_label: None, huber_delta: None, layers: layers.into() }
 }
 
 pub(crate) fn adam(learning_rate: f64, batch: usize) -> TrainSpec {

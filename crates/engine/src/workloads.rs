@@ -68,7 +68,13 @@ fn workload(
     let loss = Loss::SoftmaxCrossEntropy;
     Workload {
         name,
-        model: ModelSpec { input: input.to_vec(), loss, ignore_label: None, huber_delta: None, layers },
+        model: ModelSpec {
+            input: input.to_vec(),
+            loss,
+            ignore_label: None,
+            huber_delta: None,
+            layers: layers.into(),
+        },
         train: TrainSpec::plain(Optimizer::Adam, 0.001, batch, 1000),
         flops,
         tokens: 0,

@@ -24,7 +24,7 @@ fn digits() -> ModelSpec {
         loss: Loss::SoftmaxCrossEntropy,
         ignore_label: None,
         huber_delta: None,
-        layers,
+        layers: layers.into(),
     }
 }
 
@@ -161,7 +161,7 @@ async fn same_gradients_of_attention() -> bool {
         let head =
             LayerSpec::Dense { name: "head".into(), units: 11, activation: Activation::None, bias: true };
         let layers = vec![tokens, block(0), block(1), head];
-        let model = ModelSpec { input: vec![context], layers, ..digits() };
+        let model = ModelSpec { input: vec![context], layers: layers.into(), ..digits() };
         let training = TrainSpec { batch: 3, ..training() };
         let tokens = |seed: u32| (0..3 * context as u32).map(move |i| random_bits(seed, i) % 11);
         let x: Vec<f32> = tokens(1).map(|token| token as f32).collect();

@@ -53,6 +53,16 @@ impl ReplicaError {
     pub const fn is_later(&self) -> bool {
         matches!(self, Self::Chain(ChainError::Later { .. }))
     }
+
+    /// Whether the log is not at fault: its signatures could not be checked, and may be another time.
+    #[must_use]
+    pub const fn is_unable(&self) -> bool {
+        matches!(
+            self,
+            Self::Signature(VerifyError::Unable)
+                | Self::Chain(ChainError::Entry { error: VerifyError::Unable, .. })
+        )
+    }
 }
 
 /// A log as far as it has been read and checked: the chain, every signature, its beginning, and the signed head.

@@ -91,7 +91,7 @@ mod tests {
             loss: Loss::SoftmaxCrossEntropy,
             ignore_label: None,
             huber_delta: None,
-            layers: vec![dense("hidden", 32, Activation::Relu), dense("out", 10, Activation::None)],
+            layers: [dense("hidden", 32, Activation::Relu), dense("out", 10, Activation::None)].into(),
         }
     }
 
@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn errors_name_the_layer_and_both_shapes() {
         let mut spec = digits();
-        spec.layers.insert(1, LayerSpec::Gru { name: "memory".into(), units: 3, sequence: false });
+        let mut layers = spec.layers.to_vec();
+        layers.insert(1, LayerSpec::Gru { name: "memory".into(), units: 3, sequence: false });
+        spec.layers = layers.into();
         let error = parameter_shapes(&spec).unwrap_err().to_string();
         assert_eq!(error, "layer memory takes [steps, features], but gets [32]");
     }
@@ -136,10 +138,12 @@ mod tests {
     fn tables_are_looked_up_by_the_input_s_numbers_alone() {
         let table = |name: &str, vocabulary| LayerSpec::Embedding { name: name.into(), vocabulary, width: 4 };
         let rows = LayerSpec::Reshape { name: "rows".into(), shape: vec![4] };
-        let built = |layers| layers::build(&ModelSpec { input: vec![2, 2], layers, ..digits() }, 1);
+        let built = |layers: Vec<LayerSpec>| {
+            layers::build(&ModelSpec { input: vec![2, 2], layers: layers.into(), ..digits() }, 1)
+        };
         let two = LayerSpec::Residual {
             name: "two".into(),
-            layers: vec![table("a", 7)],
+            layers: [table("a", 7)].into(),
             shortcut: vec![table("b", 5)],
             activation: Activation::None,
         };
@@ -171,7 +175,7 @@ mod tests {
                 bias: false,
             };
             let input = [4; 3][..=stride.len()].to_vec();
-            let spec = ModelSpec { input, loss: Loss::Huber, layers: vec![layer], ..digits() };
+            let spec = ModelSpec { input, loss: Loss::Huber, layers: [layer].into(), ..digits() };
             parameter_shapes(&spec).err().map(|error| error.to_string())
         };
         let refused = "layer up takes an output_padding below its stride or its dilation, but gets [4, 4";
@@ -185,7 +189,7 @@ mod tests {
     #[test]
     fn attention_over_too_many_tokens_is_refused() {
         let attention = LayerSpec::Attention { name: "attention".into(), heads: 2, causal: true };
-        let spec = ModelSpec { input: vec![16_384, 2], layers: vec![attention], ..digits() };
+        let spec = ModelSpec { input: vec![16_384, 2], layers: [attention].into(), ..digits() };
         let error = parameter_shapes(&spec).unwrap_err().to_string();
         assert_eq!(error, "layer attention makes the model larger than 268435456 elements");
     }
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn layers_that_cannot_be_are_refused() {
         let error = |input: &[usize], layer| {
-            let spec = ModelSpec { input: input.into(), layers: vec![layer], ..digits() };
+            let spec = ModelSpec { input: input.into(), layers: [layer].into(), ..digits() };
             parameter_shapes(&spec).unwrap_err().to_string()
         };
         let max_pool = |padding| LayerSpec::MaxPool {

@@ -38,6 +38,8 @@ pub(crate) enum HubError {
     Decode(#[from] DecodeError),
     #[error("the relay answered something else than was asked")]
     Unexpected,
+    #[error("signatures cannot be checked on this device at the moment")]
+    Unable,
     #[error("{0}")]
     Refused(Reason),
 }

@@ -56,7 +56,11 @@ pub(crate) enum LogFault {
 
 impl From<ReplicaError> for LogFault {
     fn from(error: ReplicaError) -> Self {
-        if error.is_later() { Self::Later(error) } else { Self::False(error) }
+        match error {
+            error if error.is_later() => Self::Later(error),
+            error if error.is_unable() => Self::Hub(HubError::Unable),
+            error => Self::False(error),
+        }
     }
 }
 

@@ -6,14 +6,13 @@
 
 use std::rc::Rc;
 
-use lichen_log::{Head, WitnessedError};
-use lichen_net::hub::{Reason, Reply, Request};
+use lichen_log::Head;
+use lichen_net::hub::{Reply, Request};
 use lichen_record::AccountId;
 
 use crate::Platform;
 use crate::context::Context;
 use crate::history::{Fork, History, hex};
-use crate::hub::HubError;
 
 /// How long records may stand in the log before witnesses have seen any of them, in milliseconds.
 const PATIENCE_MS: u64 = 60_000;
@@ -31,18 +30,19 @@ pub(crate) struct Witnessing {
     /// Since when there are records here that they have not seen, without more of them being seen.
     unseen_since: Option<u64>,
     asked: Option<u64>,
-    /// Why what the relay gave last shows nothing.
-    unable: Option<String>,
+    /// Why it is not known what they have seen, where it is not.
+    why: Unwitnessed,
 }
 
 /// Why it is not known what witnesses have seen.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Unwitnessed {
-    #[error("{0}")]
-    Hub(#[from] HubError),
-    #[error("{0}")]
-    Checkpoint(#[from] WitnessedError),
-    #[error("this browser cannot check signatures of witnesses (Ed25519); a newer one can")]
+    /// The relay gave nothing.
+    #[default]
+    Absent,
+    /// What it gave does not show it.
+    Unshown,
+    /// This device has no arithmetic for their signatures.
     Unable,
 }
 
@@ -67,7 +67,7 @@ impl Witnessing {
 
     /// Takes in what enough witnesses have signed.
     pub(crate) fn witnessed(&mut self, now: u64, head: Head, history: &History) -> Result<(), Fork> {
-        self.unable = None;
+        self.why = Unwitnessed::Absent;
         if head.length > history.length() {
             self.ahead = Some(head);
             return Ok(());
@@ -82,12 +82,8 @@ impl Witnessing {
     }
 
     /// Takes in that the relay gave nothing that shows what witnesses have seen.
-    pub(crate) fn not_witnessed(&mut self, why: &Unwitnessed) {
-        self.unable = match why {
-            // Nobody has signed yet, or the connection is gone.
-            Unwitnessed::Hub(HubError::Refused(Reason::NotFound) | HubError::Request(_)) => None,
-            other => Some(other.to_string()),
-        };
+    pub(crate) const fn not_witnessed(&mut self, why: Unwitnessed) {
+        self.why = why;
     }
 
     /// Whether records have gone unseen for too long.
@@ -100,9 +96,9 @@ impl Witnessing {
         self.seen
     }
 
-    /// Why what the relay gave last shows nothing.
-    pub(crate) fn unable(&self) -> Option<&str> {
-        self.unable.as_deref()
+    /// Why it is not known what they have seen, where it is not.
+    pub(crate) const fn why(&self) -> Unwitnessed {
+        self.why
     }
 }
 
@@ -112,8 +108,8 @@ pub(crate) async fn ask<P: Platform>(
     coordinator: AccountId,
 ) -> Result<Head, Unwitnessed> {
     let campaign = context.setup.campaign;
-    let Reply::Witnessed(witnessed) = context.hub.ask(&Request::Witnessed { campaign }).await? else {
-        return Err(HubError::Unexpected.into());
+    let Ok(Reply::Witnessed(witnessed)) = context.hub.ask(&Request::Witnessed { campaign }).await else {
+        return Err(Unwitnessed::Absent);
     };
     // Nobody asks where none are named.
     let wanted = context.setup.manifest.log.witnesses.as_ref();
@@ -127,7 +123,7 @@ pub(crate) async fn ask<P: Platform>(
             told.unwrap_or(false)
         })
         .await;
-    if is_unable.get() { Err(Unwitnessed::Unable) } else { Ok(checked?) }
+    if is_unable.get() { Err(Unwitnessed::Unable) } else { checked.map_err(|_error| Unwitnessed::Unshown) }
 }
 
 /// What witnesses have seen, where it is another log.

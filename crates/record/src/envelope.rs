@@ -131,6 +131,9 @@ pub enum VerifyError {
     /// The signature does not fit the account, the domain and the payload.
     #[error("the signature does not match")]
     Signature,
+    /// Whoever has the arithmetic could not tell whether the signature matches.
+    #[error("the signature cannot be checked on this device at the moment")]
+    Unable,
     /// The signed payload is malformed or not canonical.
     #[error("payload: {0}")]
     Payload(DecodeError),
@@ -192,20 +195,17 @@ pub fn verify<T: Signable>(envelope_bytes: &[u8]) -> Result<Verified<T>, VerifyE
     unchecked.verified(is_signed, envelope_bytes)
 }
 
-/// [`verify`], with the arithmetic of the signature left to somebody faster, such as a browser's WebCrypto. Where that
-/// one cannot tell (`None`), this crate's own arithmetic does.
+/// [`verify`], with the arithmetic of the signature left to somebody faster, such as a browser's WebCrypto; `None` where that one
+/// cannot tell. A program that checks all its signatures so does not contain the arithmetic.
 ///
 /// # Errors
-/// The same as [`verify`]'s.
+/// The same as [`verify`]'s, and [`VerifyError::Unable`].
 pub async fn verify_by<T: Signable>(
     envelope_bytes: &[u8],
     arithmetic: impl AsyncFnOnce(&Claim) -> Option<bool>,
 ) -> Result<Verified<T>, VerifyError> {
     let unchecked = Unchecked::read(envelope_bytes, T::DOMAIN)?;
-    let is_signed = match arithmetic(&unchecked.claim).await {
-        Some(is_signed) => is_signed,
-        None => unchecked.is_signed_by_own_arithmetic(),
-    };
+    let is_signed = arithmetic(&unchecked.claim).await.ok_or(VerifyError::Unable)?;
     unchecked.verified(is_signed, envelope_bytes)
 }
 

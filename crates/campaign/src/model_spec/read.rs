@@ -57,7 +57,7 @@ pub(crate) fn read_model(table: Option<&DeTable<'_>>, faults: &mut Vec<Fault>) -
         huber_delta: fields.optional_decimal("huber_delta"),
         layers: {
             fields.0.required("layers");
-            fields.layers("layers", 0)
+            fields.layers("layers", 0).into()
         },
     };
     fields.0.finish();

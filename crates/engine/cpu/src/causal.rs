@@ -114,7 +114,7 @@ mod tests {
             loss: Loss::SoftmaxCrossEntropy,
             ignore_label: None,
             huber_delta: None,
-            layers,
+            layers: layers.into(),
         };
         let graph = lichen_model::layers::build(&model, 2).unwrap();
         let rule = Rule::Sgd { momentum: 0.0, decay: 0.0 };

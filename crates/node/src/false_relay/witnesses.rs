@@ -149,14 +149,11 @@ async fn what_witnesses_have_not_seen_is_only_read() {
 async fn signatures_that_show_nothing_are_none() {
     LocalSet::new()
         .run_until(async {
-            for (seen, reason) in [
-                (Witnesses::Stranger, "0 of the witnesses that it takes"),
-                (Witnesses::OthersLog, "a checkpoint of lichen/"),
-            ] {
+            for seen in [Witnesses::Stranger, Witnesses::OthersLog] {
                 let mut visit = visit(Lie::Witnesses(seen), manifest());
                 let event = next(&mut visit.events, |event| held(event).is_some()).await;
                 let Problem { message, .. } = held(&event).unwrap();
-                assert!(message.contains(reason), "{message}");
+                assert!(message.contains("by what the server shows"), "{message}");
             }
         })
         .await;

@@ -47,7 +47,7 @@ impl<P: Platform> Session<P> {
         let taken = match found {
             Ok(head) => witnessing.witnessed(now, head, &self.history),
             Err(error) => {
-                witnessing.not_witnessed(&error);
+                witnessing.not_witnessed(error);
                 Ok(())
             }
         };
@@ -78,21 +78,19 @@ impl<P: Platform> Session<P> {
     /// Why nothing is done, where witnesses have not seen what came last.
     pub(super) fn unwitnessed(&self) -> Option<Problem> {
         let witnessing = self.witnessing.as_ref().filter(|_witnesses| self.is_held)?;
-        Some(match witnessing.unable() {
-            None => Problem {
-                message: "The witnesses of this campaign have not confirmed its record for more than a minute, so this \
-                    tab holds back."
-                    .into(),
-                remedy: "It continues by itself as soon as they have. If that lasts, tell the people who run this site: the \
-                    witnesses may be away, or the server may show them another record than this tab."
-                    .into(),
-            },
-            Some(reason) => Problem {
-                message: format!(
-                    "What this campaign's witnesses have confirmed cannot be checked, so this tab holds back: {reason}."
-                ),
-                remedy: "Reload the page. If that does not help, tell the people who run this site.".into(),
-            },
+        let wait = "It continues by itself as soon as they have. If that lasts, tell the people who run this site: the witnesses \
+            may be away, or the server may show them another record than this tab.";
+        let (message, remedy) = match witnessing.why() {
+            Unwitnessed::Absent => ("have not confirmed its record for more than a minute", wait),
+            Unwitnessed::Unshown => ("have not confirmed its record by what the server shows of them", wait),
+            Unwitnessed::Unable => (
+                "cannot be checked by this browser (it lacks Ed25519)",
+                "Use a newer one, or take part in another campaign.",
+            ),
+        };
+        Some(Problem {
+            message: format!("The witnesses of this campaign {message}, so this tab holds back."),
+            remedy: remedy.into(),
         })
     }
 }

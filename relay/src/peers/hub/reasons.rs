@@ -28,6 +28,8 @@ pub(super) const fn verify_reason(error: &VerifyError) -> Reason {
         VerifyError::Envelope(error) | VerifyError::Payload(error) => decode_reason(error),
         VerifyError::Malformed | VerifyError::HighS | VerifyError::Signature => Reason::WrongSignature,
         VerifyError::Later => Reason::Malformed,
+        // Not of the arithmetic here, which can always tell.
+        VerifyError::Unable => Reason::Internal,
     }
 }
 

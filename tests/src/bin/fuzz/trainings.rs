@@ -55,7 +55,7 @@ pub(crate) fn state() -> Target {
 fn model() -> ModelSpec {
     let layer = LayerSpec::Dense { name: "a".into(), units: 3, activation: Activation::Relu, bias: true };
     let loss = Loss::SoftmaxCrossEntropy;
-    ModelSpec { input: vec![2], loss, ignore_label: None, huber_delta: None, layers: vec![layer] }
+    ModelSpec { input: vec![2], loss, ignore_label: None, huber_delta: None, layers: [layer].into() }
 }
 
 fn base() -> Parameters {
