@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use lichen_testkit::process;
 
+use crate::dense::dense;
 use crate::setup::Tools;
 use crate::{names, run};
 
@@ -19,6 +20,9 @@ pub(crate) fn bind(tools: &Tools, built: &Path, folder: &Path, optimise: &[Strin
     let mut wasm_opt = process::command("wasm-opt");
     wasm_opt.args(optimise).arg(&wasm).arg("-o").arg(&wasm).env("PATH", tools.path()?);
     run::quietly("Optimising it", "10 s", &mut wasm_opt)?;
-    names::shorten(&wasm, &folder.join(format!("{name}.js")))?;
+    let script = folder.join(format!("{name}.js"));
+    names::shorten(&wasm, &script)?;
+    let read = std::fs::read_to_string(&script).with_context(|| format!("reading {}", script.display()))?;
+    std::fs::write(&script, dense(&read)).with_context(|| format!("writing {}", script.display()))?;
     Ok(wasm)
 }

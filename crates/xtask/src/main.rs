@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod compress;
 mod demo;
+mod dense;
 mod fuzz;
 mod names;
 mod page;

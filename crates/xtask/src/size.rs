@@ -15,7 +15,7 @@ const INVITATION_LIMIT: usize = 650_000;
 /// With what connects to the relay, they stay below this.
 const HUB_LIMIT: usize = 850_000;
 /// With what connects tabs to each other as well, below this.
-const MESH_LIMIT: usize = 960_000;
+const MESH_LIMIT: usize = 975_000;
 /// Engine and model add at most this to the worker, compressed with gzip.
 const ENGINE_LIMIT: usize = 120 * 1024;
 
