@@ -15,7 +15,7 @@ pub(super) fn check(state: &ViewState) -> Html {
         Check::Unasked => ("", vec![WHAT]),
         Check::UnderWay(checking) => ("", vec![checking.what.as_str()]),
         Check::Over(checked) => (
-            if checked.right { "notice" } else { "notice notice-bad" },
+            if checked.right { "notice notice-good" } else { "notice notice-bad" },
             std::iter::once(&checked.verdict).chain(&checked.details).map(String::as_str).collect(),
         ),
     };
