@@ -16,6 +16,7 @@ mod report;
 mod rounds;
 mod source;
 #[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests;
 mod tree;
 mod words;

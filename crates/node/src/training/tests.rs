@@ -65,6 +65,10 @@ impl Platform for Tab {
         &self.blobs
     }
 
+    async fn check_ed25519(&self, _claim: &lichen_log::Ed25519Claim) -> Option<bool> {
+        None
+    }
+
     async fn yield_now(&self) {
         self.turns.set(self.turns.get() + 1);
         if Some(self.turns.get()) == self.lost_at {

@@ -1,3 +1,5 @@
+//! What requests of the gateway ask for, in every form that they may have.
+
 use axum::extract::Query;
 use axum::http::{HeaderValue, Uri};
 use proptest::prelude::*;
