@@ -11,17 +11,6 @@ const CHECK: &str = "Check this model";
 /// What the page says of the check, once it is over.
 const SAID: &str = "document.querySelector('.check.notice')?.innerText";
 
-/// A relay on which some rounds have settled, and nobody is any more.
-fn trained(changes: &[(&str, &str)]) -> Site {
-    let site = Site::start(changes);
-    let page = site.join();
-    site.wait_for_round(&page, 3);
-    page.close().unwrap();
-    let audit = site.audit();
-    assert!(audit.passed, "{audit:?}");
-    site
-}
-
 fn open(profile: &Context, url: &str) -> Page {
     let page = profile.new_page().unwrap();
     page.navigate(url).unwrap();
@@ -35,7 +24,7 @@ fn checked(page: &Page) -> String {
 
 #[test]
 fn what_a_visitor_is_told_is_what_the_auditor_finds() {
-    let site = trained(ENDLESS);
+    let site = Site::trained(ENDLESS);
     let page = open(&site.profile(), &site.relay.url());
     page.wait_for("the invitation", "document.querySelector('.button-join') !== null", SOON).unwrap();
     assert_eq!(page.workers(), 0, "a worker was started before anybody asked");
@@ -77,7 +66,7 @@ fn whoever_takes_part_can_check_meanwhile() {
 
 #[test]
 fn what_a_relay_has_changed_is_found_at_its_place() {
-    let site = trained(ENDLESS);
+    let site = Site::trained(ENDLESS);
     a_changed_contribution_is_found_in_its_round(&site);
     a_changed_entry_is_found_where_it_stands(&site);
     a_changed_result_is_found_in_its_round(&site);

@@ -69,6 +69,17 @@ impl Site {
         Self::start_serving(page, changes, &[], browser)
     }
 
+    /// As [`Site::start`], once some rounds have settled and nobody is there any more.
+    pub(crate) fn trained(changes: &[(&str, &str)]) -> Self {
+        let site = Self::start(changes);
+        let page = site.join();
+        site.wait_for_round(&page, 3);
+        page.close().unwrap();
+        let audit = site.audit();
+        assert!(audit.passed, "{audit:?}");
+        site
+    }
+
     /// A new relay with several of the campaigns that come with it.
     pub(crate) fn start_several(campaigns: &[&str]) -> Self {
         let folders = campaigns.iter().map(|name| campaign::shipped(name).display().to_string());

@@ -11,7 +11,7 @@ use super::site::{Audit, ENDLESS, Site, audit};
 
 #[test]
 fn an_auditor_finds_a_changed_byte_in_an_update() {
-    let site = trained();
+    let site = Site::trained(ENDLESS);
     let (cid, bytes) = first_update(&site);
     let found = audit_with_changed(&site, &bytes);
     assert!(!found.passed, "{found:?}");
@@ -20,7 +20,7 @@ fn an_auditor_finds_a_changed_byte_in_an_update() {
 
 #[test]
 fn an_auditor_finds_a_changed_byte_in_an_entry() {
-    let site = trained();
+    let site = Site::trained(ENDLESS);
     for (index, record) in site.log().iter().enumerate().skip(1) {
         let found = audit_with_changed(&site, &record.entry);
         assert!(!found.passed, "record {index}: {found:?}");
@@ -33,27 +33,17 @@ fn an_auditor_finds_a_changed_byte_in_an_entry() {
 
 #[test]
 fn a_relay_does_not_serve_a_changed_update_as_if_nothing_were() {
-    let mut site = trained();
+    let mut site = Site::trained(ENDLESS);
     let (cid, bytes) = first_update(&site);
     refuses_or_fails_to_prove(&mut site, &bytes, &cid.to_string());
 }
 
 #[test]
 fn a_relay_does_not_serve_a_changed_entry_as_if_nothing_were() {
-    let mut site = trained();
+    let mut site = Site::trained(ENDLESS);
     let log = site.log();
     let index = log.len() / 2;
     refuses_or_fails_to_prove(&mut site, &log[index].entry, &format!("record {index}"));
-}
-
-fn trained() -> Site {
-    let site = Site::start(ENDLESS);
-    let page = site.join();
-    site.wait_for_round(&page, 3);
-    page.close().unwrap();
-    let audit = site.audit();
-    assert!(audit.passed, "{audit:?}");
-    site
 }
 
 /// The first contribution's update, as the relay keeps it.

@@ -99,9 +99,7 @@ impl TwoHistories {
 
     /// Both signed heads, for whoever is to check them.
     pub(crate) fn evidence(&self) -> String {
-        let hexadecimal =
-            |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let [theirs, here] = self.heads.each_ref().map(hexadecimal);
+        let [theirs, here] = self.heads.each_ref().map(|head| hex(head));
         let places = [("another-tab", &self.fork.theirs, theirs), ("this-tab", &self.fork.here, here)];
         let shown = places
             .map(|(who, hash, head)| format!("{who}: hash {}\n{who}: signed head {head}\n", hex(hash)))

@@ -47,9 +47,9 @@ impl History {
     }
 }
 
-/// A hash as people compare it.
-pub(crate) fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+/// Bytes as people compare and keep them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -13,8 +13,11 @@ use crate::hearsay::{Signed, TwoHistories};
 use crate::jobs::Done;
 
 impl<P: Platform> Session<P> {
-    /// Takes in a record that is checked.
+    /// Takes in a record that is checked, where others say what they were shown: tabs of a mesh, or witnesses.
     pub(super) fn remember(&mut self, record: &Record) {
+        if !self.context.mesh.is_on() && self.witnessing.is_none() {
+            return;
+        }
         self.history.read(record.index.saturating_add(1), record.hash);
         let read = self.hearsay.read(&self.history);
         self.compared(read);
